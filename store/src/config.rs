@@ -1,0 +1,61 @@
+//! What a store is asked to be, and what it says of itself.
+
+use std::{path::PathBuf, time::Duration};
+
+/// How to make a store.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bytes of objects the store may keep in memory; rounded up to whole pages.
+    pub capacity_bytes: u64,
+    /// Slots of the object table: how many objects may live at once. The table is sparse: an unused
+    /// slot costs nothing.
+    pub max_objects: u32,
+    /// Where unpinned objects go when memory runs short; `None` keeps everything in memory.
+    pub spill_dir: Option<PathBuf>,
+    /// Spilling starts when this share of the capacity is in use.
+    pub high_water: f64,
+    /// Spilling stops when no more than this share is in use.
+    pub low_water: f64,
+    /// How long a put waits for room before it fails.
+    pub put_timeout: Duration,
+    /// Bytes of fresh memory to populate when the store is created, so that the first objects find
+    /// warm pages.
+    pub warm_bytes: u64,
+}
+
+impl Default for Config {
+    /// 30% of the machine's memory, bounded by half of what is available now; 4 Mi objects.
+    fn default() -> Self {
+        Config {
+            capacity_bytes: crate::machine::default_capacity_bytes(),
+            max_objects: 4 << 20,
+            spill_dir: None,
+            high_water: 0.9,
+            low_water: 0.8,
+            put_timeout: Duration::from_secs(10),
+            warm_bytes: 0,
+        }
+    }
+}
+
+/// What a store holds.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Bytes the store may keep in memory.
+    pub capacity_bytes: u64,
+    /// Bytes in use: extents, and blocks that hold an object or are leased.
+    pub used_bytes: u64,
+    /// The part of `used_bytes` in blocks that clients have open for small objects.
+    pub leased_bytes: u64,
+    /// The largest `used_bytes` so far.
+    pub peak_used_bytes: u64,
+    /// Bytes of objects on disk.
+    pub spilled_bytes: u64,
+    /// Bytes that were populated at least once; they are handed out again first.
+    pub warm_bytes: u64,
+    /// Slots in use, slots granted to clients ahead of use included.
+    pub objects: u64,
+    /// Clients admitted, the node's own process included.
+    pub clients: u32,
+}

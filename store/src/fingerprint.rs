@@ -1,0 +1,53 @@
+//! Type fingerprints: what two processes compare before one reads what the other wrote.
+//!
+//! `TypeId` is not stable between builds, so the fingerprint is made of the archived type's name,
+//! size and alignment, and of the format that rkyv is built for (little endian, 64-bit pointers).
+
+use crate::Value;
+
+/// The rkyv format that this crate is built for: changes whenever archives change their layout.
+const FORMAT: u64 = 0x726b_7976_0008_1e64;
+
+/// The fingerprint of the archive of `T`.
+pub fn fingerprint<T: Value>() -> u64 {
+    T::fingerprint()
+}
+
+/// The fingerprint of the archived type `A`; never 0.
+pub(crate) fn of<A>() -> u64 {
+    let name = std::any::type_name::<A>().as_bytes();
+    let mut hash = FORMAT ^ mix(size_of::<A>() as u64, align_of::<A>() as u64 | 1 << 32);
+    let mut chunks = name.chunks_exact(8);
+    for chunk in &mut chunks {
+        let word = u64::from_le_bytes(chunk.try_into().expect("a chunk of eight bytes"));
+        hash = mix(hash ^ word, 0x9e37_79b9_7f4a_7c15);
+    }
+    let mut tail = [0; 8];
+    tail[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
+    hash = mix(hash ^ u64::from_le_bytes(tail), 0xd6e8_feb8_6659_fd93);
+    mix(hash ^ name.len() as u64, 0xa076_1d64_78bd_642f).max(1)
+}
+
+/// Folds the 128-bit product: every bit of the input reaches every bit of the result.
+fn mix(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_differ_by_their_fingerprint() {
+        let all = [of::<u64>(), of::<i64>(), of::<u32>(), of::<()>(), of::<[u8; 8]>()];
+        for (i, a) in all.iter().enumerate() {
+            assert!(all[i + 1..].iter().all(|b| a != b), "fingerprints {all:x?}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_same_each_time() {
+        assert_eq!(fingerprint::<Vec<String>>(), fingerprint::<Vec<String>>());
+    }
+}

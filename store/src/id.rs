@@ -1,0 +1,120 @@
+//! Names of objects and of the processes that use them.
+
+use std::fmt;
+
+/// Names an object: a slot of the object table and the generation in which the slot held it.
+///
+/// Generations start at a number drawn when the store is created, so an id of another session names
+/// nothing here. Generation 0 is never issued.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId {
+    /// Which slot of the object table.
+    pub index: u32,
+    /// Which of the objects that the slot has held.
+    pub generation: u64,
+}
+
+impl ObjectId {
+    /// The id as words, for a message or a shared entry.
+    pub const fn to_words(self) -> [u64; 2] {
+        [self.index as u64, self.generation]
+    }
+
+    /// The id that [`ObjectId::to_words`] wrote; `None` when the words are not one.
+    pub const fn from_words(words: [u64; 2]) -> Option<Self> {
+        if words[0] > u32::MAX as u64 || words[1] == 0 {
+            return None;
+        }
+        Some(ObjectId { index: words[0] as u32, generation: words[1] })
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}", self.index, self.generation)
+    }
+}
+
+/// Names a process that uses the store: 0 is the node's own, the others are given out by the node.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(u8);
+
+impl ClientId {
+    /// The process that the node runs in.
+    pub const NODE: ClientId = ClientId(0);
+
+    /// The client with this number.
+    pub const fn new(number: u8) -> Self {
+        ClientId(number)
+    }
+
+    /// The client's number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// The client's number as an index.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A set of clients.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientSet([u64; 4]);
+
+impl ClientSet {
+    /// The set of nobody.
+    pub const EMPTY: ClientSet = ClientSet([0; 4]);
+
+    /// The set whose members are the bits of `words`, client 0 lowest.
+    pub const fn from_words(words: [u64; 4]) -> Self {
+        ClientSet(words)
+    }
+
+    /// The members as bits, client 0 lowest.
+    pub const fn to_words(self) -> [u64; 4] {
+        self.0
+    }
+
+    /// Adds a client.
+    pub fn insert(&mut self, client: ClientId) {
+        self.0[client.index() / 64] |= 1 << (client.index() % 64);
+    }
+
+    /// Takes a client out.
+    pub fn remove(&mut self, client: ClientId) {
+        self.0[client.index() / 64] &= !(1 << (client.index() % 64));
+    }
+
+    /// Whether the client is a member.
+    pub fn contains(&self, client: ClientId) -> bool {
+        self.0[client.index() / 64] & (1 << (client.index() % 64)) != 0
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; 4]
+    }
+
+    /// Adds all members of `other`.
+    pub fn extend(&mut self, other: ClientSet) {
+        for (word, more) in self.0.iter_mut().zip(other.0) {
+            *word |= more;
+        }
+    }
+
+    /// The members, lowest first.
+    pub fn iter(&self) -> impl Iterator<Item = ClientId> + use<> {
+        let words = self.0;
+        (0..=255u8).filter(move |&n| words[n as usize / 64] & (1 << (n % 64)) != 0).map(ClientId)
+    }
+}
+
+impl FromIterator<ClientId> for ClientSet {
+    fn from_iter<I: IntoIterator<Item = ClientId>>(clients: I) -> Self {
+        let mut set = ClientSet::EMPTY;
+        clients.into_iter().for_each(|client| set.insert(client));
+        set
+    }
+}

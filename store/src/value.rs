@@ -1,0 +1,75 @@
+//! Values: how a type gets into the store and out of it.
+//!
+//! Every value goes through one serializer, [`ValueSerializer`](crate::ValueSerializer), which writes
+//! straight into the object's final place and collects the references the value holds.
+
+use rkyv::{
+    Archive, Deserialize, Serialize,
+    api::high::{HighDeserializer, HighValidator},
+    bytecheck::CheckBytes,
+    rancor,
+};
+
+use crate::ValueSerializer;
+
+/// What owned values are made with.
+pub type ValueDeserializer = HighDeserializer<rancor::Error>;
+
+/// A type whose values the store can hold. Implemented for every type that rkyv can serialise and
+/// check; nobody implements it by hand.
+pub trait Value: Archive {
+    /// Names the archived type in a way that two builds agree on.
+    fn fingerprint() -> u64 {
+        crate::fingerprint::of::<Self::Archived>()
+    }
+
+    /// The name of the archived type, for messages.
+    fn type_name() -> &'static str {
+        std::any::type_name::<Self::Archived>()
+    }
+
+    /// Writes the value and its root.
+    ///
+    /// # Errors
+    /// When the value does not fit, or refuses.
+    fn write_to(&self, serializer: &mut ValueSerializer) -> Result<(), rancor::Error>;
+
+    /// Checks that `bytes` are a valid archive of the type and gives its root.
+    ///
+    /// # Errors
+    /// What the check found.
+    fn check(bytes: &[u8]) -> Result<&Self::Archived, rancor::Error>;
+}
+
+impl<T> Value for T
+where
+    T: Archive + Serialize<ValueSerializer>,
+    T::Archived: for<'a> CheckBytes<HighValidator<'a, rancor::Error>>,
+{
+    fn write_to(&self, serializer: &mut ValueSerializer) -> Result<(), rancor::Error> {
+        rkyv::SerializeUnsized::serialize_unsized(self, serializer).map(|_| ())
+    }
+
+    fn check(bytes: &[u8]) -> Result<&Self::Archived, rancor::Error> {
+        rkyv::api::high::access::<T::Archived, rancor::Error>(bytes)
+    }
+}
+
+/// A value type that can be made from its archive.
+pub trait OwnedValue: Value + Sized {
+    /// Makes the value.
+    ///
+    /// # Errors
+    /// When the type refuses.
+    fn from_archived(archived: &Self::Archived) -> Result<Self, rancor::Error>;
+}
+
+impl<T> OwnedValue for T
+where
+    T: Value,
+    T::Archived: Deserialize<T, ValueDeserializer>,
+{
+    fn from_archived(archived: &Self::Archived) -> Result<Self, rancor::Error> {
+        rkyv::api::high::deserialize(archived)
+    }
+}
