@@ -1,0 +1,273 @@
+//! What a function gives back, and in how many objects.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{
+    GenericArgument, LitInt, PathArguments, ReturnType, Type, TypeParamBound,
+    punctuated::Punctuated, spanned::Spanned,
+};
+
+use crate::{
+    argument::Root,
+    complaints::Complaints,
+    spelling::spelled,
+    travel::{self, Role, bare, is_result},
+    value::NumReturns,
+};
+
+/// A function's result.
+pub(crate) struct Outcome {
+    /// The type as written, or that of one item of an iterator or stream.
+    ty: Type,
+    /// Whether that type is called `Result`, so that an `Err` fails the task.
+    fallible: bool,
+    /// How it is stored.
+    shape: Shape,
+}
+
+/// How a result is stored.
+pub(crate) enum Shape {
+    /// As one object.
+    One,
+    /// Each member of the tuple, array or vector as one object.
+    Several(LitInt),
+    /// Each item as one object, as an iterator yields it.
+    Iterator,
+    /// Each item as one object, as a stream yields it.
+    Stream,
+}
+
+impl Outcome {
+    /// Reads a return type.
+    pub(crate) fn parse(
+        output: &ReturnType,
+        returns: &NumReturns,
+        complaints: &mut Complaints,
+    ) -> Outcome {
+        let ty = match output {
+            ReturnType::Default => Type::Tuple(syn::TypeTuple {
+                attrs: Vec::new(),
+                paren_token: syn::token::Paren(Span::mixed_site()),
+                elems: Punctuated::new(),
+            }),
+            ReturnType::Type(_, ty) => (**ty).clone(),
+        };
+        match returns {
+            NumReturns::One => {
+                let ty = travel::check(&ty, Role::Result, complaints);
+                Outcome { fallible: is_result(&ty), ty, shape: Shape::One }
+            }
+            NumReturns::Several(count) => {
+                let ty = travel::check(&ty, Role::Result, complaints);
+                check_arity(&ty, count, complaints);
+                Outcome { fallible: is_result(&ty), ty, shape: Shape::Several(count.clone()) }
+            }
+            NumReturns::Streaming => match streamed(&ty) {
+                Some((item, shape)) => {
+                    let item = travel::check(&item, Role::Item, complaints);
+                    Outcome { fallible: is_result(&item), ty: item, shape }
+                }
+                None => {
+                    let advice = "`num_returns = \"streaming\"` is for functions that return \
+                                  `impl Iterator<Item = T>` or `impl Stream<Item = T>`";
+                    match output {
+                        ReturnType::Default => complaints.about(quote!(#ty), advice),
+                        ReturnType::Type(..) => complaints.about(&ty, advice),
+                    }
+                    Outcome { ty, fallible: false, shape: Shape::Iterator }
+                }
+            },
+        }
+    }
+
+    /// Reads a constructor's return type, which is known to be the actor or a `Result` of it.
+    pub(crate) fn of_constructor(output: &ReturnType) -> Outcome {
+        let ty = match output {
+            ReturnType::Default => syn::parse_quote!(()),
+            ReturnType::Type(_, ty) => (**ty).clone(),
+        };
+        Outcome { fallible: is_result(&ty), ty, shape: Shape::One }
+    }
+
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The type that is stored.
+    pub(crate) fn stored(&self, root: &Root) -> TokenStream {
+        let ty = &self.ty;
+        match self.fallible {
+            true => {
+                let manual = root.manual_at(ty);
+                let span = Span::mixed_site().located_at(ty.span());
+                quote_spanned!(span=> <#ty as #manual::FallibleReturn>::Ok)
+            }
+            false => ty.to_token_stream(),
+        }
+    }
+
+    /// What the caller gets: one reference, several, or a stream of them.
+    pub(crate) fn reference(&self, root: &Root) -> TokenStream {
+        let stored = self.stored(root);
+        match self.shape {
+            Shape::One => quote!(#root::ObjectRef<#stored>),
+            Shape::Several(_) => quote!(<#stored as #root::manual::SeveralReturns>::Refs),
+            Shape::Iterator | Shape::Stream => quote!(#root::ObjectRefStream<#stored>),
+        }
+    }
+
+    /// The wrapper that says how the result is to be taken, whose type errors are shown at the type.
+    pub(crate) fn wrapper(&self, root: &Root) -> TokenStream {
+        let manual = root.manual_at(&self.ty);
+        let name = match (self.fallible, &self.shape) {
+            (false, Shape::Several(_)) => "Several",
+            (true, Shape::Several(_)) => "FallibleSeveral",
+            (false, _) => "Plain",
+            (true, _) => "Fallible",
+        };
+        let name = syn::Ident::new(name, Span::mixed_site().located_at(self.ty.span()));
+        quote!(#manual::#name)
+    }
+
+    /// A check that a type of several members has as many as the attribute says.
+    pub(crate) fn assertion(&self, root: &Root) -> Option<TokenStream> {
+        let Shape::Several(count) = &self.shape else { return None };
+        let stored = self.stored(root);
+        let span = Span::mixed_site().located_at(count.span());
+        let message =
+            format!("`num_returns = {count}`, but the function returns another number of values");
+        Some(quote_spanned! {span=>
+            const _: () = ::core::assert!(#root::manual::returns_match::<#stored>(#count), #message);
+        })
+    }
+}
+
+/// Complains about a tuple that can be seen to have another number of members.
+fn check_arity(ty: &Type, count: &LitInt, complaints: &mut Complaints) {
+    let ok = match bare(ty) {
+        Type::Path(path) if is_result(ty) => path.path.segments.last().and_then(|segment| {
+            let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+            match arguments.args.first() {
+                Some(GenericArgument::Type(ok)) => Some(bare(ok)),
+                _ => None,
+            }
+        }),
+        other => Some(other),
+    };
+    let Some(Type::Tuple(tuple)) = ok else { return };
+    if tuple.elems.len() != count.base10_parse().unwrap_or(0) {
+        let members = match tuple.elems.len() {
+            1 => "1 member".to_owned(),
+            n => format!("{n} members"),
+        };
+        complaints.about(
+            tuple,
+            format!("`num_returns = {count}`, but `{}` has {members}", spelled(tuple)),
+        );
+    }
+}
+
+/// The item type of an iterator or stream: opaque, or a boxed trait object.
+fn streamed(ty: &Type) -> Option<(Type, Shape)> {
+    let bounds: &Punctuated<TypeParamBound, _> = match bare(ty) {
+        Type::ImplTrait(opaque) => &opaque.bounds,
+        Type::TraitObject(object) => &object.bounds,
+        Type::Path(path) => {
+            let last = path.path.segments.last()?;
+            let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+            return match (last.ident.to_string().as_str(), arguments.args.first()) {
+                ("Box" | "Pin", Some(GenericArgument::Type(inner))) => match bare(inner) {
+                    Type::TraitObject(_) | Type::Path(_) => streamed(inner),
+                    _ => None,
+                },
+                _ => None,
+            };
+        }
+        _ => return None,
+    };
+    bounds.iter().find_map(|bound| {
+        let TypeParamBound::Trait(bound) = bound else { return None };
+        let last = bound.path.segments.last()?;
+        let shape = match last.ident.to_string().as_str() {
+            "Iterator" | "DoubleEndedIterator" | "ExactSizeIterator" => Shape::Iterator,
+            "Stream" => Shape::Stream,
+            _ => return None,
+        };
+        let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+        arguments
+            .args
+            .iter()
+            .find_map(|argument| match argument {
+                GenericArgument::AssocType(assoc) if assoc.ident == "Item" => {
+                    Some(assoc.ty.clone())
+                }
+                _ => None,
+            })
+            .map(|item| (item, shape))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syn::parse_quote;
+
+    fn parsed(output: ReturnType, returns: NumReturns) -> (String, Vec<String>) {
+        let mut complaints = Complaints::default();
+        let outcome = Outcome::parse(&output, &returns, &mut complaints);
+        let root = Root::take(&mut Vec::new(), &mut complaints);
+        let shown = format!(
+            "{} {}",
+            spelled(&outcome.wrapper(&root)).replace("::rustyray::manual::", ""),
+            spelled(&outcome.reference(&root)).replace("::rustyray::", "")
+        );
+        (shown, complaints.messages())
+    }
+
+    #[test]
+    fn results_are_recognised_by_name() {
+        let one = |output| parsed(output, NumReturns::One).0;
+        assert_eq!(one(parse_quote!()), "Plain ObjectRef<()>");
+        assert_eq!(one(parse_quote!(-> i64)), "Plain ObjectRef<i64>");
+        assert_eq!(
+            one(parse_quote!(-> anyhow::Result<i64>)),
+            "Fallible ObjectRef<<anyhow::Result<i64> as manual::FallibleReturn>::Ok>"
+        );
+        assert_eq!(one(parse_quote!(-> MyResult<i64>)), "Plain ObjectRef<MyResult<i64>>");
+    }
+
+    #[test]
+    fn several_returns_have_as_many_members() {
+        let two = || NumReturns::Several(parse_quote!(2));
+        let (shown, errors) = parsed(parse_quote!(-> (i64, String)), two());
+        assert_eq!(shown, "Several <(i64, String) as manual::SeveralReturns>::Refs");
+        assert_eq!(errors, [""; 0]);
+        let (_, errors) = parsed(parse_quote!(-> (i64, String, u8)), two());
+        assert_eq!(errors, ["`num_returns = 2`, but `(i64, String, u8)` has 3 members"]);
+        let (shown, errors) = parsed(parse_quote!(-> Result<(i64,), E>), two());
+        assert!(shown.starts_with("FallibleSeveral "), "{shown}");
+        assert_eq!(errors, ["`num_returns = 2`, but `(i64,)` has 1 member"]);
+        let (_, errors) = parsed(parse_quote!(-> Vec<u8>), two());
+        assert_eq!(errors, [""; 0]);
+    }
+
+    #[test]
+    fn streams_are_recognised_by_their_bound() {
+        for output in [
+            parse_quote!(-> impl Iterator<Item = u8> + 'static),
+            parse_quote!(-> impl std::iter::Iterator<Item = u8>),
+            parse_quote!(-> Box<dyn Iterator<Item = u8> + Send>),
+            parse_quote!(-> impl futures::Stream<Item = u8>),
+            parse_quote!(-> Pin<Box<dyn Stream<Item = u8>>>),
+        ] {
+            let (shown, errors) = parsed(output, NumReturns::Streaming);
+            assert_eq!(shown, "Plain ObjectRefStream<u8>");
+            assert_eq!(errors, [""; 0]);
+        }
+        let (shown, _) =
+            parsed(parse_quote!(-> impl Stream<Item = io::Result<u8>>), NumReturns::Streaming);
+        assert!(shown.starts_with("Fallible "), "{shown}");
+        let (_, errors) = parsed(parse_quote!(-> Vec<u8>), NumReturns::Streaming);
+        assert!(errors[0].contains("impl Iterator<Item = T>"), "{errors:?}");
+    }
+}
