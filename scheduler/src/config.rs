@@ -1,0 +1,38 @@
+//! How a scheduler is set up.
+
+/// What the machine offers, and how far work is pipelined.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Cpus to give out.
+    pub cpus: f64,
+    /// Gpus to give out; whole ones.
+    pub gpus: f64,
+    /// Memory to give out to tasks that ask for it, in bytes.
+    pub memory_bytes: u64,
+    /// Custom resources by name.
+    pub custom: Vec<(String, f64)>,
+    /// How many tasks one worker is handed ahead; at most [`Config::MAX_QUEUE_DEPTH`]. The host's queue
+    /// to a worker should have at least this much room.
+    pub queue_depth: usize,
+    /// Every [`crate::WorkerId`] is below this.
+    pub max_workers: usize,
+}
+
+impl Config {
+    /// The largest [`Config::queue_depth`].
+    pub const MAX_QUEUE_DEPTH: usize = 256;
+}
+
+impl Default for Config {
+    /// As many cpus as this process may use, nothing else.
+    fn default() -> Self {
+        Config {
+            cpus: std::thread::available_parallelism().map_or(1, usize::from) as f64,
+            gpus: 0.0,
+            memory_bytes: 0,
+            custom: Vec::new(),
+            queue_depth: 128,
+            max_workers: 256,
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What the scheduler asks of the runtime around it: [`Host`], and the words they exchange.
+//!
+//! The scheduler knows nothing of sockets, of processes or of shared memory. Waking a worker is part of
+//! [`Host::push`]; where arguments and results are is part of [`Host::Spec`].
+
+use crate::{ActorId, GpuShare, ObjectKey, PoolId, TaskId, WorkerId};
+
+/// Whether an object can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It is sealed.
+    Ready,
+    /// It holds an error, or is gone.
+    Failed,
+    /// Not yet.
+    Pending,
+}
+
+/// The worker's queue has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the worker's queue is full")]
+pub struct QueueFull;
+
+/// How an attempt ended, as its worker reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its results are sealed.
+    Done,
+    /// It ended in an error of its own.
+    Failed {
+        /// Nothing was sealed and the error may be retried. Otherwise the worker has sealed the error,
+        /// and only the bookkeeping is left to do.
+        retry: bool,
+    },
+    /// It noticed that it was cancelled and sealed nothing.
+    Cancelled,
+}
+
+/// Why a task will not produce its results.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure<C> {
+    /// An object it depends on failed.
+    Dependency {
+        /// That object.
+        object: ObjectKey,
+        /// The original error.
+        cause: C,
+    },
+    /// Its worker died while the task may have been running, and its retries are spent.
+    WorkerDied {
+        /// That worker.
+        worker: WorkerId,
+        /// The last attempt, counted from zero.
+        attempt: u16,
+        /// Why the worker left.
+        cause: C,
+    },
+    /// It failed with an error to be retried, and its retries are spent.
+    RetriesSpent {
+        /// The last attempt, counted from zero.
+        attempt: u16,
+    },
+    /// It was cancelled.
+    Cancelled,
+    /// It was called on an actor that is dead for good.
+    ActorDied {
+        /// That actor.
+        actor: ActorId,
+        /// Why it is dead.
+        reason: DeathReason<C>,
+    },
+    /// The actor's worker died while the call may have been running; it is not run twice.
+    ActorUnavailable {
+        /// That actor; it may be alive again.
+        actor: ActorId,
+        /// Why the worker left.
+        cause: C,
+    },
+}
+
+/// Why an actor is dead for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeathReason<C> {
+    /// Its constructor failed.
+    CreationFailed,
+    /// An argument of its constructor failed.
+    Dependency {
+        /// That argument.
+        object: ObjectKey,
+        /// The original error.
+        cause: C,
+    },
+    /// It ended itself.
+    Exited,
+    /// Somebody killed it.
+    Killed,
+    /// Its last handle was dropped.
+    NoHandles,
+    /// Its worker died, and its restarts are spent.
+    Crashed {
+        /// How often it was restarted.
+        restarts: u32,
+        /// Why the last worker left.
+        cause: C,
+    },
+    /// Its creation was cancelled.
+    Cancelled,
+}
+
+/// Where an actor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorState {
+    /// Its constructor waits for arguments, for resources or for a worker, or is running.
+    Pending,
+    /// It takes calls.
+    Alive,
+    /// Its worker died, and another one is being prepared.
+    Restarting,
+    /// It is dead for good.
+    Dead,
+}
+
+/// The runtime around the scheduler.
+///
+/// Any thread may be inside any of these calls, several at once. None may block on the scheduler; each
+/// may call the scheduler again ([`crate::Scheduler::settled`] in particular): what such a call makes
+/// possible is done by the outer call, before it returns.
+pub trait Host: Send + Sync + 'static {
+    /// What to run; opaque here.
+    type Spec: Send + Sync + 'static;
+    /// Why something failed; opaque here.
+    type Cause: Clone + Send + Sync + 'static;
+
+    /// Tells whether `object` can be read. After [`Readiness::Pending`] the runtime calls
+    /// [`crate::Scheduler::settled`] for it, once or more, as soon as that has changed.
+    fn subscribe(&self, object: ObjectKey) -> Readiness;
+
+    /// The error that the failed `object` holds.
+    fn cause(&self, object: ObjectKey) -> Self::Cause;
+
+    /// Puts the task into the worker's queue and wakes the worker. The answer names the entry.
+    ///
+    /// # Errors
+    /// When the queue is full; the scheduler tries again after the worker's next completion.
+    fn push(
+        &self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: u16,
+        spec: &Self::Spec,
+    ) -> Result<u64, QueueFull>;
+
+    /// Takes an entry back; true when the worker has not begun it and never will. Also asked about a
+    /// worker that has died, until [`crate::Scheduler::worker_joined`] announces its successor.
+    fn take_back(&self, worker: WorkerId, ticket: u64) -> bool;
+
+    /// Asks for `how_many` more workers, each answered by [`crate::Scheduler::worker_joined`] or
+    /// counted in [`crate::Scheduler::spawn_failed`].
+    fn need_workers(&self, pool: PoolId, how_many: usize);
+
+    /// Seals the error into the task's results. [`Host::finished`] follows.
+    fn fail(&self, task: TaskId, spec: &Self::Spec, why: Failure<Self::Cause>);
+
+    /// The task has ended, in whatever way: its arguments are no longer held.
+    fn finished(&self, task: TaskId, spec: Self::Spec);
+
+    /// Kills the worker's process; [`crate::Scheduler::worker_left`] follows.
+    fn kill(&self, worker: WorkerId);
+
+    /// The running task is to be cancelled: tells the worker to ask it to stop. Told from within
+    /// [`crate::Scheduler::cancel`] or, when another thread held the task at that moment, by that thread.
+    fn interrupt(&self, worker: WorkerId, task: TaskId, attempt: u16) {
+        let _ = (worker, task, attempt);
+    }
+
+    /// Ends an actor's worker in good order: nobody will call it again.
+    /// [`crate::Scheduler::worker_left`] follows.
+    fn stop(&self, worker: WorkerId) {
+        self.kill(worker);
+    }
+
+    /// These gpus are the worker's until further notice. Told before the first [`Host::push`] under a
+    /// grant of gpus, and before the first one after it.
+    fn granted(&self, worker: WorkerId, gpus: &[GpuShare]) {
+        let _ = (worker, gpus);
+    }
+
+    /// The actor's state has changed; with [`ActorState::Dead`] comes the reason.
+    fn actor_changed(
+        &self,
+        actor: ActorId,
+        state: ActorState,
+        reason: Option<&DeathReason<Self::Cause>>,
+    ) {
+        let _ = (actor, state, reason);
+    }
+}
