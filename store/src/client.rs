@@ -1,126 +1,594 @@
-//! A process's side of the store.
-#![allow(missing_docs, clippy::missing_errors_doc)]
-use std::{os::fd::OwnedFd, sync::Arc};
+//! A process's side of the store: reserve, refer, wait, and get at memory.
+//!
+//! Writing and sealing are in `seal`, reading is in `pin` and `view`. Nothing here makes a system call
+//! or takes a lock but where a request goes to the node: a batch of slots, a block, a large extent, a
+//! list of nested references, a spilled object.
 
-use crate::*;
+use std::{
+    collections::BTreeSet,
+    fmt,
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-pub const DIRTY_GROUPS: u32 = 4096;
+use crossbeam::queue::ArrayQueue;
+use parking_lot::Mutex;
+use rustyray_memory::sync::AtomicU64;
 
+use crate::{
+    ClientId, ClientSet, Error, Geometry, ObjectId, Pin, PinError, Refusal, Reply, Request, Stale,
+    TransportError, Writer,
+    core::Core,
+    dirty::{DIRTY_GROUPS, Dirty},
+    fault,
+    fork::ForkGuard,
+    geometry::PAGE_BYTES,
+    holdings::{Holdings, NotPinned},
+    lease::OpenBlock,
+    place::Place,
+    segment::Segment,
+    slot::Owner,
+    state::Phase,
+    table::Table,
+};
+
+/// How a client's requests reach the node.
+pub trait Transport: Send + Sync {
+    /// Carries a request to [`crate::Node::serve`] and its reply back; blocks until then.
+    ///
+    /// # Errors
+    /// When the node cannot be reached.
+    fn call(&self, request: Request) -> Result<Reply, TransportError>;
+}
+
+/// How a client wakes others.
+pub trait Wake: Send + Sync {
+    /// Something that these clients wait for has happened; their dirty maps say where.
+    fn wake(&self, clients: ClientSet);
+}
+
+/// What an object is to somebody who wants its value.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// It has no value yet.
     Pending,
+    /// It has a value.
     Sealed,
+    /// It has an error.
     Failed,
+    /// The id names no living object.
     Gone,
 }
 
-pub trait Transport: Send + Sync {
-    fn call(&self, request: Request) -> Result<Reply, TransportError>;
+/// A process's side of the store.
+pub struct Client {
+    geometry: Geometry,
+    holdings: Arc<Holdings>,
+    segment: Arc<Segment>,
+    open_block: OpenBlock,
+    /// Granted slots, not yet reserved.
+    stock: ArrayQueue<u32>,
+    /// Held while asking for slots or for a block; knows which blocks this process can write to.
+    refill: Mutex<BTreeSet<u32>>,
+    /// Per type (by fingerprint): how large its last value was, to guess the next one.
+    pub(crate) hints: Box<[AtomicU64]>,
+    link: Link,
 }
-pub trait Wake: Send + Sync {
-    fn wake(&self, clients: ClientSet);
+
+/// The way to the node.
+enum Link {
+    /// This is the node's process.
+    Home(Arc<Core>),
+    Away {
+        transport: Arc<dyn Transport>,
+        wake: Arc<dyn Wake>,
+    },
 }
-#[derive(Debug)]
-pub struct Written {
-    pub writer: Writer,
-    pub nested: Vec<ObjectId>,
-    pub fingerprint: u64,
-}
-#[derive(Debug)]
-pub struct Client {}
+
+/// Slots asked for at once.
+const GRANT: u32 = 64;
+/// How long to let others make room before asking for memory again.
+const ROOM_POLL: Duration = Duration::from_millis(1);
+pub(crate) const HINTS: usize = 256;
+
 impl Client {
+    /// Attaches this process to a store, with what [`crate::Node::admit`] gave for it.
+    ///
+    /// # Errors
+    /// When the descriptors are not those of a store of this version, or cannot be mapped.
     pub fn attach(
-        _geometry: Geometry,
-        _descriptors: Vec<OwnedFd>,
-        _client: ClientId,
-        _transport: Arc<dyn Transport>,
-        _wake: Arc<dyn Wake>,
+        geometry: Geometry,
+        descriptors: Vec<OwnedFd>,
+        client: ClientId,
+        transport: Arc<dyn Transport>,
+        wake: Arc<dyn Wake>,
     ) -> Result<Arc<Client>, Error> {
-        unimplemented!()
+        let [table, data]: [OwnedFd; 2] = descriptors
+            .try_into()
+            .map_err(|_| Error::Protocol("a client attaches with two descriptors"))?;
+        let table = Arc::new(Table::new(table, geometry, false)?);
+        let segment = Arc::new(Segment::new(data, geometry.capacity_bytes)?);
+        let holdings = Arc::new(Holdings::new(table, client, ForkGuard::new()?));
+        Ok(Self::new(geometry, holdings, segment, Link::Away { transport, wake }))
     }
+
+    pub(crate) fn of_node(core: Arc<Core>) -> Arc<Client> {
+        Self::new(
+            core.geometry,
+            Arc::clone(&core.holdings),
+            Arc::clone(&core.segment),
+            Link::Home(core),
+        )
+    }
+
+    fn new(
+        geometry: Geometry,
+        holdings: Arc<Holdings>,
+        segment: Arc<Segment>,
+        link: Link,
+    ) -> Arc<Self> {
+        Arc::new(Client {
+            geometry,
+            holdings,
+            segment,
+            open_block: OpenBlock::new(geometry.block_bytes),
+            stock: ArrayQueue::new(2 * GRANT as usize),
+            refill: Mutex::new(BTreeSet::new()),
+            hints: (0..HINTS).map(|_| AtomicU64::new(0)).collect(),
+            link,
+        })
+    }
+
+    /// The client's number.
     pub fn id(&self) -> ClientId {
-        unimplemented!()
+        self.holdings.client
     }
-    pub fn reserve(&self) -> Result<ObjectId, Error> {
-        unimplemented!()
+
+    /// The sizes of the store.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
     }
-    pub fn retain(&self, _id: ObjectId) -> Result<(), Stale> {
-        unimplemented!()
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.holdings.table
     }
-    pub fn release(&self, _id: ObjectId) {
-        unimplemented!()
+
+    pub(crate) fn segment(&self) -> &Segment {
+        &self.segment
     }
-    pub fn holds(&self, _id: ObjectId) -> bool {
-        unimplemented!()
+
+    pub(crate) fn holdings(&self) -> &Holdings {
+        &self.holdings
     }
-    pub fn status(&self, _id: ObjectId) -> Status {
-        unimplemented!()
+
+    pub(crate) fn open_block(&self) -> &OpenBlock {
+        &self.open_block
     }
-    pub fn subscribe(&self, _id: ObjectId) -> Status {
-        unimplemented!()
+
+    /// Whether this process may touch what is shared: not when it was forked off, nor after
+    /// [`Client::abandon`].
+    #[inline]
+    pub(crate) fn is_ours(&self) -> bool {
+        self.holdings.fork.is_ours()
     }
-    pub fn dirty_group(&self, _id: ObjectId) -> u32 {
-        unimplemented!()
-    }
-    pub fn drain_dirty(&self, _look: &mut dyn FnMut(u32)) {
-        unimplemented!()
-    }
-    pub fn create(self: &Arc<Self>, _len: usize) -> Result<Writer, Error> {
-        unimplemented!()
-    }
-    pub fn create_bytes(self: &Arc<Self>, _len: usize) -> Result<BytesWriter, Error> {
-        unimplemented!()
-    }
-    pub fn seal(
-        &self,
-        _id: ObjectId,
-        _attempt: u16,
-        _writer: Writer,
-        _fingerprint: u64,
-        _nested: &[ObjectId],
-    ) -> Result<(), SealError> {
-        unimplemented!()
-    }
-    pub fn seal_bytes(
-        &self,
-        _id: ObjectId,
-        _attempt: u16,
-        _writer: BytesWriter,
-    ) -> Result<(), SealError> {
-        unimplemented!()
-    }
-    pub fn fail(
-        self: &Arc<Self>,
-        _id: ObjectId,
-        _attempt: u16,
-        _error: &[u8],
-    ) -> Result<(), SealError> {
-        unimplemented!()
-    }
-    pub fn pin(self: &Arc<Self>, _id: ObjectId) -> Result<Pin, PinError> {
-        unimplemented!()
-    }
-    pub fn write_value<T: Value>(self: &Arc<Self>, _value: &T) -> Result<Written, Error> {
-        unimplemented!()
-    }
-    pub fn seal_value<T: Value>(
-        self: &Arc<Self>,
-        _id: ObjectId,
-        _attempt: u16,
-        _value: &T,
-    ) -> Result<(), SealError> {
-        unimplemented!()
-    }
-    pub fn put<T: Value>(self: &Arc<Self>, _value: &T) -> Result<ObjectId, Error> {
-        unimplemented!()
-    }
-    pub fn put_bytes(self: &Arc<Self>, _bytes: &[u8]) -> Result<ObjectId, Error> {
-        unimplemented!()
-    }
-    pub fn view<T: Value>(self: &Arc<Self>, _id: ObjectId) -> Result<View<T>, ViewError> {
-        unimplemented!()
-    }
+
+    /// Touch nothing shared any more: references and views that are dropped from now on stay counted
+    /// until this process is reaped. Views can still be read.
     pub fn abandon(&self) {
-        unimplemented!()
+        self.holdings.fork.abandon();
+    }
+
+    /// Asks the node.
+    pub(crate) fn ask(&self, request: Request) -> Result<Reply, Error> {
+        let reply = match &self.link {
+            Link::Home(core) => core.serve(self.id(), request),
+            Link::Away { transport, .. } => transport.call(request)?,
+        };
+        match reply {
+            Reply::Refused(Refusal::Garbage) => Err(Error::Protocol("the node refused a request")),
+            Reply::Refused(Refusal::UnknownClient) => Err(Error::UnknownClient(self.id().get())),
+            Reply::Refused(Refusal::TableFull) => {
+                Err(Error::TableFull { max_objects: self.geometry.max_objects })
+            }
+            Reply::Refused(Refusal::NoMemory) => Err(Error::Os {
+                doing: "getting memory from the system",
+                source: nix::errno::Errno::ENOMEM.into(),
+            }),
+            reply => Ok(reply),
+        }
+    }
+
+    // ---- references -------------------------------------------------------------------------------
+
+    /// Reserves an object, which the caller then refers to once.
+    ///
+    /// # Errors
+    /// When the table is full, or the node cannot be asked for slots.
+    pub fn reserve(&self) -> Result<ObjectId, Error> {
+        if !self.is_ours() {
+            return Err(Error::Forked);
+        }
+        loop {
+            let index = match &self.link {
+                Link::Home(core) => core
+                    .free_slots
+                    .pop()
+                    .ok_or(Error::TableFull { max_objects: self.geometry.max_objects })?,
+                Link::Away { .. } => self.granted()?,
+            };
+            if let Some(id) = self.reserve_slot(index) {
+                return Ok(id);
+            }
+        }
+    }
+
+    /// `None` when the slot is not ours to take: somebody wrote where he should not have.
+    fn reserve_slot(&self, index: u32) -> Option<ObjectId> {
+        let slot = self.table().slot(index);
+        let generation = slot.state().load().generation();
+        let adopted = self.holdings.adopt(index, generation, || {
+            fault::point("reserve.held");
+            slot.set_owner(Owner { client: Some(self.id()), attempt: 0 });
+            slot.state().transition_to_reserved(self.id()).is_some()
+        });
+        adopted.then(|| self.geometry.id(index, generation))
+    }
+
+    /// A slot of this client's stock.
+    fn granted(&self) -> Result<u32, Error> {
+        if let Some(index) = self.stock.pop() {
+            return Ok(index);
+        }
+        let _refill = self.refill.lock();
+        if let Some(index) = self.stock.pop() {
+            return Ok(index);
+        }
+        let Reply::Slots { first, count } = self.ask(Request::Slots { count: GRANT })? else {
+            return Err(Error::Protocol("slots were asked for"));
+        };
+        fault::point("slots.granted");
+        let mut next = u64::from(first);
+        for _ in 0..count {
+            if next >= u64::from(self.geometry.max_objects) {
+                break;
+            }
+            let index = next as u32;
+            let slot = self.table().slot(index);
+            next = slot.next();
+            let seen = slot.state().load();
+            if seen.phase() == Phase::Granted && self.stock.push(index).is_err() {
+                break;
+            }
+        }
+        self.stock.pop().ok_or(Error::Protocol("the node granted no slots"))
+    }
+
+    /// Counts one more reference of this process. Somebody must hold one meanwhile: the caller, the
+    /// sender, or a container.
+    ///
+    /// # Errors
+    /// When the id names no living object.
+    #[inline]
+    pub fn retain(&self, id: ObjectId) -> Result<(), Stale> {
+        if !self.is_ours() {
+            return Ok(());
+        }
+        let (result, perhaps_dead) = self.holdings.retain(id);
+        if perhaps_dead {
+            self.perhaps_dead(id.index);
+        }
+        result
+    }
+
+    /// Counts one reference of this process less; with the last one of all processes the object goes:
+    /// at once in the node's process, with the next [`crate::Node::collect`] elsewhere.
+    #[inline]
+    pub fn release(&self, id: ObjectId) {
+        if self.is_ours() && self.holdings.release(id) {
+            fault::point("release.cleared");
+            self.perhaps_dead(id.index);
+        }
+    }
+
+    /// Whether this process refers to the object.
+    pub fn holds(&self, id: ObjectId) -> bool {
+        self.holdings.holds(id)
+    }
+
+    /// Nobody may refer to the object in the slot any more.
+    pub(crate) fn perhaps_dead(&self, index: u32) {
+        match &self.link {
+            Link::Home(core) => {
+                core.try_free(index);
+            }
+            Link::Away { .. } => self.table().dead().mark(index),
+        }
+    }
+
+    // ---- waiting ----------------------------------------------------------------------------------
+
+    /// What the object is now: one load.
+    #[inline]
+    pub fn status(&self, id: ObjectId) -> Status {
+        let Some(generation) = self.geometry.generation(id) else { return Status::Gone };
+        status(self.table().slot(id.index).state().load(), generation)
+    }
+
+    /// Asks to be woken when the object settles, and what it is now. The wakeup comes through
+    /// [`Wake`], and [`Client::drain_dirty`] then names the object's group. Asking again is harmless;
+    /// it is to be asked again for each object that settled in the meantime and was reserved anew.
+    pub fn subscribe(&self, id: ObjectId) -> Status {
+        let Some(generation) = self.geometry.generation(id) else { return Status::Gone };
+        let slot = self.table().slot(id.index);
+        match status(slot.state().load(), generation) {
+            Status::Pending if self.is_ours() => status(slot.subscribe(self.id()), generation),
+            settled => settled,
+        }
+    }
+
+    /// The group under which a subscription to the object reports.
+    pub fn dirty_group(&self, id: ObjectId) -> u32 {
+        id.index % DIRTY_GROUPS
+    }
+
+    /// Takes the groups in which something that this client subscribed to has happened.
+    pub fn drain_dirty(&self, look: &mut dyn FnMut(u32)) {
+        Dirty::take(&self.table().dirty(self.id()), look);
+    }
+
+    /// After an object was settled by this process.
+    pub(crate) fn announce(&self, index: u32) {
+        let slot = self.table().slot(index);
+        let waiters = slot.waiters();
+        if waiters != 0 {
+            fault::point("seal.unannounced");
+            let clients = self.table().announce(index, waiters);
+            match &self.link {
+                Link::Home(core) => {
+                    if let Some(wake) = core.wake.get() {
+                        wake.wake(clients);
+                    }
+                }
+                Link::Away { wake, .. } => wake.wake(clients),
+            }
+            slot.woken(waiters);
+        }
+        // Those who let go while it was being sealed left the object to us.
+        if slot.is_unreferenced() {
+            self.perhaps_dead(index);
+        }
+    }
+
+    // ---- memory -----------------------------------------------------------------------------------
+
+    /// Gets memory for `capacity` bytes, of which the value takes the first `len`.
+    pub(crate) fn create_reserved(
+        self: &Arc<Self>,
+        len: usize,
+        capacity: usize,
+    ) -> Result<Writer, Error> {
+        if !self.is_ours() {
+            return Err(Error::Forked);
+        }
+        let place = match capacity as u64 {
+            0 => Place::Empty,
+            bytes if bytes < self.geometry.large_bytes => self.place_small(bytes)?,
+            bytes => self.place_large(bytes)?,
+        };
+        fault::point("create.placed");
+        Ok(Writer::new(Arc::clone(self), place, len, capacity))
+    }
+
+    #[inline]
+    fn place_small(&self, len_bytes: u64) -> Result<Place, Error> {
+        if let Some(placed) = self.open_block.place(len_bytes) {
+            return Ok(Place::Block { offset_bytes: placed.offset_bytes });
+        }
+        self.wait_for_room(len_bytes, || {
+            let mut writable = self.refill.lock();
+            if let Some(placed) = self.open_block.place(len_bytes) {
+                return Ok(Some(Place::Block { offset_bytes: placed.offset_bytes }));
+            }
+            let closing = self.open_block.close();
+            fault::point("lease.closed");
+            let reply = self.ask(Request::Lease { closing })?;
+            let Reply::Extent { offset_bytes, len_bytes: block_bytes, is_warm } = reply else {
+                return Self::no_room(reply, len_bytes, &self.geometry);
+            };
+            fault::point("lease.granted");
+            let block = (offset_bytes / block_bytes) as u32;
+            let fits = self.segment.contains(offset_bytes, block_bytes)
+                && block_bytes == self.geometry.block_bytes;
+            if !fits {
+                return Err(Error::Protocol("the node lent a block that is none"));
+            }
+            let result = (|| {
+                if !writable.contains(&block) {
+                    self.segment.allow_writes(offset_bytes, block_bytes)?;
+                    writable.insert(block);
+                }
+                if is_warm { Ok(()) } else { self.segment.populate(offset_bytes, block_bytes) }
+            })();
+            if let Err(error) = result {
+                let _ = self.ask(Request::Lease { closing: Some((block, 0)) });
+                return Err(error);
+            }
+            self.open_block.open(block);
+            Ok(self
+                .open_block
+                .place(len_bytes)
+                .map(|placed| Place::Block { offset_bytes: placed.offset_bytes }))
+        })
+    }
+
+    fn place_large(&self, len_bytes: u64) -> Result<Place, Error> {
+        self.wait_for_room(len_bytes, || {
+            let reply = self.ask(Request::Extent { len_bytes })?;
+            let Reply::Extent { offset_bytes, len_bytes: granted, is_warm } = reply else {
+                return Self::no_room(reply, len_bytes, &self.geometry);
+            };
+            fault::point("extent.granted");
+            if granted < len_bytes || !self.segment.contains(offset_bytes, granted) {
+                return Err(Error::Protocol("the node lent an extent that is none"));
+            }
+            let result = self.segment.allow_writes(offset_bytes, granted).and_then(|()| {
+                if is_warm { Ok(()) } else { self.segment.populate(offset_bytes, granted) }
+            });
+            // The extent may lie where this process once had blocks: they will be read-only.
+            let bytes = self.geometry.block_bytes;
+            let blocks =
+                (offset_bytes / bytes) as u32..=((offset_bytes + granted - 1) / bytes) as u32;
+            self.refill.lock().retain(|block| !blocks.contains(block));
+            if let Err(error) = result {
+                let _ = self.ask(Request::GiveBack { offset_bytes });
+                return Err(error);
+            }
+            Ok(Some(Place::Extent { offset_bytes }))
+        })
+    }
+
+    /// The tail of an extent went back to the node: this process may not write there any more.
+    pub(crate) fn shrunk(&self, offset_bytes: u64, from_bytes: u64, to_bytes: u64) {
+        let (from, to) =
+            (from_bytes.next_multiple_of(PAGE_BYTES), to_bytes.next_multiple_of(PAGE_BYTES));
+        if from > to {
+            self.segment.forbid_writes(offset_bytes + to, from - to);
+        }
+    }
+
+    fn no_room(reply: Reply, len_bytes: u64, geometry: &Geometry) -> Result<Option<Place>, Error> {
+        match reply {
+            Reply::Full { .. } => Ok(None),
+            Reply::Refused(Refusal::TooLarge) => Err(Error::TooLarge {
+                requested_bytes: len_bytes,
+                capacity_bytes: geometry.capacity_bytes,
+            }),
+            _ => Err(Error::Protocol("memory was asked for")),
+        }
+    }
+
+    /// Tries until there is room or the time for it is up.
+    fn wait_for_room(
+        &self,
+        len_bytes: u64,
+        mut attempt: impl FnMut() -> Result<Option<Place>, Error>,
+    ) -> Result<Place, Error> {
+        let mut deadline = None;
+        loop {
+            if let Some(place) = attempt()? {
+                return Ok(place);
+            }
+            let now = Instant::now();
+            let timeout = Duration::from_millis(self.geometry.put_timeout_ms);
+            let until = *deadline.get_or_insert_with(|| now.checked_add(timeout));
+            if until.is_some_and(|until| now >= until) {
+                return Err(self.store_full(len_bytes));
+            }
+            std::thread::sleep(ROOM_POLL);
+        }
+    }
+
+    fn store_full(&self, requested_bytes: u64) -> Error {
+        match self.ask(Request::Usage) {
+            Ok(Reply::Full { capacity_bytes, used_bytes, pinned_bytes, spilled_bytes }) => {
+                Error::StoreFull {
+                    capacity_bytes,
+                    used_bytes,
+                    pinned_bytes,
+                    spilled_bytes,
+                    requested_bytes,
+                }
+            }
+            Ok(_) => Error::Protocol("sizes were asked for"),
+            Err(error) => error,
+        }
+    }
+
+    // ---- views ------------------------------------------------------------------------------------
+
+    /// Holds the object in place and gives its bytes: its value, or its error when it failed. A
+    /// spilled object is brought back first.
+    ///
+    /// # Errors
+    /// When it has no value yet, is gone, or cannot be brought back.
+    #[inline]
+    pub fn pin(self: &Arc<Self>, id: ObjectId) -> Result<Pin, PinError> {
+        /// How often a restored object may be spilled again before its pin.
+        const RESTORES: u32 = 1000;
+        if !self.is_ours() {
+            return Err(PinError::Forked);
+        }
+        for _ in 0..RESTORES {
+            let (result, perhaps_dead) = self.holdings.pin(id);
+            if perhaps_dead {
+                self.perhaps_dead(id.index);
+            }
+            match result {
+                Ok(()) => {
+                    fault::point("pin.set");
+                    return Pin::new(self, id);
+                }
+                Err(NotPinned::Away) => self.restore(id)?,
+                Err(why) => return Err((why, id, &**self).into()),
+            }
+        }
+        Err((NotPinned::Away, id, &**self).into())
+    }
+
+    #[cold]
+    fn restore(&self, id: ObjectId) -> Result<(), PinError> {
+        let timeout = Duration::from_millis(self.geometry.put_timeout_ms);
+        let until = Instant::now().checked_add(timeout);
+        loop {
+            let reply = self
+                .ask(Request::Restore { id })
+                .map_err(|source| PinError::Restore { id, source })?;
+            match reply {
+                Reply::Done => return Ok(()),
+                Reply::Stale(id) => return Err(PinError::Stale(self.table().stale(id))),
+                Reply::Refused(Refusal::SpillDamaged) => {
+                    let what = "its spilled copy is damaged".to_owned();
+                    return Err(PinError::Corrupt { id, what });
+                }
+                Reply::Full { .. } if until.is_none_or(|until| Instant::now() < until) => {
+                    std::thread::sleep(ROOM_POLL);
+                }
+                Reply::Full { .. } => {
+                    return Err(PinError::Restore { id, source: self.store_full(0) });
+                }
+                _ => {
+                    let source = Error::Spill {
+                        doing: "reading",
+                        source: std::io::Error::other("the node could not read it"),
+                    };
+                    return Err(PinError::Restore { id, source });
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+fn status(seen: crate::state::Snapshot, generation: u64) -> Status {
+    if seen.generation() != generation {
+        return Status::Gone;
+    }
+    match seen.phase() {
+        Phase::Reserved | Phase::Sealing => Status::Pending,
+        Phase::Sealed | Phase::Spilling | Phase::Spilled | Phase::Restoring => Status::Sealed,
+        Phase::Failed => Status::Failed,
+        Phase::Freeing => match seen.aux() {
+            before if before == Phase::Reserved as u16 => Status::Pending,
+            before if before == Phase::Failed as u16 => Status::Failed,
+            _ => Status::Sealed,
+        },
+        Phase::Free | Phase::Granted | Phase::Retired => Status::Gone,
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("id", &self.id()).finish_non_exhaustive()
     }
 }

@@ -1,11 +1,37 @@
 //! How the store's memory is laid out: what a client must know to attach.
+//!
+//! The table segment holds, in this order: a header, the type names, the dirty maps of all clients,
+//! the map of what may be dead, and the slots. The data segment holds bytes and nothing else.
 
-use crate::Error;
+use crate::{Error, ObjectId, deadmap, dirty, slot::SLOT_WORDS, state::GENERATIONS, type_names};
+
+/// First word of an encoded geometry and of the table: changes with every change of a layout.
+pub(crate) const MAGIC: u64 = 0x7275_7374_7972_0001;
+
+/// Words of the table's header: magic, tick, and the admitted clients.
+pub(crate) const HEADER_WORDS: usize = 64;
+pub(crate) const HEADER_MAGIC: usize = 0;
+pub(crate) const HEADER_TICK: usize = 8;
+pub(crate) const HEADER_CLIENTS: usize = 16;
+
+pub(crate) const TYPE_NAMES_AT: usize = HEADER_WORDS;
+pub(crate) const DIRTY_AT: usize = TYPE_NAMES_AT + type_names::WORDS;
+pub(crate) const DEAD_AT: usize = DIRTY_AT + 256 * dirty::CLIENT_WORDS;
+
+/// Bytes of a page, the unit of large objects.
+pub(crate) const PAGE_BYTES: u64 = 4096;
 
 /// The sizes of a store, as the node tells them to a client.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Geometry {
     pub(crate) capacity_bytes: u64,
+    pub(crate) max_objects: u32,
+    pub(crate) block_bytes: u64,
+    /// Objects from this size on get memory of their own.
+    pub(crate) large_bytes: u64,
+    /// The public generation of generation 0.
+    pub(crate) base_generation: u64,
+    pub(crate) put_timeout_ms: u64,
 }
 
 impl Geometry {
@@ -14,14 +40,67 @@ impl Geometry {
 
     /// The geometry as words.
     pub fn to_words(self) -> [u64; Self::WORDS] {
-        [self.capacity_bytes; 8]
+        [
+            MAGIC,
+            self.capacity_bytes,
+            self.max_objects.into(),
+            self.block_bytes,
+            self.large_bytes,
+            self.base_generation,
+            self.put_timeout_ms,
+            0,
+        ]
     }
 
     /// The geometry that [`Geometry::to_words`] wrote.
     ///
     /// # Errors
-    /// When the words are not one.
-    pub fn from_words(_words: &[u64]) -> Result<Self, Error> {
-        unimplemented!()
+    /// When the words are not one that this version can work with.
+    pub fn from_words(words: &[u64]) -> Result<Self, Error> {
+        let &[magic, capacity_bytes, max_objects, block_bytes, large_bytes, base, timeout, _] =
+            words
+        else {
+            return Err(Error::Protocol("a geometry has eight words"));
+        };
+        let geometry = Geometry {
+            capacity_bytes,
+            max_objects: u32::try_from(max_objects)
+                .map_err(|_| Error::Protocol("the object table is too large"))?,
+            block_bytes,
+            large_bytes,
+            base_generation: base,
+            put_timeout_ms: timeout,
+        };
+        let sound = magic == MAGIC
+            && (1..=deadmap::MAX_SLOTS).contains(&geometry.max_objects)
+            && block_bytes.is_power_of_two()
+            && (PAGE_BYTES..=1 << 20).contains(&block_bytes)
+            && large_bytes <= block_bytes
+            && capacity_bytes.is_multiple_of(PAGE_BYTES)
+            && (block_bytes..1 << 47).contains(&capacity_bytes)
+            && (1..1 << 62).contains(&base);
+        if sound { Ok(geometry) } else { Err(Error::Protocol("the geometry makes no sense")) }
+    }
+
+    /// Where the slots begin, in words of the table.
+    pub(crate) fn slots_at(&self) -> usize {
+        (DEAD_AT + deadmap::words(self.max_objects)).next_multiple_of(SLOT_WORDS)
+    }
+
+    /// Words of the table segment.
+    pub(crate) fn table_words(&self) -> usize {
+        self.slots_at() + self.max_objects as usize * SLOT_WORDS
+    }
+
+    /// The generation within the session that an id names, if it can be of this session at all.
+    #[inline]
+    pub(crate) fn generation(&self, id: ObjectId) -> Option<u64> {
+        let generation = id.generation.wrapping_sub(self.base_generation);
+        (generation < GENERATIONS && id.index < self.max_objects).then_some(generation)
+    }
+
+    /// The id of the object that a slot holds in a generation.
+    pub(crate) fn id(&self, index: u32, generation: u64) -> ObjectId {
+        ObjectId { index, generation: self.base_generation + generation }
     }
 }

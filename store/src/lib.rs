@@ -1,30 +1,102 @@
 //! A plasma-style object store in shared memory.
+//!
+//! One process, the *node*, owns the memory; it and any number of other processes (*clients*) put
+//! values into it and read them where they lie. See `DESIGN.md` for the layouts and the protocols.
 
+#[cfg(not(rustyray_loom))]
+mod blocks;
+#[cfg(not(rustyray_loom))]
+mod chunks;
+#[cfg(not(rustyray_loom))]
 mod client;
+#[cfg(not(rustyray_loom))]
 mod config;
+#[cfg(not(rustyray_loom))]
+mod core;
+mod deadmap;
+mod dirty;
+mod entry;
+#[cfg(not(rustyray_loom))]
 mod error;
+#[cfg(not(rustyray_loom))]
+mod fault;
+#[cfg(not(rustyray_loom))]
 mod fingerprint;
+#[cfg(not(rustyray_loom))]
+mod fork;
+#[cfg(not(rustyray_loom))]
 mod geometry;
+#[cfg(not(rustyray_loom))]
+mod holdings;
 mod id;
+#[cfg(not(rustyray_loom))]
+mod lease;
+#[cfg(not(rustyray_loom))]
 mod machine;
+#[cfg(not(rustyray_loom))]
 mod node;
+#[cfg(not(rustyray_loom))]
 mod pin;
+mod place;
+#[cfg(not(rustyray_loom))]
+mod reap;
+#[cfg(not(rustyray_loom))]
 mod request;
+#[cfg(not(rustyray_loom))]
+mod seal;
+#[cfg(not(rustyray_loom))]
+mod segment;
+#[cfg(not(rustyray_loom))]
 mod serializer;
+#[cfg(not(rustyray_loom))]
+mod serve;
+mod slot;
+#[cfg(not(rustyray_loom))]
+mod space;
+#[cfg(not(rustyray_loom))]
+mod spill;
+mod state;
+#[cfg(not(rustyray_loom))]
+mod stock;
+#[cfg(not(rustyray_loom))]
+mod table;
+mod type_names;
+#[cfg(not(rustyray_loom))]
 mod value;
+#[cfg(not(rustyray_loom))]
 mod view;
+#[cfg(not(rustyray_loom))]
 mod writer;
 
-pub use client::{Client, DIRTY_GROUPS, Status, Transport, Wake, Written};
-pub use config::{Config, Stats};
-pub use error::{AttemptError, Error, PinError, SealError, Stale, TransportError, ViewError};
-pub use fingerprint::fingerprint;
-pub use geometry::Geometry;
+pub use dirty::DIRTY_GROUPS;
 pub use id::{ClientId, ClientSet, ObjectId};
-pub use node::{Admission, Leak, Node, Reaped};
-pub use pin::{Pin, PinKind};
-pub use request::{Refusal, Reply, Request};
-pub use serializer::{RefSink, ValueSerializer};
-pub use value::{OwnedValue, Value, ValueDeserializer};
-pub use view::View;
-pub use writer::{BytesWriter, Writer};
+#[cfg(not(rustyray_loom))]
+pub use {
+    client::{Client, Status, Transport, Wake},
+    config::{Config, Stats},
+    error::{AttemptError, Error, PinError, SealError, Stale, TransportError, ViewError},
+    fingerprint::fingerprint,
+    geometry::Geometry,
+    node::{Admission, Leak, Node, Reaped},
+    pin::{Pin, PinKind},
+    request::{Refusal, Reply, Request},
+    seal::Written,
+    serializer::{RefSink, ValueSerializer},
+    value::{OwnedValue, Value, ValueDeserializer},
+    view::View,
+    writer::{BytesWriter, Writer},
+};
+
+/// The protocols over shared words, for the models that explore them. Not for use.
+#[doc(hidden)]
+pub mod models {
+    pub use crate::{
+        deadmap::{DeadMap, words as dead_map_words},
+        dirty::Dirty,
+        entry::{Entry, NotAcquired},
+        place::Place,
+        slot::{Header, Hold, Owner, Pinned, SLOT_WORDS, Slot},
+        state::{BeginSeal, GENERATIONS, Phase, Rename, Snapshot, StateWord},
+        type_names::TypeNames,
+    };
+}

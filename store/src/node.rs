@@ -1,11 +1,42 @@
-//! The node's side of the store.
-use std::{os::fd::OwnedFd, sync::Arc};
+//! The node's side of the store: the owner of its memory.
 
-use crate::*;
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, OnceLock},
+};
 
-/// The owner of the store's memory.
+use nix::{
+    fcntl::{FcntlArg, SealFlag, fcntl},
+    sys::memfd::{MFdFlags, memfd_create},
+    unistd::ftruncate,
+};
+use parking_lot::Mutex;
+
+use crate::{
+    AttemptError, Client, ClientId, ClientSet, Config, Error, Geometry, ObjectId, Reply, Request,
+    Stats, Wake,
+    blocks::Blocks,
+    core::{Core, Ledger, Water},
+    deadmap,
+    fork::ForkGuard,
+    geometry::PAGE_BYTES,
+    holdings::Holdings,
+    segment::Segment,
+    slot::Owner,
+    space::Space,
+    spill::Spills,
+    state::{GENERATIONS, Phase, Rename},
+    stock::FreeSlots,
+    table::Table,
+};
+
+/// The owner of a store's memory. It lives in one process, whose end is the end of the store.
 #[derive(Debug)]
-pub struct Node {}
+pub struct Node {
+    core: Arc<Core>,
+    client: Arc<Client>,
+    table_fd: OwnedFd,
+}
 
 /// What a new client needs.
 #[derive(Debug)]
@@ -22,11 +53,12 @@ pub struct Admission {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reaped {
-    /// Clients to ring.
+    /// Clients whose wait may be over: they have been marked and woken.
     pub wake: ClientSet,
-    /// Unsealed objects that nobody will seal.
+    /// Objects that others refer to, that the dead client had reserved and was to seal itself: nobody
+    /// else will, so fail them.
     pub orphans: Vec<ObjectId>,
-    /// Objects freed.
+    /// Objects that died with it.
     pub freed: usize,
 }
 
@@ -40,43 +72,242 @@ pub struct Leak {
     pub holders: ClientSet,
     /// Who has a view of it.
     pub pins: ClientSet,
-    /// Its size.
+    /// The size of its value; 0 while it has none.
     pub len_bytes: u64,
+    /// Whether it has a value or an error.
+    pub is_settled: bool,
 }
 
-#[allow(missing_docs, clippy::missing_errors_doc)]
 impl Node {
-    pub fn create(_config: Config) -> Result<Arc<Node>, Error> {
-        unimplemented!()
+    /// Makes a store.
+    ///
+    /// # Errors
+    /// When the configuration makes no sense, or the system refuses memory.
+    pub fn create(config: Config) -> Result<Arc<Node>, Error> {
+        let geometry = geometry(&config)?;
+        let table_bytes = geometry.table_words() as u64 * 8;
+        let table_fd = sealed_memfd(c"rustyray-table", table_bytes)?;
+        let data_fd = sealed_memfd(c"rustyray-data", geometry.capacity_bytes)?;
+        let table = Arc::new(Table::new(duplicate(&table_fd)?, geometry, true)?);
+        let segment = Arc::new(Segment::new(data_fd, geometry.capacity_bytes)?);
+        let holdings =
+            Arc::new(Holdings::new(Arc::clone(&table), ClientId::NODE, ForkGuard::new()?));
+        let clients = ClientSet::from_iter([ClientId::NODE]);
+        table.set_clients(clients);
+        let water = config.spill_dir.is_some().then(|| Water {
+            high_bytes: (geometry.capacity_bytes as f64 * config.high_water) as u64,
+            low_bytes: (geometry.capacity_bytes as f64 * config.low_water) as u64,
+        });
+        let core = Arc::new(Core {
+            geometry,
+            table,
+            segment,
+            holdings,
+            free_slots: FreeSlots::new(geometry.max_objects),
+            blocks: Blocks::new((geometry.capacity_bytes / geometry.block_bytes) as usize),
+            ledger: Mutex::new(Ledger {
+                space: Space::new(geometry.capacity_bytes),
+                extents: Default::default(),
+                blocks: Default::default(),
+                nested: Default::default(),
+                clients,
+                spills: Spills::open(config.spill_dir.as_deref())?,
+            }),
+            wake: OnceLock::new(),
+            water,
+        });
+        core.warm_up(config.warm_bytes)?;
+        let client = Client::of_node(Arc::clone(&core));
+        Ok(Arc::new(Node { core, client, table_fd }))
     }
-    pub fn connect_wake(&self, _wake: Arc<dyn Wake>) {
-        unimplemented!()
+
+    /// Says how to wake clients that wait for an object; until then nobody is woken. The first call
+    /// counts.
+    pub fn connect_wake(&self, wake: Arc<dyn Wake>) {
+        let _ = self.core.wake.set(wake);
     }
+
+    /// The client of the node's own process; its requests are answered without a message.
     pub fn client(&self) -> Arc<Client> {
-        unimplemented!()
+        Arc::clone(&self.client)
     }
+
+    /// The sizes of the store.
     pub fn geometry(&self) -> Geometry {
-        unimplemented!()
+        self.core.geometry
     }
+
+    /// Lets another process in.
+    ///
+    /// # Errors
+    /// When all numbers are taken, or no descriptor can be had.
     pub fn admit(&self) -> Result<Admission, Error> {
-        unimplemented!()
+        let descriptors =
+            vec![duplicate(&self.table_fd)?, duplicate(&self.core.segment.descriptor())?];
+        let mut ledger = self.core.ledger.lock();
+        let client = (1..=u8::MAX)
+            .map(ClientId::new)
+            .find(|&client| !ledger.clients.contains(client))
+            .ok_or(Error::TooManyClients)?;
+        ledger.clients.insert(client);
+        // What the number's last owner was marked for is nothing to the new one.
+        self.core.table.dirty(client).take(&mut |_| {});
+        self.core.table.set_clients(ledger.clients);
+        Ok(Admission { client, geometry: self.core.geometry, descriptors })
     }
-    pub fn serve(&self, _client: ClientId, _request: Request) -> Reply {
-        unimplemented!()
+
+    /// Answers a request of a client. Any thread may call; it may read or write a spill file.
+    pub fn serve(&self, client: ClientId, request: Request) -> Reply {
+        self.core.serve(client, request)
     }
-    pub fn reap(&self, _client: ClientId) -> Reaped {
-        unimplemented!()
+
+    /// Clears away what a dead client left; afterwards its number is free. Idempotent. To be called
+    /// only when the process is known to have ended, and by one thread at a time for each client.
+    pub fn reap(&self, client: ClientId) -> Reaped {
+        self.core.reap(client)
     }
-    pub fn collect(&self, _limit: usize) -> usize {
-        unimplemented!()
+
+    /// Frees up to `limit` of the objects that other processes let go of; how many objects were freed.
+    /// One load when there is nothing to do.
+    pub fn collect(&self, limit: usize) -> usize {
+        self.core.collect(limit)
     }
-    pub fn set_attempt(&self, _id: ObjectId, _attempt: u16) -> Result<(), AttemptError> {
-        unimplemented!()
+
+    /// Says which attempt's seal counts, and that a task answers for the object from now on.
+    ///
+    /// # Errors
+    /// When the object is gone, sealed, or being sealed this instant.
+    pub fn set_attempt(&self, id: ObjectId, attempt: u16) -> Result<(), AttemptError> {
+        let core = &self.core;
+        let generation = core.geometry.generation(id).ok_or_else(|| core.table.stale(id))?;
+        let slot = core.table.slot(id.index);
+        match slot.state().transition_to_attempt(generation, attempt) {
+            Rename::Renamed => {
+                slot.set_owner(Owner { client: None, attempt });
+                Ok(())
+            }
+            Rename::Sealing => Err(AttemptError::Sealing(id)),
+            Rename::Sealed => Err(AttemptError::AlreadySealed(id)),
+            Rename::Gone => Err(core.table.stale(id).into()),
+        }
     }
+
+    /// What the store holds. Looks at all slots.
     pub fn stats(&self) -> Stats {
-        unimplemented!()
+        let objects = self
+            .core
+            .touched_slots()
+            .filter(|&index| {
+                let phase = self.core.table.slot(index).state().load().phase();
+                !matches!(phase, Phase::Free | Phase::Retired | Phase::Granted)
+            })
+            .count();
+        let ledger = self.core.ledger.lock();
+        let open = ledger.blocks.values().filter(|lease| lease.is_open).count();
+        Stats {
+            capacity_bytes: self.core.geometry.capacity_bytes,
+            used_bytes: ledger.space.used_bytes(),
+            leased_bytes: open as u64 * self.core.geometry.block_bytes,
+            peak_used_bytes: ledger.space.peak_used_bytes(),
+            spilled_bytes: ledger.spills.bytes(),
+            warm_bytes: ledger.space.warm_bytes(),
+            objects: objects as u64,
+            clients: ledger.clients.iter().count() as u32,
+        }
     }
+
+    /// All objects that are alive, and who keeps them so.
     pub fn leaks(&self) -> Vec<Leak> {
-        unimplemented!()
+        self.core
+            .touched_slots()
+            .filter_map(|index| {
+                let slot = self.core.table.slot(index);
+                let seen = slot.state().load();
+                let is_settled = match seen.phase() {
+                    Phase::Free | Phase::Granted | Phase::Retired | Phase::Freeing => return None,
+                    Phase::Reserved | Phase::Sealing => false,
+                    _ => true,
+                };
+                Some(Leak {
+                    id: self.core.geometry.id(index, seen.generation()),
+                    holders: slot.holders(),
+                    pins: slot.pins(),
+                    len_bytes: if is_settled { slot.header().len_bytes } else { 0 },
+                    is_settled,
+                })
+            })
+            .collect()
+    }
+}
+
+fn geometry(config: &Config) -> Result<Geometry, Error> {
+    let capacity_bytes = config.capacity_bytes.next_multiple_of(PAGE_BYTES);
+    if !(16 * PAGE_BYTES..1 << 46).contains(&capacity_bytes) {
+        return Err(Error::Config("the capacity must be between 64 KiB and 64 TiB"));
+    }
+    if !(1..=deadmap::MAX_SLOTS).contains(&config.max_objects) {
+        return Err(Error::Config("the object table has between 1 and 16 Mi slots"));
+    }
+    if !(0.0..=1.0).contains(&config.high_water)
+        || !(0.0..=config.high_water).contains(&config.low_water)
+    {
+        return Err(Error::Config(
+            "the low-water mark lies below the high-water mark, both in 0..=1",
+        ));
+    }
+    // A block is 1/64 of a small store, so that a few writers do not fill it with what they lease.
+    let block_bytes = (capacity_bytes / 64).next_power_of_two().clamp(PAGE_BYTES, 1 << 20);
+    let mut random = [0; 8];
+    std::io::Read::read_exact(
+        &mut std::fs::File::open("/dev/urandom").map_err(|source| Error::Os {
+            doing: "opening the source of random numbers",
+            source,
+        })?,
+        &mut random,
+    )
+    .map_err(|source| Error::Os { doing: "drawing the session's first generation", source })?;
+    Ok(Geometry {
+        capacity_bytes,
+        max_objects: config.max_objects,
+        block_bytes,
+        large_bytes: block_bytes / 4,
+        base_generation: 1 + u64::from_le_bytes(random) % (GENERATIONS - 1),
+        put_timeout_ms: config.put_timeout.as_millis().try_into().unwrap_or(u64::MAX),
+    })
+}
+
+/// A memfd that stays as long as it is.
+fn sealed_memfd(name: &std::ffi::CStr, len_bytes: u64) -> Result<OwnedFd, Error> {
+    let os = |doing| move |errno: nix::errno::Errno| Error::Os { doing, source: errno.into() };
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let memfd = memfd_create(name, flags).map_err(os("creating shared memory"))?;
+    ftruncate(&memfd, len_bytes as i64).map_err(os("sizing shared memory"))?;
+    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+    fcntl(&memfd, FcntlArg::F_ADD_SEALS(seals)).map_err(os("fixing the size of shared memory"))?;
+    Ok(memfd)
+}
+
+fn duplicate(descriptor: &impl AsFd) -> Result<OwnedFd, Error> {
+    descriptor
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|source| Error::Os { doing: "duplicating a descriptor", source })
+}
+
+impl Core {
+    /// Populates fresh memory ahead of its first use.
+    fn warm_up(&self, warm_bytes: u64) -> Result<(), Error> {
+        let len = warm_bytes.min(self.geometry.capacity_bytes) / self.geometry.block_bytes
+            * self.geometry.block_bytes;
+        if len == 0 {
+            return Ok(());
+        }
+        let mut ledger = self.ledger.lock();
+        let Some(piece) = ledger.space.allocate(len, PAGE_BYTES, 0) else { return Ok(()) };
+        self.segment.allow_writes(piece.offset_bytes, len)?;
+        self.segment.populate(piece.offset_bytes, len)?;
+        self.segment.forbid_writes(piece.offset_bytes, len);
+        ledger.space.release(piece.offset_bytes, len, crate::space::LastUser::Client(0));
+        Ok(())
     }
 }

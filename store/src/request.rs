@@ -54,6 +54,8 @@ pub enum Request {
         /// The object.
         id: ObjectId,
     },
+    /// The sizes to report when there was no room: answered by [`Reply::Full`].
+    Usage,
 }
 
 /// What the node answers.
@@ -75,6 +77,8 @@ pub enum Reply {
         offset_bytes: u64,
         /// How long it is.
         len_bytes: u64,
+        /// The client had it last: its page tables are warm.
+        is_warm: bool,
     },
     /// There is no room at the moment.
     Full {
@@ -162,6 +166,7 @@ impl Request {
                 let [index, generation] = id.to_words();
                 (8, [index, generation, 0, 0, 0])
             }
+            Request::Usage => (9, [0; 5]),
         };
         words[0] = body.0;
         words[1..6].copy_from_slice(&body.1);
@@ -187,6 +192,7 @@ impl Request {
                 count: small(e)?,
             },
             8 => Request::Restore { id: ObjectId::from_words([a, b])? },
+            9 => Request::Usage,
             _ => return None,
         })
     }
@@ -199,7 +205,9 @@ impl Reply {
         let body: (u64, [u64; 4]) = match self {
             Reply::Done => (1, [0; 4]),
             Reply::Slots { first, count } => (2, [first.into(), count.into(), 0, 0]),
-            Reply::Extent { offset_bytes, len_bytes } => (3, [offset_bytes, len_bytes, 0, 0]),
+            Reply::Extent { offset_bytes, len_bytes, is_warm } => {
+                (3, [offset_bytes, len_bytes, is_warm.into(), 0])
+            }
             Reply::Full { capacity_bytes, used_bytes, pinned_bytes, spilled_bytes } => {
                 (4, [capacity_bytes, used_bytes, pinned_bytes, spilled_bytes])
             }
@@ -221,7 +229,7 @@ impl Reply {
         Some(match kind {
             1 => Reply::Done,
             2 => Reply::Slots { first: small(a)?, count: small(b)? },
-            3 => Reply::Extent { offset_bytes: a, len_bytes: b },
+            3 => Reply::Extent { offset_bytes: a, len_bytes: b, is_warm: c == 1 },
             4 => {
                 Reply::Full { capacity_bytes: a, used_bytes: b, pinned_bytes: c, spilled_bytes: d }
             }
@@ -249,13 +257,14 @@ mod tests {
             Request::GiveBack { offset_bytes: 4096 },
             Request::Hold { id, attempt: 2, offset_bytes: 64, count: 5 },
             Request::Restore { id },
+            Request::Usage,
         ] {
             assert_eq!(Request::from_words(request.to_words()), Some(request));
         }
         for reply in [
             Reply::Done,
             Reply::Slots { first: 1, count: 2 },
-            Reply::Extent { offset_bytes: 1, len_bytes: 2 },
+            Reply::Extent { offset_bytes: 1, len_bytes: 2, is_warm: true },
             Reply::Full { capacity_bytes: 4, used_bytes: 3, pinned_bytes: 2, spilled_bytes: 1 },
             Reply::Refused(Refusal::TooLarge),
             Reply::Stale(id),

@@ -17,7 +17,7 @@ pub type ValueDeserializer = HighDeserializer<rancor::Error>;
 
 /// A type whose values the store can hold. Implemented for every type that rkyv can serialise and
 /// check; nobody implements it by hand.
-pub trait Value: Archive {
+pub trait Value: Archive<Archived: 'static> {
     /// Names the archived type in a way that two builds agree on.
     fn fingerprint() -> u64 {
         crate::fingerprint::of::<Self::Archived>()
@@ -44,7 +44,7 @@ pub trait Value: Archive {
 impl<T> Value for T
 where
     T: Archive + Serialize<ValueSerializer>,
-    T::Archived: for<'a> CheckBytes<HighValidator<'a, rancor::Error>>,
+    T::Archived: for<'a> CheckBytes<HighValidator<'a, rancor::Error>> + 'static,
 {
     fn write_to(&self, serializer: &mut ValueSerializer) -> Result<(), rancor::Error> {
         rkyv::SerializeUnsized::serialize_unsized(self, serializer).map(|_| ())

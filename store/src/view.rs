@@ -1,52 +1,169 @@
-//! Typed, checked views.
-#![allow(missing_docs)]
-use crate::*;
-use std::{fmt, marker::PhantomData, ops::Deref};
+//! Typed views: the archive of a value in place, checked once per process and object.
+//!
+//! One of the crate's unsafe files: it makes typed references into checked bytes.
 
+use std::{
+    any::TypeId,
+    fmt,
+    hash::{Hash, Hasher},
+    ops::Deref,
+    ptr::NonNull,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use crate::{Client, ObjectId, OwnedValue, Pin, PinKind, Value, ViewError};
+
+/// A value of type `T` where it lies, as its archive. Keeps the object in place while it lives.
 pub struct View<T: Value> {
-    _t: PhantomData<fn() -> T>,
+    root: NonNull<T::Archived>,
+    pin: Pin,
 }
-impl<T: Value> fmt::Debug for View<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("View")
-    }
-}
-impl<T: Value> Clone for View<T> {
-    fn clone(&self) -> Self {
-        unimplemented!()
-    }
-}
-impl<T: Value> Deref for View<T> {
-    type Target = T::Archived;
-    fn deref(&self) -> &T::Archived {
-        unimplemented!()
-    }
-}
-#[allow(clippy::missing_errors_doc)]
+
+// SAFETY: a view is a shared reference to a `T::Archived` and the pin that keeps it; nothing in it is
+// tied to a thread, and it hands out `&T::Archived` only.
+unsafe impl<T: Value> Send for View<T> where T::Archived: Sync {}
+// SAFETY: as above.
+unsafe impl<T: Value> Sync for View<T> where T::Archived: Sync {}
+
 impl<T: Value> View<T> {
+    /// The value behind a pin, checked to be a `T`.
+    ///
+    /// # Errors
+    /// When the object failed, is of another type, or its bytes are not a valid archive.
+    pub fn from_pin(pin: Pin) -> Result<Self, ViewError> {
+        if pin.kind() == PinKind::Failed {
+            return Err(ViewError::Failed(pin));
+        }
+        if pin.fingerprint() != T::fingerprint() {
+            return Err(mismatch::<T>(&pin));
+        }
+        let holdings = pin.client().holdings();
+        let key = type_key::<T::Archived>();
+        if holdings.is_checked(pin.id(), key)
+            && let Some(at) = pin.len().checked_sub(size_of::<T::Archived>())
+        {
+            let root = NonNull::from(&pin[at..]).cast();
+            return Ok(View { root, pin });
+        }
+        match T::check(&pin) {
+            Ok(archived) => {
+                let root = NonNull::from(archived);
+                holdings.set_checked(pin.id(), key);
+                Ok(View { root, pin })
+            }
+            Err(source) => {
+                Err(ViewError::Corrupt { id: pin.id(), expected: T::type_name(), source })
+            }
+        }
+    }
+
+    /// The object.
     pub fn id(&self) -> ObjectId {
-        unimplemented!()
+        self.pin.id()
     }
+
+    /// What keeps it in place.
     pub fn pin(&self) -> &Pin {
-        unimplemented!()
+        &self.pin
     }
-    pub fn from_pin(_pin: Pin) -> Result<Self, ViewError> {
-        unimplemented!()
-    }
+
+    /// A value of one's own, made from the archive.
+    ///
+    /// # Errors
+    /// When the type refuses.
     pub fn to_owned_value(&self) -> Result<T, rkyv::rancor::Error>
     where
         T: OwnedValue,
     {
-        unimplemented!()
+        T::from_archived(self)
     }
 }
-impl View<bytes::Bytes> {
-    pub fn bytes(&self) -> bytes::Bytes {
-        unimplemented!()
+
+#[cold]
+fn mismatch<T: Value>(pin: &Pin) -> ViewError {
+    let found = pin
+        .client()
+        .table()
+        .type_names()
+        .find(pin.fingerprint())
+        .unwrap_or_else(|| format!("type of fingerprint {:016x}", pin.fingerprint()));
+    ViewError::TypeMismatch { id: pin.id(), expected: T::type_name(), found }
+}
+
+/// What `TypeId` hashes to, which tells the types of one process apart.
+fn type_key<A: 'static>() -> u64 {
+    struct Key(u64);
+    impl Hasher for Key {
+        fn finish(&self) -> u64 {
+            self.0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            for chunk in bytes.chunks(8) {
+                let mut word = [0; 8];
+                word[..chunk.len()].copy_from_slice(chunk);
+                self.write_u64(u64::from_le_bytes(word));
+            }
+        }
+        fn write_u64(&mut self, word: u64) {
+            self.0 = self.0.rotate_left(17) ^ word;
+        }
+    }
+    let mut key = Key(0);
+    TypeId::of::<A>().hash(&mut key);
+    key.finish()
+}
+
+impl<T: Value> Deref for View<T> {
+    type Target = T::Archived;
+
+    #[inline]
+    fn deref(&self) -> &T::Archived {
+        // SAFETY: `from_pin` got the address from a check of these very bytes as `T::Archived` (this
+        // time or an earlier one by this process, for the same object), which covers alignment, bounds
+        // and validity; `pin` keeps them unchanged and in place, and mapped.
+        unsafe { self.root.as_ref() }
     }
 }
-impl From<View<bytes::Bytes>> for bytes::Bytes {
-    fn from(view: View<bytes::Bytes>) -> Self {
+
+impl<T: Value> Clone for View<T> {
+    fn clone(&self) -> Self {
+        View { root: self.root, pin: self.pin.clone() }
+    }
+}
+
+impl<T: Value> fmt::Debug for View<T>
+where
+    T::Archived: fmt::Debug,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("View").field(&**self).finish()
+    }
+}
+
+impl View<Bytes> {
+    /// The bytes where they lie; keeps the object in place as long as any slice of them lives.
+    pub fn bytes(&self) -> Bytes {
+        let inner: &[u8] = self;
+        let start = inner.as_ptr() as usize - self.pin.as_ptr() as usize;
+        let len = inner.len();
+        Bytes::from_owner(self.pin.clone()).slice(start..start + len)
+    }
+}
+
+impl From<View<Bytes>> for Bytes {
+    fn from(view: View<Bytes>) -> Self {
         view.bytes()
+    }
+}
+
+impl Client {
+    /// A view of the object's value.
+    ///
+    /// # Errors
+    /// When it has no value, failed, is of another type, or its bytes are not a valid archive.
+    pub fn view<T: Value>(self: &Arc<Self>, id: ObjectId) -> Result<View<T>, ViewError> {
+        View::from_pin(self.pin(id)?)
     }
 }

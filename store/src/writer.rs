@@ -1,35 +1,182 @@
-//! Objects being written.
-#![allow(missing_docs)]
-use std::ops::{Deref, DerefMut};
+//! Objects being written: memory that nobody else reads or writes yet.
+//!
+//! One of the crate's unsafe files: it makes mutable slices of shared memory.
 
-#[derive(Debug)]
-pub struct Writer {}
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    ptr::NonNull,
+    sync::Arc,
+};
+
+use crate::{Client, Request, lease::Placed, place::Place};
+
+/// Memory for one object, to be written and then sealed. Dropped unsealed, it is given back.
+///
+/// Its bytes are those of whatever was there before; they begin at a multiple of 64.
+pub struct Writer {
+    client: Arc<Client>,
+    place: Place,
+    len: usize,
+    /// Bytes reserved, `len` and the room for the list of nested references.
+    capacity: usize,
+    /// Nothing is given back: the object was sealed.
+    is_sealed: bool,
+}
+
 impl Writer {
-    pub fn truncate(&mut self, _len: usize) {
-        unimplemented!()
+    pub(crate) fn new(client: Arc<Client>, place: Place, len: usize, capacity: usize) -> Self {
+        Writer { client, place, len, capacity, is_sealed: false }
+    }
+
+    /// How many bytes the object has.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the object has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Makes the object shorter. Nothing happens when it is not longer than `len`.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The first byte.
+    pub(crate) fn address(&self) -> NonNull<u8> {
+        self.client.segment().address(self.place.offset_bytes())
+    }
+
+    /// All that is reserved, for writing beyond the value.
+    pub(crate) fn reserved_mut(&mut self) -> &mut [u8] {
+        if self.capacity == 0 {
+            return &mut [];
+        }
+        // SAFETY: `Client::create_reserved` got `capacity` bytes at this place from the node (or from a
+        // block the node leased to us) and made them writable; until the seal nobody else knows the
+        // place, and `&mut self` makes this the only slice of it in this process. A memfd's bytes are
+        // initialised.
+        unsafe { std::slice::from_raw_parts_mut(self.address().as_ptr(), self.capacity) }
+    }
+
+    /// The object's footprint shrinks to `capacity`: the rest goes back if it can.
+    pub(crate) fn give_tail_back(&mut self, capacity: usize) {
+        debug_assert!(capacity <= self.capacity && capacity >= self.len);
+        match self.place {
+            Place::Empty => {}
+            Place::Block { .. } => {
+                let placed = self.placed();
+                self.client.open_block().trim(placed, self.capacity as u64, Some(capacity as u64));
+                self.capacity = capacity;
+            }
+            Place::Extent { offset_bytes } => {
+                let waste = self.capacity - capacity;
+                if waste > (64 << 10).max(self.capacity / 16) {
+                    let len_bytes = capacity as u64;
+                    if self.client.ask(Request::Shrink { offset_bytes, len_bytes }).is_ok() {
+                        self.client.shrunk(offset_bytes, self.capacity as u64, len_bytes);
+                        self.capacity = capacity.next_multiple_of(4096);
+                    }
+                }
+            }
+        }
+    }
+
+    fn placed(&self) -> Placed {
+        let offset_bytes = self.place.offset_bytes();
+        let block = (offset_bytes / self.client.geometry().block_bytes) as u32;
+        Placed { block, offset_bytes }
+    }
+
+    /// The object was sealed: the memory is its own now.
+    pub(crate) fn set_sealed(&mut self) {
+        self.is_sealed = true;
     }
 }
+
 impl Deref for Writer {
     type Target = [u8];
+
     fn deref(&self) -> &[u8] {
-        unimplemented!()
+        if self.len == 0 {
+            return &[];
+        }
+        // SAFETY: see `reserved_mut`; `len <= capacity`, and a shared borrow of `self` excludes writes.
+        unsafe { std::slice::from_raw_parts(self.address().as_ptr(), self.len) }
     }
 }
+
 impl DerefMut for Writer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        unimplemented!()
+        let len = self.len;
+        &mut self.reserved_mut()[..len]
     }
 }
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.is_sealed || !self.client.is_ours() {
+            return;
+        }
+        match self.place {
+            Place::Empty => {}
+            Place::Block { .. } => {
+                let placed = self.placed();
+                if !self.client.open_block().trim(placed, self.capacity as u64, None) {
+                    // If the node cannot be told, reaping this process counts again.
+                    let _ = self.client.ask(Request::Unplace { block: placed.block });
+                }
+            }
+            Place::Extent { offset_bytes } => {
+                self.client.segment().forbid_writes(
+                    offset_bytes,
+                    (self.capacity as u64).next_multiple_of(crate::geometry::PAGE_BYTES),
+                );
+                let _ = self.client.ask(Request::GiveBack { offset_bytes });
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("place", &self.place).field("len", &self.len).finish()
+    }
+}
+
+/// Memory for an object of plain bytes, which is read as [`bytes::Bytes`] once it is sealed with
+/// [`Client::seal_bytes`].
 #[derive(Debug)]
-pub struct BytesWriter {}
+pub struct BytesWriter {
+    pub(crate) writer: Writer,
+    pub(crate) len: usize,
+}
+
 impl Deref for BytesWriter {
     type Target = [u8];
+
     fn deref(&self) -> &[u8] {
-        unimplemented!()
+        &self.writer[..self.len]
     }
 }
+
 impl DerefMut for BytesWriter {
     fn deref_mut(&mut self) -> &mut [u8] {
-        unimplemented!()
+        let len = self.len;
+        &mut self.writer[..len]
     }
 }

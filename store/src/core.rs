@@ -1,0 +1,190 @@
+//! The node's private side: what is free, what is lent to whom, and how an object ends.
+//!
+//! Everything here is private memory of the node's process, whose death ends the store, so it needs no
+//! care for crashes. `ledger` is the one lock, taken for blocks, extents, nested references and spilled
+//! objects; freeing or reserving a small object takes none.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, OnceLock},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    ClientId, ClientSet, Geometry, ObjectId, Wake,
+    blocks::{Block, Blocks},
+    holdings::Holdings,
+    place::Place,
+    segment::Segment,
+    slot::Header,
+    space::{LastUser, Space},
+    spill::Spills,
+    state::{Phase, Snapshot},
+    stock::FreeSlots,
+    table::Table,
+};
+
+/// The node's private side.
+pub(crate) struct Core {
+    pub(crate) geometry: Geometry,
+    pub(crate) table: Arc<Table>,
+    pub(crate) segment: Arc<Segment>,
+    /// The references and views of the node's own process, containers' holds included.
+    pub(crate) holdings: Arc<Holdings>,
+    pub(crate) free_slots: FreeSlots,
+    pub(crate) blocks: Blocks,
+    pub(crate) ledger: Mutex<Ledger>,
+    pub(crate) wake: OnceLock<Arc<dyn Wake>>,
+    pub(crate) water: Option<Water>,
+}
+
+/// When to spill.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Water {
+    pub(crate) high_bytes: u64,
+    pub(crate) low_bytes: u64,
+}
+
+/// What is lent to whom.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) space: Space,
+    /// Memory of large objects: offset → length and the client that asked for it.
+    pub(crate) extents: BTreeMap<u64, Extent>,
+    /// Blocks in use.
+    pub(crate) blocks: HashMap<u32, Lease>,
+    /// What a container holds: its generation and the objects.
+    pub(crate) nested: HashMap<u32, (u64, Vec<ObjectId>)>,
+    pub(crate) clients: ClientSet,
+    pub(crate) spills: Spills,
+}
+
+/// Memory of one large object.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Extent {
+    pub(crate) len_bytes: u64,
+    /// Who asked for it; `None` once that client is dead.
+    pub(crate) client: Option<ClientId>,
+}
+
+/// A block in use.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Lease {
+    /// Who writes it; `None` once that client is dead.
+    pub(crate) client: Option<ClientId>,
+    pub(crate) is_open: bool,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("geometry", &self.geometry).finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Frees the object of the slot if nobody refers to it or views it, and everything that only it
+    /// held. How many objects that were.
+    pub(crate) fn try_free(&self, index: u32) -> usize {
+        let mut freed = 0;
+        let mut next = Some(index);
+        let mut more = Vec::new();
+        while let Some(index) = next {
+            if let Some(before) = self.table.slot(index).begin_free() {
+                self.end(index, before, &mut more);
+                freed += 1;
+            }
+            next = more.pop();
+        }
+        freed
+    }
+
+    /// The object is gone: gives back its memory, its holds, and its slot.
+    pub(crate) fn end(&self, index: u32, before: Snapshot, perhaps_dead: &mut Vec<u32>) {
+        let slot = self.table.slot(index);
+        match before.phase() {
+            Phase::Sealed | Phase::Failed => self.free_memory(slot.header()),
+            Phase::Spilled => self.ledger.lock().spills.remove(index),
+            _ => {}
+        }
+        if slot.nested() != 0 {
+            self.drop_nested(index, perhaps_dead);
+        }
+        if slot.free(before) {
+            self.free_slots.push(index);
+        }
+    }
+
+    /// Drops what the container in the slot holds.
+    pub(crate) fn drop_nested(&self, index: u32, perhaps_dead: &mut Vec<u32>) {
+        let dropped = self.ledger.lock().nested.remove(&index);
+        self.table.slot(index).set_nested(0);
+        for id in dropped.into_iter().flat_map(|(_, ids)| ids) {
+            if self.holdings.release(id) {
+                perhaps_dead.push(id.index);
+            }
+        }
+    }
+
+    /// Gives back the memory of a value.
+    pub(crate) fn free_memory(&self, header: Header) {
+        match Place::from_word(header.location) {
+            Some(Place::Block { offset_bytes }) => {
+                let block = (offset_bytes / self.geometry.block_bytes) as u32;
+                if self.blocks.take_one(block) == Block::Empty {
+                    self.ledger.lock().take_block_back(block, &self.geometry);
+                }
+            }
+            Some(Place::Extent { offset_bytes }) => {
+                self.ledger.lock().free_extent(offset_bytes);
+            }
+            Some(Place::Empty) | None => {}
+        }
+    }
+
+    /// Frees up to `limit` of the objects that clients marked as perhaps dead.
+    pub(crate) fn collect(&self, limit: usize) -> usize {
+        let mut freed = 0;
+        self.table.dead().take(limit, |index| freed += self.try_free(index));
+        freed
+    }
+
+    /// After an object was settled: marks it for those who wait and wakes them.
+    pub(crate) fn announce(&self, index: u32) -> ClientSet {
+        let slot = self.table.slot(index);
+        let waiters = slot.waiters();
+        if waiters == 0 {
+            return ClientSet::EMPTY;
+        }
+        let clients = self.table.announce(index, waiters);
+        if let Some(wake) = self.wake.get() {
+            wake.wake(clients);
+        }
+        slot.woken(waiters);
+        clients
+    }
+
+    /// Slots that have ever been in use.
+    pub(crate) fn touched_slots(&self) -> std::ops::Range<u32> {
+        0..self.free_slots.touched()
+    }
+}
+
+impl Ledger {
+    /// A closed block in which nothing lives any more.
+    pub(crate) fn take_block_back(&mut self, block: u32, geometry: &Geometry) {
+        if let Some(lease) = self.blocks.remove(&block) {
+            let offset_bytes = u64::from(block) * geometry.block_bytes;
+            let last = LastUser::from(lease.client);
+            self.space.release(offset_bytes, geometry.block_bytes, last);
+        }
+    }
+
+    /// The memory of a large object; whether there was any at that place.
+    pub(crate) fn free_extent(&mut self, offset_bytes: u64) -> bool {
+        let Some(extent) = self.extents.remove(&offset_bytes) else { return false };
+        let last = LastUser::from(extent.client);
+        self.space.release(offset_bytes, extent.len_bytes, last);
+        true
+    }
+}

@@ -1,0 +1,166 @@
+//! What one process holds: its private counts, and through them its bits in the object table.
+//!
+//! Every reference and view of the process goes through here, so that the shared bits are touched only
+//! on 0→1 and 1→0 and in order (see [`crate::models::Entry`]).
+
+use std::sync::Arc;
+
+use rustyray_memory::sync::{AtomicU64, Ordering};
+
+use crate::{
+    ClientId, ObjectId, Stale,
+    chunks::Chunks,
+    entry::{Entry, NotAcquired},
+    fork::ForkGuard,
+    slot::{Hold, Pinned},
+    table::Table,
+};
+
+/// A process's part in the object table.
+#[derive(Debug)]
+pub(crate) struct Holdings {
+    pub(crate) table: Arc<Table>,
+    pub(crate) client: ClientId,
+    pub(crate) fork: ForkGuard,
+    entries: Chunks<Entries>,
+}
+
+/// What a process knows of one slot.
+#[derive(Debug, Default)]
+struct Entries {
+    references: Entry,
+    pins: Entry,
+    /// As which type the object of `checked_generation` was checked here.
+    checked_type: AtomicU64,
+    /// The public generation that `checked_type` is about; 0 is never issued.
+    checked_generation: AtomicU64,
+}
+
+/// Why an object could not be pinned.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotPinned {
+    Pending,
+    Away,
+    Gone,
+}
+
+impl Holdings {
+    pub(crate) fn new(table: Arc<Table>, client: ClientId, fork: ForkGuard) -> Self {
+        let slots = table.geometry().max_objects as usize;
+        Holdings { table, client, fork, entries: Chunks::new(slots) }
+    }
+
+    /// Counts a reference to an object that nobody else knows of yet.
+    pub(crate) fn adopt(
+        &self,
+        index: u32,
+        generation: u64,
+        publish: impl FnOnce() -> bool,
+    ) -> bool {
+        let slot = self.table.slot(index);
+        self.entries
+            .get(index)
+            .references
+            .acquire(generation, || {
+                slot.hold_unchecked(self.client);
+                if publish() {
+                    return Ok(());
+                }
+                let _ = slot.unhold(self.client);
+                Err(())
+            })
+            .is_ok()
+    }
+
+    /// Counts one more reference. The second part says that `perhaps_dead` must be told.
+    #[inline]
+    pub(crate) fn retain(&self, id: ObjectId) -> (Result<(), Stale>, bool) {
+        let Some(generation) = self.table.geometry().generation(id) else {
+            return (Err(Stale::Foreign(id)), false);
+        };
+        let slot = self.table.slot(id.index);
+        let mut dead = false;
+        let entry = &self.entries.get(id.index).references;
+        let result = entry.acquire(generation, || match slot.hold(generation, self.client) {
+            Hold::Held => Ok(()),
+            Hold::Gone { perhaps_dead } => {
+                dead = perhaps_dead;
+                Err(())
+            }
+        });
+        (result.map_err(|_| self.table.stale(id)), dead)
+    }
+
+    /// Counts one reference less; true when the object may be dead.
+    #[inline]
+    #[must_use]
+    pub(crate) fn release(&self, id: ObjectId) -> bool {
+        let Some(generation) = self.table.geometry().generation(id) else { return false };
+        let Some(entries) = self.entries.peek(id.index) else { return false };
+        let slot = self.table.slot(id.index);
+        entries.references.release(generation, || slot.unhold(self.client)).unwrap_or(false)
+    }
+
+    /// Whether this process holds a reference.
+    pub(crate) fn holds(&self, id: ObjectId) -> bool {
+        self.table.geometry().generation(id).is_some_and(|generation| {
+            self.entries
+                .peek(id.index)
+                .is_some_and(|entries| entries.references.is_held(generation))
+        })
+    }
+
+    /// Counts one more view. The second part says that `perhaps_dead` must be told.
+    #[inline]
+    pub(crate) fn pin(&self, id: ObjectId) -> (Result<(), NotPinned>, bool) {
+        let Some(generation) = self.table.geometry().generation(id) else {
+            return (Err(NotPinned::Gone), false);
+        };
+        let slot = self.table.slot(id.index);
+        let mut dead = false;
+        let result = self.entries.get(id.index).pins.acquire(generation, || {
+            let (why, perhaps_dead) = match slot.pin(generation, self.client) {
+                Pinned::Pinned => return Ok(()),
+                Pinned::Pending { perhaps_dead } => (NotPinned::Pending, perhaps_dead),
+                Pinned::Away { perhaps_dead } => (NotPinned::Away, perhaps_dead),
+                Pinned::Gone { perhaps_dead } => (NotPinned::Gone, perhaps_dead),
+            };
+            dead = perhaps_dead;
+            Err(why)
+        });
+        let result = result.map_err(|why| match why {
+            NotAcquired::OtherGeneration => NotPinned::Gone,
+            NotAcquired::Refused(why) => why,
+        });
+        (result, dead)
+    }
+
+    /// Counts one view less; true when the object may be dead.
+    #[inline]
+    #[must_use]
+    pub(crate) fn unpin(&self, id: ObjectId) -> bool {
+        let Some(generation) = self.table.geometry().generation(id) else { return false };
+        let Some(entries) = self.entries.peek(id.index) else { return false };
+        let slot = self.table.slot(id.index);
+        entries.pins.release(generation, || slot.unpin(self.client)).unwrap_or(false)
+    }
+
+    /// Whether this process has checked the object, which the caller has pinned, as a `type_key`.
+    #[inline]
+    pub(crate) fn is_checked(&self, id: ObjectId, type_key: u64) -> bool {
+        self.entries.peek(id.index).is_some_and(|entries| {
+            // Acquire: pairs with the Release below, so that the type read next was stored for this
+            // generation. While the caller has the object pinned nobody stores for another one.
+            entries.checked_generation.load(Ordering::Acquire) == id.generation
+                && entries.checked_type.load(Ordering::Relaxed) == type_key
+        })
+    }
+
+    /// Notes that the object, which the caller has pinned, is a valid `type_key`.
+    pub(crate) fn set_checked(&self, id: ObjectId, type_key: u64) {
+        let entries = self.entries.get(id.index);
+        entries.checked_type.store(type_key, Ordering::Relaxed);
+        // Release: pairs with the Acquire above.
+        entries.checked_generation.store(id.generation, Ordering::Release);
+    }
+}

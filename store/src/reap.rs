@@ -1,0 +1,180 @@
+//! What a dead process leaves behind, cleared away.
+//!
+//! Every step is idempotent and looks at the table only, so reaping may run again after anything: the
+//! dead client may have stopped between any two instructions.
+//! 1. What it was sealing waits again; the next attempt seals it.
+//! 2. What it sealed without waking those who wait is announced again.
+//! 3. Its stock of slots goes back.
+//! 4. Its holder and pin bits are cleared, and whatever nobody refers to any more is freed: also what
+//!    it had let go of without getting to say so.
+//! 5. Its blocks are closed with the number of objects that live in them, and its extents that no
+//!    object refers to are freed.
+//! 6. Only then its number can be given to another process.
+
+use std::collections::HashMap;
+
+use crate::{
+    ClientId, Reaped,
+    blocks::Block,
+    core::{Core, Lease},
+    place::Place,
+    state::{Phase, Snapshot},
+};
+
+impl Core {
+    /// Clears away what the dead client left.
+    pub(crate) fn reap(&self, client: ClientId) -> Reaped {
+        let mut reaped = Reaped::default();
+        if client == ClientId::NODE || !self.ledger.lock().clients.contains(client) {
+            return reaped;
+        }
+        let mut orphans = Vec::new();
+        for index in self.touched_slots() {
+            self.reap_slot(index, client, &mut reaped, &mut orphans);
+        }
+        for index in orphans {
+            let seen = self.table.slot(index).state().load();
+            if seen.phase() == Phase::Reserved {
+                reaped.orphans.push(self.geometry.id(index, seen.generation()));
+            }
+        }
+        self.reap_memory(client);
+        let mut ledger = self.ledger.lock();
+        ledger.space.forget(client.get());
+        ledger.clients.remove(client);
+        self.table.set_clients(ledger.clients);
+        reaped
+    }
+
+    fn reap_slot(&self, index: u32, client: ClientId, reaped: &mut Reaped, orphans: &mut Vec<u32>) {
+        let slot = self.table.slot(index);
+        let seen = slot.state().load();
+        match seen.phase() {
+            Phase::Free | Phase::Retired => return,
+            Phase::Granted => {
+                if seen.aux() == u16::from(client.get()) && slot.state().transition_to_freeing(seen)
+                {
+                    slot.forget(client);
+                    self.end(index, seen, &mut Vec::new());
+                }
+                return;
+            }
+            Phase::Sealing => {
+                let _ = slot.state().transition_from_sealing(client, slot.owner().attempt);
+            }
+            Phase::Sealed | Phase::Failed => reaped.wake.extend(self.announce(index)),
+            _ => {}
+        }
+        slot.forget(client);
+        reaped.freed += self.try_free(index);
+        if slot.state().load().phase() == Phase::Reserved && slot.owner().client == Some(client) {
+            orphans.push(index);
+        }
+    }
+
+    fn reap_memory(&self, client: ClientId) {
+        let (mut blocks, mut extents) = {
+            let ledger = self.ledger.lock();
+            let blocks: Vec<u32> = ledger
+                .blocks
+                .iter()
+                .filter(|(_, lease)| lease.client == Some(client))
+                .map(|(&block, _)| block)
+                .collect();
+            let extents: Vec<u64> = ledger
+                .extents
+                .iter()
+                .filter(|(_, extent)| extent.client == Some(client))
+                .map(|(&offset, _)| offset)
+                .collect();
+            (blocks, extents)
+        };
+        // A count holds only if nothing was freed in the block meanwhile; there is an end to that,
+        // since nobody places anything there any more.
+        while !blocks.is_empty() || !extents.is_empty() {
+            let glances: HashMap<u32, u64> =
+                blocks.iter().map(|&block| (block, self.blocks.glance(block))).collect();
+            let Some(live) = self.count_live(&glances) else {
+                std::thread::yield_now();
+                continue;
+            };
+            for offset in extents.drain(..) {
+                let mut ledger = self.ledger.lock();
+                let Some(extent) = ledger.extents.get_mut(&offset) else { continue };
+                if extent.client != Some(client) {
+                    continue;
+                }
+                extent.client = None;
+                if !live.extents.contains(&offset) {
+                    ledger.free_extent(offset);
+                }
+            }
+            blocks.retain(|&block| {
+                let count = live.blocks.get(&block).copied().unwrap_or(0);
+                let mut ledger = self.ledger.lock();
+                let Some(lease) = ledger.blocks.get_mut(&block) else { return false };
+                if lease.client != Some(client) {
+                    return false;
+                }
+                let Some(settled) = self.blocks.settle(block, glances[&block], count) else {
+                    return true;
+                };
+                *lease = Lease { client: None, is_open: false };
+                if settled == Block::Empty {
+                    ledger.take_block_back(block, &self.geometry);
+                }
+                false
+            });
+        }
+    }
+
+    /// The objects that live in each of these blocks, and all extents that an object refers to; `None`
+    /// when one of them is just being freed or moved, so that it cannot be told.
+    fn count_live(&self, blocks: &HashMap<u32, u64>) -> Option<Live> {
+        let mut live = Live::default();
+        for index in self.touched_slots() {
+            let slot = self.table.slot(index);
+            let seen = slot.state().load();
+            let location = slot.header().location;
+            match seen.phase() {
+                Phase::Sealed | Phase::Failed => {
+                    match Place::from_word(location) {
+                        Some(Place::Extent { offset_bytes }) => {
+                            live.extents.insert(offset_bytes);
+                        }
+                        Some(Place::Block { .. }) => {
+                            let block = self.block_of(location)?;
+                            *live.blocks.entry(block).or_default() += 1;
+                        }
+                        _ => {}
+                    }
+                    if slot.state().load() != seen {
+                        return None;
+                    }
+                }
+                Phase::Freeing | Phase::Spilling | Phase::Restoring => {
+                    let unsettled = !is_reservation(seen)
+                        && (blocks.is_empty()
+                            || self.block_of(location).is_none_or(|b| blocks.contains_key(&b)));
+                    if unsettled {
+                        return None;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(live)
+    }
+}
+
+/// Whether a slot that is being freed never had a value.
+fn is_reservation(seen: Snapshot) -> bool {
+    seen.phase() == Phase::Freeing
+        && (seen.aux() == Phase::Reserved as u16 || seen.aux() == Phase::Granted as u16)
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    blocks: HashMap<u32, u32>,
+    extents: std::collections::HashSet<u64>,
+}

@@ -1,0 +1,317 @@
+//! Writing objects: `create`, the typed `put`, and the seal that all of them end with.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rkyv::{Archived, vec::ArchivedVec};
+use rustyray_memory::sync::Ordering;
+
+use crate::{
+    BytesWriter, Client, Error, ObjectId, Refusal, Reply, Request, SealError, Value,
+    ValueSerializer, Writer, client::HINTS, fault, geometry::PAGE_BYTES, place::Place,
+    slot::Header, state::BeginSeal,
+};
+
+/// A value that was serialised into its place and waits for its seal.
+#[derive(Debug)]
+pub struct Written {
+    /// The bytes.
+    pub writer: Writer,
+    /// The objects that the value refers to.
+    pub nested: Vec<ObjectId>,
+    /// The fingerprint of its type.
+    pub fingerprint: u64,
+}
+
+/// Bytes of one entry in the list of nested references.
+const NESTED_BYTES: usize = 16;
+
+/// Where the list of nested references begins behind a value.
+fn list_at(len: usize) -> usize {
+    len.next_multiple_of(8)
+}
+
+/// Bytes of a value and its list.
+fn footprint(len: usize, nested: usize) -> usize {
+    if nested == 0 { len } else { list_at(len) + nested * NESTED_BYTES }
+}
+
+/// Bytes added to a guess, for what comes after the part that did not fit.
+const SLACK: usize = 256;
+
+impl Client {
+    /// Gets memory for an object of `len` bytes, to be written and then sealed.
+    ///
+    /// # Errors
+    /// When `len` is 0, larger than the store, or when there is no room within the put timeout.
+    pub fn create(self: &Arc<Self>, len: usize) -> Result<Writer, Error> {
+        if len == 0 {
+            return Err(Error::ZeroLength);
+        }
+        self.create_reserved(len, len)
+    }
+
+    /// Gets memory for an object of `len` plain bytes, to be read as [`Bytes`] once it is sealed.
+    ///
+    /// # Errors
+    /// As for [`Client::create`], but that `len` may be 0.
+    pub fn create_bytes(self: &Arc<Self>, len: usize) -> Result<BytesWriter, Error> {
+        let total = len.next_multiple_of(8) + size_of::<Archived<Bytes>>();
+        Ok(BytesWriter { writer: self.create_reserved(total, total)?, len })
+    }
+
+    /// Gives a reserved object its value. `nested` are the objects that the value refers to; the caller
+    /// holds a reference to each until this returns, and the object holds them as long as it lives.
+    ///
+    /// # Errors
+    /// When `attempt` is not the current one, when the object has a value or is gone, when a nested
+    /// object is gone. The memory is given back.
+    ///
+    /// # Panics
+    /// When the writer is of another client.
+    pub fn seal(
+        &self,
+        id: ObjectId,
+        attempt: u16,
+        writer: Writer,
+        fingerprint: u64,
+        nested: &[ObjectId],
+    ) -> Result<(), SealError> {
+        assert!(std::ptr::eq(&raw const **writer.client(), self), "a writer of another client");
+        let mut writer = self.with_list(writer, nested)?;
+        writer.give_tail_back(footprint(writer.len(), nested.len()));
+        self.settle(id, attempt, writer, fingerprint, nested.len(), false)
+    }
+
+    /// Writes the list of nested references behind the value, in larger memory if need be.
+    fn with_list(&self, mut writer: Writer, nested: &[ObjectId]) -> Result<Writer, SealError> {
+        if nested.is_empty() {
+            return Ok(writer);
+        }
+        let (at, total) = (list_at(writer.len()), footprint(writer.len(), nested.len()));
+        if writer.capacity() < total {
+            let mut larger = writer.client().create_reserved(writer.len(), total)?;
+            larger.copy_from_slice(&writer);
+            writer = larger;
+        }
+        let list = &mut writer.reserved_mut()[at..total];
+        for (entry, id) in list.chunks_exact_mut(NESTED_BYTES).zip(nested) {
+            let [index, generation] = id.to_words();
+            entry[..8].copy_from_slice(&index.to_le_bytes());
+            entry[8..].copy_from_slice(&generation.to_le_bytes());
+        }
+        Ok(writer)
+    }
+
+    /// Fails an object: its bytes are then the error's. When there is no room for them the object fails
+    /// without any.
+    ///
+    /// # Errors
+    /// When `attempt` is not the current one, when the object has a value or is gone.
+    pub fn fail(
+        self: &Arc<Self>,
+        id: ObjectId,
+        attempt: u16,
+        error_bytes: &[u8],
+    ) -> Result<(), SealError> {
+        let writer = match self.create_reserved(error_bytes.len(), error_bytes.len()) {
+            Ok(mut writer) => {
+                writer.copy_from_slice(error_bytes);
+                writer
+            }
+            Err(Error::StoreFull { .. } | Error::TooLarge { .. }) => self.create_reserved(0, 0)?,
+            Err(error) => return Err(error.into()),
+        };
+        self.settle(id, attempt, writer, 0, 0, true)
+    }
+
+    /// Publishes a value or an error.
+    fn settle(
+        &self,
+        id: ObjectId,
+        attempt: u16,
+        mut writer: Writer,
+        fingerprint: u64,
+        nested: usize,
+        failed: bool,
+    ) -> Result<(), SealError> {
+        if !self.is_ours() {
+            return Err(Error::Forked.into());
+        }
+        let stale = || SealError::Stale(self.table().stale(id));
+        let generation = self.geometry().generation(id).ok_or_else(stale)?;
+        let place = writer.place();
+        if nested > 0 {
+            let offset_bytes = place.offset_bytes() + list_at(writer.len()) as u64;
+            let count = nested as u32;
+            let reply = self.ask(Request::Hold { id, attempt, offset_bytes, count })?;
+            match reply {
+                Reply::Done => {}
+                Reply::Stale(inner) if inner == id => return Err(stale()),
+                Reply::Stale(inner) => return Err(SealError::Nested(self.table().stale(inner))),
+                Reply::Refused(Refusal::Late) => {
+                    let current = self.table().slot(id.index).owner().attempt;
+                    return Err(SealError::Late { id, attempt, current });
+                }
+                Reply::Refused(Refusal::AlreadySealed) => return Err(SealError::AlreadySealed(id)),
+                _ => return Err(Error::Protocol("a hold was asked for").into()),
+            }
+            fault::point("seal.nested");
+        }
+        if let Place::Extent { offset_bytes } = place {
+            let len_bytes = (writer.capacity() as u64).next_multiple_of(PAGE_BYTES);
+            self.segment().forbid_writes(offset_bytes, len_bytes);
+        }
+        let slot = self.table().slot(id.index);
+        match slot.state().transition_to_sealing(generation, attempt, self.id()) {
+            BeginSeal::Begun => {}
+            BeginSeal::Late { current } => return Err(SealError::Late { id, attempt, current }),
+            BeginSeal::Sealed => return Err(SealError::AlreadySealed(id)),
+            BeginSeal::Gone => return Err(stale()),
+        }
+        fault::point("seal.claimed");
+        slot.set_header(Header {
+            location: place.to_word(),
+            len_bytes: writer.len() as u64,
+            fingerprint,
+        });
+        slot.touch(self.table().tick());
+        fault::point("seal.written");
+        if !slot.state().transition_to_sealed(generation, self.id(), failed) {
+            let current = slot.owner().attempt;
+            return Err(SealError::Late { id, attempt, current });
+        }
+        writer.set_sealed();
+        fault::point("seal.published");
+        self.announce(id.index);
+        Ok(())
+    }
+
+    /// Gives a reserved object the bytes that were written. See [`Client::seal`] for the errors.
+    ///
+    /// # Errors
+    /// See [`Client::seal`].
+    pub fn seal_bytes(
+        &self,
+        id: ObjectId,
+        attempt: u16,
+        mut writer: BytesWriter,
+    ) -> Result<(), SealError> {
+        let len = writer.len;
+        let root = len.next_multiple_of(8);
+        // The archive of `Bytes` is what `ArchivedVec` resolves to: let rkyv lay it out.
+        let mut out = std::mem::MaybeUninit::<ArchivedVec<u8>>::zeroed();
+        // SAFETY: `out` is the place of an archived vector, and `root` is where it will be copied to,
+        // relative to which the resolver points at the bytes at position 0.
+        let place = unsafe { rkyv::Place::new_unchecked(root, out.as_mut_ptr()) };
+        ArchivedVec::resolve_from_len(len, rkyv::vec::VecResolver::from_pos(0), place);
+        let bytes: [u8; size_of::<ArchivedVec<u8>>()] =
+            // SAFETY: all bytes are initialised: zeroed first, and resolving writes whole fields.
+            unsafe { std::mem::transmute(out) };
+        writer.writer[root..].copy_from_slice(&bytes);
+        writer.writer[len..root].fill(0);
+        let fingerprint = <Bytes as Value>::fingerprint();
+        self.table().type_names().register(fingerprint, <Bytes as Value>::type_name);
+        self.seal(id, attempt, writer.writer, fingerprint, &[])
+    }
+
+    /// Serialises a value straight into its place.
+    ///
+    /// # Errors
+    /// When the value refuses, or there is no room for it within the put timeout.
+    pub fn write_value<T: Value>(self: &Arc<Self>, value: &T) -> Result<Written, Error> {
+        let fingerprint = T::fingerprint();
+        self.table().type_names().register(fingerprint, T::type_name);
+        // Relaxed: a guess.
+        let hint = &self.hints[fingerprint as usize % HINTS];
+        let seen = hint.load(Ordering::Relaxed);
+        let hinted =
+            if seen >> 40 == fingerprint >> 40 { seen as usize & ((1 << 40) - 1) } else { 0 };
+        let small = self.geometry().large_bytes as usize - 1;
+        let least = size_of::<T::Archived>();
+        // The first try is a small one in any case: what does not fit says at once how much it wants.
+        let mut capacity = if hinted == 0 { least + SLACK } else { hinted.max(least) };
+        if capacity > small {
+            capacity = small.min(least + SLACK);
+        }
+        for tries in 1u32.. {
+            let mut writer = self.create_reserved(capacity, capacity)?;
+            let destination =
+                if capacity == 0 { std::ptr::NonNull::dangling() } else { writer.address() };
+            // SAFETY: the writer's memory is ours alone, writable, and `capacity` bytes long; nobody
+            // uses the writer meanwhile.
+            let (result, len, wanted, nested) = unsafe {
+                ValueSerializer::with(destination, capacity, |serializer| {
+                    let result = value.write_to(serializer);
+                    let nested = serializer.nested().to_vec();
+                    (result, serializer.position(), serializer.wanted(), nested)
+                })
+            };
+            let needed = match (result, wanted) {
+                (Ok(()), _) => footprint(len, nested.len()),
+                (Err(_), Some(wanted)) => wanted + SLACK,
+                (Err(error), None) => return Err(Error::Serialize(error)),
+            };
+            if wanted.is_none() && needed <= capacity {
+                writer.truncate(len);
+                writer.give_tail_back(needed);
+                hint.store(fingerprint >> 40 << 40 | needed as u64, Ordering::Relaxed);
+                return Ok(Written { writer, nested, fingerprint });
+            }
+            capacity = match tries {
+                // A value much like the last one of its type.
+                1 if (needed..4 * needed).contains(&hinted) => hinted,
+                1 => needed,
+                _ => needed.max(2 * capacity),
+            };
+        }
+        unreachable!("each try doubles what is asked for, which ends with too large a request")
+    }
+
+    /// Gives a reserved object a value. See [`Client::seal`] and [`Client::write_value`].
+    ///
+    /// # Errors
+    /// See [`Client::seal`] and [`Client::write_value`].
+    pub fn seal_value<T: Value>(
+        self: &Arc<Self>,
+        id: ObjectId,
+        attempt: u16,
+        value: &T,
+    ) -> Result<(), SealError> {
+        let Written { writer, nested, fingerprint } = self.write_value(value)?;
+        self.seal(id, attempt, writer, fingerprint, &nested)
+    }
+
+    /// Stores a value as a new object, which the caller then refers to once.
+    ///
+    /// # Errors
+    /// When the value refuses, or there is no room for it within the put timeout.
+    pub fn put<T: Value>(self: &Arc<Self>, value: &T) -> Result<ObjectId, Error> {
+        let id = self.reserve()?;
+        self.or_release(id, self.seal_value(id, 0, value))
+    }
+
+    /// Stores bytes as a new object, which the caller then refers to once; read as [`Bytes`].
+    ///
+    /// # Errors
+    /// When there is no room within the put timeout.
+    pub fn put_bytes(self: &Arc<Self>, bytes: &[u8]) -> Result<ObjectId, Error> {
+        let mut writer = self.create_bytes(bytes.len())?;
+        writer.copy_from_slice(bytes);
+        let id = self.reserve()?;
+        self.or_release(id, self.seal_bytes(id, 0, writer))
+    }
+
+    fn or_release(&self, id: ObjectId, sealed: Result<(), SealError>) -> Result<ObjectId, Error> {
+        let error = match sealed {
+            Ok(()) => return Ok(id),
+            Err(SealError::Store(error)) => error,
+            Err(SealError::Nested(stale)) => Error::Nested(stale),
+            Err(SealError::Late { .. } | SealError::AlreadySealed(_) | SealError::Stale(_)) => {
+                Error::Protocol("somebody else sealed an object that was reserved just now")
+            }
+        };
+        self.release(id);
+        Err(error)
+    }
+}

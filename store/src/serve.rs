@@ -1,0 +1,260 @@
+//! The node's answers to its clients' rare questions.
+
+use rustyray_memory::sync::{Ordering, fence};
+
+use crate::{
+    ClientId, ObjectId, Refusal, Reply, Request,
+    blocks::Block,
+    core::{Core, Extent, Lease},
+    geometry::PAGE_BYTES,
+    place::Place,
+    state::Phase,
+};
+
+/// The most slots granted at once.
+const MAX_GRANT: u32 = 256;
+
+impl Core {
+    /// Answers one request of a client.
+    pub(crate) fn serve(&self, client: ClientId, request: Request) -> Reply {
+        if !self.ledger.lock().clients.contains(client) {
+            return Reply::Refused(Refusal::UnknownClient);
+        }
+        match request {
+            Request::Slots { count } => self.grant_slots(client, count.min(MAX_GRANT)),
+            Request::Lease { closing } => self.lease(client, closing),
+            Request::Unplace { block } => self.unplace(client, block),
+            Request::Extent { len_bytes } => self.extent(client, len_bytes),
+            Request::Shrink { offset_bytes, len_bytes } => {
+                self.shrink(client, offset_bytes, len_bytes)
+            }
+            Request::GiveBack { offset_bytes } => self.give_back(client, offset_bytes),
+            Request::Hold { id, attempt, offset_bytes, count } => {
+                self.hold_nested(id, attempt, offset_bytes, count)
+            }
+            Request::Restore { id } => self.restore(id),
+            Request::Usage => self.usage(),
+        }
+    }
+
+    fn grant_slots(&self, client: ClientId, count: u32) -> Reply {
+        let (mut first, mut granted) = (u64::MAX, 0);
+        while granted < count {
+            let Some(index) = self.free_slots.pop() else { break };
+            let slot = self.table.slot(index);
+            slot.set_next(first);
+            if slot.state().transition_to_granted(client) {
+                first = index.into();
+                granted += 1;
+            }
+        }
+        if granted == 0 {
+            return Reply::Refused(Refusal::TableFull);
+        }
+        Reply::Slots { first: first as u32, count: granted }
+    }
+
+    fn lease(&self, client: ClientId, closing: Option<(u32, u32)>) -> Reply {
+        let bytes = self.geometry.block_bytes;
+        if let Some((block, placed)) = closing {
+            let mut ledger = self.ledger.lock();
+            match ledger.blocks.get_mut(&block) {
+                Some(lease) if lease.client == Some(client) && lease.is_open => {
+                    lease.is_open = false
+                }
+                _ => return Reply::Refused(Refusal::Garbage),
+            }
+            if self.blocks.close(block, placed) == Block::Empty {
+                ledger.take_block_back(block, &self.geometry);
+            }
+        }
+        self.with_room(bytes, |core| {
+            let mut ledger = core.ledger.lock();
+            let piece = ledger.space.allocate(bytes, bytes, client.get())?;
+            let block = (piece.offset_bytes / bytes) as u32;
+            core.blocks.open(block);
+            ledger.blocks.insert(block, Lease { client: Some(client), is_open: true });
+            Some(Reply::Extent {
+                offset_bytes: piece.offset_bytes,
+                len_bytes: bytes,
+                is_warm: piece.is_warm,
+            })
+        })
+    }
+
+    fn unplace(&self, client: ClientId, block: u32) -> Reply {
+        let mut ledger = self.ledger.lock();
+        if ledger.blocks.get(&block).is_none_or(|lease| lease.client != Some(client)) {
+            return Reply::Refused(Refusal::Garbage);
+        }
+        if self.blocks.take_one(block) == Block::Empty {
+            ledger.take_block_back(block, &self.geometry);
+        }
+        Reply::Done
+    }
+
+    fn extent(&self, client: ClientId, len_bytes: u64) -> Reply {
+        let Some(len_bytes) = len_bytes
+            .checked_next_multiple_of(PAGE_BYTES)
+            .filter(|&len| len > 0 && len <= self.geometry.capacity_bytes)
+        else {
+            return Reply::Refused(Refusal::TooLarge);
+        };
+        self.with_room(len_bytes, |core| {
+            let mut ledger = core.ledger.lock();
+            let piece = ledger.space.allocate(len_bytes, PAGE_BYTES, client.get())?;
+            ledger.extents.insert(piece.offset_bytes, Extent { len_bytes, client: Some(client) });
+            Some(Reply::Extent {
+                offset_bytes: piece.offset_bytes,
+                len_bytes,
+                is_warm: piece.is_warm,
+            })
+        })
+    }
+
+    /// Allocates; when that fails, makes room as far as it goes and tries again.
+    fn with_room(&self, len_bytes: u64, allocate: impl Fn(&Core) -> Option<Reply>) -> Reply {
+        self.keep_below_high_water(len_bytes);
+        if let Some(reply) = allocate(self) {
+            return reply;
+        }
+        self.collect(usize::MAX);
+        if let Some(reply) = allocate(self) {
+            return reply;
+        }
+        while self.spill_for(len_bytes) {
+            if let Some(reply) = allocate(self) {
+                return reply;
+            }
+        }
+        self.full(0)
+    }
+
+    fn full(&self, pinned_bytes: u64) -> Reply {
+        let ledger = self.ledger.lock();
+        Reply::Full {
+            capacity_bytes: self.geometry.capacity_bytes,
+            used_bytes: ledger.space.used_bytes(),
+            pinned_bytes,
+            spilled_bytes: ledger.spills.bytes(),
+        }
+    }
+
+    /// The sizes that a failed put reports. Looks at all slots.
+    fn usage(&self) -> Reply {
+        let pinned_bytes = self
+            .touched_slots()
+            .map(|index| self.table.slot(index))
+            .filter(|slot| slot.state().load().phase() == Phase::Sealed && !slot.pins().is_empty())
+            .map(|slot| slot.header().len_bytes)
+            .sum();
+        self.full(pinned_bytes)
+    }
+
+    fn shrink(&self, client: ClientId, offset_bytes: u64, len_bytes: u64) -> Reply {
+        let mut ledger = self.ledger.lock();
+        let Some(extent) = ledger.extents.get_mut(&offset_bytes) else {
+            return Reply::Refused(Refusal::Garbage);
+        };
+        let kept = len_bytes.max(1).next_multiple_of(PAGE_BYTES);
+        if extent.client != Some(client) || kept > extent.len_bytes {
+            return Reply::Refused(Refusal::Garbage);
+        }
+        let tail = extent.len_bytes - kept;
+        extent.len_bytes = kept;
+        if tail > 0 {
+            let last = crate::space::LastUser::Client(client.get());
+            ledger.space.release(offset_bytes + kept, tail, last);
+        }
+        Reply::Done
+    }
+
+    fn give_back(&self, client: ClientId, offset_bytes: u64) -> Reply {
+        let mut ledger = self.ledger.lock();
+        if ledger.extents.get(&offset_bytes).is_none_or(|extent| extent.client != Some(client)) {
+            return Reply::Refused(Refusal::Garbage);
+        }
+        ledger.free_extent(offset_bytes);
+        Reply::Done
+    }
+
+    /// Takes the node's hold on each object listed at `offset_bytes`, on behalf of the container `id`
+    /// that is about to be sealed. What an earlier attempt listed is dropped.
+    fn hold_nested(&self, id: ObjectId, attempt: u16, offset_bytes: u64, count: u32) -> Reply {
+        let Some(generation) = self.geometry.generation(id) else { return Reply::Stale(id) };
+        let len_bytes = u64::from(count) * 16;
+        if !self.segment.contains(offset_bytes, len_bytes) {
+            return Reply::Refused(Refusal::Garbage);
+        }
+        let mut bytes = vec![0; len_bytes as usize];
+        if self.segment.copy(offset_bytes, &mut bytes).is_err() {
+            return Reply::Refused(Refusal::Garbage);
+        }
+        let mut perhaps_dead = Vec::new();
+        let mut held = Vec::with_capacity(count as usize);
+        let mut refusal = None;
+        for pair in bytes.chunks_exact(16) {
+            let word = |at: usize| {
+                u64::from_le_bytes(pair[at..at + 8].try_into().expect("a chunk of eight bytes"))
+            };
+            let Some(inner) = ObjectId::from_words([word(0), word(8)]) else {
+                refusal = Some(Reply::Refused(Refusal::Garbage));
+                break;
+            };
+            let (result, dead) = self.holdings.retain(inner);
+            perhaps_dead.extend(dead.then_some(inner.index));
+            if result.is_err() || inner == id {
+                if result.is_ok() {
+                    held.push(inner);
+                }
+                refusal = Some(Reply::Stale(inner));
+                break;
+            }
+            held.push(inner);
+        }
+        if refusal.is_none() {
+            let slot = self.table.slot(id.index);
+            let mut ledger = self.ledger.lock();
+            let seen = slot.state().load();
+            if !seen.is_alive(generation) {
+                refusal = Some(Reply::Stale(id));
+            } else if seen.phase() != Phase::Reserved {
+                refusal = Some(Reply::Refused(Refusal::AlreadySealed));
+            } else if seen.aux() != attempt {
+                refusal = Some(Reply::Refused(Refusal::Late));
+            } else {
+                slot.set_nested(count.into());
+                let entry = (generation, std::mem::take(&mut held));
+                let before = ledger.nested.insert(id.index, entry);
+                held.extend(before.into_iter().flat_map(|(_, ids)| ids));
+                // SeqCst: against a freer, which sets *freeing*, fences, and then reads `nested`. One
+                // of us sees the other; a new generation cannot get here before the lock is let go.
+                fence(Ordering::SeqCst);
+                if slot.state().load() != seen {
+                    let entry = ledger.nested.remove(&id.index);
+                    held.extend(entry.into_iter().flat_map(|(_, ids)| ids));
+                    refusal = Some(Reply::Stale(id));
+                }
+            }
+        }
+        for inner in held {
+            if self.holdings.release(inner) {
+                perhaps_dead.push(inner.index);
+            }
+        }
+        for index in perhaps_dead {
+            self.try_free(index);
+        }
+        refusal.unwrap_or(Reply::Done)
+    }
+
+    /// Whether a place that a client wrote into a slot lies in memory that is lent to somebody.
+    pub(crate) fn block_of(&self, location: u64) -> Option<u32> {
+        match Place::from_word(location)? {
+            Place::Block { offset_bytes } => {
+                Some((offset_bytes / self.geometry.block_bytes) as u32)
+            }
+            _ => None,
+        }
+    }
+}

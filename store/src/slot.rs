@@ -1,0 +1,411 @@
+//! One slot of the object table: two cache lines, and the protocol of bits against generations.
+//!
+//! # Bit against generation
+//! Setting a holder or pin bit and checking that the slot still holds the object are two steps, and so
+//! are looking at all bits and freeing the slot. Both sides therefore announce first and look second:
+//!
+//! ```text
+//! user:   set my bit;         fence(SeqCst);  read the state    (gone → take the bit back)
+//! freer:  state ← freeing;    fence(SeqCst);  read all bits     (any set → state ← what it was)
+//! ```
+//!
+//! The two fences are ordered one way or the other. If the user's comes first, the freer sees the bit
+//! and goes back. If the freer's comes first, the user sees *freeing* (or what came of it), waits for
+//! the decision and takes its bit back when the object is gone. That both miss each other is the one
+//! outcome the fences forbid.
+//!
+//! # Nobody forgets a dead object
+//! A bit that somebody sets in vain, or drops while the freer looks, may keep the freer from freeing.
+//! So whoever takes a bit back looks at all bits afterwards (with a fence between), and if none is set
+//! says that the object may be dead; and the freer looks once more after it went back. Of several
+//! that drop their bits at the same time, the last one in the order of their fences sees none.
+//!
+//! Who may call: any process sets and clears the bits of its own client id only, and only through the
+//! private entry of the slot (see [`crate::models::Entry`]); the node clears the bits of the dead.
+
+use rustyray_memory::{
+    LINE_WORDS, Memory,
+    sync::{AtomicU64, Ordering, fence},
+};
+
+use crate::{
+    ClientId, ClientSet,
+    state::{Phase, Snapshot, StateWord, pause},
+};
+
+/// Words of one slot.
+pub const SLOT_WORDS: usize = 16;
+
+const STATE: usize = 0;
+const LOCATION: usize = 1;
+const LENGTH: usize = 2;
+const FINGERPRINT: usize = 3;
+const WAITERS: usize = 4;
+const RECENCY: usize = 5;
+const NESTED: usize = 6;
+const OWNER: usize = 7;
+const HOLDERS: usize = 8;
+const PINS: usize = 12;
+
+const _: () = assert!(HOLDERS == LINE_WORDS, "the bits have a line of their own");
+const _: () = assert!(PINS + 4 == SLOT_WORDS && SLOT_WORDS == 2 * LINE_WORDS);
+
+/// One slot.
+#[derive(Debug)]
+pub struct Slot<'a, M> {
+    memory: &'a M,
+    base: usize,
+}
+
+impl<M> Clone for Slot<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Slot<'_, M> {}
+
+/// What the header says of a value: an allegation until it is checked against the segment.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Where the bytes are, as [`crate::place::Place`] packs it.
+    pub location: u64,
+    /// How many there are.
+    pub len_bytes: u64,
+    /// The fingerprint of their type.
+    pub fingerprint: u64,
+}
+
+/// What became of an attempt to hold an object.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Hold {
+    /// The bit is set and the object alive.
+    Held,
+    /// The object is gone; the bit is not set.
+    Gone {
+        /// Taking the bit back left the slot without any: it may be dead.
+        perhaps_dead: bool,
+    },
+}
+
+/// What became of an attempt to pin an object.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Pinned {
+    /// The bit is set; header and bytes stay as they are.
+    Pinned,
+    /// It has no value yet; the bit is not set.
+    Pending {
+        /// See [`Hold::Gone`].
+        perhaps_dead: bool,
+    },
+    /// Its bytes are on disk, or on the way; the bit is not set.
+    Away {
+        /// See [`Hold::Gone`].
+        perhaps_dead: bool,
+    },
+    /// The object is gone; the bit is not set.
+    Gone {
+        /// See [`Hold::Gone`].
+        perhaps_dead: bool,
+    },
+}
+
+impl<'a, M: Memory> Slot<'a, M> {
+    /// The slot whose words begin at `base`.
+    #[inline]
+    pub fn new(memory: &'a M, base: usize) -> Self {
+        Slot { memory, base }
+    }
+
+    #[inline]
+    fn word(&self, index: usize) -> &'a AtomicU64 {
+        self.memory.word(self.base + index)
+    }
+
+    /// The state word.
+    #[inline]
+    pub fn state(&self) -> StateWord<'a> {
+        StateWord::new(self.word(STATE))
+    }
+
+    /// The header. Only the state that was loaded before says what it means.
+    #[inline]
+    pub fn header(&self) -> Header {
+        // Relaxed: the Acquire load of the state came before, and as long as the caller's bit is set
+        // (or the caller is the node's freeing thread) nobody writes.
+        Header {
+            location: self.word(LOCATION).load(Ordering::Relaxed),
+            len_bytes: self.word(LENGTH).load(Ordering::Relaxed),
+            fingerprint: self.word(FINGERPRINT).load(Ordering::Relaxed),
+        }
+    }
+
+    /// Writes the header. Only in phases *sealing*, *spilling* and *restoring*, by the one who put the
+    /// slot there; the transition that ends the phase publishes it.
+    pub fn set_header(&self, header: Header) {
+        self.word(LOCATION).store(header.location, Ordering::Relaxed);
+        self.word(LENGTH).store(header.len_bytes, Ordering::Relaxed);
+        self.word(FINGERPRINT).store(header.fingerprint, Ordering::Relaxed);
+    }
+
+    /// The slot that follows in a chain of granted ones.
+    pub fn next(&self) -> u64 {
+        self.word(FINGERPRINT).load(Ordering::Relaxed)
+    }
+
+    /// Node: chains a granted slot.
+    pub fn set_next(&self, next: u64) {
+        self.word(FINGERPRINT).store(next, Ordering::Relaxed);
+    }
+
+    /// When the object was last pinned, in ticks of the store.
+    pub fn recency(&self) -> u64 {
+        self.word(RECENCY).load(Ordering::Relaxed)
+    }
+
+    /// Notes that the object was used in this tick.
+    #[inline]
+    pub fn touch(&self, tick: u64) {
+        let word = self.word(RECENCY);
+        if word.load(Ordering::Relaxed) != tick {
+            word.store(tick, Ordering::Relaxed);
+        }
+    }
+
+    /// How many references the node holds for this object. The node alone writes it.
+    pub fn nested(&self) -> u64 {
+        self.word(NESTED).load(Ordering::Relaxed)
+    }
+
+    /// Node: see [`Slot::nested`].
+    pub fn set_nested(&self, count: u64) {
+        self.word(NESTED).store(count, Ordering::Relaxed);
+    }
+
+    /// Who answers for the object's value while it waits for one.
+    pub fn owner(&self) -> Owner {
+        Owner::from_word(self.word(OWNER).load(Ordering::Acquire))
+    }
+
+    /// Names who answers for the object's value. Release: pairs with the Acquire of a reap.
+    pub fn set_owner(&self, owner: Owner) {
+        self.word(OWNER).store(owner.to_word(), Ordering::Release);
+    }
+
+    // ---- holders and pins -------------------------------------------------------------------------
+
+    #[inline]
+    fn bit(client: ClientId) -> (usize, u64) {
+        (client.index() / 64, 1 << (client.index() % 64))
+    }
+
+    #[inline]
+    fn set(&self, line: usize, client: ClientId) {
+        let (word, bit) = Self::bit(client);
+        self.word(line + word).fetch_or(bit, Ordering::AcqRel);
+    }
+
+    #[inline]
+    fn clear(&self, line: usize, client: ClientId) {
+        let (word, bit) = Self::bit(client);
+        // AcqRel: what this client did with the object happens before whoever sees the bit gone frees it.
+        self.word(line + word).fetch_and(!bit, Ordering::AcqRel);
+    }
+
+    fn members(&self, line: usize) -> ClientSet {
+        // Acquire: pairs with the release of whoever cleared its bit.
+        ClientSet::from_words(std::array::from_fn(|i| self.word(line + i).load(Ordering::Acquire)))
+    }
+
+    /// The clients that refer to the object.
+    pub fn holders(&self) -> ClientSet {
+        self.members(HOLDERS)
+    }
+
+    /// The clients that have a view of the object.
+    pub fn pins(&self) -> ClientSet {
+        self.members(PINS)
+    }
+
+    /// Whether no bit is set. Acquire: pairs with the release of whoever cleared its bit.
+    #[inline]
+    pub fn is_unreferenced(&self) -> bool {
+        (HOLDERS..SLOT_WORDS).all(|i| self.word(i).load(Ordering::Acquire) == 0)
+    }
+
+    /// Clears a bit; whether the object may be dead.
+    #[inline]
+    fn take_back(&self, line: usize, client: ClientId) -> bool {
+        self.clear(line, client);
+        // SeqCst: of several that drop their bits at once, one must see none left.
+        fence(Ordering::SeqCst);
+        self.is_unreferenced()
+    }
+
+    /// Sets the bit of a reservation that only this client knows of yet: nothing to re-check.
+    pub fn hold_unchecked(&self, client: ClientId) {
+        self.set(HOLDERS, client);
+    }
+
+    /// Sets the holder bit of `client` if the slot holds the object of this generation.
+    pub fn hold(&self, generation: u64, client: ClientId) -> Hold {
+        if !self.state().load().is_alive(generation) {
+            return Hold::Gone { perhaps_dead: false };
+        }
+        self.set(HOLDERS, client);
+        // SeqCst: against the freer, see the module.
+        fence(Ordering::SeqCst);
+        if self.settled().is_alive(generation) {
+            Hold::Held
+        } else {
+            Hold::Gone { perhaps_dead: self.take_back(HOLDERS, client) }
+        }
+    }
+
+    /// Clears the holder bit of `client`; true when the object may be dead.
+    #[must_use]
+    pub fn unhold(&self, client: ClientId) -> bool {
+        self.take_back(HOLDERS, client)
+    }
+
+    /// Sets the pin bit of `client` if the slot holds the value or the error of this generation.
+    #[inline]
+    pub fn pin(&self, generation: u64, client: ClientId) -> Pinned {
+        let before = self.state().load();
+        if !before.is_alive(generation) {
+            return Pinned::Gone { perhaps_dead: false };
+        }
+        if matches!(before.phase(), Phase::Reserved | Phase::Sealing) {
+            return Pinned::Pending { perhaps_dead: false };
+        }
+        self.set(PINS, client);
+        // SeqCst: against the freer and the spiller, see the module.
+        fence(Ordering::SeqCst);
+        let now = self.settled();
+        if now.is_alive(generation) && matches!(now.phase(), Phase::Sealed | Phase::Failed) {
+            return Pinned::Pinned;
+        }
+        let perhaps_dead = self.take_back(PINS, client);
+        if !now.is_alive(generation) {
+            Pinned::Gone { perhaps_dead }
+        } else if matches!(now.phase(), Phase::Reserved | Phase::Sealing) {
+            Pinned::Pending { perhaps_dead }
+        } else {
+            Pinned::Away { perhaps_dead }
+        }
+    }
+
+    /// Clears the pin bit of `client`; true when the object may be dead.
+    #[inline]
+    #[must_use]
+    pub fn unpin(&self, client: ClientId) -> bool {
+        self.take_back(PINS, client)
+    }
+
+    /// The state, once the node's freeing thread has decided.
+    #[inline]
+    fn settled(&self) -> Snapshot {
+        loop {
+            let seen = self.state().load();
+            if seen.phase() != Phase::Freeing {
+                return seen;
+            }
+            pause();
+        }
+    }
+
+    /// Reap: clears both bits of a dead client; whether it had any.
+    pub fn forget(&self, client: ClientId) -> bool {
+        let (word, bit) = Self::bit(client);
+        let held = self.word(HOLDERS + word).fetch_and(!bit, Ordering::AcqRel);
+        let pinned = self.word(PINS + word).fetch_and(!bit, Ordering::AcqRel);
+        (held | pinned) & bit != 0
+    }
+
+    // ---- freeing ----------------------------------------------------------------------------------
+
+    /// Node: takes the object out of use if nobody refers to it or views it. The caller then owns the
+    /// slot in phase *freeing* and calls [`Slot::free`] with the snapshot.
+    pub fn begin_free(&self) -> Option<Snapshot> {
+        loop {
+            let seen = self.state().load();
+            if !self.is_unreferenced() || !self.state().transition_to_freeing(seen) {
+                return None;
+            }
+            // SeqCst: against whoever sets a bit, see the module.
+            fence(Ordering::SeqCst);
+            if self.is_unreferenced() {
+                return Some(seen);
+            }
+            self.state().transition_from_freeing(seen);
+            // SeqCst: whoever dropped its bit meanwhile saw *freeing* and left the object to us.
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Node: ends what [`Slot::begin_free`] began. True when the slot can be used again.
+    #[must_use]
+    pub fn free(&self, before: Snapshot) -> bool {
+        for index in [LOCATION, LENGTH, FINGERPRINT, WAITERS, RECENCY, NESTED, OWNER] {
+            self.word(index).store(0, Ordering::Relaxed);
+        }
+        self.state().transition_to_free(before)
+    }
+
+    // ---- waiters ----------------------------------------------------------------------------------
+
+    /// Asks to be woken when the object gets its value. Clients share the 64 bits (client modulo 64):
+    /// a wakeup too many only makes somebody look again.
+    ///
+    /// ```text
+    /// waiter:  set my bit;        fence(SeqCst);  read the state    (settled → do not wait)
+    /// sealer:  state ← sealed;    fence(SeqCst);  read the waiters  (any → wake them)
+    /// ```
+    /// Whichever fence comes first, the waiter sees the value or the sealer sees the waiter.
+    pub fn subscribe(&self, client: ClientId) -> Snapshot {
+        let bit = 1 << (client.index() % 64);
+        if self.word(WAITERS).load(Ordering::Relaxed) & bit == 0 {
+            self.word(WAITERS).fetch_or(bit, Ordering::AcqRel);
+        }
+        // SeqCst: against the sealer, see above.
+        fence(Ordering::SeqCst);
+        self.state().load()
+    }
+
+    /// The sealer, after it published: who asked to be woken, bit = client modulo 64. The bits stay
+    /// set until [`Slot::woken`], so that if the sealer dies in between a reap wakes them.
+    #[inline]
+    pub fn waiters(&self) -> u64 {
+        // SeqCst: against a subscriber, see `subscribe`.
+        fence(Ordering::SeqCst);
+        self.word(WAITERS).load(Ordering::Acquire)
+    }
+
+    /// These waiters have been woken.
+    pub fn woken(&self, waiters: u64) {
+        self.word(WAITERS).fetch_and(!waiters, Ordering::AcqRel);
+    }
+}
+
+/// Who answers for an object that waits for its value.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The client that reserved it and is to seal it; `None` once it belongs to a task.
+    pub client: Option<ClientId>,
+    /// The attempt whose seal counts.
+    pub attempt: u16,
+}
+
+impl Owner {
+    fn to_word(self) -> u64 {
+        let client = self.client.map_or(0, |client| 1 << 24 | u64::from(client.get()) << 16);
+        client | u64::from(self.attempt)
+    }
+
+    fn from_word(word: u64) -> Self {
+        let client = (word >> 24 & 1 == 1).then(|| ClientId::new((word >> 16) as u8));
+        Owner { client, attempt: word as u16 }
+    }
+}
