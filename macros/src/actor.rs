@@ -8,7 +8,7 @@ use crate::{
     argument::Root,
     complaints::Complaints,
     options::{Actor, Setters},
-    signature::Carried,
+    signature::{Carried, documentation},
 };
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
@@ -82,14 +82,14 @@ impl Handle<'_> {
         let here = Span::mixed_site();
         let Handle { root, setters, visibility, ident, carried } = self;
         let (handle, cfgs, allow) = (self.name(), &carried.cfgs, carried.allow_deprecated());
-        let doc = format!("A handle of a `{ident}` actor.");
+        let doc = documentation(&format!(
+            "A handle of a `{ident}` actor.\n\nIts clones name the same actor. It can be an argument and part of stored values. \
+             The actor ends with its last handle, unless it is detached."
+        ));
         let label = handle.to_string();
         quote_spanned! {here=>
             #(#cfgs)*
-            #[doc = #doc]
-            ///
-            /// Its clones name the same actor. It can be an argument and part of stored values. The actor ends
-            /// with its last handle, unless it is detached.
+            #doc
             #allow
             #[derive(::core::clone::Clone)]
             #visibility struct #handle {
@@ -183,10 +183,10 @@ impl Handle<'_> {
     /// A handle of a type that cannot be an actor.
     fn stand_in(&self) -> TokenStream {
         let (handle, visibility, cfgs) = (self.name(), self.visibility, &self.carried.cfgs);
-        let doc = format!("Stands for the handle of `{}`.", self.ident);
+        let doc = documentation(&format!("Stands for the handle of `{}`.", self.ident));
         quote_spanned! {Span::mixed_site()=>
             #(#cfgs)*
-            #[doc = #doc]
+            #doc
             #[derive(::core::clone::Clone, ::core::fmt::Debug)]
             #visibility struct #handle {}
         }

@@ -5,7 +5,7 @@
 //! A macro parses its arguments and its item, validates both completely, and then expands to what a
 //! programmer would write by hand against `rustyray::manual`. Every mistake is reported, on the tokens
 //! where it was made, with what to write instead; the user's own item is always emitted, and where the
-//! rest cannot be generated, [`stand-ins`](signature) of the same names take its place, so that one
+//! rest cannot be generated, stand-ins of the same names take its place, so that one
 //! mistake is one error.
 //!
 //! | module | what it is |
@@ -14,6 +14,7 @@
 //! | `argument` | the syntax inside the parentheses of an attribute |
 //! | `value` | amounts, sizes, names: one argument's value, checked |
 //! | `options` | which arguments each macro knows |
+//! | `builder` | the methods of the generated option types |
 //! | `travel` | which types can be seen not to travel between processes |
 //! | `outcome` | what a function gives back, and in how many objects |
 //! | `signature` | parameters and outcome of one function, and the code that all expansions share |
@@ -21,8 +22,11 @@
 
 mod actor;
 mod argument;
+mod builder;
 mod complaints;
 mod entry;
+#[cfg(test)]
+mod golden;
 mod methods;
 mod options;
 mod outcome;

@@ -47,6 +47,8 @@ struct Class {
 struct Constructor {
     signature: Signature,
     remote: Ident,
+    /// Whether the class has a function of that name itself, which is an error.
+    is_taken: bool,
 }
 
 /// A method of the handle, or a hook.
@@ -104,8 +106,7 @@ impl Class {
             return None;
         };
         let path = path.clone();
-        let mut bare_path = path.clone();
-        let last = bare_path.segments.last_mut()?;
+        let last = path.segments.last()?;
         let ident = last.ident.clone();
         let mut misfits = Complaints::default();
         if !last.arguments.is_none() || !block.generics.params.is_empty() {
@@ -114,9 +115,10 @@ impl Class {
                 "an actor cannot be generic, since other processes find its class by name; put the macros on a \
                  type that holds this one with the types that are needed",
             );
-            last.arguments = PathArguments::None;
+            complaints.append(misfits);
+            return None;
         }
-        let mut handle = bare_path.clone();
+        let mut handle = path.clone();
         if let Some(last) = handle.segments.last_mut() {
             last.ident = format_ident!("{}Handle", ident, span = at(&ident));
         }
@@ -132,17 +134,18 @@ impl Class {
             options: or("options", "actor_options"),
             get: or("get", "get_actor"),
             is_stand_in: false,
-            path: bare_path,
+            path,
         };
         for item in &mut block.items {
             if let ImplItem::Fn(function) = item {
                 class.read(function, complaints, &mut misfits);
             }
         }
-        for constructor in &class.constructors {
+        for constructor in &mut class.constructors {
             let taken =
                 block.items.iter().find(|item| is_named(item, &constructor.remote.to_string()));
             if let Some(ImplItem::Fn(taken)) = taken {
+                constructor.is_taken = true;
                 misfits.about(
                     &taken.sig.ident,
                     format!(
@@ -215,7 +218,7 @@ impl Class {
                     "new" => mixed("remote"),
                     name => format_ident!("remote_{}", name, span = at(&signature.ident)),
                 };
-                self.constructors.push(Constructor { signature, remote });
+                self.constructors.push(Constructor { signature, remote, is_taken: false });
             }
             Role::Method { is_exclusive } => {
                 let signature = parse(Kind::Method, misfits);

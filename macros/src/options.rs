@@ -1,7 +1,7 @@
 //! Which arguments each macro knows, and what they come to: calls on an options builder.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::{Ident, LitStr};
 
 use crate::{
@@ -329,96 +329,6 @@ fn unknown(macro_name: &str, known: &[&str], name: &Ident) -> syn::Error {
     let message =
         format!("`#[{macro_name}]` has no argument `{name}`{meant}\nit has {}", listed(known));
     syn::Error::new(name.span(), message)
-}
-
-/// One method of a generated options type: its name, its parameters, what they are passed on as, its documentation.
-pub(crate) struct Delegate {
-    name: &'static str,
-    parameters: TokenStream,
-    passed: TokenStream,
-    doc: &'static str,
-}
-
-fn delegate(name: &'static str, parameter: TokenStream, doc: &'static str) -> Delegate {
-    let argument = format_ident!("{name}");
-    Delegate { name, parameters: quote!(#argument: #parameter), passed: quote!(#argument), doc }
-}
-
-fn demand_delegates() -> Vec<Delegate> {
-    vec![
-        delegate("num_cpus", quote!(f64), "How many cpus it occupies; fractions count to 1/10000."),
-        delegate("num_gpus", quote!(f64), "How many gpus it occupies; fractions count to 1/10000."),
-        Delegate {
-            name: "resource",
-            parameters: quote!(name: &'static str, amount: f64),
-            passed: quote!(name, amount),
-            doc: "How much of a custom resource it occupies.",
-        },
-        delegate("memory", quote!(u64), "How much memory it needs, in bytes."),
-    ]
-}
-
-/// The methods of a task's options; `several` where its result becomes several objects.
-pub(crate) fn task_delegates(several: bool) -> Vec<Delegate> {
-    let mut delegates = demand_delegates();
-    delegates.extend([
-        delegate("name", quote!(&'static str), "Its name in errors and listings."),
-        delegate(
-            "max_retries",
-            quote!(i32),
-            "How often it runs again after its worker died, -1 for as often as it takes.",
-        ),
-        delegate(
-            "retry_exceptions",
-            quote!(bool),
-            "Whether it runs again after an `Err` or a panic too.",
-        ),
-        delegate("timeout_ms", quote!(u64), "How long one attempt may run, in milliseconds."),
-        delegate("priority", quote!(i16), "Tasks of higher priority are dispatched first."),
-    ]);
-    if several {
-        delegates.push(delegate(
-            "num_returns",
-            quote!(u16),
-            "How many objects its result becomes.",
-        ));
-    }
-    delegates
-}
-
-/// The methods of an actor's options.
-pub(crate) fn actor_delegates() -> Vec<Delegate> {
-    let mut delegates = demand_delegates();
-    delegates.extend([
-        delegate("name", quote!(impl ::core::convert::Into<::std::string::String>), "The name under which any process finds the actor."),
-        delegate("get_if_exists", quote!(bool), "Takes the actor that has the name already, where there is one."),
-        Delegate {
-            name: "detached",
-            parameters: quote!(),
-            passed: quote!(),
-            doc: "The actor lives until it is killed, exits, or the node ends, whoever holds a handle.",
-        },
-        delegate("max_restarts", quote!(i32), "How often it is constructed again after its process died, -1 for as often as it takes."),
-        delegate("max_task_retries", quote!(i32), "How often a call that was under way when the process died runs again."),
-        delegate("max_concurrency", quote!(u32), "How many `&self` calls and async calls may overlap."),
-        delegate("max_pending_calls", quote!(u64), "How many unfinished calls it accepts."),
-    ]);
-    delegates
-}
-
-impl Delegate {
-    /// The method, passing on to the same method of `self.0`.
-    pub(crate) fn expand(&self, visibility: &syn::Visibility) -> TokenStream {
-        let Delegate { parameters, passed, doc, .. } = self;
-        let name = format_ident!("{}", self.name, span = Span::mixed_site());
-        quote! {
-            #[doc = #doc]
-            #[must_use]
-            #visibility fn #name(self, #parameters) -> Self {
-                Self(self.0.#name(#passed))
-            }
-        }
-    }
 }
 
 #[cfg(test)]

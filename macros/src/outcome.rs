@@ -1,9 +1,9 @@
 //! What a function gives back, and in how many objects.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{
-    GenericArgument, LitInt, PathArguments, ReturnType, Type, TypeParamBound,
+    GenericArgument, Ident, LitInt, PathArguments, ReturnType, Type, TypeParamBound,
     punctuated::Punctuated, spanned::Spanned,
 };
 
@@ -111,12 +111,16 @@ impl Outcome {
         let stored = self.stored(root);
         match self.shape {
             Shape::One => quote!(#root::ObjectRef<#stored>),
-            Shape::Several(_) => quote!(<#stored as #root::manual::SeveralReturns>::Refs),
+            Shape::Several(_) => {
+                let manual = root.manual_at(&self.ty);
+                let there = Span::mixed_site().located_at(self.ty.span());
+                quote_spanned!(there=> <#stored as #manual::SeveralReturns>::Refs)
+            }
             Shape::Iterator | Shape::Stream => quote!(#root::ObjectRefStream<#stored>),
         }
     }
 
-    /// The wrapper that says how the result is to be taken, whose type errors are shown at the type.
+    /// The wrapper that says how the result is to be taken.
     pub(crate) fn wrapper(&self, root: &Root) -> TokenStream {
         let manual = root.manual_at(&self.ty);
         let name = match (self.fallible, &self.shape) {
@@ -125,13 +129,59 @@ impl Outcome {
             (false, _) => "Plain",
             (true, _) => "Fallible",
         };
-        let name = syn::Ident::new(name, Span::mixed_site().located_at(self.ty.span()));
+        let name = self.blamed(name);
         quote!(#manual::#name)
+    }
+
+    /// `result` in its wrapper. The whole has the place of the type, from its first token to its last, so
+    /// that what is wrong with the type is shown there.
+    pub(crate) fn wrapped(&self, root: &Root, result: TokenStream) -> TokenStream {
+        let wrapper = self.wrapper(root);
+        let (_, last) = self.ends();
+        let mut wrapped = Group::new(Delimiter::Parenthesis, result);
+        wrapped.set_span(Span::mixed_site().located_at(last));
+        quote!(#wrapper #wrapped)
+    }
+
+    /// A name whose type errors are about this outcome, and are shown at the type.
+    pub(crate) fn blamed(&self, name: &str) -> Ident {
+        Ident::new(name, Span::mixed_site().located_at(self.ty.span()))
+    }
+
+    /// The call `function(arguments)`, placed as [`wrapped`](Self::wrapped) is, where the compiler blames the
+    /// part that has the type.
+    pub(crate) fn called(
+        &self,
+        path: TokenStream,
+        function: &Ident,
+        arguments: TokenStream,
+    ) -> TokenStream {
+        let (first, last) = self.ends();
+        // Still the user's names for it.
+        let placed =
+            path.into_iter().chain([function.clone().into()]).map(|mut token: TokenTree| {
+                token.set_span(function.span().located_at(first));
+                token
+            });
+        let placed: TokenStream = placed.collect();
+        let mut group = Group::new(Delimiter::Parenthesis, arguments);
+        group.set_span(function.span().located_at(last));
+        quote!(#placed #group)
+    }
+
+    /// The places of the type's first token and of its last.
+    fn ends(&self) -> (Span, Span) {
+        let mut spans = self.ty.to_token_stream().into_iter().map(|token| token.span());
+        let first = spans.next().unwrap_or_else(Span::mixed_site);
+        (first, spans.last().unwrap_or(first))
     }
 
     /// A check that a type of several members has as many as the attribute says.
     pub(crate) fn assertion(&self, root: &Root) -> Option<TokenStream> {
         let Shape::Several(count) = &self.shape else { return None };
+        if let Some(Type::Tuple(_)) = members(&self.ty) {
+            return None; // Counted already.
+        }
         let stored = self.stored(root);
         let span = Span::mixed_site().located_at(count.span());
         let message =
@@ -142,28 +192,43 @@ impl Outcome {
     }
 }
 
-/// Complains about a tuple that can be seen to have another number of members.
-fn check_arity(ty: &Type, count: &LitInt, complaints: &mut Complaints) {
-    let ok = match bare(ty) {
-        Type::Path(path) if is_result(ty) => path.path.segments.last().and_then(|segment| {
-            let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
-            match arguments.args.first() {
-                Some(GenericArgument::Type(ok)) => Some(bare(ok)),
+/// The type that is taken apart: what is written, or what a `Result` holds.
+fn members(ty: &Type) -> Option<&Type> {
+    match bare(ty) {
+        Type::Path(path) if is_result(ty) => match &path.path.segments.last()?.arguments {
+            PathArguments::AngleBracketed(arguments) => match arguments.args.first()? {
+                GenericArgument::Type(ok) => Some(bare(ok)),
                 _ => None,
-            }
-        }),
+            },
+            _ => None,
+        },
         other => Some(other),
-    };
-    let Some(Type::Tuple(tuple)) = ok else { return };
-    if tuple.elems.len() != count.base10_parse().unwrap_or(0) {
-        let members = match tuple.elems.len() {
-            1 => "1 member".to_owned(),
-            n => format!("{n} members"),
-        };
-        complaints.about(
-            tuple,
-            format!("`num_returns = {count}`, but `{}` has {members}", spelled(tuple)),
-        );
+    }
+}
+
+/// Complains about a type that can be seen to have another number of members.
+fn check_arity(ty: &Type, count: &LitInt, complaints: &mut Complaints) {
+    const SINGLE: [&str; 17] = [
+        "bool", "char", "f32", "f64", "i128", "i16", "i32", "i64", "i8", "isize", "u128", "u16",
+        "u32", "u64", "u8", "usize", "String",
+    ];
+    match members(ty) {
+        Some(Type::Tuple(tuple)) if tuple.elems.len() != count.base10_parse().unwrap_or(0) => {
+            let members = match tuple.elems.len() {
+                1 => "1 member".to_owned(),
+                n => format!("{n} members"),
+            };
+            let message = format!("`num_returns = {count}`, but `{}` has {members}", spelled(tuple));
+            complaints.about(tuple, message);
+        }
+        Some(Type::Path(path)) if SINGLE.iter().any(|single| path.path.is_ident(single)) => complaints.about(
+            path,
+            format!(
+                "`num_returns = {count}`, but `{}` is one value; return a tuple, an array or a `Vec`",
+                spelled(path)
+            ),
+        ),
+        _ => {}
     }
 }
 

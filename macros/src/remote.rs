@@ -8,10 +8,11 @@ use syn::{
 };
 
 use crate::{
+    builder,
     complaints::Complaints,
-    options::{self, Task},
+    options::Task,
     outcome::Shape,
-    signature::{Kind, Signature},
+    signature::{Kind, Signature, documentation},
 };
 
 /// A function whose body is left alone.
@@ -75,7 +76,7 @@ impl ToTokens for Remote {
         let (root, name, visibility) = (&task.root, signature.name(), &signature.visibility);
         let at = signature.ident.span().resolved_at(here);
         let namespace = format_ident!("{}_remote", signature.ident, span = at);
-        let options = format_ident!("{}_options", signature.ident, span = here);
+        let options = format_ident!("{}_task_options", signature.ident, span = here);
         let (cfgs, setters) = (&signature.attributes.cfgs, &task.setters);
         let allow = signature.attributes.allow_deprecated();
 
@@ -83,7 +84,7 @@ impl ToTokens for Remote {
             "`{name}` as a task: [`remote`](Self::remote) submits one, [`options`](Self::options) begins one with other options."
         ));
         let several = matches!(signature.outcome.shape(), Shape::Several(_));
-        let delegates = options::task_delegates(several);
+        let delegates = builder::task_delegates(several);
         let delegates = delegates.iter().map(|delegate| delegate.expand(visibility));
         let registration = (!self.is_stand_in).then(|| self.registration());
         let assertion = if self.is_stand_in { None } else { signature.outcome.assertion(root) };
@@ -160,20 +161,29 @@ impl Remote {
         let (ident, passed, wrapper) =
             (&signature.ident, signature.passed(), signature.outcome.wrapper(root));
         let done = signature.is_async.then(|| quote_spanned!(here=> .await));
-        let result = quote_spanned!(here=> #ident(#passed) #done);
+        let called = signature.outcome.called(TokenStream::new(), ident, passed);
+        let result = quote_spanned!(here=> #called #done);
+        let wrapped = signature.outcome.wrapped(root, result.clone());
+        let blamed = |name| signature.outcome.blamed(name);
         match (signature.outcome.shape(), signature.is_async) {
             (Shape::One | Shape::Several(_), false) => {
-                quote_spanned!(here=> #call.finish(#wrapper(#result)))
+                let finish = blamed("finish");
+                quote_spanned!(here=> #call.#finish(#wrapped))
             }
             (Shape::One | Shape::Several(_), true) => {
-                quote_spanned!(here=> #call.finish_async(async move { #wrapper(#result) }))
+                let finish = blamed("finish_async");
+                quote_spanned!(here=> #call.#finish(async move { #wrapped }))
             }
             (Shape::Iterator, _) => {
-                quote_spanned!(here=> #call.finish_stream(::core::iter::Iterator::map(#result, #wrapper)))
+                let finish = blamed("finish_stream");
+                quote_spanned!(here=> #call.#finish(::core::iter::Iterator::map(#result, #wrapper)))
             }
-            (Shape::Stream, _) => quote_spanned! {here=>
-                #call.finish_stream_async(async move { #root::manual::outcomes(#result, #wrapper) })
-            },
+            (Shape::Stream, _) => {
+                let finish = blamed("finish_stream_async");
+                quote_spanned! {here=>
+                    #call.#finish(async move { #root::manual::outcomes(#result, #wrapper) })
+                }
+            }
         }
     }
 
@@ -194,7 +204,7 @@ impl Remote {
             )),
             Some(_) => {
                 let doc = format!("Submits a task that runs `{name}` with these options.");
-                quote!(#[doc = #doc])
+                documentation(&doc)
             }
         };
         if self.is_stand_in {

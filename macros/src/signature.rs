@@ -71,14 +71,22 @@ impl Carried {
         let (docs, deprecated) = (&self.docs, &self.deprecated);
         let gap = docs.iter().any(|doc| matches!(doc.meta, Meta::NameValue(_)));
         let gap = gap.then(|| quote!(#[doc = ""]));
-        let lines = own.lines().map(|line| quote!(#[doc = #line]));
-        quote!(#(#docs)* #gap #(#lines)* #deprecated)
+        let lines = documentation(own);
+        quote!(#(#docs)* #gap #lines #deprecated)
     }
 
     /// Calls of a deprecated function from its own expansion are no news.
     pub(crate) fn allow_deprecated(&self) -> Option<TokenStream> {
         self.deprecated.as_ref().map(|_| quote!(#[allow(deprecated)]))
     }
+}
+
+/// `text` as doc comments.
+pub(crate) fn documentation(text: &str) -> TokenStream {
+    let lines =
+        text.lines().map(|line| if line.is_empty() { String::new() } else { format!(" {line}") });
+    let lines = lines.map(|line| quote!(#[doc = #line]));
+    quote!(#(#lines)*)
 }
 
 /// What kind of function it is, for messages.
@@ -132,13 +140,13 @@ impl Signature {
             Kind::Constructor => Outcome::of_constructor(&signature.output),
             _ => Outcome::parse(&signature.output, returns, complaints),
         };
-        if signature.asyncness.is_some() && matches!(outcome.shape(), Shape::Iterator) {
-            if matches!(returns, NumReturns::Streaming) && complaints.is_empty() {
-                complaints.about(
-                    &signature.output,
-                    "an async function streams as `impl Stream<Item = …>`; return that, or make the function sync",
-                );
-            }
+        let streams = matches!(returns, NumReturns::Streaming) && complaints.is_empty();
+        if streams && signature.asyncness.is_some() && matches!(outcome.shape(), Shape::Iterator) {
+            complaints.about(
+                &signature.output,
+                "an async function streams as `impl Stream<Item = …>`; return that, or make the \
+                 function sync",
+            );
         }
         Signature {
             ident: signature.ident.clone(),

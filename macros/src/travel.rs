@@ -3,7 +3,8 @@
 //! Whether a type can be archived is for the compiler to say, by the traits of `rustyray::manual`. What is
 //! found here is what would give a less helpful error there: borrowed types, opaque types, pointers.
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
+use quote::ToTokens;
 use syn::{
     GenericArgument, Lifetime, Type, parse_quote_spanned,
     spanned::Spanned,
@@ -67,11 +68,11 @@ pub(crate) fn check(ty: &Type, role: Role, complaints: &mut Complaints) -> Type 
             search.visit_type(ty);
             match search.found {
                 Some(found) => {
-                    complaints.add(syn::Error::new(
+                    complaints.about(
                         found,
                         "borrowed data cannot travel between processes; use the owned type here, such as \
                          `String` for `&str` and `Vec<T>` for `&[T]`",
-                    ));
+                    );
                     return unit();
                 }
                 None => return ty.clone(),
@@ -150,7 +151,7 @@ fn returned_opaque(opaque: &syn::TypeImplTrait, complaints: &mut Complaints) -> 
         }
     };
     complaints.about(opaque, message);
-    let output = last.and_then(|segment| match &segment.arguments {
+    last.and_then(|segment| match &segment.arguments {
         syn::PathArguments::AngleBracketed(arguments) => {
             arguments.args.iter().find_map(|argument| match argument {
                 GenericArgument::AssocType(assoc) if assoc.ident == "Output" => {
@@ -160,24 +161,23 @@ fn returned_opaque(opaque: &syn::TypeImplTrait, complaints: &mut Complaints) -> 
             })
         }
         _ => None,
-    });
-    output
+    })
 }
 
 /// Finds the first thing inside a type that is borrowed.
 #[derive(Default)]
 struct Borrows {
-    found: Option<Span>,
+    found: Option<TokenStream>,
 }
 
 impl<'ast> Visit<'ast> for Borrows {
     fn visit_type_reference(&mut self, reference: &'ast syn::TypeReference) {
-        self.found.get_or_insert(reference.span());
+        self.found.get_or_insert(reference.to_token_stream());
     }
 
     fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
         if lifetime.ident != "static" {
-            self.found.get_or_insert(lifetime.span());
+            self.found.get_or_insert(lifetime.to_token_stream());
         }
     }
 

@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::{Ident, Visibility};
 
 use super::{Class, Constructor, Method, mixed};
-use crate::{options::actor_delegates, outcome::Shape};
+use crate::{builder::actor_delegates, outcome::Shape, signature::documentation};
 
 impl Class {
     /// Everything that is generated beside the user's block.
@@ -13,8 +13,8 @@ impl Class {
         let here = Span::mixed_site();
         let Class { path, handle, .. } = self;
         let registration = (!self.is_stand_in).then(|| self.registration());
-        let constructors =
-            self.constructors.iter().map(|constructor| self.construction(constructor, None));
+        let constructors = self.constructors.iter().filter(|constructor| !constructor.is_taken);
+        let constructors = constructors.map(|constructor| self.construction(constructor, None));
         let methods = self.methods.iter().map(|method| self.call(method));
         let (begin, builder) = self.begin();
         let checks = (!self.is_stand_in).then(|| self.checks());
@@ -73,13 +73,15 @@ impl Class {
         let (ident, name, cfgs) = (&signature.ident, signature.name(), &signature.attributes.cfgs);
         let call = signature.fresh("call");
         let (read, passed) = (signature.read(&call), signature.passed());
-        let wrapper = signature.outcome.wrapper(root);
+        let done = signature.is_async.then(|| quote_spanned!(here=> .await));
+        let called = signature.outcome.called(quote_spanned!(here=> #path::), ident, passed);
+        let wrapped = signature.outcome.wrapped(root, quote_spanned!(here=> #called #done));
         let run = match signature.is_async {
             false => quote_spanned! {here=>
-                #call.construct::<#path, _, _>(#wrapper(#path::#ident(#passed)))
+                #call.construct::<#path, _, _>(#wrapped)
             },
             true => quote_spanned! {here=>
-                #call.construct_async::<#path, _, _>(async move { #wrapper(#path::#ident(#passed).await) })
+                #call.construct_async::<#path, _, _>(async move { #wrapped })
             },
         };
         quote_spanned! {here=>
@@ -127,30 +129,31 @@ impl Class {
         let mutability = method.is_exclusive.then(|| quote_spanned!(here=> mut));
         let done = signature.is_async.then(|| quote_spanned!(here=> .await));
         let result = quote_spanned!(here=> #actor.#ident(#passed) #done);
+        let wrapped = signature.outcome.wrapped(root, result.clone());
         let access = if method.is_exclusive { "exclusive" } else { "shared" };
-        let of = |suffix: &str| format_ident!("{access}{suffix}", span = here);
+        let of = |suffix: &str| signature.outcome.blamed(&format!("{access}{suffix}"));
         match (signature.outcome.shape(), signature.is_async) {
             (Shape::One | Shape::Several(_), false) => {
                 let run = of("");
-                quote_spanned!(here=> #call.#run(move |#actor: &#mutability #path| #wrapper(#result)))
+                quote_spanned!(here=> #call.#run(move |#actor: &#mutability #path| #wrapped))
             }
             (Shape::One | Shape::Several(_), true) => {
                 let run = of("_async");
-                quote_spanned!(here=> #call.#run(async move |#actor: &#mutability #path| #wrapper(#result)))
+                quote_spanned!(here=> #call.#run(async move |#actor: &#mutability #path| #wrapped))
             }
             (Shape::Iterator, _) => {
-                let run = of("_stream");
+                let (run, send) = (of("_stream"), signature.outcome.blamed("send_all"));
                 quote_spanned! {here=>
                     #call.#run(move |#actor: &#mutability #path, #items| {
-                        #items.send_all(::core::iter::Iterator::map(#result, #wrapper))
+                        #items.#send(::core::iter::Iterator::map(#result, #wrapper))
                     })
                 }
             }
             (Shape::Stream, _) => {
-                let run = of("_stream_async");
+                let (run, send) = (of("_stream_async"), signature.outcome.blamed("send_stream"));
                 quote_spanned! {here=>
                     #call.#run(async move |#actor: &#mutability #path, #items: &mut #root::manual::Items<'_>| {
-                        #items.send_stream(#root::manual::outcomes(#result, #wrapper)).await
+                        #items.#send(#root::manual::outcomes(#result, #wrapper)).await
                     })
                 }
             }
@@ -161,7 +164,7 @@ impl Class {
     fn construction(&self, constructor: &Constructor, options: Option<&Visibility>) -> TokenStream {
         let here = Span::mixed_site();
         let Class { root, path, handle, .. } = self;
-        let Constructor { signature, remote } = constructor;
+        let Constructor { signature, remote, .. } = constructor;
         let (name, visibility, cfgs) =
             (signature.name(), &signature.visibility, &signature.attributes.cfgs);
         let class = path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
@@ -177,7 +180,7 @@ impl Class {
             ),
             Some(_) => {
                 let doc = format!("Creates an actor by `{class}::{name}` with these options.");
-                (Some(quote_spanned!(here=> self,)), quote_spanned!(here=> &self.0), quote!(#[doc = #doc]))
+                (Some(quote_spanned!(here=> self,)), quote_spanned!(here=> &self.0), documentation(&doc))
             }
         };
         if self.is_stand_in {
@@ -218,14 +221,19 @@ impl Class {
         let visibility =
             &self.constructors.iter().find(is_public).unwrap_or(first).signature.visibility;
         let class = path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
-        let builder = format_ident!("{class}Options", span = here);
+        let builder = format_ident!("{class}ActorOptions", span = here);
         let delegates = actor_delegates();
         let delegates = delegates.iter().map(|delegate| delegate.expand(visibility));
         let constructors = self.constructors.iter().map(|constructor| {
             self.construction(constructor, Some(&constructor.signature.visibility))
         });
-        let doc = format!("Begins a `{class}` actor with other options than its class's.");
-        let found = format!("The `{class}` actor that was created under this name.");
+        let doc = documentation(&format!(
+            "Begins a `{class}` actor with other options than its class's."
+        ));
+        let found = documentation(&format!(
+            "The `{class}` actor that was created under this name.\n\n# Errors\nWhen no actor has the name, or one of another \
+             class has it."
+        ));
         let (defaults, find) = match self.is_stand_in {
             true => (
                 quote_spanned!(here=> #root::manual::ActorOptions::new()),
@@ -251,15 +259,12 @@ impl Class {
             }
         };
         let begin = quote_spanned! {here=>
-            #[doc = #doc]
+            #doc
             #visibility fn #options() -> #builder {
                 #builder(#defaults)
             }
 
-            #[doc = #found]
-            ///
-            /// # Errors
-            /// When no actor has the name, or one of another class has it.
+            #found
             #visibility async fn #get(name: &str) -> #root::Result<#handle> {
                 #find
             }

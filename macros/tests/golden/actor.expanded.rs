@@ -1,0 +1,455 @@
+/// Counts.
+#[derive(Debug)]
+pub struct Counter {
+    value: i64,
+}
+/// A handle of a `Counter` actor.
+///
+/// Its clones name the same actor. It can be an argument and part of stored values. The actor ends with its last handle, unless it is detached.
+#[derive(::core::clone::Clone)]
+pub struct CounterHandle {
+    inner: ::rustyray::manual::ActorHandle<Counter>,
+}
+const _: () = {
+    impl ::rustyray::manual::Actor for Counter {
+        type Handle = CounterHandle;
+        const OPTIONS: ::rustyray::manual::ActorOptions = ::rustyray::manual::ActorOptions::new()
+            .num_cpus(0.5)
+            .max_restarts(3)
+            .concurrency_group("io", 2);
+    }
+    impl ::rustyray::manual::Handle for CounterHandle {
+        type Actor = Counter;
+        fn from_inner(inner: ::rustyray::manual::ActorHandle<Counter>) -> Self {
+            Self { inner }
+        }
+        fn inner(&self) -> &::rustyray::manual::ActorHandle<Counter> {
+            &self.inner
+        }
+    }
+    impl ::core::ops::Deref for CounterHandle {
+        type Target = ::rustyray::manual::ActorHandle<Counter>;
+        fn deref(&self) -> &Self::Target {
+            &self.inner
+        }
+    }
+    impl ::core::fmt::Debug for CounterHandle {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            f.debug_tuple("CounterHandle").field(&self.inner).finish()
+        }
+    }
+    impl ::rustyray::rkyv::Archive for CounterHandle {
+        type Archived = ::rustyray::manual::ArchivedActorHandle<Counter>;
+        type Resolver = <::rustyray::manual::ActorHandle<
+            Counter,
+        > as ::rustyray::rkyv::Archive>::Resolver;
+        fn resolve(
+            &self,
+            resolver: Self::Resolver,
+            out: ::rustyray::rkyv::Place<Self::Archived>,
+        ) {
+            ::rustyray::rkyv::Archive::resolve(&self.inner, resolver, out);
+        }
+    }
+    impl<S> ::rustyray::rkyv::Serialize<S> for CounterHandle
+    where
+        S: ::rustyray::rkyv::rancor::Fallible + ?::core::marker::Sized,
+        ::rustyray::manual::ActorHandle<Counter>: ::rustyray::rkyv::Serialize<S>,
+    {
+        fn serialize(
+            &self,
+            serializer: &mut S,
+        ) -> ::core::result::Result<Self::Resolver, S::Error> {
+            ::rustyray::rkyv::Serialize::serialize(&self.inner, serializer)
+        }
+    }
+    impl<D> ::rustyray::rkyv::Deserialize<CounterHandle, D>
+    for ::rustyray::manual::ArchivedActorHandle<Counter>
+    where
+        D: ::rustyray::rkyv::rancor::Fallible + ?::core::marker::Sized,
+        Self: ::rustyray::rkyv::Deserialize<::rustyray::manual::ActorHandle<Counter>, D>,
+    {
+        fn deserialize(
+            &self,
+            deserializer: &mut D,
+        ) -> ::core::result::Result<CounterHandle, D::Error> {
+            let inner = ::rustyray::rkyv::Deserialize::<
+                ::rustyray::manual::ActorHandle<Counter>,
+                D,
+            >::deserialize(self, deserializer)?;
+            ::core::result::Result::Ok(CounterHandle { inner })
+        }
+    }
+};
+impl Counter {
+    /// Begins at a number.
+    pub fn new(start: i64) -> Self {
+        Counter { value: start }
+    }
+    pub async fn open(path: String) -> std::io::Result<Self> {
+        read(path).await
+    }
+    /// Goes on by one.
+    pub async fn increment(&mut self) -> i64 {
+        self.value += 1;
+        self.value
+    }
+    pub fn value(&self) -> i64 {
+        self.value
+    }
+    pub(crate) fn merge(&mut self, others: Vec<Self>) -> Result<(), String> {
+        self.take(others)
+    }
+    #[cfg(test)]
+    pub fn rows(&self, from: i64) -> impl Iterator<Item = i64> {
+        from..self.value
+    }
+    pub fn both(&self) -> (i64, i64) {
+        (self.value, self.value)
+    }
+    async fn on_stop(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+    fn take(&mut self, others: Vec<Self>) -> Result<(), String> {
+        Ok(())
+    }
+}
+const _: () = {
+    #[::rustyray::manual::linkme::distributed_slice(::rustyray::manual::ACTORS)]
+    #[linkme(crate = ::rustyray::manual::linkme)]
+    static __CLASS: ::rustyray::manual::ActorClass = ::rustyray::manual::ActorClass::new(
+            ::core::concat!(::core::module_path!(), "::", "Counter"),
+            ::core::concat!(
+                ::core::file!(), ":", ::core::line!(), ":", ::core::column!()
+            ),
+            &[
+                ::rustyray::manual::Constructor::new(
+                    "new",
+                    |call| {
+                        let start = call.arg::<i64, _>("start")?;
+                        call.construct::<
+                                Counter,
+                                _,
+                                _,
+                            >(::rustyray::manual::Plain(Counter::new(start)))
+                    },
+                ),
+                ::rustyray::manual::Constructor::new(
+                    "open",
+                    |call| {
+                        let path = call.arg::<String, _>("path")?;
+                        call.construct_async::<
+                                Counter,
+                                _,
+                                _,
+                            >(async move {
+                            ::rustyray::manual::Fallible(Counter::open(path).await)
+                        })
+                    },
+                ),
+            ],
+            &[
+                ::rustyray::manual::Method::new(
+                    "increment",
+                    |call| {
+                        call.exclusive_async(async move |actor: &mut Counter| ::rustyray::manual::Plain(
+                            actor.increment().await,
+                        ))
+                    },
+                ),
+                ::rustyray::manual::Method::new(
+                        "value",
+                        |call| {
+                            call.shared(move |actor: &Counter| ::rustyray::manual::Plain(
+                                actor.value(),
+                            ))
+                        },
+                    )
+                    .shared()
+                    .concurrency_group("io")
+                    .out_of_order(),
+                ::rustyray::manual::Method::new(
+                    "merge",
+                    |call| {
+                        let others = call.arg::<Vec<Counter>, _>("others")?;
+                        call.exclusive(move |actor: &mut Counter| ::rustyray::manual::Fallible(
+                            actor.merge(others),
+                        ))
+                    },
+                ),
+                #[cfg(test)]
+                ::rustyray::manual::Method::new(
+                        "rows",
+                        |call| {
+                            let from = call.arg::<i64, _>("from")?;
+                            call.shared_stream(move |actor: &Counter, items| {
+                                items
+                                    .send_all(
+                                        ::core::iter::Iterator::map(
+                                            actor.rows(from),
+                                            ::rustyray::manual::Plain,
+                                        ),
+                                    )
+                            })
+                        },
+                    )
+                    .shared(),
+                ::rustyray::manual::Method::new(
+                        "both",
+                        |call| {
+                            call.shared(move |actor: &Counter| ::rustyray::manual::Several(
+                                actor.both(),
+                            ))
+                        },
+                    )
+                    .shared()
+                    .num_returns(2),
+            ],
+        )
+        .on_stop(|call| {
+            call
+                .exclusive_async(async move |actor: &mut Counter| ::rustyray::manual::Fallible(
+                    actor.on_stop().await,
+                ))
+        });
+    const __OPTIONS: &::rustyray::manual::ActorOptions = &<Counter as ::rustyray::manual::Actor>::OPTIONS;
+    const _: () = ::core::assert!(
+        __OPTIONS.has_concurrency_group("io"),
+        "the actor has no concurrency group `io`; declare it: `#[actor(concurrency_groups(io = 2))]`"
+    );
+    /// Options of one actor.
+    #[doc(hidden)]
+    #[derive(::core::clone::Clone, ::core::fmt::Debug)]
+    pub struct CounterActorOptions(::rustyray::manual::ActorOptions);
+    impl CounterActorOptions {
+        /// How many cpus it occupies; fractions count to 1/10000.
+        #[must_use]
+        pub fn num_cpus(self, num_cpus: f64) -> Self {
+            Self(self.0.num_cpus(num_cpus))
+        }
+        /// How many gpus it occupies; fractions count to 1/10000.
+        #[must_use]
+        pub fn num_gpus(self, num_gpus: f64) -> Self {
+            Self(self.0.num_gpus(num_gpus))
+        }
+        /// How much of a custom resource it occupies.
+        #[must_use]
+        pub fn resource(self, name: &'static str, amount: f64) -> Self {
+            Self(self.0.resource(name, amount))
+        }
+        /// How much memory it needs, in bytes.
+        #[must_use]
+        pub fn memory(self, memory: u64) -> Self {
+            Self(self.0.memory(memory))
+        }
+        /// The name under which any process finds the actor.
+        #[must_use]
+        pub fn name(
+            self,
+            name: impl ::core::convert::Into<::std::string::String>,
+        ) -> Self {
+            Self(self.0.name(name))
+        }
+        /// Takes the actor that has the name already, where there is one.
+        #[must_use]
+        pub fn get_if_exists(self, get_if_exists: bool) -> Self {
+            Self(self.0.get_if_exists(get_if_exists))
+        }
+        /// The actor lives until it is killed, exits, or the node ends, whoever holds a handle.
+        #[must_use]
+        pub fn detached(self) -> Self {
+            Self(self.0.detached())
+        }
+        /// How often it is constructed again after its process died, -1 for as often as it takes.
+        #[must_use]
+        pub fn max_restarts(self, max_restarts: i32) -> Self {
+            Self(self.0.max_restarts(max_restarts))
+        }
+        /// How often a call that was under way when the process died runs again.
+        #[must_use]
+        pub fn max_task_retries(self, max_task_retries: i32) -> Self {
+            Self(self.0.max_task_retries(max_task_retries))
+        }
+        /// How many `&self` calls and async calls may overlap.
+        #[must_use]
+        pub fn max_concurrency(self, max_concurrency: u32) -> Self {
+            Self(self.0.max_concurrency(max_concurrency))
+        }
+        /// How many unfinished calls it accepts.
+        #[must_use]
+        pub fn max_pending_calls(self, max_pending_calls: u64) -> Self {
+            Self(self.0.max_pending_calls(max_pending_calls))
+        }
+        /// Creates an actor by `Counter::new` with these options.
+        pub async fn remote(
+            self,
+            start: impl ::rustyray::manual::IntoArg<i64>,
+        ) -> ::rustyray::Result<CounterHandle> {
+            let inner = ::rustyray::manual::create::<
+                Counter,
+            >(
+                    &__CLASS,
+                    const { __CLASS.constructor("new") },
+                    &self.0,
+                    |args| args.push::<i64, _>("start", start),
+                )
+                .await?;
+            ::core::result::Result::Ok(::rustyray::manual::Handle::from_inner(inner))
+        }
+        /// Creates an actor by `Counter::open` with these options.
+        pub async fn remote_open(
+            self,
+            path: impl ::rustyray::manual::IntoArg<String>,
+        ) -> ::rustyray::Result<CounterHandle> {
+            let inner = ::rustyray::manual::create::<
+                Counter,
+            >(
+                    &__CLASS,
+                    const { __CLASS.constructor("open") },
+                    &self.0,
+                    |args| args.push::<String, _>("path", path),
+                )
+                .await?;
+            ::core::result::Result::Ok(::rustyray::manual::Handle::from_inner(inner))
+        }
+    }
+    impl Counter {
+        /// Begins at a number.
+        ///
+        /// Creates an actor by `Counter::new` in a process of its own.
+        ///
+        /// # Errors
+        /// When the runtime is not running, or an argument cannot be stored. An error of the constructor arrives with the first call.
+        pub async fn remote(
+            start: impl ::rustyray::manual::IntoArg<i64>,
+        ) -> ::rustyray::Result<CounterHandle> {
+            let inner = ::rustyray::manual::create::<
+                Counter,
+            >(
+                    &__CLASS,
+                    const { __CLASS.constructor("new") },
+                    __OPTIONS,
+                    |args| args.push::<i64, _>("start", start),
+                )
+                .await?;
+            ::core::result::Result::Ok(::rustyray::manual::Handle::from_inner(inner))
+        }
+        /// Creates an actor by `Counter::open` in a process of its own.
+        ///
+        /// # Errors
+        /// When the runtime is not running, or an argument cannot be stored. An error of the constructor arrives with the first call.
+        pub async fn remote_open(
+            path: impl ::rustyray::manual::IntoArg<String>,
+        ) -> ::rustyray::Result<CounterHandle> {
+            let inner = ::rustyray::manual::create::<
+                Counter,
+            >(
+                    &__CLASS,
+                    const { __CLASS.constructor("open") },
+                    __OPTIONS,
+                    |args| args.push::<String, _>("path", path),
+                )
+                .await?;
+            ::core::result::Result::Ok(::rustyray::manual::Handle::from_inner(inner))
+        }
+        /// Begins a `Counter` actor with other options than its class's.
+        pub fn options() -> CounterActorOptions {
+            CounterActorOptions(::core::clone::Clone::clone(__OPTIONS))
+        }
+        /// The `Counter` actor that was created under this name.
+        ///
+        /// # Errors
+        /// When no actor has the name, or one of another class has it.
+        pub async fn get(name: &str) -> ::rustyray::Result<CounterHandle> {
+            let inner = ::rustyray::manual::get::<Counter>(&__CLASS, name).await?;
+            ::core::result::Result::Ok(::rustyray::manual::Handle::from_inner(inner))
+        }
+    }
+    impl CounterHandle {
+        /// Goes on by one.
+        ///
+        /// Calls `Counter::increment` in the actor's process.
+        ///
+        /// # Errors
+        /// When the runtime is not running, an argument cannot be stored, or the actor takes no more calls. Errors of the call itself arrive where its result is read.
+        pub async fn increment(&self) -> ::rustyray::Result<::rustyray::ObjectRef<i64>> {
+            ::rustyray::manual::Handle::inner(self)
+                .call::<
+                    i64,
+                >(
+                    const { __CLASS.method("increment") },
+                    |_| ::core::result::Result::Ok(()),
+                )
+                .await
+        }
+        /// Calls `Counter::value` in the actor's process.
+        ///
+        /// # Errors
+        /// When the runtime is not running, an argument cannot be stored, or the actor takes no more calls. Errors of the call itself arrive where its result is read.
+        pub async fn value(&self) -> ::rustyray::Result<::rustyray::ObjectRef<i64>> {
+            ::rustyray::manual::Handle::inner(self)
+                .call::<
+                    i64,
+                >(const { __CLASS.method("value") }, |_| ::core::result::Result::Ok(()))
+                .await
+        }
+        /// Calls `Counter::merge` in the actor's process.
+        ///
+        /// # Errors
+        /// When the runtime is not running, an argument cannot be stored, or the actor takes no more calls. Errors of the call itself arrive where its result is read.
+        pub(crate) async fn merge(
+            &self,
+            others: impl ::rustyray::manual::IntoArg<Vec<Counter>>,
+        ) -> ::rustyray::Result<
+            ::rustyray::ObjectRef<
+                <Result<(), String> as ::rustyray::manual::FallibleReturn>::Ok,
+            >,
+        > {
+            ::rustyray::manual::Handle::inner(self)
+                .call::<
+                    <Result<(), String> as ::rustyray::manual::FallibleReturn>::Ok,
+                >(
+                    const { __CLASS.method("merge") },
+                    |args| args.push::<Vec<Counter>, _>("others", others),
+                )
+                .await
+        }
+        #[cfg(test)]
+        /// Calls `Counter::rows` in the actor's process.
+        ///
+        /// # Errors
+        /// When the runtime is not running, an argument cannot be stored, or the actor takes no more calls. Errors of the call itself arrive where its result is read.
+        pub async fn rows(
+            &self,
+            from: impl ::rustyray::manual::IntoArg<i64>,
+        ) -> ::rustyray::Result<::rustyray::ObjectRefStream<i64>> {
+            ::rustyray::manual::Handle::inner(self)
+                .call_stream::<
+                    i64,
+                >(
+                    const { __CLASS.method("rows") },
+                    |args| args.push::<i64, _>("from", from),
+                )
+                .await
+        }
+        /// Calls `Counter::both` in the actor's process.
+        ///
+        /// # Errors
+        /// When the runtime is not running, an argument cannot be stored, or the actor takes no more calls. Errors of the call itself arrive where its result is read.
+        pub async fn both(
+            &self,
+        ) -> ::rustyray::Result<
+            <(i64, i64) as ::rustyray::manual::SeveralReturns>::Refs,
+        > {
+            ::rustyray::manual::Handle::inner(self)
+                .call_several::<
+                    (i64, i64),
+                >(
+                    const { __CLASS.method("both") },
+                    2,
+                    |_| ::core::result::Result::Ok(()),
+                )
+                .await
+        }
+    }
+};

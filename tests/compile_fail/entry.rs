@@ -1,0 +1,10 @@
+#[rustyray::test]
+fn not_async() {}
+
+#[rustyray::test]
+async fn with_parameters(x: u64) {}
+
+#[rustyray::main(num_cpus = "many")]
+async fn main() -> u64 {
+    3
+}
