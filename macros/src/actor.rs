@@ -27,7 +27,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
         other => {
             let message = match other {
                 Item::Impl(_) => {
-                    "`#[rustyray::actor]` is for the type; its `impl` takes `#[rustyray::actor_methods]`"
+                    "`#[rustyray::actor]` is for the type; its `impl` takes \
+                     `#[rustyray::actor_methods]`"
                 }
                 Item::Fn(_) => {
                     "`#[rustyray::actor]` is for types; a function takes `#[rustyray::remote]`"
@@ -83,7 +84,8 @@ impl Handle<'_> {
         let Handle { root, setters, visibility, ident, carried } = self;
         let (handle, cfgs, allow) = (self.name(), &carried.cfgs, carried.allow_deprecated());
         let doc = documentation(&format!(
-            "A handle of a `{ident}` actor.\n\nIts clones name the same actor. It can be an argument and part of stored values. \
+            "A handle of a `{ident}` actor.\n\nIts clones name the same actor. It can be an \
+            argument and part of stored values. \
              The actor ends with its last handle, unless it is detached."
         ));
         let label = handle.to_string();

@@ -64,17 +64,42 @@ pub(crate) fn task_delegates(several: bool) -> Vec<Delegate> {
 pub(crate) fn actor_delegates() -> Vec<Delegate> {
     let mut delegates = demand_delegates();
     delegates.extend([
-        delegate("name", quote!(impl ::core::convert::Into<::std::string::String>), "The name under which any process finds the actor."),
-        delegate("get_if_exists", quote!(bool), "Takes the actor that has the name already, where there is one."),
+        delegate(
+            "name",
+            quote!(impl ::core::convert::Into<::std::string::String>),
+            "The name under which any process finds the actor.",
+        ),
+        delegate(
+            "get_if_exists",
+            quote!(bool),
+            "Takes the actor that has the name already, where \
+                                                 there is one.",
+        ),
         Delegate {
             name: "detached",
             parameters: quote!(),
             passed: quote!(),
-            doc: "The actor lives until it is killed, exits, or the node ends, whoever holds a handle.",
+            doc: "The actor lives until it is killed, exits, or the node ends, whoever holds a \
+                  handle.",
         },
-        delegate("max_restarts", quote!(i32), "How often it is constructed again after its process died, -1 for as often as it takes."),
-        delegate("max_task_retries", quote!(i32), "How often a call that was under way when the process died runs again."),
-        delegate("max_concurrency", quote!(u32), "How many `&self` calls and async calls may overlap."),
+        delegate(
+            "max_restarts",
+            quote!(i32),
+            "How often it is constructed again after its \
+                                               process died, -1 for as often as it takes.",
+        ),
+        delegate(
+            "max_task_retries",
+            quote!(i32),
+            "How often a call that was under way when the \
+                                                   process died runs again.",
+        ),
+        delegate(
+            "max_concurrency",
+            quote!(u32),
+            "How many `&self` calls and async calls may \
+                                                  overlap.",
+        ),
         delegate("max_pending_calls", quote!(u64), "How many unfinished calls it accepts."),
     ]);
     delegates

@@ -66,7 +66,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
         complaints.about(
             &argument.name,
             format!(
-                "`#[actor_methods]` has no argument `{}`; what an actor asks for is said by `#[actor(…)]` on its type, \
+                "`#[actor_methods]` has no argument `{}`; what an actor asks for is said by \
+                `#[actor(…)]` on its type, \
                  what a method does by `#[method(…)]` on the method",
                 argument.name
             ),
@@ -78,7 +79,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
             match syn::parse2::<syn::Item>(item.clone()) {
                 Ok(other) => complaints.about(
                     other,
-                    "`#[rustyray::actor_methods]` is for the `impl` block of an actor; its type takes \
+                    "`#[rustyray::actor_methods]` is for the `impl` block of an actor; its type \
+                    takes \
                      `#[rustyray::actor]`",
                 ),
                 Err(_) => complaints.add(error),
@@ -96,7 +98,8 @@ impl Class {
         if let Some((of, _)) = &block.trait_ {
             complaints.about(
                 of,
-                "other processes call an actor by the methods of its own `impl`, not by those of a trait; \
+                "other processes call an actor by the methods of its own `impl`, not by those of \
+                a trait; \
                  write them in `impl` without `for`, they can call the trait's",
             );
             return None;
@@ -112,7 +115,8 @@ impl Class {
         if !last.arguments.is_none() || !block.generics.params.is_empty() {
             misfits.about(
                 &block.self_ty,
-                "an actor cannot be generic, since other processes find its class by name; put the macros on a \
+                "an actor cannot be generic, since other processes find its class by name; put \
+                the macros on a \
                  type that holds this one with the types that are needed",
             );
             complaints.append(misfits);
@@ -149,7 +153,8 @@ impl Class {
                 misfits.about(
                     &taken.sig.ident,
                     format!(
-                        "`{}` is what the constructor `{}` is called from other processes; choose another name",
+                        "`{}` is what the constructor `{}` is called from other processes; choose \
+                         another name",
                         constructor.remote, constructor.signature.ident
                     ),
                 );
@@ -159,7 +164,8 @@ impl Class {
             misfits.about(
                 &block.self_ty,
                 format!(
-                    "an actor needs a constructor that other processes can call: `pub fn new(…) -> Self`; `{ident}` has \
+                    "an actor needs a constructor that other processes can call: `pub fn new(…) \
+                    -> Self`; `{ident}` has \
                      none that is visible"
                 ),
             );
@@ -193,7 +199,8 @@ impl Class {
         if let (Some(attribute), false) = (&marked, matches!(role, Role::Method { .. })) {
             complaints.about(
                 attribute,
-                "`#[method(…)]` is for methods that other processes call: `pub`, with `&self` or `&mut self`",
+                "`#[method(…)]` is for methods that other processes call: `pub`, with `&self` or \
+                 `&mut self`",
             );
         }
         let mut signature = function.sig.clone();
@@ -261,7 +268,8 @@ impl Class {
                 misfits.about(
                     &function.sig.ident,
                     format!(
-                        "`{name}` has no receiver and returns no `Self`, so no other process could call it; add `&self` \
+                        "`{name}` has no receiver and returns no `Self`, so no other process \
+                        could call it; add `&self` \
                          or `&mut self` to make it a method, or remove `pub`"
                     ),
                 );
@@ -322,7 +330,8 @@ enum Role {
 
 fn by_value(name: &str) -> String {
     format!(
-        "`{name}` would take the actor away from its process; take `&mut self`, and end the actor with \
+        "`{name}` would take the actor away from its process; take `&mut self`, and end the actor \
+        with \
          `rustyray::exit_actor()` if it is to end"
     )
 }
@@ -346,7 +355,7 @@ impl VisitMut for Unselfed<'_> {
     fn visit_type_mut(&mut self, ty: &mut Type) {
         visit_mut::visit_type_mut(self, ty);
         let Type::Path(TypePath { qself: None, path, .. }) = ty else { return };
-        if !path.segments.first().is_some_and(|first| first.ident == "Self") {
+        if path.segments.first().is_none_or(|first| first.ident != "Self") {
             return;
         }
         let mut own = self.0.clone();

@@ -152,7 +152,8 @@ impl Actor {
             }
             "name" | "detached" | "get_if_exists" => {
                 let message = format!(
-                    "`{name}` belongs to one actor, not to its class; give it where the actor is made: \
+                    "`{name}` belongs to one actor, not to its class; give it where the actor is \
+                    made: \
                      `options().name(\"…\")`, `.get_if_exists(true)`, `.detached()`"
                 );
                 return Err(syn::Error::new(name.span(), message));
@@ -355,7 +356,8 @@ mod tests {
         assert_eq!(errors, [""; 0]);
         assert_eq!(
             setters,
-            ". num_cpus (1.0) . resource (\"tpu\" , 1.0) . resource (\"x y\" , 2.0) . memory (1024) . max_retries \
+            ". num_cpus (1.0) . resource (\"tpu\" , 1.0) . resource (\"x y\" , 2.0) . memory \
+            (1024) . max_retries \
              (- 1) . retry_exceptions (true) . num_returns (2)"
         );
     }

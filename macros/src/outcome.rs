@@ -218,16 +218,18 @@ fn check_arity(ty: &Type, count: &LitInt, complaints: &mut Complaints) {
                 1 => "1 member".to_owned(),
                 n => format!("{n} members"),
             };
-            let message = format!("`num_returns = {count}`, but `{}` has {members}", spelled(tuple));
+            let message =
+                format!("`num_returns = {count}`, but `{}` has {members}", spelled(tuple));
             complaints.about(tuple, message);
         }
-        Some(Type::Path(path)) if SINGLE.iter().any(|single| path.path.is_ident(single)) => complaints.about(
-            path,
-            format!(
-                "`num_returns = {count}`, but `{}` is one value; return a tuple, an array or a `Vec`",
+        Some(Type::Path(path)) if SINGLE.iter().any(|single| path.path.is_ident(single)) => {
+            let message = format!(
+                "`num_returns = {count}`, but `{}` is one value; return a tuple, an array or a \
+                 `Vec`",
                 spelled(path)
-            ),
-        ),
+            );
+            complaints.about(path, message);
+        }
         _ => {}
     }
 }

@@ -42,7 +42,12 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
         Err(error) => {
             match syn::parse2::<syn::Item>(item.clone()) {
                 // Not a function.
-                Ok(other) => complaints.about(other, "`#[rustyray::remote]` is for functions; a type becomes an actor by `#[rustyray::actor]`"),
+                Ok(other) => complaints.about(
+                    other,
+                    "`#[rustyray::remote]` is for functions; a \
+                                                      type becomes an actor by \
+                                                      `#[rustyray::actor]`",
+                ),
                 Err(_) => complaints.add(error),
             }
             return quote!(#item #complaints);
@@ -81,7 +86,8 @@ impl ToTokens for Remote {
         let allow = signature.attributes.allow_deprecated();
 
         let doc = signature.attributes.documented(&format!(
-            "`{name}` as a task: [`remote`](Self::remote) submits one, [`options`](Self::options) begins one with other options."
+            "`{name}` as a task: [`remote`](Self::remote) submits one, [`options`](Self::options) \
+             begins one with other options."
         ));
         let several = matches!(signature.outcome.shape(), Shape::Several(_));
         let delegates = builder::task_delegates(several);
@@ -199,8 +205,10 @@ impl Remote {
         };
         let doc = match options {
             None => signature.attributes.documented(&format!(
-                "Submits a task that runs `{name}` in a worker process.\n\n# Errors\nWhen the runtime is not \
-                 running, or an argument cannot be stored. Errors of the task itself arrive where its result is read."
+                "Submits a task that runs `{name}` in a worker process.\n\n# Errors\nWhen the \
+                runtime is not \
+                 running, or an argument cannot be stored. Errors of the task itself arrive where \
+                 its result is read."
             )),
             Some(_) => {
                 let doc = format!("Submits a task that runs `{name}` with these options.");
@@ -212,7 +220,9 @@ impl Remote {
             let (generics, clause) = signature.generics_of_stand_in();
             return quote_spanned! {here=>
                 #doc
-                #visibility async fn remote #generics(#receiver #taken) -> #root::Result<#reference> #clause {
+                #visibility async fn remote #generics(
+                    #receiver #taken
+                ) -> #root::Result<#reference> #clause {
                     ::core::unreachable!()
                 }
             };

@@ -125,8 +125,10 @@ impl Signature {
                     if kind == Kind::Function {
                         complaints.about(
                             receiver,
-                            "`#[rustyray::remote]` is for free functions; to call methods from other processes put \
-                             `#[rustyray::actor]` on the type and `#[rustyray::actor_methods]` on its `impl`",
+                            "`#[rustyray::remote]` is for free functions; to call methods from \
+                            other processes put \
+                             `#[rustyray::actor]` on the type and `#[rustyray::actor_methods]` on \
+                             its `impl`",
                         );
                     }
                 }
@@ -253,7 +255,8 @@ impl Parameter {
             if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
                 complaints.about(
                     attribute,
-                    "a parameter cannot depend on `cfg`, since both sides of a call must agree on it; put `cfg` on the \
+                    "a parameter cannot depend on `cfg`, since both sides of a call must agree on \
+                    it; put `cfg` on the \
                      function",
                 );
             }
@@ -270,7 +273,8 @@ impl Parameter {
                 let message = match pat {
                     Pat::Wild(_) => "a remote function's parameter needs a name; write `_unused`",
                     _ => {
-                        "a remote function's parameter is a plain name; take it whole and destructure it in the body"
+                        "a remote function's parameter is a plain name; take it whole and \
+                         destructure it in the body"
                     }
                 };
                 complaints.about(pat, message);
@@ -292,7 +296,8 @@ fn check_qualifiers(kind: Kind, signature: &syn::Signature, complaints: &mut Com
         complaints.about(
             token,
             format!(
-                "{noun} cannot be unsafe, since its caller in another process cannot promise anything; make it safe, \
+                "{noun} cannot be unsafe, since its caller in another process cannot promise \
+                anything; make it safe, \
                  and call the unsafe code inside"
             ),
         );
@@ -310,7 +315,8 @@ fn check_qualifiers(kind: Kind, signature: &syn::Signature, complaints: &mut Com
         let advice = match (lifetimes_only, kind) {
             (true, _) => "take and return owned values, then no lifetime is needed".to_owned(),
             (false, Kind::Function) => format!(
-                "write one function for each type that is needed, such as `fn {}_i64(…)`, which calls the generic one",
+                "write one function for each type that is needed, such as `fn {}_i64(…)`, which \
+                 calls the generic one",
                 signature.ident.unraw()
             ),
             (false, _) => "name the types, or make it private".to_owned(),

@@ -35,7 +35,8 @@ pub(crate) fn check(ty: &Type, role: Role, complaints: &mut Complaints) -> Type 
     let (message, instead) = match bare(ty) {
         Type::Reference(reference) => return borrowed(ty, reference, role, complaints),
         Type::ImplTrait(_) if role == Role::Parameter => (
-            "a parameter of a remote function has one type, since it is decoded in another process; name it instead of `impl …`",
+            "a parameter of a remote function has one type, since it is decoded in another \
+             process; name it instead of `impl …`",
             None,
         ),
         Type::ImplTrait(opaque) => {
@@ -46,7 +47,8 @@ pub(crate) fn check(ty: &Type, role: Role, complaints: &mut Complaints) -> Type 
         }
         Type::Ptr(_) => ("a pointer means nothing in another process; pass the value", None),
         Type::FnPtr(_) => (
-            "a function pointer means nothing in another process; pass data, and choose the function there",
+            "a function pointer means nothing in another process; pass data, and choose the \
+             function there",
             None,
         ),
         Type::Slice(slice) => {
@@ -70,7 +72,8 @@ pub(crate) fn check(ty: &Type, role: Role, complaints: &mut Complaints) -> Type 
                 Some(found) => {
                     complaints.about(
                         found,
-                        "borrowed data cannot travel between processes; use the owned type here, such as \
+                        "borrowed data cannot travel between processes; use the owned type here, \
+                        such as \
                          `String` for `&str` and `Vec<T>` for `&[T]`",
                     );
                     return unit();
@@ -116,10 +119,12 @@ fn borrowed(
     let name = spelled(ty);
     let message = match role {
         Role::Parameter if reference.mutability.is_some() => format!(
-            "`{name}` would change a copy in another process; take `{written}` and return what it becomes"
+            "`{name}` would change a copy in another process; take `{written}` and return what it \
+             becomes"
         ),
         Role::Parameter => format!(
-            "a remote function cannot borrow from its caller, which is another process; instead of `{name}` \
+            "a remote function cannot borrow from its caller, which is another process; instead \
+            of `{name}` \
              take `{written}`, or `View<{written}>` to read the stored value in place"
         ),
         Role::Result | Role::Item => {
@@ -142,12 +147,14 @@ fn returned_opaque(opaque: &syn::TypeImplTrait, complaints: &mut Complaints) -> 
     });
     let message = match last.map(|segment| segment.ident.to_string()).as_deref() {
         Some("Iterator" | "Stream") => {
-            "to send the items one by one write `num_returns = \"streaming\"` in the attribute; to send them \
+            "to send the items one by one write `num_returns = \"streaming\"` in the attribute; \
+            to send them \
              all at once return a `Vec`"
         }
         Some("Future") => "write `async fn` and return the future's output",
         _ => {
-            "the caller decodes the result in another process and needs its type; name it instead of `impl …`"
+            "the caller decodes the result in another process and needs its type; name it instead \
+             of `impl …`"
         }
     };
     complaints.about(opaque, message);

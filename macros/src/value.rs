@@ -88,7 +88,8 @@ pub(crate) fn bytes(what: &str, value: &Expr) -> syn::Result<TokenStream> {
         Some((false, Lit::Str(text))) => {
             let bytes = size(&text.value()).ok_or_else(|| {
                 let message = format!(
-                    "{} is no size; write a number and a unit out of B, KB, KiB, MB, MiB, GB, GiB, TB, TiB: \
+                    "{} is no size; write a number and a unit out of B, KB, KiB, MB, MiB, GB, \
+                    GiB, TB, TiB: \
                      `{what} = \"512MiB\"`",
                     spelled(text)
                 );
@@ -172,14 +173,22 @@ pub(crate) fn num_returns(value: &Expr) -> syn::Result<NumReturns> {
     match literal(value) {
         Some((false, Lit::Str(text))) if text.value() == "streaming" => Ok(NumReturns::Streaming),
         Some((false, Lit::Int(number))) => match number.base10_parse::<u16>() {
-            Ok(0) => Err(wrong(value, "`num_returns` is at least 1; a function that returns nothing still returns `()`".into())),
+            Ok(0) => Err(wrong(
+                value,
+                "`num_returns` is at least 1; a function that returns \
+                                       nothing still returns `()`"
+                    .into(),
+            )),
             Ok(1) => Ok(NumReturns::One),
-            Ok(several) => Ok(NumReturns::Several(LitInt::new(&several.to_string(), number.span()))),
+            Ok(several) => {
+                Ok(NumReturns::Several(LitInt::new(&several.to_string(), number.span())))
+            }
             Err(_) => Err(wrong(value, format!("`num_returns` lies between 1 and {}", u16::MAX))),
         },
         _ => Err(wrong(
             value,
-            "`num_returns` takes a literal number, or `\"streaming\"` for a function that returns an \
+            "`num_returns` takes a literal number, or `\"streaming\"` for a function that returns \
+            an \
              iterator or a stream"
                 .into(),
         )),

@@ -152,7 +152,10 @@ impl Class {
             (Shape::Stream, _) => {
                 let (run, send) = (of("_stream_async"), signature.outcome.blamed("send_stream"));
                 quote_spanned! {here=>
-                    #call.#run(async move |#actor: &#mutability #path, #items: &mut #root::manual::Items<'_>| {
+                    #call.#run(async move |
+                        #actor: &#mutability #path,
+                        #items: &mut #root::manual::Items<'_>,
+                    | {
                         #items.#send(#root::manual::outcomes(#result, #wrapper)).await
                     })
                 }
@@ -174,13 +177,16 @@ impl Class {
                 None,
                 quote_spanned!(here=> __OPTIONS),
                 signature.attributes.documented(&format!(
-                    "Creates an actor by `{class}::{name}` in a process of its own.\n\n# Errors\nWhen the runtime is not \
-                     running, or an argument cannot be stored. An error of the constructor arrives with the first call."
+                    "Creates an actor by `{class}::{name}` in a process of its own.\n\n# \
+                    Errors\nWhen the runtime is not \
+                     running, or an argument cannot be stored. An error of the constructor \
+                     arrives with the first call."
                 )),
             ),
             Some(_) => {
                 let doc = format!("Creates an actor by `{class}::{name}` with these options.");
-                (Some(quote_spanned!(here=> self,)), quote_spanned!(here=> &self.0), documentation(&doc))
+                let options = quote_spanned!(here=> &self.0);
+                (Some(quote_spanned!(here=> self,)), options, documentation(&doc))
             }
         };
         if self.is_stand_in {
@@ -189,7 +195,9 @@ impl Class {
             return quote_spanned! {here=>
                 #(#cfgs)*
                 #doc
-                #visibility async fn #remote #generics(#receiver #taken) -> #root::Result<#handle> #clause {
+                #visibility async fn #remote #generics(
+                    #receiver #taken
+                ) -> #root::Result<#handle> #clause {
                     ::core::unreachable!()
                 }
             };
@@ -231,7 +239,8 @@ impl Class {
             "Begins a `{class}` actor with other options than its class's."
         ));
         let found = documentation(&format!(
-            "The `{class}` actor that was created under this name.\n\n# Errors\nWhen no actor has the name, or one of another \
+            "The `{class}` actor that was created under this name.\n\n# Errors\nWhen no actor has \
+            the name, or one of another \
              class has it."
         ));
         let (defaults, find) = match self.is_stand_in {
@@ -281,8 +290,10 @@ impl Class {
         let (visibility, cfgs) = (&signature.visibility, &signature.attributes.cfgs);
         let class = path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
         let doc = signature.attributes.documented(&format!(
-            "Calls `{class}::{name}` in the actor's process.\n\n# Errors\nWhen the runtime is not running, an argument \
-             cannot be stored, or the actor takes no more calls. Errors of the call itself arrive where its result is read."
+            "Calls `{class}::{name}` in the actor's process.\n\n# Errors\nWhen the runtime is not \
+            running, an argument \
+             cannot be stored, or the actor takes no more calls. Errors of the call itself arrive \
+             where its result is read."
         ));
         let reference = signature.outcome.reference(root);
         if self.is_stand_in {
@@ -291,7 +302,9 @@ impl Class {
             return quote_spanned! {here=>
                 #(#cfgs)*
                 #doc
-                #visibility async fn #ident #generics(&self, #taken) -> #root::Result<#reference> #clause {
+                #visibility async fn #ident #generics(
+                    &self, #taken
+                ) -> #root::Result<#reference> #clause {
                     ::core::unreachable!()
                 }
             };
@@ -329,7 +342,8 @@ impl Class {
             if let Some(group) = &method.options.concurrency_group {
                 let there = Span::mixed_site().located_at(group.span());
                 let message = format!(
-                    "the actor has no concurrency group `{0}`; declare it: `#[actor(concurrency_groups({0} = 2))]`",
+                    "the actor has no concurrency group `{0}`; declare it: \
+                     `#[actor(concurrency_groups({0} = 2))]`",
                     group.value()
                 );
                 checks.extend(quote_spanned! {there=>
