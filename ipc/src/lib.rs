@@ -1,1 +1,62 @@
-//! See the crate description.
+//! What processes use to reach each other: rings, doorbells, sockets, descriptors, peer death.
+//!
+//! Two planes:
+//! - *Hot*, over shared words, no system call while both sides are awake: [`Producer`]/[`Consumer`]
+//!   (a ring), [`WorkProducer`]/[`WorkConsumer`] (a queue whose entries can be taken back), [`Bell`]
+//!   and [`Ringer`] (sleeping until there is something), [`Patience`] (how long to spin first).
+//! - *Cold*, over the kernel: [`Listener`], [`Connection`] and [`BlockingConnection`] (frames and
+//!   descriptors over Unix sockets), [`ProcessHandle`] (peer death).
+//!
+//! The hot plane is written over [`rustyray_memory::Memory`], so that the code which runs over shared
+//! mappings is the code that the models explore.
+//!
+//! Invariant: unsafe code lives in `futex` and `fd` only.
+
+#![deny(unsafe_code)]
+
+mod bell;
+mod cursor;
+mod entry;
+mod futex;
+mod lane;
+mod ring;
+mod roster;
+mod shape;
+mod work;
+
+#[cfg(not(rustyray_loom))]
+mod blocking;
+#[cfg(not(rustyray_loom))]
+mod connection;
+#[cfg(not(rustyray_loom))]
+mod crowding;
+#[cfg(not(rustyray_loom))]
+mod fd;
+#[cfg(not(rustyray_loom))]
+mod frame;
+#[cfg(not(rustyray_loom))]
+mod listener;
+#[cfg(not(rustyray_loom))]
+mod patience;
+#[cfg(not(rustyray_loom))]
+mod process;
+#[cfg(not(rustyray_loom))]
+mod wake_cost;
+
+pub use bell::{Attendant, BELL_WORDS, Bell, Leave, Ringer, Slept};
+pub use cursor::Garbage;
+pub use lane::Full;
+pub use ring::{Consumer, Producer};
+pub use shape::RingShape;
+pub use work::{Ticket, WorkConsumer, WorkProducer};
+
+#[cfg(not(rustyray_loom))]
+pub use {
+    blocking::BlockingConnection,
+    connection::Connection,
+    fd::{Peer, pair},
+    frame::{FrameError, MAX_FRAME_BYTES, MAX_FRAME_FDS, Message, Rubbish},
+    listener::{AcceptError, BindError, Listener},
+    patience::Patience,
+    process::ProcessHandle,
+};

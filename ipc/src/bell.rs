@@ -1,0 +1,369 @@
+//! One doorbell per process: how a process sleeps until there is something for it.
+//!
+//! The bell carries no payload, only "look again" at everything it stands for (rings, bitmaps, cells).
+//! Threads of the owning process do one of three things with it:
+//! - *attend*: awake, and looking at everything the bell stands for, again and again. While anybody
+//!   attends, ringing costs the ringer a fence and a load, no system call.
+//! - *sleep*: in the kernel until somebody rings.
+//! - neither: running code of its own.
+//!
+//! # The shared word
+//! Bit 0 is the flag *ring me*; the bits above count rings. The low 32 bits are the futex word, so
+//! every ring and every change of the flag keeps a thread that was about to sleep awake.
+//!
+//! # Protocol
+//! - *Publish and ring* (anybody): publish; fence; if the flag is up, take it down and count one ring
+//!   by one compare-and-swap; who succeeds wakes all sleepers. Who finds it down does nothing.
+//! - *Attend*: join the [roster](crate::roster); the first takes the flag down.
+//! - *Leave*: leave the roster; whoever leaves nobody attending but somebody asleep puts the flag up,
+//!   fences, and looks once more at everything.
+//! - *Sleep*: note the word; join the roster as a sleeper; if nobody attends, put the flag up and note
+//!   the word as it is then; fence; look once more; sleep while the word is as noted; leave the roster.
+//!
+//! # No entry is left unseen
+//! Take a publication, and the ringer's fence F after it.
+//! 1. *The ringer took the flag down.* It counts a ring, and wakes all sleepers: those in the kernel go
+//!    on, those about to sleep find that the word has changed. All look again.
+//! 2. *The ringer found it down* (at its last look, perhaps because another ringer was faster), and it
+//!    goes up later. The thread that puts it up fences (call it G) and looks once more. F and G are
+//!    SeqCst, so one comes first: if F, the look after G sees the publication; if G, the ringer would
+//!    have found the flag up. Forbidden is that both miss.
+//! 3. *It found it down and nobody puts it up.* Then somebody attends, or nobody sleeps, or a faster
+//!    ringer is waking all sleepers. An attendant looks again before it leaves, and the last one to
+//!    leave while others sleep is case 2. Who is awake either does not wait, or goes to sleep later,
+//!    which is case 2 or finds an attendant.
+//!
+//! *A sleeper never sleeps on a stale word.* It notes the word before it joins the roster. If it finds
+//! an attendant there, the last attendant to leave finds the sleeper in the same roster word, hence puts
+//! the flag up after the note was taken: the word differs from the note unless the flag was up in the
+//! note already; in both cases the sleeper sleeps only under a raised flag or not at all. If it finds no
+//! attendant, it takes the note by the very operation that puts the flag up.
+//!
+//! *A flag is never taken down while it is needed.* Only ringers and first attendants take it down.
+//! A first attendant has joined the roster before, and leaves after: if it is the last to leave, or the
+//! last leaves later, the flag goes up after it went down (the roster's transitions order the two). A
+//! flag that is up although somebody attends is possible for a moment; it costs one needless ring.
+//!
+//! # Crashes
+//! A ringer that dies between taking the flag down and waking leaves sleepers that later ringers take to
+//! be awake. Whoever reaps a dead process therefore [kicks](Ringer::kick) every surviving bell once,
+//! whatever its flag. The owner's death needs nothing: the next owner of the memory starts from a zeroed
+//! word, or from any other.
+
+use std::{fmt, time::Duration};
+
+use rustyray_memory::{
+    LINE_WORDS, Memory,
+    sync::{
+        AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
+        fence,
+    },
+};
+
+use crate::{
+    futex::{self, Wakeup},
+    roster::{Present, Roster},
+};
+
+/// Words of memory that one bell takes: one cache line, zeroed at first.
+pub const BELL_WORDS: usize = LINE_WORDS;
+
+const RING_ME: u64 = 1;
+const ONE_RING: u64 = 2;
+
+/// The shared word, and everything that is ever done to it.
+#[derive(Debug)]
+struct Flag<'a>(&'a AtomicU64);
+
+impl<'a> Flag<'a> {
+    #[inline]
+    fn of(span: &'a impl Memory) -> Self {
+        Flag(span.word(0))
+    }
+
+    /// The word as it is, for a sleeper who finds somebody attending.
+    #[inline]
+    fn note(&self) -> u64 {
+        self.0.load(Acquire)
+    }
+
+    /// Up. Gives the word as it is then.
+    #[inline]
+    fn transition_to_raised(&self) -> u64 {
+        // AcqRel: pairs with `transition_to_rung`, whose publication the caller sees if it was before.
+        self.0.fetch_or(RING_ME, AcqRel) | RING_ME
+    }
+
+    /// Down, because somebody attends.
+    #[inline]
+    fn transition_to_attended(&self) {
+        // A flag that goes up right after the load belongs to somebody who raised it too late; it
+        // costs one needless ring.
+        if self.0.load(Relaxed) & RING_ME != 0 {
+            self.0.fetch_and(!RING_ME, AcqRel);
+        }
+    }
+
+    /// Down and one ring more, if it was up; whether the caller has to wake the sleepers.
+    #[inline]
+    #[must_use]
+    fn transition_to_rung(&self) -> bool {
+        let mut seen = self.0.load(Relaxed);
+        while seen & RING_ME != 0 {
+            let rung = (seen & !RING_ME).wrapping_add(ONE_RING);
+            // AcqRel: pairs with `transition_to_raised`.
+            match self.0.compare_exchange_weak(seen, rung, AcqRel, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => seen = now,
+            }
+        }
+        false
+    }
+
+    /// One ring more, whatever the flag.
+    fn count_ring(&self) {
+        // AcqRel: pairs with `transition_to_raised` and `note`.
+        self.0.fetch_add(ONE_RING, AcqRel);
+    }
+}
+
+fn ring(span: &impl Memory) {
+    // SeqCst: partner of the fences in `Attendant::leave` and `Bell::sleep_as`; forbids that the flag
+    // is read before what the caller published becomes visible.
+    fence(SeqCst);
+    if Flag::of(span).transition_to_rung() {
+        futex::wake_all(span.word(0));
+    }
+}
+
+/// The end of another process's bell that anybody may pull.
+pub struct Ringer<M> {
+    span: M,
+}
+
+impl<M: Memory> Ringer<M> {
+    /// The bell in `span`, whose owner is another process.
+    ///
+    /// # Panics
+    /// When `span` has fewer than [`BELL_WORDS`] words.
+    pub fn new(span: M) -> Self {
+        check(&span);
+        Ringer { span }
+    }
+
+    /// Makes the owner look at what was published before this call. No system call unless somebody of
+    /// the owner sleeps and nobody attends.
+    #[inline]
+    pub fn ring(&self) {
+        ring(&self.span);
+    }
+
+    /// Wakes the owner's sleepers unconditionally: for the reaper of a dead process, which may have
+    /// taken the flag down and died before it woke anybody.
+    pub fn kick(&self) {
+        Flag::of(&self.span).count_ring();
+        futex::wake_all(self.span.word(0));
+    }
+}
+
+/// The owning process's end. There must be exactly one for each bell, shared by the process's threads.
+pub struct Bell<M> {
+    span: M,
+    roster: Roster,
+}
+
+/// Why [`Bell::sleep`] returned.
+#[must_use]
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Slept {
+    /// Not at all: the recheck found something.
+    Recheck,
+    /// Until somebody rang, or for no reason: look again.
+    Woken,
+    /// Until the time was up. Look again all the same.
+    TimedOut,
+}
+
+/// What a leaving attendant owes.
+#[must_use]
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Leave {
+    /// Nothing: others attend.
+    StillAttended,
+    /// Nothing: nobody sleeps, and whoever goes to sleep looks before.
+    NobodySleeps,
+    /// A last look at everything the bell stands for: what was published before this moment rang
+    /// nobody. What it finds it must see to, or [`Bell::wake_local`].
+    MustRecheck,
+}
+
+impl<M: Memory> Bell<M> {
+    /// The bell in `span`, owned by this process.
+    ///
+    /// # Panics
+    /// When `span` has fewer than [`BELL_WORDS`] words.
+    pub fn new(span: M) -> Self {
+        check(&span);
+        Bell { span, roster: Roster::new() }
+    }
+
+    /// Declares that this thread is awake and will look at everything the bell stands for, again and
+    /// again, until it leaves. Short: a thread that attends and does not look keeps its process deaf.
+    #[inline]
+    pub fn attend(&self) -> Attendant<'_, M> {
+        if self.roster.transition_to_attending().attendants == 1 {
+            self.flag().transition_to_attended();
+        }
+        Attendant { bell: self }
+    }
+
+    /// Whether any thread of this process attends just now.
+    #[inline]
+    pub fn is_attended(&self) -> bool {
+        self.roster.present().attendants > 0
+    }
+
+    /// As [`Ringer::ring`], from a thread of the owning process.
+    #[inline]
+    pub fn ring(&self) {
+        ring(&self.span);
+    }
+
+    /// Wakes every sleeper of this process, whoever attends: for something that concerns one sleeper
+    /// and that no attendant sees to. A system call only if somebody sleeps.
+    pub fn wake_local(&self) {
+        self.flag().count_ring();
+        // SeqCst: partner of the fence in `sleep_as`; forbids that this misses the sleeper in the
+        // roster while the sleeper's recheck misses what the caller did before this call.
+        fence(SeqCst);
+        if self.roster.present().sleepers > 0 {
+            futex::wake_all(self.span.word(0));
+        }
+    }
+
+    /// Sleeps until somebody rings or `timeout` has passed, unless `recheck` finds something first.
+    ///
+    /// `recheck` looks at everything the caller waits for; it runs after the caller's sleep has been
+    /// announced, at most once. Returns for no reason at times: the caller looks again and comes back.
+    pub fn sleep(&self, recheck: impl FnMut() -> bool, timeout: Option<Duration>) -> Slept {
+        self.sleep_as(Roster::transition_to_sleeping, recheck, timeout)
+    }
+
+    fn sleep_as(
+        &self,
+        enter: impl FnOnce(&Roster) -> Present,
+        mut recheck: impl FnMut() -> bool,
+        timeout: Option<Duration>,
+    ) -> Slept {
+        let mut noted = self.flag().note();
+        let present = enter(&self.roster);
+        let _asleep = Asleep(self);
+        if present.attendants == 0 {
+            noted = self.flag().transition_to_raised();
+        }
+        // SeqCst: partner of the fences in `ring` and `wake_local`; forbids that the recheck comes
+        // before the announcement.
+        fence(SeqCst);
+        if recheck() {
+            return Slept::Recheck;
+        }
+        match futex::wait(self.span.word(0), noted as u32, timeout) {
+            Wakeup::Woken | Wakeup::Changed => Slept::Woken,
+            Wakeup::TimedOut => Slept::TimedOut,
+        }
+    }
+
+    #[inline]
+    fn leave(&self) -> Leave {
+        let present = self.roster.transition_from_attending();
+        if present.attendants > 0 {
+            return Leave::StillAttended;
+        }
+        if present.sleepers == 0 {
+            return Leave::NobodySleeps;
+        }
+        self.flag().transition_to_raised();
+        // SeqCst: partner of the fence in `ring`; forbids that the caller's last look comes before
+        // the flag is up.
+        fence(SeqCst);
+        Leave::MustRecheck
+    }
+
+    fn flag(&self) -> Flag<'_> {
+        Flag::of(&self.span)
+    }
+}
+
+/// Takes a sleeper off the roster. When its recheck panics it leaves the look it owes to the others.
+struct Asleep<'a, M: Memory>(&'a Bell<M>);
+
+impl<M: Memory> Drop for Asleep<'_, M> {
+    fn drop(&mut self) {
+        let _ = self.0.roster.transition_from_sleeping();
+        if std::thread::panicking() {
+            self.0.wake_local();
+        }
+    }
+}
+
+/// A thread that attends. Dropping it (while unwinding, say) leaves, and wakes the sleepers if
+/// somebody has to look.
+#[must_use = "attending ends when this is dropped"]
+pub struct Attendant<'a, M: Memory> {
+    bell: &'a Bell<M>,
+}
+
+impl<M: Memory> Attendant<'_, M> {
+    /// Ends attending; says what is owed.
+    #[inline]
+    pub fn leave(self) -> Leave {
+        let bell = self.bell;
+        std::mem::forget(self);
+        bell.leave()
+    }
+
+    /// Ends attending and sleeps, as [`Bell::sleep`] does; the last look is `recheck`.
+    pub fn sleep(self, recheck: impl FnMut() -> bool, timeout: Option<Duration>) -> Slept {
+        let bell = self.bell;
+        std::mem::forget(self);
+        bell.sleep_as(Roster::transition_from_attending_to_sleeping, recheck, timeout)
+    }
+}
+
+impl<M: Memory> Drop for Attendant<'_, M> {
+    fn drop(&mut self) {
+        if self.bell.leave() == Leave::MustRecheck {
+            self.bell.wake_local();
+        }
+    }
+}
+
+fn check(span: &impl Memory) {
+    assert!(
+        span.len_words() >= BELL_WORDS,
+        "a bell of {BELL_WORDS} words in a memory of {}",
+        span.len_words()
+    );
+}
+
+impl<M: Memory> fmt::Debug for Ringer<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ringer").field("word", &self.span.word(0)).finish()
+    }
+}
+
+impl<M: Memory> fmt::Debug for Bell<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bell")
+            .field("word", &self.span.word(0))
+            .field("present", &self.roster.present())
+            .finish()
+    }
+}
+
+impl<M: Memory> fmt::Debug for Attendant<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Attendant").field(self.bell).finish()
+    }
+}

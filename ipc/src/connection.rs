@@ -1,0 +1,115 @@
+//! A connected socket under tokio: frames both ways.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use tokio::{io::unix::AsyncFd, sync::Mutex};
+
+use crate::{
+    FrameError, Message, Peer, ProcessHandle, fd,
+    frame::{Incoming, Outgoing},
+};
+
+/// A connected socket, for use under tokio. Sending and receiving do not disturb each other; several
+/// senders take turns frame by frame.
+#[derive(Debug)]
+pub struct Connection {
+    socket: AsyncFd<OwnedFd>,
+    peer: Peer,
+    incoming: Mutex<Incoming>,
+    outgoing: Mutex<Outgoing>,
+}
+
+impl Connection {
+    /// A connection over a connected stream socket, which becomes non-blocking.
+    ///
+    /// # Errors
+    /// When `socket` is no connected Unix socket.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O enabled.
+    pub fn from_fd(socket: OwnedFd) -> io::Result<Self> {
+        let peer = fd::peer(socket.as_fd())?;
+        let socket = std::os::unix::net::UnixStream::from(socket);
+        socket.set_nonblocking(true)?;
+        Ok(Connection {
+            socket: AsyncFd::register(socket.into())?,
+            peer,
+            incoming: Mutex::default(),
+            outgoing: Mutex::default(),
+        })
+    }
+
+    /// Connects to the listener at `path`.
+    ///
+    /// # Errors
+    /// When nobody listens there, or this user may not connect.
+    pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
+        let stream = tokio::net::UnixStream::connect(path).await?.into_std()?;
+        Connection::from_fd(stream.into())
+    }
+
+    /// Sends one frame. Waits while the socket's buffer is full.
+    ///
+    /// Cancellation: the frame has gone wholly, or not at all, or what is left of it goes before the
+    /// next one.
+    ///
+    /// # Errors
+    /// When the frame is too large, or the peer is gone (`BrokenPipe`).
+    pub async fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), FrameError> {
+        let mut outgoing = self.outgoing.lock().await;
+        if outgoing.is_half_sent() {
+            self.push(&mut outgoing, &[]).await?;
+        }
+        outgoing.begin(bytes, fds.len())?;
+        self.push(&mut outgoing, fds).await?;
+        Ok(())
+    }
+
+    async fn push(&self, outgoing: &mut Outgoing, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        loop {
+            let mut ready = self.socket.writable().await?;
+            if let Ok(result) = ready.try_io(|socket| outgoing.push(socket.as_fd(), fds)) {
+                return result;
+            }
+        }
+    }
+
+    /// Receives the next frame; `None` when the peer has closed.
+    ///
+    /// Cancellation: nothing is lost; the next call goes on where this one was.
+    ///
+    /// # Errors
+    /// [`FrameError::Garbage`] when the peer sends something that is no frame, now and ever after.
+    pub async fn recv(&self) -> Result<Option<Message>, FrameError> {
+        let mut incoming = self.incoming.lock().await;
+        loop {
+            let mut ready = self.socket.readable().await?;
+            let attempt = ready.try_io(|socket| match incoming.pull(socket.as_fd()) {
+                Err(FrameError::Io(error)) => Err(error),
+                result => Ok(result),
+            });
+            match attempt {
+                Ok(Ok(result)) => return result,
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// The process at the other end, to learn of its death.
+    ///
+    /// # Errors
+    /// When the process is gone, or has too many descriptors open.
+    pub fn peer_process(&self) -> io::Result<ProcessHandle> {
+        ProcessHandle::of_peer(self.socket.as_fd(), self.peer)
+    }
+}

@@ -1,0 +1,123 @@
+//! The sending half that the ring and the work queue share: reserve a position, write, publish.
+//!
+//! # Protocol
+//! 1. Reserve: compare-and-swap the tail from `p` to `p + 1`, provided `p - head < entries`.
+//! 2. Write the payload's words, relaxed: between reserving and publishing the entry is this thread's.
+//! 3. Publish: store the header with Release.
+//!
+//! There is room at `p` only if the consumer has passed `p - entries`, and it stores its head (Release)
+//! after its last look at the entry. The producer's Acquire of the head therefore comes after that
+//! look, so overwriting is safe. The head is read afresh only when the ring seems full; `seen_head` is
+//! a copy of it in the producers' own memory, so a push that finds room touches no line the consumer
+//! writes to.
+//!
+//! No user code and no call that can panic or block lies between 1 and 3: a thread that stops there
+//! leaves the later entries of its own process invisible until it goes on. When it never goes on, its
+//! whole process is dead (a ring's producers all live in one), and only the survivor's half matters:
+//! the consumer sees a position that stays vacant, which looks like an empty ring.
+
+use rustyray_memory::{
+    Memory,
+    sync::{
+        AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
+};
+
+use crate::{RingShape, entry::Header};
+
+/// There is no room: the consumer has not passed enough entries. Nothing was written.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the ring is full")]
+pub struct Full;
+
+/// The sending half of a ring.
+#[derive(Debug)]
+pub(crate) struct Lane<M> {
+    span: M,
+    shape: RingShape,
+    seen_head: AtomicU64,
+}
+
+impl<M: Memory> Lane<M> {
+    pub(crate) fn new(span: M, shape: RingShape) -> Self {
+        shape.check(&span);
+        // Relaxed: an old head only makes the first full-looking push read it afresh.
+        let seen_head = AtomicU64::new(span.word(shape.head()).load(Relaxed));
+        Lane { span, shape, seen_head }
+    }
+
+    #[inline]
+    pub(crate) fn push(&self, payload: &[u64]) -> Result<u64, Full> {
+        let shape = self.shape;
+        assert!(
+            payload.len() <= shape.payload_words,
+            "a payload of {} words in a ring of {}",
+            payload.len(),
+            shape.payload_words
+        );
+        let position = self.reserve()?;
+        let header = shape.header(position);
+        for (offset, &word) in payload.iter().enumerate() {
+            self.span.word(header + 1 + offset).store(word, Relaxed);
+        }
+        self.header(position).transition_to_published(payload.len());
+        Ok(position)
+    }
+
+    #[inline]
+    fn reserve(&self) -> Result<u64, Full> {
+        let tail = self.span.word(self.shape.tail());
+        let mut position = tail.load(Relaxed);
+        loop {
+            if !self.has_room(position) {
+                return Err(Full);
+            }
+            // Relaxed: the tail only gives out positions; the header publishes.
+            match tail.compare_exchange_weak(position, position + 1, Relaxed, Relaxed) {
+                Ok(_) => return Ok(position),
+                Err(now) => position = now,
+            }
+        }
+    }
+
+    #[inline]
+    fn has_room(&self, position: u64) -> bool {
+        let entries = self.shape.entries as u64;
+        // Acquire: pairs with the Release below of the sibling that read the head for us.
+        if position.wrapping_sub(self.seen_head.load(Acquire)) < entries {
+            return true;
+        }
+        let head = self.head();
+        // Release: hands on what `head` acquired. Siblings may store out of order; an older head
+        // only sends the next one here again.
+        self.seen_head.store(head, Release);
+        // A head beyond the position is a stale position or a lie; either way the difference wraps
+        // to something large, and there is no room.
+        position.wrapping_sub(head) < entries
+    }
+
+    #[inline]
+    fn head(&self) -> u64 {
+        // Acquire: pairs with the consumer's Release in `Cursor::pass`.
+        self.span.word(self.shape.head()).load(Acquire)
+    }
+
+    /// Positions below this are passed.
+    pub(crate) fn passed(&self) -> u64 {
+        self.head().min(self.span.word(self.shape.tail()).load(Relaxed))
+    }
+
+    /// How many positions are reserved and not passed.
+    pub(crate) fn len(&self) -> usize {
+        let head = self.head();
+        let tail = self.span.word(self.shape.tail()).load(Relaxed);
+        (tail.saturating_sub(head) as usize).min(self.shape.entries)
+    }
+
+    /// The header of `position`'s entry.
+    #[inline]
+    pub(crate) fn header(&self, position: u64) -> Header<'_> {
+        Header::new(self.span.word(self.shape.header(position)), position, self.shape.entries)
+    }
+}

@@ -1,0 +1,281 @@
+//! How long to spin before sleeping, and the one way in which this workspace waits.
+//!
+//! A peer that runs answers within a microsecond; waking somebody who sleeps costs tens of them. So a
+//! waiter looks, spins for a budget, and only then sleeps. The budget follows what waiting brings:
+//! - an answer that came while spinning, or would have come had the waiter spun for a little longer,
+//!   raises the budget, up to about twice the measured cost of a wakeup;
+//! - an answer that took longer than any budget lowers it, down to a microsecond;
+//! - signs of a [crowd](crate::crowding) bring it to nothing for a while: there handing the core over
+//!   at once is what lets the peer answer.
+//!
+//! An idle process sleeps in the kernel and uses no time at all.
+
+use std::{
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustyray_memory::{
+    Memory,
+    sync::{AtomicU64, Ordering::Relaxed, spin_loop},
+};
+
+use crate::{
+    Attendant, Bell, Leave, Slept,
+    crowding::{Crowding, HELD_UP, cores},
+    wake_cost,
+};
+
+const FIRST_BUDGET_NS: u64 = 20_000;
+const LEAST_BUDGET_NS: u64 = 1_000;
+const MOST_BUDGET_NS: u64 = 50_000;
+
+/// The clock costs as much as several looks, so it is read once in this many.
+const LOOKS_PER_CLOCK: u32 = 16;
+
+/// How many steps a leaving waiter helps before it leaves the rest to a sleeper.
+const LAST_STEPS: usize = 8;
+
+/// One process's experience with waiting. Its words are hints: Relaxed throughout.
+#[derive(Debug)]
+pub struct Patience {
+    wake_cost: Duration,
+    spins: bool,
+    ceiling_ns: u64,
+    budget_ns: AtomicU64,
+    crowding: Crowding,
+}
+
+/// How one spin ended.
+enum Spun<R> {
+    Found(R),
+    InVain,
+    Deadline,
+}
+
+impl Patience {
+    /// This process's patience, calibrated to the machine at the first call: that one takes up to a
+    /// millisecond.
+    pub fn calibrated() -> &'static Patience {
+        static PATIENCE: OnceLock<Patience> = OnceLock::new();
+        PATIENCE.get_or_init(|| {
+            let cores = cores().min(thread::available_parallelism().map_or(1, usize::from));
+            Patience::new(wake_cost::measure(), cores)
+        })
+    }
+
+    /// Patience for a machine where waking somebody costs `wake_cost` and this process may use `cores`
+    /// cores. With one core it never spins.
+    pub fn new(wake_cost: Duration, cores: usize) -> Self {
+        let twice_ns = u64::try_from(wake_cost.as_nanos() * 2).unwrap_or(u64::MAX);
+        Patience {
+            wake_cost,
+            spins: cores > 1,
+            ceiling_ns: twice_ns.clamp(FIRST_BUDGET_NS, MOST_BUDGET_NS),
+            budget_ns: AtomicU64::new(FIRST_BUDGET_NS),
+            crowding: Crowding::new(),
+        }
+    }
+
+    /// The cost of a wakeup that the budget is derived from.
+    pub fn wake_cost(&self) -> Duration {
+        self.wake_cost
+    }
+
+    /// For how long a waiter would spin now.
+    #[inline]
+    pub fn budget(&self) -> Duration {
+        if !self.spins || self.crowding.is_crowded() {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(self.budget_ns.load(Relaxed))
+    }
+
+    /// Waits until `poll` gives something, attending `bell` while awake; `None` when `deadline` has
+    /// passed.
+    ///
+    /// `poll` looks for what the caller waits for. `help` looks at everything else that the bell stands
+    /// for, in a bounded step, and tells whether there may be more; what helps here is work that would
+    /// otherwise need a sleeper to be woken. Together they must see everything the bell stands for,
+    /// because others are not woken meanwhile: a thread that cannot promise that uses
+    /// [`Patience::wait_aside`]. Both are called often, and must neither block nor attend.
+    ///
+    /// The thread blocks; from async code use it only where blocking is allowed.
+    pub fn wait<M: Memory, R>(
+        &self,
+        bell: &Bell<M>,
+        deadline: Option<Instant>,
+        mut poll: impl FnMut() -> Option<R>,
+        mut help: impl FnMut() -> bool,
+    ) -> Option<R> {
+        if let Some(found) = poll() {
+            return Some(found);
+        }
+        let mut started = None;
+        loop {
+            let attendant = bell.attend();
+            match self.spin(&mut started, deadline, &mut poll, &mut help) {
+                Spun::Found(found) => {
+                    leave(attendant, bell, &mut help);
+                    return Some(found);
+                }
+                Spun::Deadline => {
+                    leave(attendant, bell, &mut help);
+                    return poll();
+                }
+                Spun::InVain => {}
+            }
+            let mut found = None;
+            let mut more = false;
+            let slept = attendant.sleep(
+                || {
+                    more = help();
+                    found = poll();
+                    more || found.is_some()
+                },
+                left(deadline),
+            );
+            if slept == Slept::Recheck && found.is_some() {
+                if more {
+                    finish(bell, &mut help);
+                }
+                return found;
+            }
+            if slept != Slept::Recheck
+                && let Some(found) = poll()
+            {
+                self.learn(started);
+                // Not attending: what else was announced has woken the other sleepers as well.
+                return Some(found);
+            }
+            if slept == Slept::TimedOut {
+                return None;
+            }
+        }
+    }
+
+    /// As [`Patience::wait`], for a thread that looks at its own affair only: it does not attend, so
+    /// whoever rings still wakes the threads that sleep on the bell.
+    pub fn wait_aside<M: Memory, R>(
+        &self,
+        bell: &Bell<M>,
+        deadline: Option<Instant>,
+        mut poll: impl FnMut() -> Option<R>,
+    ) -> Option<R> {
+        let mut started = None;
+        loop {
+            match self.spin(&mut started, deadline, &mut poll, &mut || false) {
+                Spun::Found(found) => return Some(found),
+                Spun::Deadline => return poll(),
+                Spun::InVain => {}
+            }
+            let mut found = None;
+            let slept = bell.sleep(
+                || {
+                    found = poll();
+                    found.is_some()
+                },
+                left(deadline),
+            );
+            if found.is_none() && slept != Slept::Recheck {
+                found = poll();
+                if found.is_some() {
+                    self.learn(started);
+                }
+            }
+            if found.is_some() || slept == Slept::TimedOut {
+                return found;
+            }
+        }
+    }
+
+    /// Looks at least once, and again for as long as the budget lasts or helping makes progress.
+    #[inline]
+    fn spin<R>(
+        &self,
+        started: &mut Option<Instant>,
+        deadline: Option<Instant>,
+        poll: &mut impl FnMut() -> Option<R>,
+        help: &mut impl FnMut() -> bool,
+    ) -> Spun<R> {
+        let budget = self.budget();
+        let mut looks = 0;
+        let mut spin_start = None;
+        let mut last_clock: Option<Instant> = None;
+        loop {
+            let progress = help();
+            if let Some(found) = poll() {
+                if last_clock.is_some() {
+                    self.caught();
+                }
+                return Spun::Found(found);
+            }
+            if progress {
+                // Things are moving, and seeing to them is no waste: start over.
+                (spin_start, last_clock) = (None, None);
+            } else if budget.is_zero() {
+                started.get_or_insert_with(Instant::now);
+                return Spun::InVain;
+            }
+            looks += 1;
+            if looks % LOOKS_PER_CLOCK == 0 {
+                let now = Instant::now();
+                started.get_or_insert(now);
+                let held_up = last_clock.is_some_and(|last| now - last > HELD_UP);
+                if deadline.is_some_and(|deadline| now >= deadline) {
+                    return Spun::Deadline;
+                }
+                if now - *spin_start.get_or_insert(now) >= budget || held_up {
+                    self.crowding.look(held_up);
+                    return Spun::InVain;
+                }
+                last_clock = (!progress).then_some(now);
+            }
+            spin_loop();
+        }
+    }
+
+    /// An answer came while spinning.
+    fn caught(&self) {
+        let budget = self.budget_ns.load(Relaxed);
+        if budget < self.ceiling_ns {
+            self.budget_ns.store((budget + budget / 8).min(self.ceiling_ns), Relaxed);
+        }
+    }
+
+    /// An answer came after a sleep: would a longer spin have caught it?
+    fn learn(&self, started: Option<Instant>) {
+        let Some(started) = started else { return };
+        let answered_after = started.elapsed().saturating_sub(self.wake_cost);
+        let budget = self.budget_ns.load(Relaxed);
+        let learnt = if answered_after.as_nanos() <= u128::from(self.ceiling_ns) {
+            (budget * 2).min(self.ceiling_ns)
+        } else {
+            (budget - budget / 8).max(LEAST_BUDGET_NS)
+        };
+        self.budget_ns.store(learnt, Relaxed);
+    }
+}
+
+/// Leaves, and takes the last look that may be owed.
+#[inline]
+fn leave<M: Memory>(attendant: Attendant<'_, M>, bell: &Bell<M>, help: &mut impl FnMut() -> bool) {
+    if attendant.leave() == Leave::MustRecheck {
+        finish(bell, help);
+    }
+}
+
+/// Helps until there is nothing more, or leaves what is too much to a sleeper.
+fn finish<M: Memory>(bell: &Bell<M>, help: &mut impl FnMut() -> bool) {
+    for _ in 0..LAST_STEPS {
+        if !help() {
+            return;
+        }
+    }
+    bell.wake_local();
+}
+
+fn left(deadline: Option<Instant>) -> Option<Duration> {
+    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+}

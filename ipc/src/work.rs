@@ -1,0 +1,245 @@
+//! A bounded queue from the node to one worker, whose entries can be taken back until they are claimed.
+//!
+//! It is a ring ([`crate::Producer`], [`crate::Consumer`]) with one difference: a published entry is not
+//! simply the consumer's. It is *claimed* by compare-and-swap on its header, by the worker to run it, or
+//! *taken back* by the node to give it to somebody else, and exactly one of the two succeeds.
+//!
+//! Only the worker passes entries, in order, so the node never waits for a worker that is stopped: an entry
+//! that was taken back merely keeps its place until the worker comes by.
+//!
+//! # Crashes
+//! When the worker dies, the node knows every task that it pushed and did not see completed; the queue's
+//! words are reset before another process gets them. When the node dies, so do its workers.
+
+use rustyray_memory::Memory;
+
+use crate::{
+    Full, Garbage, RingShape,
+    cursor::Cursor,
+    entry::{Claim, Turn},
+    lane::Lane,
+};
+
+/// Names an entry of a work queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+impl Ticket {
+    /// The ticket as a number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The ticket that [`Ticket::get`] gave.
+    pub fn from_raw(ticket: u64) -> Self {
+        Ticket(ticket)
+    }
+}
+
+/// The node's half: any of its threads may push and take back.
+#[derive(Debug)]
+pub struct WorkProducer<M> {
+    lane: Lane<M>,
+}
+
+impl<M: Memory> WorkProducer<M> {
+    /// The node's half of the queue in `span`.
+    ///
+    /// # Panics
+    /// When `span` is too small for the shape.
+    pub fn new(span: M, shape: RingShape) -> Self {
+        WorkProducer { lane: Lane::new(span, shape) }
+    }
+
+    /// Publishes an entry.
+    ///
+    /// # Errors
+    /// [`Full`] when the worker has not passed enough entries; nothing was written.
+    ///
+    /// # Panics
+    /// When `payload` is longer than an entry.
+    #[inline]
+    pub fn push(&self, payload: &[u64]) -> Result<Ticket, Full> {
+        self.lane.push(payload).map(Ticket)
+    }
+
+    /// Takes an entry back; `true` means that the worker will never see it.
+    #[inline]
+    pub fn take_back(&self, ticket: Ticket) -> bool {
+        self.lane.header(ticket.0).transition_to_taken_back()
+    }
+
+    /// How many entries the worker has not passed, those taken back included.
+    pub fn len(&self) -> usize {
+        self.lane.len()
+    }
+
+    /// Whether the worker has passed every entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The worker's half.
+#[derive(Debug)]
+pub struct WorkConsumer<M> {
+    cursor: Cursor<M>,
+}
+
+impl<M: Memory> WorkConsumer<M> {
+    /// The worker's half of the queue in `span`.
+    ///
+    /// # Panics
+    /// When `span` is too small for the shape.
+    pub fn new(span: M, shape: RingShape) -> Self {
+        WorkConsumer { cursor: Cursor::new(span, shape) }
+    }
+
+    /// Claims the next entry that was not taken back, copies it into `into` and gives its length.
+    ///
+    /// # Errors
+    /// [`Garbage`] when the entry cannot be one.
+    ///
+    /// # Panics
+    /// When `into` is shorter than the payload.
+    #[inline]
+    pub fn claim(&mut self, into: &mut [u64]) -> Result<Option<usize>, Garbage> {
+        loop {
+            let position = self.cursor.position();
+            match self.cursor.header(position).transition_to_claimed() {
+                Claim::Mine(len) => {
+                    let copied = self.cursor.copy(position, len, into)?;
+                    self.cursor.pass_to(position + 1);
+                    return Ok(Some(copied));
+                }
+                Claim::Not(Turn::Vacant) => return Ok(None),
+                Claim::Not(Turn::TakenBack) => self.cursor.pass_to(position + 1),
+                Claim::Not(Turn::Published(_)) => {}
+                Claim::Not(Turn::Claimed | Turn::Garbage) => {
+                    return Err(self.cursor.garbage(position));
+                }
+            }
+        }
+    }
+
+    /// Whether no entry is there; one that was taken back counts until it is passed.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.cursor.header(self.cursor.position()).turn() == Turn::Vacant
+    }
+}
+
+#[cfg(all(test, not(rustyray_loom)))]
+mod tests {
+    use std::{
+        collections::HashSet,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+        thread,
+    };
+
+    use proptest::prelude::*;
+    use rustyray_memory::Heap;
+
+    use super::*;
+
+    const SHAPE: RingShape = RingShape { entries: 8, payload_words: 2 };
+
+    fn queue() -> (WorkProducer<Arc<Heap>>, WorkConsumer<Arc<Heap>>) {
+        let memory = Arc::new(Heap::new(SHAPE.words()));
+        (WorkProducer::new(Arc::clone(&memory), SHAPE), WorkConsumer::new(memory, SHAPE))
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push,
+        Claim,
+        TakeBack(prop::sample::Index),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            Just(Step::Push),
+            Just(Step::Claim),
+            any::<prop::sample::Index>().prop_map(Step::TakeBack),
+        ];
+        prop::collection::vec(step, 0..200)
+    }
+
+    proptest! {
+        /// Every entry is claimed or taken back, never both; claims come in order.
+        #[test]
+        fn an_entry_goes_to_exactly_one_side(steps in steps()) {
+            let (producer, mut consumer) = queue();
+            let mut tickets = Vec::new();
+            let mut claimed = HashSet::new();
+            let mut taken = HashSet::new();
+            let mut last = None;
+            for step in steps {
+                match step {
+                    Step::Push => {
+                        if let Ok(ticket) = producer.push(&[tickets.len() as u64]) {
+                            tickets.push(ticket);
+                        }
+                    }
+                    Step::Claim => {
+                        let mut into = [0; 2];
+                        if consumer.claim(&mut into).unwrap().is_some() {
+                            prop_assert!(last < Some(into[0]), "claims come in order");
+                            last = Some(into[0]);
+                            prop_assert!(!taken.contains(&into[0]));
+                            claimed.insert(into[0]);
+                        }
+                    }
+                    Step::TakeBack(_) if tickets.is_empty() => {}
+                    Step::TakeBack(at) => {
+                        let at = at.index(tickets.len());
+                        if producer.take_back(tickets[at]) {
+                            prop_assert!(!claimed.contains(&(at as u64)));
+                            prop_assert!(taken.insert(at as u64), "taken back twice");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_race_for_entries_loses_and_doubles_none() {
+        const ENTRIES: u64 = 30_000;
+        let (producer, mut consumer) = queue();
+        let done = AtomicBool::new(false);
+        let (claimed, taken) = thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                let (mut claimed, mut into) = (Vec::new(), [0; 2]);
+                loop {
+                    let finished = done.load(Ordering::Acquire);
+                    match consumer.claim(&mut into).expect("well formed") {
+                        Some(_) => claimed.push(into[0]),
+                        None if finished => return claimed,
+                        None => thread::yield_now(),
+                    }
+                }
+            });
+            let mut taken = Vec::new();
+            for at in 0..ENTRIES {
+                let ticket = loop {
+                    match producer.push(&[at]) {
+                        Ok(ticket) => break ticket,
+                        Err(Full) => thread::yield_now(),
+                    }
+                };
+                if at % 2 == 0 && producer.take_back(ticket) {
+                    taken.push(at);
+                }
+            }
+            done.store(true, Ordering::Release);
+            (worker.join().expect("the worker ends"), taken)
+        });
+        let mut all: Vec<u64> = claimed.into_iter().chain(taken).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..ENTRIES).collect::<Vec<_>>());
+    }
+}
