@@ -100,7 +100,6 @@ impl Class {
         let (name, cfgs) = (signature.name(), &signature.attributes.cfgs);
         let call = signature.fresh("call");
         let (read, run) = (signature.read(&call), self.run(method, &call));
-        let shared = (!method.is_exclusive).then(|| quote_spanned!(here=> .shared()));
         let out_of_order =
             method.options.out_of_order.then(|| quote_spanned!(here=> .out_of_order()));
         let group = method.options.concurrency_group.as_ref();
@@ -114,7 +113,7 @@ impl Class {
             #root::manual::Method::new(#name, |#call| {
                 #read
                 #run
-            }) #shared #returns #group #out_of_order
+            }) #returns #group #out_of_order
         }
     }
 

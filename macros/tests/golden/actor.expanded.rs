@@ -165,7 +165,6 @@ const _: () = {
                             ))
                         },
                     )
-                    .shared()
                     .concurrency_group("io")
                     .out_of_order(),
                 ::rustyray::manual::Method::new(
@@ -179,21 +178,20 @@ const _: () = {
                 ),
                 #[cfg(test)]
                 ::rustyray::manual::Method::new(
-                        "rows",
-                        |call| {
-                            let from = call.arg::<i64, _>("from")?;
-                            call.shared_stream(move |actor: &Counter, items| {
-                                items
-                                    .send_all(
-                                        ::core::iter::Iterator::map(
-                                            actor.rows(from),
-                                            ::rustyray::manual::Plain,
-                                        ),
-                                    )
-                            })
-                        },
-                    )
-                    .shared(),
+                    "rows",
+                    |call| {
+                        let from = call.arg::<i64, _>("from")?;
+                        call.shared_stream(move |actor: &Counter, items| {
+                            items
+                                .send_all(
+                                    ::core::iter::Iterator::map(
+                                        actor.rows(from),
+                                        ::rustyray::manual::Plain,
+                                    ),
+                                )
+                        })
+                    },
+                ),
                 ::rustyray::manual::Method::new(
                         "both",
                         |call| {
@@ -202,7 +200,6 @@ const _: () = {
                             ))
                         },
                     )
-                    .shared()
                     .num_returns(2),
             ],
         )
