@@ -268,9 +268,9 @@ impl Class {
                 misfits.about(
                     &function.sig.ident,
                     format!(
-                        "`{name}` has no receiver and returns no `Self`, so no other process \
-                        could call it; add `&self` \
-                         or `&mut self` to make it a method, or remove `pub`"
+                        "`{name}` has no receiver and is no constructor, which would return \
+                         `Self` or `Result<Self, …>`; add `&self` or `&mut self` to make it a \
+                         method, or remove `pub`"
                     ),
                 );
             }
