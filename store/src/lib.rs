@@ -15,6 +15,8 @@ mod config;
 mod core;
 mod deadmap;
 mod dirty;
+#[cfg(not(rustyray_loom))]
+mod encode;
 mod entry;
 #[cfg(not(rustyray_loom))]
 mod error;
@@ -74,6 +76,7 @@ pub use id::{ClientId, ClientSet, ObjectId};
 pub use {
     client::{Client, Status, Transport, Wake},
     config::{Config, Stats},
+    encode::{decode, encode},
     error::{AttemptError, Error, PinError, SealError, Stale, TransportError, ViewError},
     fingerprint::fingerprint,
     geometry::Geometry,
