@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use tokio::{io::unix::AsyncFd, sync::Mutex};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::Mutex,
+};
 
 use crate::{
     FrameError, Message, Peer, ProcessHandle, fd,
@@ -36,7 +39,7 @@ impl Connection {
         let socket = std::os::unix::net::UnixStream::from(socket);
         socket.set_nonblocking(true)?;
         Ok(Connection {
-            socket: AsyncFd::register(socket.into())?,
+            socket: fd::register(socket.into(), Interest::READABLE | Interest::WRITABLE)?,
             peer,
             incoming: Mutex::default(),
             outgoing: Mutex::default(),

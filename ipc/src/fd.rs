@@ -22,6 +22,7 @@ use nix::{
         },
     },
 };
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// More than the kernel passes with one message (`SCM_MAX_FD`), so nothing is ever cut off.
 const MOST_FDS: usize = 256;
@@ -86,6 +87,16 @@ pub(crate) fn recv(
         }
     }
     Ok(message.bytes)
+}
+
+/// Registers `fd` with tokio's reactor.
+///
+/// # Panics
+/// Outside a tokio runtime with I/O enabled.
+pub(crate) fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open, always gives the same descriptor, and stays open until it is
+    // dropped, which only the `AsyncFd` that owns it does, after it has deregistered it.
+    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
 }
 
 /// Opens a descriptor that stands for the process `pid`.

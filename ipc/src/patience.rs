@@ -155,6 +155,24 @@ impl Patience {
         }
     }
 
+    /// The waking part of [`Patience::wait`]: looks for as long as it would spin, and gives up where it
+    /// would go to sleep.
+    #[inline]
+    pub fn wait_awake<M: Memory, R>(
+        &self,
+        bell: &Bell<M>,
+        mut poll: impl FnMut() -> Option<R>,
+        mut help: impl FnMut() -> bool,
+    ) -> Option<R> {
+        let attendant = bell.attend();
+        let spun = self.spin(&mut None, None, &mut poll, &mut help);
+        leave(attendant, bell, &mut help);
+        match spun {
+            Spun::Found(found) => Some(found),
+            Spun::Deadline | Spun::InVain => None,
+        }
+    }
+
     /// As [`Patience::wait`], for a thread that looks at its own affair only: it does not attend, so
     /// whoever rings still wakes the threads that sleep on the bell.
     pub fn wait_aside<M: Memory, R>(
@@ -219,7 +237,7 @@ impl Patience {
                 return Spun::InVain;
             }
             looks += 1;
-            if looks % LOOKS_PER_CLOCK == 0 {
+            if looks.is_multiple_of(LOOKS_PER_CLOCK) {
                 let now = Instant::now();
                 started.get_or_insert(now);
                 let held_up = last_clock.is_some_and(|last| now - last > HELD_UP);

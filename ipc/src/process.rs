@@ -11,7 +11,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::Signal,
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::Interest;
 
 use crate::{Peer, fd};
 
@@ -68,7 +68,7 @@ impl ProcessHandle {
     /// Outside a tokio runtime with I/O enabled.
     pub async fn exited(&self) -> io::Result<()> {
         // A descriptor of its own, because one can be registered only once.
-        let pidfd = AsyncFd::register_with_interest(self.pidfd.try_clone()?, Interest::READABLE)?;
+        let pidfd = fd::register(self.pidfd.try_clone()?, Interest::READABLE)?;
         pidfd.readable().await?.retain_ready();
         Ok(())
     }

@@ -62,7 +62,7 @@ fn answer(turn: &AtomicU64) {
         if seen == OVER {
             return;
         }
-        if seen % 2 == 0 {
+        if seen.is_multiple_of(2) {
             let _ = futex::wait(turn, seen as u32, None);
         } else if turn.compare_exchange(seen, seen + 1, Release, Acquire).is_ok() {
             futex::wake_all(turn);
