@@ -115,6 +115,9 @@ mod tests {
             let inner = encode(&8_u64, |bytes, _| bytes.to_vec()).expect("a number");
             (bytes.to_vec(), inner)
         });
-        assert_eq!(outer.expect("a number"), (7_u64.to_le_bytes().to_vec(), 8_u64.to_le_bytes().to_vec()));
+        assert_eq!(
+            outer.expect("a number"),
+            (7_u64.to_le_bytes().to_vec(), 8_u64.to_le_bytes().to_vec())
+        );
     }
 }

@@ -223,6 +223,8 @@ impl Peer {
     /// Waits for the end of the process.
     pub fn wait(&mut self) -> ExitStatus {
         let status = self.child.wait().expect("waited");
+        // The serving thread may wait for an answer: it ends with the channel.
+        self.answers = mpsc::channel().0;
         if let Some(serving) = self.serving.take() {
             serving.join().expect("served");
         }
@@ -241,9 +243,7 @@ impl Drop for Peer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // The serving thread may wait for an answer: it ends with the channel.
-        let (answers, _) = mpsc::channel();
-        self.answers = answers;
+        self.answers = mpsc::channel().0;
         if let Some(serving) = self.serving.take() {
             let _ = serving.join();
         }
