@@ -1,1 +1,64 @@
-//! RustyRay.
+//! Ray Core for Rust on one machine: tasks and actors in worker processes, and an object store in shared
+//! memory that they read without copying.
+//!
+//! ```
+//! use rustyray::prelude::*;
+//!
+//! #[rustyray::remote]
+//! fn add(a: i64, b: i64) -> i64 {
+//!     a + b
+//! }
+//!
+//! #[rustyray::main]
+//! async fn main() -> rustyray::Result<()> {
+//!     let x = add_remote::remote(1, 2).await?; // a reference, at once
+//!     let y = add_remote::remote(&x, 10).await?; // the task waits for its argument
+//!     assert_eq!(y.get().await?, 13);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A worker is this very executable, started again; it never reaches `main`. What a program does in static
+//! initialisers it does in every worker.
+//!
+//! Linux only: the runtime rests on memfd, futex, pidfd and SCM_RIGHTS.
+
+extern crate self as rustyray;
+
+mod actor;
+mod api;
+mod args;
+pub mod blocking;
+mod builder;
+mod call;
+mod context;
+mod entry;
+mod error;
+pub mod manual;
+mod object;
+mod options;
+mod registry;
+mod runtime;
+mod spec;
+mod submit;
+mod value;
+
+pub use bytes::Bytes;
+pub use rkyv;
+pub use rustyray_macros::{actor, actor_methods, main, remote, test};
+
+pub use crate::{
+    actor::ActorHandle,
+    api::{ObjectWriter, create, exit_actor, get_all, put, put_bytes, wait},
+    builder::{Builder, Runtime, connect, init, shutdown},
+    context::{Context, context},
+    error::{Cause, Error, Result},
+    object::{ArchivedObjectRef, Get, GetOwned, ObjectRef, View},
+    runtime::{EnterGuard, executor::block_on},
+    value::Value,
+};
+
+/// What a program needs: `use rustyray::prelude::*`.
+pub mod prelude {
+    pub use crate::{Bytes, Error, ObjectRef, View};
+}

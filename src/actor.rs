@@ -1,0 +1,263 @@
+//! Handles to actors, and making actors.
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use rkyv::{
+    Archive, Deserialize, Place, Portable, Serialize,
+    bytecheck::CheckBytes,
+    rancor::{Fallible, Source},
+    rend::{u32_le, u64_le},
+};
+use rustyray_store::{ObjectId, RefSink};
+
+use crate::{
+    args::ArgWriter,
+    call::SeveralReturns,
+    error::{Error, Result},
+    object::ObjectRef,
+    options::ActorOptions,
+    registry::{self, ActorClass, ConstructorIndex, MethodIndex},
+    runtime::{Core, Link, current, submission::Wanted},
+    spec::Kind,
+    submit::{returns_of, submit_words},
+};
+
+/// A handle to an actor of class `A`: cheap to clone, to send, and to pass to other processes.
+///
+/// Calls through one handle, or through handles of one process, run in the order in which they were made.
+/// The actor ends with its last handle, wherever that is, unless it was made detached.
+pub struct ActorHandle<A> {
+    core: Arc<Core>,
+    /// The object that the construction settles. Who refers to it has a handle.
+    token: ObjectId,
+    class: u64,
+    actor: PhantomData<fn() -> A>,
+}
+
+impl<A> ActorHandle<A> {
+    fn adopt(core: &Arc<Core>, token: ObjectId, class: u64) -> Self {
+        ActorHandle { core: Arc::clone(core), token, class, actor: PhantomData }
+    }
+
+    /// Calls a method and gives the reference to its result at once.
+    ///
+    /// # Errors
+    /// [`Error::ActorDied`] when the actor is known to be dead, [`Error::PendingCallsLimit`] when it has too
+    /// many unfinished calls, and what submitting a task returns.
+    pub async fn call<Out>(
+        &self,
+        method: MethodIndex,
+        arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+    ) -> Result<ObjectRef<Out>> {
+        let ids = self.submit(method, 1, arguments)?;
+        Ok(ObjectRef::adopt(&self.core, ids.as_slice()[0]))
+    }
+
+    /// The same for a method that returns several objects.
+    ///
+    /// # Errors
+    /// As [`ActorHandle::call`].
+    pub async fn call_several<Out: SeveralReturns>(
+        &self,
+        method: MethodIndex,
+        num_returns: u16,
+        arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+    ) -> Result<Out::Refs> {
+        let ids = self.submit(method, returns_of::<Out>(num_returns)?, arguments)?;
+        Ok(Out::refs(&self.core, ids.as_slice()))
+    }
+
+    fn submit(
+        &self,
+        method: MethodIndex,
+        returns: usize,
+        arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+    ) -> Result<crate::call::Ids> {
+        let (core, token) = (&self.core, Some(self.token));
+        submit_words(core, Kind::Method, self.class, method.0, &Wanted::default(), returns, token, arguments)
+    }
+
+    /// Waits until the actor is constructed.
+    ///
+    /// # Errors
+    /// The error of its constructor.
+    pub async fn ready(&self) -> Result<()> {
+        crate::object::Settled { core: &self.core, id: self.token }.await;
+        self.core.error_of(self.token).map_or(Ok(()), Err)
+    }
+
+    /// Kills the actor: its process ends at once, whatever it is doing, and is not restarted. Calls that it
+    /// has not answered fail with [`Error::ActorDied`].
+    ///
+    /// # Errors
+    /// When the runtime is gone.
+    pub async fn kill(&self) -> Result<()> {
+        self.core.check_open()?;
+        match &self.core.link {
+            Link::Node(node) => node.kill_actor(self.token, false),
+            Link::Uplink(uplink) => uplink.kill_actor(self.token)?,
+        }
+        Ok(())
+    }
+
+    /// What names the actor within its session.
+    pub fn id(&self) -> ObjectId {
+        self.token
+    }
+}
+
+impl<A> Clone for ActorHandle<A> {
+    fn clone(&self) -> Self {
+        self.core.retain_held(self.token);
+        ActorHandle::adopt(&self.core, self.token, self.class)
+    }
+}
+
+impl<A> Drop for ActorHandle<A> {
+    fn drop(&mut self) {
+        self.core.release(self.token);
+        if let Link::Node(node) = &self.core.link
+            && !self.core.client.holds(self.token)
+        {
+            node.actor_handle_dropped();
+        }
+    }
+}
+
+impl<A> fmt::Debug for ActorHandle<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ActorHandle<{}>({})", std::any::type_name::<A>(), self.token)
+    }
+}
+
+impl<A> PartialEq for ActorHandle<A> {
+    fn eq(&self, other: &Self) -> bool {
+        self.token == other.token && Arc::ptr_eq(&self.core, &other.core)
+    }
+}
+
+impl<A> Eq for ActorHandle<A> {}
+
+/// Constructs an actor of `class` and gives a handle to it at once.
+///
+/// An error of the constructor is the cause of the [`Error::ActorDied`] that calls give, and what
+/// [`ActorHandle::ready`] returns.
+///
+/// # Errors
+/// [`Error::ActorNameTaken`] when another actor has the name that the options ask for, and what submitting a
+/// task returns.
+pub async fn create<A: 'static>(
+    class: &'static ActorClass,
+    constructor: ConstructorIndex,
+    options: &ActorOptions,
+    arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+) -> Result<ActorHandle<A>> {
+    if options.get_if_exists
+        && let Some(name) = &options.name
+        && let Ok(handle) = get(class, name).await
+    {
+        return Ok(handle);
+    }
+    current::with(|core| {
+        let wanted = Wanted::actor(class.name(), options);
+        let ids = submit_words(core, Kind::Construct, class.id(), constructor.0, &wanted, 1, None, arguments)?;
+        Ok(ActorHandle::adopt(core, ids.as_slice()[0], class.id()))
+    })?
+}
+
+/// A handle to the actor of `class` that has this name.
+///
+/// # Errors
+/// [`Error::ActorNotFound`] when no living actor has the name.
+pub async fn get<A: 'static>(class: &'static ActorClass, name: &str) -> Result<ActorHandle<A>> {
+    let core = current::get()?;
+    let token = match &core.link {
+        Link::Node(node) => node.actor_named(name),
+        Link::Uplink(uplink) => uplink.actor_named(name)?,
+    };
+    let found = token.filter(|&token| core.retain(token).is_ok());
+    let token = found.ok_or_else(|| Error::ActorNotFound { name: name.to_owned() })?;
+    Ok(ActorHandle::adopt(&core, token, class.id()))
+}
+
+/// An [`ActorHandle`] inside an archived value.
+#[derive(Portable, CheckBytes)]
+#[bytecheck(crate = rkyv::bytecheck)]
+#[rkyv(crate = rkyv)]
+#[repr(C)]
+pub struct ArchivedActorHandle<A> {
+    generation: u64_le,
+    class: u64_le,
+    index: u32_le,
+    reserved: u32_le,
+    actor: PhantomData<A>,
+}
+
+impl<A> fmt::Debug for ArchivedActorHandle<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ArchivedActorHandle({})", self.token())
+    }
+}
+
+impl<A> ArchivedActorHandle<A> {
+    fn token(&self) -> ObjectId {
+        ObjectId { index: self.index.to_native(), generation: self.generation.to_native() }
+    }
+}
+
+impl<A> Archive for ActorHandle<A> {
+    type Archived = ArchivedActorHandle<A>;
+    type Resolver = ();
+
+    fn resolve(&self, (): (), out: Place<ArchivedActorHandle<A>>) {
+        rkyv::munge::munge!(let ArchivedActorHandle { generation, class, index, reserved, .. } = out);
+        generation.write(self.token.generation.into());
+        class.write(self.class.into());
+        index.write(self.token.index.into());
+        reserved.write(0.into());
+    }
+}
+
+impl<A, S: Fallible + RefSink + ?Sized> Serialize<S> for ActorHandle<A> {
+    fn serialize(&self, serializer: &mut S) -> Result<(), S::Error> {
+        serializer.hold(self.token)
+    }
+}
+
+impl<A, D: Fallible<Error: Source> + ?Sized> Deserialize<ActorHandle<A>, D> for ArchivedActorHandle<A> {
+    fn deserialize(&self, _: &mut D) -> Result<ActorHandle<A>, D::Error> {
+        let core = current::get().map_err(D::Error::new)?;
+        core.retain(self.token()).map_err(D::Error::new)?;
+        let class = self.class.to_native();
+        if registry::actor_class(class).is_none() {
+            core.release(self.token());
+            return Err(D::Error::new(Error::FunctionNotFound { name: format!("actor class {class:016x}") }));
+        }
+        Ok(ActorHandle::adopt(&core, self.token(), class))
+    }
+}
+
+/// A generated handle: what a user's code calls an actor by.
+pub trait Handle: Sized {
+    /// The actor's class.
+    type Actor;
+
+    /// Wraps a plain handle.
+    fn from_inner(inner: ActorHandle<Self::Actor>) -> Self;
+
+    /// The plain handle.
+    fn inner(&self) -> &ActorHandle<Self::Actor>;
+}
+
+/// A type that `#[rustyray::actor]` stands on.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an actor",
+    label = "no `#[rustyray::actor]` on this type's definition",
+    note = "put `#[rustyray::actor]` on the struct and `#[rustyray::actor_methods]` on its `impl`"
+)]
+pub trait Actor: 'static {
+    /// The generated handle.
+    type Handle: Handle<Actor = Self>;
+    /// What the attribute asks for.
+    const OPTIONS: ActorOptions;
+}

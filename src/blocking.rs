@@ -1,0 +1,74 @@
+//! The same for programs without async: each function blocks its thread as long as it takes.
+
+use std::{path::Path, time::Duration};
+
+use crate::{
+    builder::Runtime,
+    error::Result,
+    object::ObjectRef,
+    runtime::executor::block_on,
+    value::Value,
+};
+
+/// [`crate::init`], blocking.
+///
+/// # Errors
+/// As [`crate::init`].
+pub fn init() -> Result<Runtime> {
+    crate::Builder::new().start_blocking()
+}
+
+/// [`crate::connect`], blocking.
+///
+/// # Errors
+/// As [`crate::connect`].
+pub fn connect(path: impl AsRef<Path>) -> Result<Runtime> {
+    crate::builder::connect_blocking(path.as_ref())
+}
+
+/// [`crate::put`], blocking.
+///
+/// # Errors
+/// As [`crate::put`].
+pub fn put<T: Value>(value: &T) -> Result<ObjectRef<T>> {
+    crate::api::put_now(value)
+}
+
+/// [`ObjectRef::get`], blocking.
+///
+/// # Errors
+/// As [`ObjectRef::get`].
+pub fn get<T: Value>(reference: &ObjectRef<T>) -> Result<T> {
+    reference.get_blocking()
+}
+
+/// [`crate::get_all`], blocking.
+///
+/// # Errors
+/// As [`crate::get_all`].
+pub fn get_all<T: Value>(references: &[ObjectRef<T>]) -> Result<Vec<T>> {
+    references.iter().map(ObjectRef::get_blocking).collect()
+}
+
+/// The references that are settled and those that are left, as [`crate::wait`] gives them.
+pub type Waited<T> = (Vec<ObjectRef<T>>, Vec<ObjectRef<T>>);
+
+/// [`crate::wait`], blocking.
+///
+/// # Errors
+/// As [`crate::wait`].
+pub fn wait<T>(
+    references: &[ObjectRef<T>],
+    num_returns: usize,
+    timeout: Option<Duration>,
+) -> Result<Waited<T>> {
+    block_on(crate::wait(references, num_returns, timeout))
+}
+
+/// [`crate::shutdown`], blocking.
+///
+/// # Errors
+/// As [`crate::shutdown`].
+pub fn shutdown() -> Result<()> {
+    crate::builder::shutdown_blocking()
+}

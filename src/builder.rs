@@ -1,0 +1,208 @@
+//! Starting, finding and ending runtimes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    error::{Error, Result},
+    runtime::{
+        Core, EnterGuard, current,
+        start::{self, NodeConfig},
+    },
+};
+
+/// How long workers may take to finish what they were given when the runtime is shut down.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Starts a node in this process with other than the defaults.
+///
+/// ```no_run
+/// # async fn doc() -> rustyray::Result<()> {
+/// rustyray::Builder::new()
+///     .num_cpus(4.0)
+///     .resource("camera", 1.0)
+///     .object_store_memory(2 << 30)
+///     .start()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing starts before `start`"]
+pub struct Builder {
+    config: NodeConfig,
+}
+
+impl Builder {
+    /// As many cpus as the process may use, no gpus, 30% of the machine's memory for objects.
+    pub fn new() -> Self {
+        Builder {
+            config: NodeConfig {
+                cpus: None,
+                gpus: 0.0,
+                custom: Vec::new(),
+                store: rustyray_store::Config::default(),
+                grace: GRACE,
+                socket: None,
+            },
+        }
+    }
+
+    /// How many cpus the node has to give; also how many workers it starts with, at most one per core.
+    pub fn num_cpus(mut self, cpus: f64) -> Self {
+        self.config.cpus = Some(cpus);
+        self
+    }
+
+    /// How many gpus the node has to give.
+    pub fn num_gpus(mut self, gpus: f64) -> Self {
+        self.config.gpus = gpus;
+        self
+    }
+
+    /// How much of a custom resource the node has to give.
+    pub fn resource(mut self, name: impl Into<String>, amount: f64) -> Self {
+        self.config.custom.push((name.into(), amount));
+        self
+    }
+
+    /// How many bytes of objects are kept in memory.
+    pub fn object_store_memory(mut self, bytes: u64) -> Self {
+        self.config.store.capacity_bytes = bytes;
+        self
+    }
+
+    /// Where objects go that memory has no room for. Without it nothing is spilled.
+    pub fn spill_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.store.spill_dir = Some(path.into());
+        self
+    }
+
+    /// Where the node listens for other processes that want to attach. Without it nobody can.
+    pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.socket = Some(path.into());
+        self
+    }
+
+    /// How long workers may take to finish what they were given when the runtime is shut down; 5 s by
+    /// default. Those that take longer are killed.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.config.grace = grace;
+        self
+    }
+
+    /// Starts the node. It becomes the runtime of this thread and of the tokio runtime that it belongs to.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for options that cannot be and when this thread has a runtime already;
+    /// [`Error::Io`] when the system refuses memory, threads or the socket.
+    pub async fn start(self) -> Result<Runtime> {
+        self.start_blocking()
+    }
+
+    pub(crate) fn start_blocking(self) -> Result<Runtime> {
+        let amounts = [("num_cpus", self.config.cpus.unwrap_or(1.0)), ("num_gpus", self.config.gpus)];
+        let custom = self.config.custom.iter().map(|(name, amount)| (name.as_str(), *amount));
+        for (name, amount) in amounts.into_iter().chain(custom) {
+            if !(0.0..=400_000.0).contains(&amount) {
+                return Err(Error::invalid(format!("{name} is {amount}, it lies between 0 and 400000")));
+            }
+        }
+        not_taken()?;
+        let core = start::node(self.config)?;
+        current::register(&core);
+        Ok(Runtime { core })
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder::new()
+    }
+}
+
+fn not_taken() -> Result<()> {
+    if current::is_taken() {
+        return Err(Error::invalid(
+            "a runtime is running on this thread already: call `rustyray::shutdown` before starting another",
+        ));
+    }
+    Ok(())
+}
+
+/// A running runtime. Dropping this does not end it: [`shutdown`] does, or the end of the process.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    core: Arc<Core>,
+}
+
+impl Runtime {
+    /// The runtime that this thread means.
+    ///
+    /// # Errors
+    /// [`Error::NotInitialized`] when none is running, or several and none is this thread's.
+    pub fn current() -> Result<Runtime> {
+        current::get().map(|core| Runtime { core })
+    }
+
+    /// Makes this the runtime that the current thread means, while the guard lives: for threads of your own
+    /// in a process with several runtimes.
+    pub fn enter(&self) -> EnterGuard {
+        current::enter(&self.core)
+    }
+
+    /// Ends the runtime in order: workers finish what they were given, within the grace, and nothing is left
+    /// behind. Idempotent, also from several threads at once.
+    ///
+    /// # Errors
+    /// None at present.
+    pub async fn shutdown(&self) -> Result<()> {
+        self.core.shutdown();
+        Ok(())
+    }
+
+    /// The process ids of the workers that are alive.
+    pub fn worker_pids(&self) -> Vec<u32> {
+        self.core.worker_pids()
+    }
+}
+
+/// Starts a node in this process, with the defaults of [`Builder`].
+///
+/// # Errors
+/// As [`Builder::start`].
+pub async fn init() -> Result<Runtime> {
+    Builder::new().start().await
+}
+
+/// Attaches to the node that listens at `path`.
+///
+/// # Errors
+/// [`Error::Io`] when no node of this user listens there, [`Error::RegistryMismatch`] when it runs another
+/// program.
+pub async fn connect(path: impl AsRef<Path>) -> Result<Runtime> {
+    connect_blocking(path.as_ref())
+}
+
+pub(crate) fn connect_blocking(path: &Path) -> Result<Runtime> {
+    not_taken()?;
+    start::connect(path).map(|core| Runtime { core })
+}
+
+/// Ends the runtime that this thread means; nothing happens when there is none.
+///
+/// # Errors
+/// As [`Runtime::shutdown`].
+pub async fn shutdown() -> Result<()> {
+    shutdown_blocking()
+}
+
+pub(crate) fn shutdown_blocking() -> Result<()> {
+    if let Ok(core) = current::get() {
+        core.shutdown();
+    }
+    Ok(())
+}

@@ -1,0 +1,450 @@
+//! The one error type of the public API, and the form in which it crosses processes.
+//!
+//! A failed task seals its [`Error`] into its return objects; whoever gets one of them receives the same
+//! error, with the same fields and the same chain of causes, whatever the number of processes between.
+
+use std::{fmt, io, path::Path};
+
+use rkyv::{Archive, Deserialize, Serialize, rancor};
+
+/// What RustyRay's operations return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, each with the facts that help to mend it.
+///
+/// `Display` is one line; [`std::error::Error::source`] walks the causes that the failing code reported;
+/// [`Error::help`] says what to do, where that is known.
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize, thiserror::Error)]
+#[rkyv(serialize_bounds(__S: rkyv::ser::Writer + rkyv::ser::Allocator, __S::Error: rancor::Source))]
+#[rkyv(deserialize_bounds(__D::Error: rancor::Source))]
+#[rkyv(bytecheck(bounds(__C: rkyv::validation::ArchiveContext, __C::Error: rancor::Source)))]
+#[non_exhaustive]
+pub enum Error {
+    /// No runtime is running, or several are and none belongs to this thread.
+    #[error("{what}")]
+    NotInitialized {
+        /// What was looked for and what was found.
+        what: String,
+    },
+    /// The object was not ready before the timeout passed; it may still become ready.
+    #[error("object {object} was not ready within {waited_ms} ms")]
+    GetTimeout {
+        /// The object waited for.
+        object: String,
+        /// How long was waited, in milliseconds.
+        waited_ms: u64,
+    },
+    /// The task, or the actor's method, returned an `Err`.
+    #[error("task `{task}` failed{}: {message}", Place(.worker, .attempt))]
+    TaskFailed {
+        /// The name of the task, or `Class::method`.
+        task: String,
+        /// The process id of the worker that ran it, 0 when it never ran.
+        worker: u32,
+        /// Which attempt failed, from 0.
+        attempt: u32,
+        /// The message of the error it returned.
+        message: String,
+        /// The chain of causes below that error.
+        #[source]
+        cause: Option<Cause>,
+    },
+    /// The task, or the actor's method, panicked.
+    #[error("task `{task}` panicked{} at {location}: {message}", Place(.worker, .attempt))]
+    TaskPanicked {
+        /// The name of the task, or `Class::method`.
+        task: String,
+        /// The process id of the worker that ran it.
+        worker: u32,
+        /// Which attempt panicked, from 0.
+        attempt: u32,
+        /// The panic's message.
+        message: String,
+        /// `file:line:column` of the panic.
+        location: String,
+    },
+    /// The task could not run because an object that it takes as an argument failed.
+    #[error("task `{task}` did not run: its argument {dependency} failed{}", Via(.via))]
+    DependencyFailed {
+        /// The name of the task that did not run.
+        task: String,
+        /// The object that it takes and that failed.
+        dependency: String,
+        /// The tasks by which the failure came, nearest first; the middle of a long way is left out.
+        via: Vec<String>,
+        /// The original error.
+        #[source]
+        #[rkyv(omit_bounds)]
+        cause: Box<Error>,
+    },
+    /// The task was cancelled.
+    #[error("task `{task}` was cancelled")]
+    TaskCancelled {
+        /// The name of the task.
+        task: String,
+    },
+    /// The task ran longer than its `timeout_ms`.
+    #[error("task `{task}` ran longer than its timeout of {timeout_ms} ms")]
+    TaskTimedOut {
+        /// The name of the task.
+        task: String,
+        /// Its timeout, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// The worker process that ran the task ended, and no retries are left.
+    #[error("the worker that ran `{task}` ended ({how}) on attempt {attempt}, and no retries are left")]
+    WorkerCrashed {
+        /// The name of the task.
+        task: String,
+        /// The process id of the worker.
+        worker: u32,
+        /// Which attempt it was, from 0.
+        attempt: u32,
+        /// How the process ended.
+        how: String,
+    },
+    /// The machine's memory ran short, and the task was ended to protect it.
+    #[error("memory ran short: {what}")]
+    OutOfMemory {
+        /// What was asked for, and what there was.
+        what: String,
+    },
+    /// The actor is dead.
+    #[error("actor `{actor}` is dead: {reason}")]
+    ActorDied {
+        /// The class of the actor, with its name where it has one.
+        actor: String,
+        /// Why it died.
+        reason: String,
+        /// The error that its constructor returned, where that is the reason.
+        #[source]
+        #[rkyv(omit_bounds)]
+        cause: Option<Box<Error>>,
+    },
+    /// The actor's process ended while the call may have been running; the actor is being restarted.
+    #[error("actor `{actor}` was lost during the call, which may have run: {reason}")]
+    ActorUnavailable {
+        /// The class of the actor, with its name where it has one.
+        actor: String,
+        /// How its process ended.
+        reason: String,
+    },
+    /// Another actor already has this name.
+    #[error("an actor named `{name}` already exists")]
+    ActorNameTaken {
+        /// The name.
+        name: String,
+    },
+    /// No actor has this name.
+    #[error("no actor is named `{name}`")]
+    ActorNotFound {
+        /// The name.
+        name: String,
+    },
+    /// The actor already has as many unfinished calls as `max_pending_calls` allows.
+    #[error("actor `{actor}` already has {pending} unfinished calls, its limit is {limit}")]
+    PendingCallsLimit {
+        /// The class of the actor.
+        actor: String,
+        /// Unfinished calls.
+        pending: u64,
+        /// `max_pending_calls`.
+        limit: u64,
+    },
+    /// The object existed and is gone, and it cannot be made again.
+    #[error("object {object} is lost: {reason}")]
+    ObjectLost {
+        /// The object.
+        object: String,
+        /// What happened to it.
+        reason: String,
+    },
+    /// The object store has no room, and nothing in it could be spilled in time.
+    #[error(
+        "the object store is full: {requested} bytes asked for, {used} of {capacity} bytes used, \
+         {pinned} pinned, {spilled} spilled"
+    )]
+    ObjectStoreFull {
+        /// Bytes asked for.
+        requested: u64,
+        /// Bytes that the store may hold in memory.
+        capacity: u64,
+        /// Bytes in use.
+        used: u64,
+        /// Bytes that live views keep in place.
+        pinned: u64,
+        /// Bytes that were moved to disk.
+        spilled: u64,
+    },
+    /// The object holds a value of another type.
+    #[error("object {object} holds `{found}`, not `{expected}`")]
+    TypeMismatch {
+        /// The object.
+        object: String,
+        /// The type asked for.
+        expected: String,
+        /// The type that was stored.
+        found: String,
+    },
+    /// The bytes of the object are not a valid archive of its type.
+    #[error("object {object} is corrupt: {reason}")]
+    CorruptObject {
+        /// The object.
+        object: String,
+        /// What the check found.
+        reason: String,
+    },
+    /// The value could not be serialised.
+    #[error("`{what}` cannot be serialised: {reason}")]
+    Serialization {
+        /// The type, or the argument's name.
+        what: String,
+        /// What the serialiser said.
+        reason: String,
+    },
+    /// The task or actor asks for more than this node will ever have.
+    #[error("`{task}` can never run here: it asks for {demand}, the node has {available}")]
+    Unschedulable {
+        /// The name of the task or actor.
+        task: String,
+        /// What it asks for.
+        demand: String,
+        /// What exists.
+        available: String,
+    },
+    /// No function of this name is registered in the worker's executable.
+    #[error("no function or actor `{name}` is registered in this executable")]
+    FunctionNotFound {
+        /// The name or id that was looked for.
+        name: String,
+    },
+    /// Two processes that should run the same program have different functions registered.
+    #[error("process {pid} was refused: its registered functions differ: {difference}")]
+    RegistryMismatch {
+        /// The process that was refused.
+        pid: u32,
+        /// Names that only one side has.
+        difference: String,
+    },
+    /// The runtime ended before the operation was done.
+    #[error("the runtime was shut down: {what}")]
+    ShutDown {
+        /// What was under way.
+        what: String,
+    },
+    /// An option or argument has a value that cannot be.
+    #[error("{what}")]
+    InvalidArgument {
+        /// What was given and what is allowed.
+        what: String,
+    },
+    /// The operating system refused something.
+    #[error("{context}: {message}")]
+    Io {
+        /// What was attempted, on what.
+        context: String,
+        /// The operating system's message.
+        message: String,
+        /// Its error number, where there is one.
+        errno: Option<i32>,
+    },
+}
+
+impl Error {
+    /// What to do about the error, where that is known.
+    pub fn help(&self) -> Option<&'static str> {
+        Some(match self {
+            Error::NotInitialized { .. } => {
+                "call `rustyray::init().await` first, or put `#[rustyray::main]` on `main`; on a thread of \
+                 your own while several runtimes run, enter one with `Runtime::enter`"
+            }
+            Error::ObjectStoreFull { .. } => {
+                "drop references or views that are no longer needed, raise `Builder::object_store_memory`, or \
+                 set `Builder::spill_dir`"
+            }
+            Error::WorkerCrashed { .. } => {
+                "look at the worker's output above; a task that is safe to run again can have more `max_retries`"
+            }
+            Error::Unschedulable { .. } => {
+                "lower the task's demand, or start the runtime with more through `Builder`"
+            }
+            Error::PendingCallsLimit { .. } => {
+                "await earlier calls before making more, or raise `max_pending_calls`"
+            }
+            Error::RegistryMismatch { .. } => "run driver and workers from one build of the program",
+            Error::ActorNameTaken { .. } => "choose another name, or ask for `get_if_exists(true)`",
+            _ => return None,
+        })
+    }
+
+    /// The error as bytes that [`Error::from_bytes`] reads in another process.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        match rkyv::to_bytes::<rancor::Error>(self) {
+            Ok(bytes) => bytes.into_vec(),
+            // Serialising into memory fails only when memory does; an empty error still arrives as one.
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Reads what [`Error::to_bytes`] wrote; bytes that are no error become a `CorruptObject`.
+    pub(crate) fn from_bytes(object: impl fmt::Display, bytes: &[u8]) -> Error {
+        let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(bytes.len());
+        aligned.extend_from_slice(bytes);
+        rkyv::from_bytes::<Error, rancor::Error>(&aligned).unwrap_or_else(|reason| {
+            Error::CorruptObject {
+                object: object.to_string(),
+                reason: format!("it failed, and its error cannot be read: {reason}"),
+            }
+        })
+    }
+
+    /// The error of `task`, which did not run because `dependency` failed with `error`: the original error,
+    /// and the way that it came.
+    pub(crate) fn downstream(task: String, dependency: String, error: Error) -> Error {
+        const LONGEST: usize = 16;
+        match error {
+            Error::DependencyFailed { task: before, mut via, cause, .. } => {
+                via.insert(0, before);
+                if via.len() > LONGEST {
+                    // The near end and the far end tell the most.
+                    via.remove(LONGEST / 2);
+                }
+                Error::DependencyFailed { task, dependency, via, cause }
+            }
+            original => Error::DependencyFailed {
+                task,
+                dependency,
+                via: Vec::new(),
+                cause: Box::new(original),
+            },
+        }
+    }
+
+    /// An error of the operating system, with what was attempted.
+    pub(crate) fn io(context: impl fmt::Display, error: &io::Error) -> Error {
+        Error::Io {
+            context: context.to_string(),
+            message: error.to_string(),
+            errno: error.raw_os_error(),
+        }
+    }
+
+    /// The same for an operation on a path.
+    pub(crate) fn io_at(verb: &str, path: &Path, error: &io::Error) -> Error {
+        Error::io(format_args!("{verb} {}", path.display()), error)
+    }
+
+    pub(crate) fn invalid(what: impl Into<String>) -> Error {
+        Error::InvalidArgument { what: what.into() }
+    }
+}
+
+/// One link of the chain of causes below an error that crossed a process boundary.
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+#[rkyv(serialize_bounds(__S: rkyv::ser::Writer + rkyv::ser::Allocator, __S::Error: rancor::Source))]
+#[rkyv(deserialize_bounds(__D::Error: rancor::Source))]
+#[rkyv(bytecheck(bounds(__C: rkyv::validation::ArchiveContext, __C::Error: rancor::Source)))]
+pub struct Cause {
+    /// What this cause said of itself.
+    pub message: String,
+    #[rkyv(omit_bounds)]
+    next: Option<Box<Cause>>,
+}
+
+impl Cause {
+    /// The chain that begins with `error`.
+    pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> Cause {
+        Cause {
+            message: error.to_string(),
+            next: error.source().map(|next| Box::new(Cause::chain(next))),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.next.as_deref().map(|next| next as _)
+    }
+}
+
+/// ` on worker PID, attempt N`, left out where the task never ran.
+struct Place<'a>(&'a u32, &'a u32);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1) {
+            (0, _) => Ok(()),
+            (worker, 0) => write!(f, " on worker {worker}"),
+            (worker, attempt) => write!(f, " on worker {worker}, attempt {attempt}"),
+        }
+    }
+}
+
+/// ` (by way of a, b)`, left out where the argument itself failed.
+struct Via<'a>(&'a Vec<String>);
+
+impl fmt::Display for Via<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        write!(f, " (by way of {})", self.0.join(", "))
+    }
+}
+
+/// An error with its causes and its help line, one per line, as `#[rustyray::main]` prints it.
+pub(crate) struct Report<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, "\n  caused by: {error}")?;
+            cause = error.source();
+        }
+        if let Some(help) = self.0.downcast_ref::<Error>().and_then(Error::help) {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_crosses_as_bytes_with_its_chain() {
+        let inner = io::Error::other("disk on fire");
+        let error = Error::DependencyFailed {
+            task: "merge".into(),
+            dependency: "7@3".into(),
+            via: Vec::new(),
+            cause: Box::new(Error::TaskFailed {
+                task: "load".into(),
+                worker: 42,
+                attempt: 1,
+                message: "cannot load".into(),
+                cause: Some(Cause::chain(&inner)),
+            }),
+        };
+        let back = Error::from_bytes("7@3", &error.to_bytes());
+        assert_eq!(back, error);
+        let report = Report(&back).to_string();
+        assert!(report.contains("caused by: task `load` failed on worker 42, attempt 1"), "{report}");
+        assert!(report.contains("caused by: disk on fire"), "{report}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_error_are_reported_as_such() {
+        let error = Error::from_bytes("7@3", b"garbage that is long enough to be looked at, perhaps");
+        assert!(matches!(error, Error::CorruptObject { .. }), "{error:?}");
+    }
+}

@@ -1,0 +1,52 @@
+//! The API below the macros: registering, submitting and running by hand.
+//!
+//! `#[rustyray::remote]` and `#[rustyray::actor]` expand to code against this module and add nothing to it
+//! at run time. Here is a task by hand:
+//!
+//! ```
+//! use rustyray::{
+//!     ObjectRef, Result,
+//!     manual::{self, Function, Plain, TaskOptions},
+//! };
+//!
+//! #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+//! #[linkme(crate = rustyray::manual::linkme)]
+//! static ADD: Function = Function::new("docs::add", concat!(file!(), ":", line!()), |call| {
+//!     let a = call.arg::<i64, _>("a")?;
+//!     let b = call.arg::<i64, _>("b")?;
+//!     call.finish(Plain(a + b))
+//! });
+//!
+//! async fn add(a: i64, b: i64) -> Result<ObjectRef<i64>> {
+//!     manual::submit(&ADD, &TaskOptions::new(), |arguments| {
+//!         arguments.push::<i64, _>("a", a)?;
+//!         arguments.push::<i64, _>("b", b)
+//!     })
+//!     .await
+//! }
+//!
+//! fn main() -> Result<()> {
+//!     rustyray::blocking::init()?;
+//!     let sum = rustyray::block_on(add(1, 2))?;
+//!     assert_eq!(sum.get_blocking()?, 3);
+//!     rustyray::blocking::shutdown()
+//! }
+//! ```
+
+pub use linkme;
+
+pub use crate::{
+    actor::{Actor, ActorHandle, ArchivedActorHandle, Handle, create, get},
+    args::{ArgWriter, IntoArg},
+    call::{
+        Call, Constructed, Failure, Fallible, FallibleReturn, FallibleSeveral, Finished, IntoCause,
+        Outcome, Parameter, Plain, Several, SeveralReturns, returns_match,
+    },
+    entry::{Exit, run_main, run_test},
+    options::{ActorOptions, MAX_CUSTOM_RESOURCES, TaskOptions},
+    registry::{
+        ACTORS, ActorClass, Body, Constructor, ConstructorIndex, FUNCTIONS, Function, Method, MethodIndex,
+    },
+    submit::{submit, submit_several},
+    value::Value,
+};

@@ -1,0 +1,276 @@
+//! What a task or an actor asks for: resources, retries, limits, names.
+//!
+//! Both option types are built by value with `const` methods, so that the defaults given in an attribute
+//! are constants of the program and an override at the call costs a copy.
+
+use crate::registry::same;
+
+/// How many custom resources one task or actor may ask for.
+pub const MAX_CUSTOM_RESOURCES: usize = 4;
+
+/// Amounts of resources, in ten-thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Demand {
+    pub(crate) cpus: u32,
+    pub(crate) gpus: u32,
+    pub(crate) memory_bytes: u64,
+    pub(crate) custom: [Option<(&'static str, u32)>; MAX_CUSTOM_RESOURCES],
+}
+
+/// How many parts one unit of a resource is divided into.
+pub(crate) const UNIT: u32 = 10_000;
+
+impl Demand {
+    const fn new(cpus: u32) -> Self {
+        Demand { cpus, gpus: 0, memory_bytes: 0, custom: [None; MAX_CUSTOM_RESOURCES] }
+    }
+}
+
+/// `amount` of a resource in ten-thousandths, rounded to the nearest.
+///
+/// # Panics
+/// When the amount is negative, not a number, or above 400,000. In a constant that is a compile error.
+const fn parts(amount: f64) -> u32 {
+    assert!(
+        amount >= 0.0 && amount <= 400_000.0,
+        "an amount of a resource lies between 0 and 400000"
+    );
+    (amount * UNIT as f64 + 0.5) as u32
+}
+
+macro_rules! demand_options {
+    () => {
+        /// How many cpus it occupies while it runs; fractions count to 1/10000.
+        ///
+        /// # Panics
+        /// When `cpus` is negative or not a number.
+        #[must_use]
+        pub const fn num_cpus(mut self, cpus: f64) -> Self {
+            self.demand.cpus = parts(cpus);
+            self
+        }
+
+        /// How many gpus it occupies while it runs; fractions count to 1/10000.
+        ///
+        /// # Panics
+        /// When `gpus` is negative or not a number.
+        #[must_use]
+        pub const fn num_gpus(mut self, gpus: f64) -> Self {
+            self.demand.gpus = parts(gpus);
+            self
+        }
+
+        /// How much of a custom resource it occupies while it runs.
+        ///
+        /// # Panics
+        /// When the amount is negative or not a number, or when more than [`MAX_CUSTOM_RESOURCES`] are named.
+        #[must_use]
+        pub const fn resource(mut self, name: &'static str, amount: f64) -> Self {
+            let mut at = 0;
+            while at < MAX_CUSTOM_RESOURCES {
+                let free = match self.demand.custom[at] {
+                    None => true,
+                    Some((taken, _)) => same(taken, name),
+                };
+                if free {
+                    self.demand.custom[at] = Some((name, parts(amount)));
+                    return self;
+                }
+                at += 1;
+            }
+            panic!("more custom resources than a task or actor may ask for")
+        }
+
+        /// How much memory it needs, in bytes; a promise to the scheduler, not a limit that is enforced.
+        #[must_use]
+        pub const fn memory(mut self, bytes: u64) -> Self {
+            self.demand.memory_bytes = bytes;
+            self
+        }
+    };
+}
+
+/// How a task is run. `TaskOptions::new()` is one cpu, three retries after a worker's death, no timeout.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TaskOptions {
+    pub(crate) demand: Demand,
+    pub(crate) max_retries: i32,
+    pub(crate) retry_exceptions: bool,
+    pub(crate) timeout_ms: u64,
+    pub(crate) num_returns: u16,
+    pub(crate) name: Option<&'static str>,
+    pub(crate) priority: i16,
+}
+
+impl TaskOptions {
+    /// The defaults.
+    pub const fn new() -> Self {
+        TaskOptions {
+            demand: Demand::new(UNIT),
+            max_retries: 3,
+            retry_exceptions: false,
+            timeout_ms: 0,
+            num_returns: 1,
+            name: None,
+            priority: 0,
+        }
+    }
+
+    demand_options!();
+
+    /// The name under which the task appears in errors and listings, instead of its function's.
+    #[must_use]
+    pub const fn name(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// How often the task is run again after its worker died; -1 for as often as it takes.
+    #[must_use]
+    pub const fn max_retries(mut self, retries: i32) -> Self {
+        self.max_retries = retries;
+        self
+    }
+
+    /// Whether the task is run again, within `max_retries`, after it returned an `Err` or panicked.
+    #[must_use]
+    pub const fn retry_exceptions(mut self, retry: bool) -> Self {
+        self.retry_exceptions = retry;
+        self
+    }
+
+    /// How long one attempt may run, in milliseconds; 0 for as long as it takes.
+    #[must_use]
+    pub const fn timeout_ms(mut self, timeout_ms: u64) -> Self {
+        self.timeout_ms = timeout_ms;
+        self
+    }
+
+    /// How many objects the task returns: the members of its tuple.
+    #[must_use]
+    pub const fn num_returns(mut self, returns: u16) -> Self {
+        self.num_returns = returns;
+        self
+    }
+
+    /// Tasks of higher priority are dispatched first; FIFO within one.
+    #[must_use]
+    pub const fn priority(mut self, priority: i16) -> Self {
+        self.priority = priority;
+        self
+    }
+}
+
+impl Default for TaskOptions {
+    fn default() -> Self {
+        TaskOptions::new()
+    }
+}
+
+/// How an actor is run. `ActorOptions::new()` asks for no cpu while it waits for calls, is never restarted
+/// and runs one call at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActorOptions {
+    pub(crate) demand: Demand,
+    pub(crate) name: Option<String>,
+    pub(crate) get_if_exists: bool,
+    pub(crate) detached: bool,
+    pub(crate) max_restarts: i32,
+    pub(crate) max_task_retries: i32,
+    pub(crate) max_concurrency: u32,
+    pub(crate) max_pending_calls: u64,
+}
+
+impl ActorOptions {
+    /// The defaults.
+    pub const fn new() -> Self {
+        ActorOptions {
+            demand: Demand::new(0),
+            name: None,
+            get_if_exists: false,
+            detached: false,
+            max_restarts: 0,
+            max_task_retries: 0,
+            max_concurrency: 0,
+            max_pending_calls: 0,
+        }
+    }
+
+    demand_options!();
+
+    /// The name under which any process finds the actor, by `Class::get`.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// With a registered name: take the actor that has it already, rather than fail.
+    #[must_use]
+    pub const fn get_if_exists(mut self, get: bool) -> Self {
+        self.get_if_exists = get;
+        self
+    }
+
+    /// The actor lives until it is killed, exits, or the node ends, whoever holds a handle.
+    #[must_use]
+    pub const fn detached(mut self) -> Self {
+        self.detached = true;
+        self
+    }
+
+    /// How often the actor is constructed again after its process died; -1 for as often as it takes.
+    #[must_use]
+    pub const fn max_restarts(mut self, restarts: i32) -> Self {
+        self.max_restarts = restarts;
+        self
+    }
+
+    /// How often a call that was under way when the process died is run again; -1 for as often as it takes.
+    #[must_use]
+    pub const fn max_task_retries(mut self, retries: i32) -> Self {
+        self.max_task_retries = retries;
+        self
+    }
+
+    /// How many `&self` and async calls may overlap; 0 leaves it to the class.
+    #[must_use]
+    pub const fn max_concurrency(mut self, calls: u32) -> Self {
+        self.max_concurrency = calls;
+        self
+    }
+
+    /// How many unfinished calls the actor may have; 0 for no limit.
+    #[must_use]
+    pub const fn max_pending_calls(mut self, calls: u64) -> Self {
+        self.max_pending_calls = calls;
+        self
+    }
+}
+
+impl Default for ActorOptions {
+    fn default() -> Self {
+        ActorOptions::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_constants_and_count_to_a_ten_thousandth() {
+        const OPTIONS: TaskOptions =
+            TaskOptions::new().num_cpus(0.5).num_gpus(0.0001).resource("tpu", 2.0).resource("tpu", 1.0);
+        assert_eq!(OPTIONS.demand.cpus, 5_000);
+        assert_eq!(OPTIONS.demand.gpus, 1);
+        assert_eq!(OPTIONS.demand.custom[0], Some(("tpu", 10_000)));
+        assert_eq!(OPTIONS.demand.custom[1], None);
+    }
+
+    #[test]
+    #[should_panic(expected = "between 0 and 400000")]
+    fn a_negative_amount_is_refused() {
+        let _ = TaskOptions::new().num_cpus(-1.0);
+    }
+}

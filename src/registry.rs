@@ -1,0 +1,291 @@
+//! What this executable can run: functions and actor classes, collected at link time.
+//!
+//! Every process of a program is the same executable, so an id, a hash of name and place, means the same
+//! function everywhere. Two processes compare the [`digest`] of their registries when they meet; when it
+//! differs they compare the names, and the error says which differ.
+
+use std::{collections::HashMap, fmt, sync::OnceLock};
+
+use linkme::distributed_slice;
+
+use crate::call::{Call, Failure, Finished};
+
+/// Every remote function of this executable.
+#[distributed_slice]
+pub static FUNCTIONS: [Function];
+
+/// Every actor class of this executable.
+#[distributed_slice]
+pub static ACTORS: [ActorClass];
+
+/// The code of a function, constructor or method: decodes its arguments, runs, and gives back the result.
+pub type Body = fn(&mut Call<'_>) -> Result<Finished, Failure>;
+
+/// A remote function, as it stands in [`FUNCTIONS`].
+pub struct Function {
+    id: u64,
+    name: &'static str,
+    site: &'static str,
+    body: Body,
+}
+
+impl Function {
+    /// A function by its path, the place of its definition (`file:line:column`) and its code.
+    ///
+    /// Name and place together must be unique in the program; the name alone need not be.
+    pub const fn new(name: &'static str, site: &'static str, body: Body) -> Self {
+        Function { id: id(name, site), name, site, body }
+    }
+
+    /// The function's path.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn body(&self) -> Body {
+        self.body
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Function({} at {})", self.name, self.site)
+    }
+}
+
+/// A constructor of an actor class: its name and its code, which ends in [`Call::construct`].
+pub struct Constructor {
+    pub(crate) name: &'static str,
+    pub(crate) body: Body,
+}
+
+impl Constructor {
+    /// A constructor by its name and code.
+    pub const fn new(name: &'static str, body: Body) -> Self {
+        Constructor { name, body }
+    }
+}
+
+/// A method of an actor class: its name, its options and its code.
+pub struct Method {
+    pub(crate) name: &'static str,
+    pub(crate) body: Body,
+}
+
+impl Method {
+    /// A method by its name and code.
+    pub const fn new(name: &'static str, body: Body) -> Self {
+        Method { name, body }
+    }
+}
+
+/// An actor class, as it stands in [`ACTORS`].
+pub struct ActorClass {
+    id: u64,
+    name: &'static str,
+    site: &'static str,
+    pub(crate) constructors: &'static [Constructor],
+    pub(crate) methods: &'static [Method],
+    pub(crate) on_start: Option<Body>,
+    pub(crate) on_stop: Option<Body>,
+}
+
+impl ActorClass {
+    /// A class by its path, the place of its definition, its constructors and its methods.
+    pub const fn new(
+        name: &'static str,
+        site: &'static str,
+        constructors: &'static [Constructor],
+        methods: &'static [Method],
+    ) -> Self {
+        ActorClass {
+            id: id(name, site),
+            name,
+            site,
+            constructors,
+            methods,
+            on_start: None,
+            on_stop: None,
+        }
+    }
+
+    /// Code that runs after the constructor, before the first call.
+    #[must_use]
+    pub const fn on_start(mut self, body: Body) -> Self {
+        self.on_start = Some(body);
+        self
+    }
+
+    /// Code that runs after the last call, before the process ends in order.
+    #[must_use]
+    pub const fn on_stop(mut self, body: Body) -> Self {
+        self.on_stop = Some(body);
+        self
+    }
+
+    /// The class's path.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The constructor of this name.
+    ///
+    /// # Panics
+    /// When there is none; in a constant that is a compile error.
+    pub const fn constructor(&self, name: &str) -> ConstructorIndex {
+        let mut at = 0;
+        while at < self.constructors.len() {
+            if same(self.constructors[at].name, name) {
+                return ConstructorIndex(at as u16);
+            }
+            at += 1;
+        }
+        panic!("the class has no constructor of this name")
+    }
+
+    /// The method of this name.
+    ///
+    /// # Panics
+    /// When there is none; in a constant that is a compile error.
+    pub const fn method(&self, name: &str) -> MethodIndex {
+        let mut at = 0;
+        while at < self.methods.len() {
+            if same(self.methods[at].name, name) {
+                return MethodIndex(at as u16);
+            }
+            at += 1;
+        }
+        panic!("the class has no method of this name")
+    }
+}
+
+/// Names a constructor of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConstructorIndex(pub(crate) u16);
+
+/// Names a method of a class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MethodIndex(pub(crate) u16);
+
+impl fmt::Debug for ActorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ActorClass({} at {})", self.name, self.site)
+    }
+}
+
+macro_rules! debug_by_name {
+    ($($kind:ident),*) => {$(
+        impl fmt::Debug for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($kind), "({})"), self.name)
+            }
+        }
+    )*};
+}
+debug_by_name!(Constructor, Method);
+
+/// Whether two names are the same; `==` is not const.
+pub(crate) const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// FNV-1a over name and place: the id under which processes speak of a function.
+const fn id(name: &str, site: &str) -> u64 {
+    fnv(fnv(fnv(0xcbf2_9ce4_8422_2325, name.as_bytes()), b"@"), site.as_bytes())
+}
+
+const fn fnv(mut hash: u64, bytes: &[u8]) -> u64 {
+    let mut at = 0;
+    while at < bytes.len() {
+        hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+        at += 1;
+    }
+    hash
+}
+
+/// The function with this id.
+pub(crate) fn function(id: u64) -> Option<&'static Function> {
+    static BY_ID: OnceLock<HashMap<u64, &'static Function>> = OnceLock::new();
+    BY_ID.get_or_init(|| FUNCTIONS.iter().map(|f| (f.id, f)).collect()).get(&id).copied()
+}
+
+/// The actor class with this id.
+pub(crate) fn actor_class(id: u64) -> Option<&'static ActorClass> {
+    static BY_ID: OnceLock<HashMap<u64, &'static ActorClass>> = OnceLock::new();
+    BY_ID.get_or_init(|| ACTORS.iter().map(|a| (a.id, a)).collect()).get(&id).copied()
+}
+
+/// One number for the whole registry: equal in two processes exactly when they can run each other's tasks.
+pub(crate) fn digest() -> u64 {
+    entries().iter().fold(0x51_7c_c1_b7_27_22_0a_95, |hash, entry| fnv(hash, entry.as_bytes()))
+}
+
+/// Every entry as `name@place`, with the methods of the classes, sorted.
+pub(crate) fn entries() -> Vec<String> {
+    let functions = FUNCTIONS.iter().map(|f| format!("{}@{}", f.name, f.site));
+    let actors = ACTORS.iter().map(|a| {
+        let constructors = a.constructors.iter().map(|c| c.name);
+        let methods: Vec<_> = constructors.chain(a.methods.iter().map(|m| m.name)).collect();
+        format!("{}@{} {{{}}}", a.name, a.site, methods.join(", "))
+    });
+    let mut entries: Vec<_> = functions.chain(actors).collect();
+    entries.sort();
+    entries
+}
+
+/// What differs between this process's registry and another's, in words; `None` when nothing does.
+pub(crate) fn difference(theirs: &[String]) -> Option<String> {
+    let ours = entries();
+    let missing = |of: &[String], from: &[String]| -> Vec<String> {
+        of.iter().filter(|&entry| !from.contains(entry)).cloned().collect()
+    };
+    let only_theirs = missing(theirs, &ours);
+    let only_ours = missing(&ours, theirs);
+    let mut said = Vec::new();
+    if !only_theirs.is_empty() {
+        said.push(format!("only it has {}", only_theirs.join(", ")));
+    }
+    if !only_ours.is_empty() {
+        said.push(format!("only the node has {}", only_ours.join(", ")));
+    }
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_different_places_have_different_ids() {
+        assert_ne!(id("a::f", "src/a.rs:1:1"), id("a::f", "src/a.rs:9:1"));
+        assert_ne!(id("a::f", "src/x.rs:1:1"), id("b::f", "src/x.rs:1:1"));
+    }
+
+    #[test]
+    fn a_difference_names_what_only_one_side_has() {
+        let mut theirs = entries();
+        assert_eq!(difference(&theirs), None);
+        theirs.push("other::f@x.rs:1:1".into());
+        let said = difference(&theirs).expect("one side has more");
+        assert!(said.contains("only it has other::f@x.rs:1:1"), "{said}");
+    }
+}

@@ -1,0 +1,70 @@
+//! The process's one background thread: timers, sockets, output of workers.
+//!
+//! It is a tokio runtime with a single worker thread, started when it is first needed and kept until the
+//! process ends. Nothing on a hot path passes through it. All nodes of a process share it, and worker
+//! processes run users' async code in its context, so that timers and sockets of tokio work there.
+
+use std::{
+    sync::OnceLock,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    task::AbortHandle,
+};
+
+use crate::error::{Error, Result};
+
+/// The background runtime.
+///
+/// # Errors
+/// When the process cannot have another thread.
+pub(crate) fn handle() -> Result<&'static Handle> {
+    static BACKGROUND: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+    BACKGROUND
+        .get_or_init(|| {
+            Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("rustyray-background")
+                .enable_all()
+                .build()
+        })
+        .as_ref()
+        .map(Runtime::handle)
+        .map_err(|error| Error::io("starting the background thread", error))
+}
+
+/// Wakes a task at a given time, unless it is dropped before.
+#[derive(Debug)]
+pub(crate) struct Alarm(Option<AbortHandle>);
+
+impl Alarm {
+    /// Wakes `waker` at `deadline`.
+    pub(crate) fn set(deadline: Instant, waker: Waker) -> Alarm {
+        let Ok(handle) = handle() else {
+            // Nobody could wake it later.
+            waker.wake();
+            return Alarm(None);
+        };
+        let wake = async move {
+            tokio::time::sleep_until(deadline.into()).await;
+            waker.wake();
+        };
+        Alarm(Some(handle.spawn(wake).abort_handle()))
+    }
+
+    /// The same, after `delay`.
+    pub(crate) fn after(delay: Duration, waker: Waker) -> Alarm {
+        Alarm::set(Instant::now() + delay, waker)
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(alarm) = &self.0 {
+            alarm.abort();
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! How a worker comes to be: the driver's own executable, started again, becomes a worker before `main`.
+//!
+//! The node starts `/proc/self/exe`, the very file that it runs even when another build has replaced it,
+//! with one variable in the environment and a socket as standard input. A function in `.init_array`, which
+//! the C runtime calls before `main`, sees the variable and never returns. That works unchanged in a
+//! program, an example, a test binary and a bench, since none of their `main`s is reached.
+//!
+//! The variable holds the pid of the node and a nonce. It is removed at once, so that a process which the
+//! worker starts does not take itself for one; a stale copy names another parent and is ignored.
+//!
+//! Invariant: nothing but this module reads or writes the variable.
+
+use std::{
+    fs::File,
+    os::fd::{AsFd, OwnedFd},
+    process::{Child, Command, Stdio},
+};
+
+use crate::error::{Error, Result};
+
+const VARIABLE: &str = "RUSTYRAY_WORKER";
+
+/// Starts one worker from `executable` and gives its process and the nonce that its first word must repeat.
+///
+/// `socket` becomes the worker's end of the connection. Its output comes through pipes, never through the
+/// driver's own streams, so that a worker that outlives its driver for a moment holds nothing open.
+pub(crate) fn spawn(executable: &str, socket: OwnedFd, nonce: u64) -> Result<Child> {
+    use std::os::unix::process::CommandExt;
+    Command::new(executable)
+        .arg0("rustyray-worker")
+        .env(VARIABLE, format!("{}:{nonce}", std::process::id()))
+        .stdin(Stdio::from(socket))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Ctrl-C goes to the foreground group; the node alone decides what it means for workers.
+        .process_group(0)
+        .spawn()
+        .map_err(|error| Error::io(format_args!("starting a worker from {executable}"), &error))
+}
+
+/// What a worker is told by its environment.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    pub(crate) socket: OwnedFd,
+    pub(crate) nonce: u64,
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BOOT: extern "C" fn() = boot;
+
+extern "C" fn boot() {
+    let Ok(value) = std::env::var(VARIABLE) else { return };
+    // SAFETY: the C runtime calls this before `main`, when the process has one thread.
+    unsafe { std::env::remove_var(VARIABLE) };
+    let Some((parent, nonce)) = value.split_once(':') else { return };
+    if parent.parse() != Ok(std::os::unix::process::parent_id()) {
+        return;
+    }
+    let Ok(nonce) = nonce.parse() else { return };
+    let code = match take_stdin() {
+        Ok(socket) => crate::runtime::worker::run(Birth { socket, nonce }),
+        Err(error) => {
+            eprintln!("rustyray: a worker could not take its socket: {error}");
+            1
+        }
+    };
+    end(code)
+}
+
+/// Ends the process without running the exit handlers of a program whose `main` never ran.
+pub(crate) fn end(code: i32) -> ! {
+    use std::io::Write;
+    let _ = std::io::stdout().flush();
+    // SAFETY: `_exit` has no precondition; it ends the process at once.
+    unsafe { nix::libc::_exit(code) }
+}
+
+/// Moves the socket away from standard input and puts `/dev/null` there.
+fn take_stdin() -> std::io::Result<OwnedFd> {
+    // What the standard library does before `main`: a broken pipe is an error, not a signal.
+    // SAFETY: ignoring a signal installs no handler that could run.
+    unsafe { nix::sys::signal::signal(nix::sys::signal::Signal::SIGPIPE, nix::sys::signal::SigHandler::SigIgn) }?;
+    let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
+    nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(socket)
+}

@@ -1,0 +1,194 @@
+//! The control memory: one memfd, mapped by the node and by every client.
+//!
+//! | words | what |
+//! | --- | --- |
+//! | 0 | magic and protocol version |
+//! | 1 | session |
+//! | 8 … 11 | *pending*: a bit for each client whose up ring has entries, set by the client, taken by the node |
+//! | 16 | *backlog*: how many tasks are ready and in no worker's queue; written by the node, a hint |
+//! | [`HEADER_WORDS`] … | one area for each of 256 clients |
+//!
+//! An area is the client's doorbell, its reply cells, its up ring (client to
+//! node) and its work queue (node to client). The file is sparse: an area that nobody uses has no memory.
+
+use std::{fs::File, io, os::fd::OwnedFd, sync::Arc};
+
+use nix::{
+    fcntl::{FcntlArg, SealFlag, fcntl},
+    sys::memfd::{MFdFlags, memfd_create},
+};
+use rustyray_ipc::{BELL_WORDS, Bell, Consumer, Producer, RingShape, Ringer, WorkConsumer, WorkProducer};
+use rustyray_memory::{
+    LINE_WORDS, Mapped, Memory, Span, WORD_BYTES,
+    sync::{
+        AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        fence,
+    },
+};
+use rustyray_store::{ClientId, ClientSet};
+
+use super::wire::PROTOCOL;
+use crate::spec::ENTRY_WORDS;
+
+/// The words of one process's part, or of the header.
+pub(crate) type Words = Span<Arc<Mapped>>;
+
+const MAGIC: u64 = 0x5255_5354_5952_4159;
+const CLIENTS: usize = 256;
+
+const HEADER_WORDS: usize = 512;
+const PENDING: usize = 8;
+const BACKLOG: usize = 16;
+
+/// How many requests of one process may be under way at once.
+pub(crate) const CELLS: usize = 64;
+/// Words of a reply cell: its state, then the reply.
+pub(crate) const CELL_WORDS: usize = 2 * LINE_WORDS;
+const UP: RingShape = RingShape { entries: 1024, payload_words: ENTRY_WORDS };
+const WORK: RingShape = RingShape { entries: 256, payload_words: ENTRY_WORDS };
+
+const AREA_CELLS: usize = BELL_WORDS;
+const AREA_UP: usize = AREA_CELLS + CELLS * CELL_WORDS;
+const AREA_WORK: usize = AREA_UP + round(UP.words());
+const AREA_WORDS: usize = round_to(AREA_WORK + round(WORK.words()), 512);
+const TOTAL_WORDS: usize = HEADER_WORDS + CLIENTS * AREA_WORDS;
+
+const fn round(words: usize) -> usize {
+    round_to(words, LINE_WORDS)
+}
+
+const fn round_to(words: usize, to: usize) -> usize {
+    words.div_ceil(to) * to
+}
+
+/// The control memory, as this process maps it.
+#[derive(Clone, Debug)]
+pub(crate) struct Control {
+    memory: Arc<Mapped>,
+}
+
+impl Control {
+    /// Makes the control memory of a new session, and the descriptor that clients map it by.
+    pub(crate) fn create(session: u64) -> io::Result<(Control, OwnedFd)> {
+        let descriptor = memfd_create(c"rustyray-control", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+        let file = File::from(descriptor);
+        file.set_len((TOTAL_WORDS * WORD_BYTES) as u64)?;
+        // No client can shorten the file under the others, which would be their SIGBUS.
+        fcntl(
+            &file,
+            FcntlArg::F_ADD_SEALS(
+                SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL,
+            ),
+        )?;
+        let memory = Arc::new(Mapped::new(&file, TOTAL_WORDS)?);
+        memory.word(1).store(session, Relaxed);
+        memory.word(0).store(MAGIC ^ u64::from(PROTOCOL), Release);
+        Ok((Control { memory }, file.into()))
+    }
+
+    /// Maps the control memory of the session `session`.
+    pub(crate) fn attach(descriptor: OwnedFd, session: u64) -> io::Result<Control> {
+        let memory = Arc::new(Mapped::new(&File::from(descriptor), TOTAL_WORDS)?);
+        let magic = memory.word(0).load(Acquire);
+        if magic != MAGIC ^ u64::from(PROTOCOL) || memory.word(1).load(Relaxed) != session {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the control memory is of another version or session",
+            ));
+        }
+        Ok(Control { memory })
+    }
+
+    fn span(&self, client: ClientId, at: usize, len: usize) -> Words {
+        let start = HEADER_WORDS + client.index() * AREA_WORDS + at;
+        Span::new(Arc::clone(&self.memory), start, len)
+    }
+
+    pub(crate) fn bell(&self, client: ClientId) -> Bell<Words> {
+        Bell::new(self.span(client, 0, BELL_WORDS))
+    }
+
+    pub(crate) fn ringer(&self, client: ClientId) -> Ringer<Words> {
+        Ringer::new(self.span(client, 0, BELL_WORDS))
+    }
+
+    pub(crate) fn cells(&self, client: ClientId) -> Words {
+        self.span(client, AREA_CELLS, CELLS * CELL_WORDS)
+    }
+
+    pub(crate) fn up_producer(&self, client: ClientId) -> Producer<Words> {
+        Producer::new(self.span(client, AREA_UP, UP.words()), UP)
+    }
+
+    pub(crate) fn up_consumer(&self, client: ClientId) -> Consumer<Words> {
+        Consumer::new(self.span(client, AREA_UP, UP.words()), UP)
+    }
+
+    pub(crate) fn work_producer(&self, client: ClientId) -> WorkProducer<Words> {
+        WorkProducer::new(self.span(client, AREA_WORK, WORK.words()), WORK)
+    }
+
+    pub(crate) fn work_consumer(&self, client: ClientId) -> WorkConsumer<Words> {
+        WorkConsumer::new(self.span(client, AREA_WORK, WORK.words()), WORK)
+    }
+
+    /// Clears a client's area before another process becomes that client. Nobody else may use it meanwhile.
+    pub(crate) fn clear(&self, client: ClientId) {
+        let area = self.span(client, 0, AREA_WORDS);
+        (0..AREA_WORDS).for_each(|word| area.word(word).store(0, Relaxed));
+        // Release: whoever learns of the client by a later message sees the area cleared.
+        fence(Release);
+    }
+
+    fn pending(&self, client: ClientId) -> (&AtomicU64, u64) {
+        let index = client.index();
+        (self.memory.word(PENDING + index / 64), 1 << (index % 64))
+    }
+
+    /// Says that `client`'s up ring has entries. The entry is published before; the node takes the bit
+    /// before it looks at the ring, so an entry whose bit was already set is not missed.
+    pub(crate) fn set_pending(&self, client: ClientId) {
+        let (word, bit) = self.pending(client);
+        // SeqCst fence: the published entry is visible to whoever clears the bit that is seen set here;
+        // pairs with the one in `take_pending`. Forbidden: we see the old bit, and its taker the old ring.
+        fence(rustyray_memory::sync::Ordering::SeqCst);
+        if word.load(Relaxed) & bit == 0 {
+            word.fetch_or(bit, AcqRel);
+        }
+    }
+
+    /// Takes the set of clients whose up rings have entries.
+    pub(crate) fn take_pending(&self) -> ClientSet {
+        let mut taken = [0; 4];
+        let mut any = false;
+        for (at, words) in taken.iter_mut().enumerate() {
+            let word = self.memory.word(PENDING + at);
+            if word.load(Relaxed) != 0 {
+                *words = word.swap(0, AcqRel);
+                any = true;
+            }
+        }
+        if any {
+            // Pairs with the fence in `set_pending`.
+            fence(rustyray_memory::sync::Ordering::SeqCst);
+        }
+        ClientSet::from_words(taken)
+    }
+
+    pub(crate) fn has_pending(&self) -> bool {
+        (0..4).any(|at| self.memory.word(PENDING + at).load(Relaxed) != 0)
+    }
+
+    /// How many ready tasks wait for a worker, by the node's last word.
+    pub(crate) fn backlog(&self) -> u64 {
+        self.memory.word(BACKLOG).load(Relaxed)
+    }
+
+    pub(crate) fn set_backlog(&self, tasks: u64) {
+        let word = self.memory.word(BACKLOG);
+        if word.load(Relaxed) != tasks {
+            word.store(tasks, Relaxed);
+        }
+    }
+}

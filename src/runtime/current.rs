@@ -1,0 +1,115 @@
+//! Which runtime a free function such as [`crate::put`] means.
+//!
+//! Several runtimes may live side by side in one process, as when tests run in parallel. The one that is
+//! meant is, in this order: the one this thread entered or started; the one started within the tokio
+//! runtime that this thread belongs to; the only one there is. Anything else is an error that says so.
+
+use std::{cell::RefCell, sync::Arc};
+
+use parking_lot::RwLock;
+
+use super::Core;
+use crate::error::{Error, Result};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Core>>> = const { RefCell::new(None) };
+}
+
+struct Entry {
+    core: Arc<Core>,
+    tokio: Option<tokio::runtime::Id>,
+}
+
+static RUNTIMES: RwLock<Vec<Entry>> = RwLock::new(Vec::new());
+
+fn tokio_id() -> Option<tokio::runtime::Id> {
+    tokio::runtime::Handle::try_current().ok().map(|handle| handle.id())
+}
+
+/// Runs `f` on the runtime that is meant here.
+#[inline]
+pub(crate) fn with<R>(f: impl FnOnce(&Arc<Core>) -> R) -> Result<R> {
+    // The borrow ends before `f` runs user code that might enter another runtime.
+    let core = CURRENT.with(|current| match &*current.borrow() {
+        Some(core) if !core.is_closed() => Some(Arc::clone(core)),
+        _ => None,
+    });
+    match core {
+        Some(core) => Ok(f(&core)),
+        None => Ok(f(&find()?)),
+    }
+}
+
+/// The runtime that is meant here.
+pub(crate) fn get() -> Result<Arc<Core>> {
+    with(Arc::clone)
+}
+
+#[cold]
+fn find() -> Result<Arc<Core>> {
+    let runtimes = RUNTIMES.read();
+    let mut live = runtimes.iter().filter(|entry| !entry.core.is_closed());
+    let found = if let Some(id) = tokio_id()
+        && let Some(entry) = live.clone().find(|entry| entry.tokio == Some(id))
+    {
+        Ok(Arc::clone(&entry.core))
+    } else {
+        match (live.next(), live.count()) {
+            (Some(entry), 0) => Ok(Arc::clone(&entry.core)),
+            (None, _) => Err("no runtime is running in this process".to_owned()),
+            (Some(_), others) => Err(format!(
+                "{} runtimes run in this process, and none was started or entered on this thread",
+                others + 1
+            )),
+        }
+    };
+    found.map_err(|what| Error::NotInitialized { what })
+}
+
+/// Makes `core` the runtime of this thread and of the tokio runtime it belongs to.
+pub(crate) fn register(core: &Arc<Core>) {
+    RUNTIMES.write().push(Entry { core: Arc::clone(core), tokio: tokio_id() });
+    CURRENT.with(|current| *current.borrow_mut() = Some(Arc::clone(core)));
+}
+
+/// Forgets `core`, everywhere but on threads that entered it; there it counts as closed.
+pub(crate) fn unregister(core: &Arc<Core>) {
+    RUNTIMES.write().retain(|entry| !Arc::ptr_eq(&entry.core, core));
+    CURRENT.with(|current| {
+        let mut current = current.borrow_mut();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, core)) {
+            *current = None;
+        }
+    });
+}
+
+/// Whether this thread or its tokio runtime already has a runtime of its own.
+pub(crate) fn is_taken() -> bool {
+    let here = CURRENT.with(|current| current.borrow().as_ref().is_some_and(|core| !core.is_closed()));
+    here || tokio_id().is_some_and(|id| {
+        RUNTIMES.read().iter().any(|entry| entry.tokio == Some(id) && !entry.core.is_closed())
+    })
+}
+
+/// While it lives, the runtime that this thread means is the one it was made for.
+#[derive(Debug)]
+#[must_use = "the runtime is left when the guard is dropped"]
+pub struct EnterGuard {
+    previous: Option<Arc<Core>>,
+    /// A guard is dropped on the thread that made it.
+    not_send: std::marker::PhantomData<*const ()>,
+}
+
+/// Makes `core` this thread's runtime until the guard is dropped.
+pub(crate) fn enter(core: &Arc<Core>) -> EnterGuard {
+    let previous = CURRENT.with(|current| current.borrow_mut().replace(Arc::clone(core)));
+    EnterGuard { previous, not_send: std::marker::PhantomData }
+}
+
+impl Drop for EnterGuard {
+    fn drop(&mut self) {
+        let previous = self.previous.take();
+        // A thread that is ending has no current runtime left to restore.
+        let _ = CURRENT.try_with(|current| *current.borrow_mut() = previous);
+    }
+}

@@ -1,0 +1,68 @@
+//! The doorbells of all processes, as one of them rings them.
+//!
+//! Sealing an object wakes those who wait for it. A worker that seals a result has one more thing to
+//! publish, the completion in its up ring, and the node should find both when it wakes: so a worker
+//! *defers* the bells while it ends a task, and rings them when everything is published.
+
+use std::cell::Cell;
+
+use rustyray_ipc::Ringer;
+use rustyray_store::{ClientId, ClientSet, Wake};
+
+use super::control::{Control, Words};
+
+thread_local! {
+    static DEFERRED: Cell<Option<ClientSet>> = const { Cell::new(None) };
+}
+
+/// Every process's doorbell.
+#[derive(Debug)]
+pub(crate) struct Doorbells {
+    bells: Box<[Ringer<Words>]>,
+}
+
+impl Doorbells {
+    pub(crate) fn new(control: &Control) -> Self {
+        let bells = (0..=u8::MAX).map(|client| control.ringer(ClientId::new(client))).collect();
+        Doorbells { bells }
+    }
+
+    #[inline]
+    pub(crate) fn ring(&self, client: ClientId) {
+        self.bells[client.index()].ring();
+    }
+
+    /// Wakes a process whatever its doorbell says: after a death that may have come between taking a flag
+    /// down and waking.
+    pub(crate) fn kick(&self, client: ClientId) {
+        self.bells[client.index()].kick();
+    }
+
+    /// Collects the wakes of `f` on this thread and rings them after it, once each.
+    #[inline]
+    pub(crate) fn deferring<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Flush<'a>(&'a Doorbells);
+        impl Drop for Flush<'_> {
+            fn drop(&mut self) {
+                if let Some(clients) = DEFERRED.take() {
+                    clients.iter().for_each(|client| self.0.ring(client));
+                }
+            }
+        }
+        DEFERRED.set(Some(ClientSet::EMPTY));
+        let _flush = Flush(self);
+        f()
+    }
+}
+
+impl Wake for Doorbells {
+    fn wake(&self, clients: ClientSet) {
+        match DEFERRED.get() {
+            Some(mut deferred) => {
+                deferred.extend(clients);
+                DEFERRED.set(Some(deferred));
+            }
+            None => clients.iter().for_each(|client| self.ring(client)),
+        }
+    }
+}

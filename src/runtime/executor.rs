@@ -1,0 +1,215 @@
+//! Waiting for a future on the thread that wants its result.
+//!
+//! A future that awaits an object has nothing to poll but one shared word. So the executor keeps the words
+//! that its futures wait for as *interests*: after a poll that ended in `Pending` it helps the runtime,
+//! watches the interests for the calibrated spin budget, and only then asks to be woken and sleeps, on
+//! the process's own doorbell. A result that arrives within the budget costs no system call, no registry
+//! and no second thread.
+//!
+//! Outside this executor (in a task of tokio, say) a future registers its waker with the runtime instead,
+//! whose service thread wakes it.
+//!
+//! Protocol of sleeping: the waiter bit of every interest is set, then [`Core::wait`] re-checks them and
+//! `woken` after it announced that it sleeps. A seal after that finds the waiter bit and rings; a wake by
+//! a foreign thread sets `woken` first and then rings. Neither can be missed.
+
+use std::{
+    cell::RefCell,
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use rustyray_store::ObjectId;
+
+use super::Core;
+
+/// An object that a future of this thread's executor waits for.
+struct Interest {
+    core: Arc<Core>,
+    id: ObjectId,
+    waker: Waker,
+}
+
+thread_local! {
+    /// `None` outside the executor.
+    static INTERESTS: RefCell<Option<Vec<Interest>>> = const { RefCell::new(None) };
+}
+
+/// Notes that `waker`'s future waits for `id`; `false` when no executor of ours runs on this thread.
+pub(super) fn watch(core: &Arc<Core>, id: ObjectId, waker: &Waker) -> bool {
+    INTERESTS.with(|interests| match &mut *interests.borrow_mut() {
+        Some(interests) => {
+            interests.push(Interest { core: Arc::clone(core), id, waker: waker.clone() });
+            true
+        }
+        None => false,
+    })
+}
+
+/// Wakes the executor's thread, wherever it waits.
+struct Parker {
+    woken: AtomicBool,
+    thread: Thread,
+    /// The runtime whose doorbell the thread sleeps on, while it does.
+    bell: Mutex<Option<Arc<Core>>>,
+}
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Release: whatever the waker's owner wrote is visible to the poll that `swap` lets begin.
+        if self.woken.swap(true, Ordering::AcqRel) || thread::current().id() == self.thread.id() {
+            return;
+        }
+        match &*self.bell.lock() {
+            Some(core) => core.wake_local(),
+            None => self.thread.unpark(),
+        }
+    }
+}
+
+impl Parker {
+    fn take(&self) -> bool {
+        self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// While it lives, interests of this thread are collected; nested scopes keep their own.
+struct Scope {
+    outer: Option<Vec<Interest>>,
+}
+
+impl Scope {
+    fn enter() -> Scope {
+        Scope { outer: INTERESTS.with(|interests| interests.borrow_mut().replace(Vec::new())) }
+    }
+
+    /// What was collected.
+    fn take(&self) -> Vec<Interest> {
+        INTERESTS.with(|interests| interests.borrow_mut().as_mut().map(std::mem::take).unwrap_or_default())
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        let outer = self.outer.take();
+        // A thread that is ending has no interests left to restore.
+        let _ = INTERESTS.try_with(|interests| *interests.borrow_mut() = outer);
+    }
+}
+
+/// Polls futures on one thread and waits for what they wait for.
+pub(crate) struct Executor {
+    parker: Arc<Parker>,
+    waker: Waker,
+    waiting: RefCell<Vec<Interest>>,
+}
+
+impl Executor {
+    /// An executor for the current thread.
+    pub(crate) fn new() -> Executor {
+        let parker = Arc::new(Parker {
+            woken: AtomicBool::new(false),
+            thread: thread::current(),
+            bell: Mutex::new(None),
+        });
+        let waker = Waker::from(Arc::clone(&parker));
+        Executor { parker, waker, waiting: RefCell::new(Vec::new()) }
+    }
+
+    /// Polls once.
+    pub(crate) fn poll<R>(&self, poll: impl FnOnce(&mut Context<'_>) -> Poll<R>) -> Poll<R> {
+        let scope = Scope::enter();
+        let polled = poll(&mut Context::from_waker(&self.waker));
+        self.waiting.borrow_mut().append(&mut scope.take());
+        polled
+    }
+
+    /// Runs `future` to its end.
+    pub(crate) fn run<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        loop {
+            if let Poll::Ready(output) = self.poll(|context| future.as_mut().poll(context)) {
+                return output;
+            }
+            if self.parker.take() {
+                continue;
+            }
+            let core = self.waiting.borrow().first().map(|interest| Arc::clone(&interest.core));
+            match core {
+                Some(core) => {
+                    if !self.spin(&core, &|| false) {
+                        self.sleep(&core, &|| false);
+                    }
+                }
+                None => {
+                    // The future waits for something outside any runtime.
+                    while !self.parker.take() {
+                        thread::park();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a future is to be polled again; wakes those whose object is settled.
+    fn is_woken(&self) -> bool {
+        let mut settled = false;
+        self.waiting.borrow_mut().retain(|interest| {
+            let pending = interest.core.is_pending(interest.id);
+            if !pending {
+                settled = true;
+                interest.waker.wake_by_ref();
+            }
+            pending
+        });
+        settled || self.parker.woken.load(Ordering::Acquire)
+    }
+
+    /// Waits within the spin budget for a wake or for `ready`; `false` when it is used up.
+    pub(crate) fn spin(&self, core: &Arc<Core>, ready: &dyn Fn() -> bool) -> bool {
+        let come = core.spin(|| (ready() || self.is_woken()).then_some(())).is_some();
+        if come {
+            self.parker.take();
+        }
+        come
+    }
+
+    /// Sleeps on the runtime's doorbell until there is a wake or `ready`.
+    pub(crate) fn sleep(&self, core: &Arc<Core>, ready: &dyn Fn() -> bool) {
+        *self.parker.bell.lock() = Some(Arc::clone(core));
+        let mut foreign = false;
+        for interest in self.waiting.borrow().iter() {
+            interest.core.subscribe(interest.id);
+            foreign |= !Arc::ptr_eq(&interest.core, core);
+        }
+        let mut come = || (ready() || self.is_woken()).then_some(());
+        if foreign {
+            // Objects of another runtime ring that one's doorbell: look at them from time to time.
+            core.wait_for(Duration::from_millis(1), &mut come);
+        } else {
+            core.wait(None, &mut come);
+        }
+        *self.parker.bell.lock() = None;
+        self.parker.take();
+    }
+}
+
+/// Runs `future` to its end on this thread.
+///
+/// It waits as the runtime's blocking calls do: it helps, spins for a calibrated time, then sleeps. Timers
+/// and sockets of tokio need a tokio runtime that is entered on this thread and driven by another.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    Executor::new().run(future)
+}

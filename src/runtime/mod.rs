@@ -1,0 +1,490 @@
+//! The runtime of one process: a node, or a client of one.
+//!
+//! [`Core`] is what everything public leads to. It owns the process's store client and doorbell and knows
+//! how to wait; whether it submits straight to a scheduler or through an up ring is [`Link`]'s matter.
+//!
+//! Waiting is the same everywhere: look, *help* (in the node's process: serve the up rings and dispatch),
+//! spin for a calibrated time, sleep on the doorbell.
+
+pub(crate) mod background;
+pub(crate) mod boot;
+pub(crate) mod control;
+pub(crate) mod current;
+mod doorbells;
+pub(crate) mod executor;
+mod node;
+mod pool;
+pub(crate) mod start;
+pub(crate) mod submission;
+mod uplink;
+mod wakers;
+pub(crate) mod wire;
+pub(crate) mod worker;
+
+pub use current::EnterGuard;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use rustyray_ipc::{Bell, Patience, Slept};
+use rustyray_store::{Client, ClientId, ObjectId, PinKind, SealError, Status, View, ViewError};
+
+pub(crate) use self::background::Alarm;
+use self::{
+    control::{Control, Words},
+    doorbells::Doorbells,
+    uplink::Uplink,
+    wakers::Wakers,
+};
+use crate::{
+    call::{Failure, FailureKind},
+    error::{Error, Result},
+    value::Value,
+};
+
+/// How this process reaches the node.
+pub(crate) enum Link {
+    /// The node is here.
+    Node(Arc<node::Node>),
+    /// The node is in another process.
+    Uplink(Arc<Uplink>),
+}
+
+/// One process's part in a session.
+pub(crate) struct Core {
+    session: u64,
+    pub(crate) client: Arc<Client>,
+    pub(crate) link: Link,
+    control: Control,
+    bell: Arc<Bell<Words>>,
+    doorbells: Arc<Doorbells>,
+    wakers: Wakers,
+    reactor: OnceLock<()>,
+    closed: AtomicBool,
+    stopping: AtomicBool,
+    grace: Duration,
+}
+
+impl Core {
+    pub(crate) fn new(
+        session: u64,
+        client: Arc<Client>,
+        link: Link,
+        control: Control,
+        doorbells: Arc<Doorbells>,
+        grace: Duration,
+    ) -> Core {
+        let bell = match &link {
+            Link::Node(_) => Arc::new(control.bell(ClientId::NODE)),
+            Link::Uplink(uplink) => Arc::clone(&uplink.bell),
+        };
+        Core {
+            session,
+            client,
+            link,
+            control,
+            bell,
+            doorbells,
+            wakers: Wakers::new(),
+            reactor: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            grace,
+        }
+    }
+
+    pub(crate) fn session(&self) -> u64 {
+        self.session
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
+
+    pub(crate) fn doorbells(&self) -> &Arc<Doorbells> {
+        &self.doorbells
+    }
+
+    /// The node asked this worker to end in order.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.bell.wake_local();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// The process ids of the other processes of the session, as far as this one knows.
+    pub(crate) fn worker_pids(&self) -> Vec<u32> {
+        match &self.link {
+            Link::Node(node) => {
+                node.peers.iter().map(|peer| peer.pid.load(Ordering::Relaxed)).filter(|&pid| pid != 0).collect()
+            }
+            Link::Uplink(_) => Vec::new(),
+        }
+    }
+
+    /// The words of a task whose entry could not hold them.
+    pub(crate) fn body_words(&self, id: ObjectId) -> Result<Vec<u64>> {
+        let pin = self.client.pin(id).map_err(|error| Error::ObjectLost {
+            object: id.to_string(),
+            reason: error.to_string(),
+        })?;
+        Ok(node::words_of(&pin))
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Core(session {:x}, {:?})", self.session, self.client.id())
+    }
+}
+
+// --- objects ---------------------------------------------------------------------------------------------
+
+impl Core {
+    /// Takes one more reference to an object that somebody holds.
+    pub(crate) fn retain(&self, id: ObjectId) -> Result<()> {
+        self.client.retain(id).map_err(|stale| Error::ObjectLost {
+            object: id.to_string(),
+            reason: stale.to_string(),
+        })
+    }
+
+    /// The same for an object that this process holds already, which cannot fail.
+    #[inline]
+    pub(crate) fn retain_held(&self, id: ObjectId) {
+        if self.client.retain(id).is_err() {
+            // A forked child or a closed session: the clone counts nothing, and so does its drop.
+            debug_assert!(self.is_closed() || !self.client.holds(id), "a held object went away");
+        }
+    }
+
+    #[inline]
+    pub(crate) fn release(&self, id: ObjectId) {
+        self.client.release(id);
+    }
+
+    /// Whether the object may still be sealed or failed.
+    #[inline]
+    pub(crate) fn is_pending(&self, id: ObjectId) -> bool {
+        self.client.status(id) == Status::Pending && !self.is_closed()
+    }
+
+    /// Asks for this process's doorbell to be rung when the object is settled.
+    pub(crate) fn subscribe(&self, id: ObjectId) {
+        self.client.subscribe(id);
+    }
+
+    /// Stores `value`; the caller owns one reference to it.
+    pub(crate) fn put_id<T: Value>(&self, value: &T) -> Result<ObjectId> {
+        self.check_open()?;
+        self.client.put(value).map_err(|error| store_error::<T>(error))
+    }
+
+    /// The owned value of a settled object.
+    #[inline]
+    pub(crate) fn get_sealed<T: Value>(&self, id: ObjectId) -> Result<T> {
+        let view = self.view_sealed::<T>(id)?;
+        view.to_owned_value().map_err(|reason| Error::CorruptObject {
+            object: id.to_string(),
+            reason: reason.to_string(),
+        })
+    }
+
+    /// A view of a settled object.
+    #[inline]
+    pub(crate) fn view_sealed<T: Value>(&self, id: ObjectId) -> Result<View<T>> {
+        self.client.view::<T>(id).map_err(|error| self.view_error(id, error))
+    }
+
+    #[cold]
+    fn view_error(&self, id: ObjectId, error: ViewError) -> Error {
+        match error {
+            ViewError::Failed(pin) => {
+                debug_assert_eq!(pin.kind(), PinKind::Failed);
+                Error::from_bytes(id, &pin)
+            }
+            ViewError::TypeMismatch { expected, found, .. } => Error::TypeMismatch {
+                object: id.to_string(),
+                expected: expected.to_string(),
+                found: found.to_string(),
+            },
+            error @ ViewError::Corrupt { .. } => {
+                Error::CorruptObject { object: id.to_string(), reason: error.to_string() }
+            }
+            _ if self.is_closed() => Error::ShutDown { what: format!("object {id} went with it") },
+            other => Error::ObjectLost { object: id.to_string(), reason: other.to_string() },
+        }
+    }
+
+    /// The error that a settled object holds, `None` when it holds a value.
+    pub(crate) fn error_of(&self, id: ObjectId) -> Option<Error> {
+        match self.client.status(id) {
+            Status::Sealed | Status::Pending => None,
+            _ => match self.client.pin(id) {
+                Ok(pin) if pin.kind() == PinKind::Failed => Some(Error::from_bytes(id, &pin)),
+                Ok(_) => None,
+                Err(error) => {
+                    Some(Error::ObjectLost { object: id.to_string(), reason: error.to_string() })
+                }
+            },
+        }
+    }
+
+    /// Seals `value` as the result `id` in the name of `attempt`.
+    #[inline]
+    pub(crate) fn seal_value<T: Value>(
+        &self,
+        id: ObjectId,
+        attempt: u16,
+        value: &T,
+    ) -> Result<(), Failure> {
+        self.client.seal_value(id, attempt, value).map_err(|error| match error {
+            SealError::Late { .. } | SealError::AlreadySealed { .. } => Failure(FailureKind::Late),
+            SealError::Store(error) => Failure::from(store_error::<T>(error)),
+            // Nobody refers to the result any more: it is dropped.
+            SealError::Stale(_) => Failure(FailureKind::Late),
+            other => Failure::from(Error::ObjectLost {
+                object: id.to_string(),
+                reason: other.to_string(),
+            }),
+        })
+    }
+
+    /// Seals `error` in the place of the result `id`; a result that is there already stays.
+    pub(crate) fn fail(&self, id: ObjectId, attempt: u16, error: &Error) {
+        // Late, stale or sealed: somebody else settled it, which is all that is wanted. A store that has no
+        // room for an error is handled by the store itself, which keeps the failed state without bytes.
+        let _ = self.client.fail(id, attempt, &error.to_bytes());
+    }
+
+    /// Archives `value` for an argument and gives its bytes and the references inside it to `f`.
+    pub(crate) fn encode<T: Value, R>(
+        &self,
+        value: &T,
+        f: impl FnOnce(&[u8], &[ObjectId]) -> Result<R>,
+    ) -> Result<R> {
+        rustyray_store::encode(value, f).map_err(|error| Error::Serialization {
+            what: std::any::type_name::<T>().to_owned(),
+            reason: error.to_string(),
+        })?
+    }
+
+    /// Reads an argument that was archived by [`Core::encode`].
+    #[inline]
+    pub(crate) fn decode<T: Value>(&self, words: &[u64], len: usize) -> Result<T> {
+        rustyray_store::decode(words, len).map_err(|error| Error::Serialization {
+            what: std::any::type_name::<T>().to_owned(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+/// What the store said, in the words of the public error.
+#[cold]
+pub(crate) fn store_error<T: ?Sized>(error: rustyray_store::Error) -> Error {
+    use rustyray_store::Error as Store;
+    match error {
+        Store::StoreFull {
+            capacity_bytes,
+            used_bytes,
+            pinned_bytes,
+            spilled_bytes,
+            requested_bytes,
+        } => Error::ObjectStoreFull {
+            requested: requested_bytes,
+            capacity: capacity_bytes,
+            used: used_bytes,
+            pinned: pinned_bytes,
+            spilled: spilled_bytes,
+        },
+        Store::Serialize { .. } | Store::Nested { .. } | Store::ZeroLength | Store::TooLarge { .. } => {
+            Error::Serialization {
+                what: std::any::type_name::<T>().to_owned(),
+                reason: error.to_string(),
+            }
+        }
+        Store::Transport(_) | Store::Forked => Error::ShutDown { what: error.to_string() },
+        other => Error::Io { context: "object store".into(), message: other.to_string(), errno: None },
+    }
+}
+
+// --- waiting ---------------------------------------------------------------------------------------------
+
+impl Core {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.is_closed() {
+            return Err(Error::NotInitialized { what: "the runtime was shut down".into() });
+        }
+        Ok(())
+    }
+
+    /// Ends every wait of this process; what is not settled then never will be.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        if let Link::Uplink(uplink) = &self.link {
+            uplink.close();
+        }
+        self.wakers.wake_all();
+        self.bell.wake_local();
+    }
+
+    /// Wakes whoever of this process sleeps on its doorbell.
+    pub(crate) fn wake_local(&self) {
+        self.bell.wake_local();
+    }
+
+    /// One bounded step of what the doorbell stands for; `true` when there may be more.
+    #[inline]
+    pub(crate) fn help(&self) -> bool {
+        let more = match &self.link {
+            Link::Node(node) => node.help(),
+            Link::Uplink(_) => false,
+        };
+        if !self.wakers.is_empty() {
+            self.settle_wakers();
+        }
+        more
+    }
+
+    fn settle_wakers(&self) {
+        self.client.drain_dirty(&mut |group| self.wakers.settle(group, |id| self.is_pending(id)));
+    }
+
+    /// Polls within the spin budget, helping meanwhile.
+    #[inline]
+    pub(crate) fn spin<R>(&self, poll: impl FnMut() -> Option<R>) -> Option<R> {
+        Patience::calibrated().wait_awake(&self.bell, poll, || self.help())
+    }
+
+    /// Polls until it gives something or `deadline` passes: helps, spins, sleeps.
+    pub(crate) fn wait<R>(
+        &self,
+        deadline: Option<Instant>,
+        poll: impl FnMut() -> Option<R>,
+    ) -> Option<R> {
+        Patience::calibrated().wait(&self.bell, deadline, poll, || self.help())
+    }
+
+    /// Serves the doorbell of the node until the runtime is closed or a second has passed.
+    fn serve_until_idle(&self, node: &node::Node) {
+        while self.help() {}
+        let slept = self.bell.sleep(
+            || self.control.has_pending() || node.has_ready() || self.is_closed(),
+            Some(Duration::from_secs(1)),
+        );
+        if slept != Slept::TimedOut {
+            while self.help() {}
+        }
+    }
+
+    /// The same for at most `time`.
+    pub(crate) fn wait_for<R>(&self, time: Duration, poll: impl FnMut() -> Option<R>) -> Option<R> {
+        self.wait(Some(Instant::now() + time), poll)
+    }
+
+    /// Blocks this thread until the object is settled.
+    pub(crate) fn block_until_settled(&self, id: ObjectId, deadline: Option<Instant>) -> Result<()> {
+        if !self.is_pending(id) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let settled = || (!self.is_pending(id)).then_some(());
+        if self.spin(settled).is_some() {
+            return Ok(());
+        }
+        self.subscribe(id);
+        self.wait(deadline, settled).ok_or_else(|| Error::GetTimeout {
+            object: id.to_string(),
+            waited_ms: started.elapsed().as_millis() as u64,
+        })
+    }
+
+    /// Ready once the object is settled; registers the waker otherwise.
+    #[inline]
+    pub(crate) fn poll_settled(self: &Arc<Self>, id: ObjectId, context: &mut Context<'_>) -> Poll<()> {
+        if !self.is_pending(id) {
+            return Poll::Ready(());
+        }
+        if executor::watch(self, id, context.waker()) {
+            return Poll::Pending;
+        }
+        self.poll_elsewhere(id, context)
+    }
+
+    /// The same under somebody else's executor, whose thread may not be kept for long.
+    #[cold]
+    fn poll_elsewhere(self: &Arc<Self>, id: ObjectId, context: &mut Context<'_>) -> Poll<()> {
+        if self.spin(|| (!self.is_pending(id)).then_some(())).is_some() {
+            return Poll::Ready(());
+        }
+        self.start_reactor();
+        self.wakers.insert(self.client.dirty_group(id), id, context.waker());
+        match self.client.subscribe(id) {
+            Status::Pending if !self.is_closed() => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// Waits for the object at most `timeout`.
+    pub(crate) async fn settled_within(self: &Arc<Self>, id: ObjectId, timeout: Duration) -> Result<()> {
+        let timed_out = || Error::GetTimeout {
+            object: id.to_string(),
+            waited_ms: timeout.as_millis() as u64,
+        };
+        let deadline = Instant::now() + timeout;
+        let mut alarm = None;
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(()) = self.poll_settled(id, context) {
+                return Poll::Ready(Ok(()));
+            }
+            if Instant::now() >= deadline {
+                return Poll::Ready(Err(timed_out()));
+            }
+            alarm.get_or_insert_with(|| Alarm::set(deadline, context.waker().clone()));
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Sees to it that somebody serves the doorbell when no thread of this process waits on it: in the node's
+    /// process the service thread does, elsewhere a thread that is started when it is first needed.
+    fn start_reactor(self: &Arc<Self>) {
+        if matches!(self.link, Link::Node(_)) {
+            return;
+        }
+        self.reactor.get_or_init(|| {
+            let core = Arc::downgrade(self);
+            let serve = move || {
+                while let Some(core) = core.upgrade() {
+                    if core.is_closed() {
+                        return;
+                    }
+                    let _ = core.bell.sleep(
+                        || {
+                            core.settle_wakers();
+                            core.is_closed()
+                        },
+                        Some(Duration::from_secs(1)),
+                    );
+                }
+            };
+            // Without the thread futures are woken only by threads that wait; there is no better answer to
+            // a process that cannot have another thread.
+            let _ = std::thread::Builder::new().name("rustyray-reactor".into()).spawn(serve);
+        });
+    }
+}

@@ -1,0 +1,295 @@
+//! Worker processes: started, let in, listened to, and buried.
+//!
+//! One async task on the background thread sees each process through its whole life. A connection that
+//! ends is a process that is ending: no more work is dispatched to it; its exit, which the pidfd tells of,
+//! is what allows its memory to be used again.
+
+use std::{
+    fmt,
+    os::fd::{AsFd, OwnedFd},
+    process::{Child, ExitStatus},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use rustyray_ipc::{Connection, ProcessHandle};
+use rustyray_scheduler::PoolId;
+use rustyray_store::{ClientId, ObjectId};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::unix::pipe,
+    sync::watch,
+    time::timeout,
+};
+
+use super::{
+    background, boot,
+    node::Node,
+    wire::{PROTOCOL, Question, Role, ToClient, ToNode},
+};
+use crate::{
+    error::{Error, Result},
+    registry,
+};
+
+/// The pool of workers that run the node's own executable.
+pub(crate) const OWN: PoolId = PoolId(0);
+
+/// How long a process may take from its start to its being ready.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// How long a process may live on after its connection ended.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What the pool keeps about itself.
+pub(crate) struct Pool {
+    pub(crate) session: u64,
+    pub(crate) control: OwnedFd,
+    pub(crate) socket: String,
+    nonces: AtomicU64,
+    alive: watch::Sender<usize>,
+    failures: AtomicUsize,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({} processes)", *self.alive.borrow())
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(session: u64, control: OwnedFd, socket: String) -> Pool {
+        Pool {
+            session,
+            control,
+            socket,
+            nonces: AtomicU64::new(session.rotate_left(17)),
+            alive: watch::Sender::new(0),
+            failures: AtomicUsize::new(0),
+        }
+    }
+
+    /// Waits until no process is left.
+    pub(crate) async fn emptied(&self) {
+        let _ = self.alive.subscribe().wait_for(|&alive| alive == 0).await;
+    }
+}
+
+/// Starts `how_many` workers; says so to the scheduler when they cannot be had.
+pub(crate) fn start(node: &Arc<Node>, how_many: usize) {
+    let Ok(background) = background::handle() else {
+        return node.scheduler().spawn_failed(OWN, how_many);
+    };
+    for _ in 0..how_many {
+        if node.closing.load(Ordering::Acquire) {
+            return;
+        }
+        node.pool.alive.send_modify(|alive| *alive += 1);
+        let node = Arc::clone(node);
+        background.spawn(async move {
+            if let Err(error) = life(&node).await {
+                if !node.closing.load(Ordering::Acquire) {
+                    eprintln!("rustyray: a worker did not start: {error}");
+                    // An executable whose workers never come up is not started for ever.
+                    let failures = node.pool.failures.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(20 << failures.min(8))).await;
+                }
+                node.scheduler().spawn_failed(OWN, 1);
+            }
+            node.pool.alive.send_modify(|alive| *alive -= 1);
+        });
+    }
+}
+
+/// The whole life of one worker process.
+async fn life(node: &Arc<Node>) -> Result<()> {
+    let io = |error: std::io::Error| Error::io("starting a worker", &error);
+    let (ours, theirs) = rustyray_ipc::pair().map_err(io)?;
+    let nonce = node.pool.nonces.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+    let mut child = boot::spawn("/proc/self/exe", theirs, nonce)?;
+    let pid = child.id();
+    forward(&mut child);
+    let process = Arc::new(ProcessHandle::open(pid as i32).map_err(io)?);
+    let connection = Connection::from_fd(ours).map_err(io)?;
+    let joined = timeout(HANDSHAKE, let_in(node, &connection, Role::Worker, Some(nonce), &process)).await;
+    let client = match joined {
+        Ok(Ok(client)) => client,
+        other => {
+            let _ = process.signal(Signal::SIGKILL);
+            let how = bury(&process, &mut child).await;
+            return Err(match other {
+                Ok(Err(error @ Error::RegistryMismatch { .. })) => error,
+                Ok(Err(error)) => Error::io(
+                    format_args!("worker {pid} {how} before it was ready"),
+                    &std::io::Error::other(error.to_string()),
+                ),
+                _ => Error::io(
+                    format_args!("worker {pid} {how}"),
+                    &std::io::Error::other("it was not ready within 30 s"),
+                ),
+            });
+        }
+    };
+    node.pool.failures.store(0, Ordering::Relaxed);
+    listen(node, client, &connection).await;
+    // The socket is closed: the process ends, or has lost its mind.
+    if timeout(GRACE, process.exited()).await.is_err() {
+        let _ = process.signal(Signal::SIGKILL);
+    }
+    let how = bury(&process, &mut child).await;
+    node.left(client, &how, true);
+    Ok(())
+}
+
+/// Answers what a client asks, until its connection ends.
+async fn listen(node: &Arc<Node>, client: ClientId, connection: &Connection) {
+    while let Ok(Some(message)) = connection.recv().await {
+        let Ok(ToNode::Ask { number, question }) = ToNode::from_bytes(&message.bytes) else { return };
+        // What the client submitted before it asked comes first.
+        node.help();
+        let token = match question {
+            Question::ActorNamed(name) => node.actor_named(&name),
+            Question::KillActor { index, generation } => {
+                node.kill_actor(ObjectId { index, generation }, false);
+                None
+            }
+        };
+        let answer = ToClient::Answer { number, token: token.map(|token| (token.index, token.generation)) };
+        if connection.send(&answer.to_bytes(), &[]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits for the end of a process and says how it ended.
+async fn bury(process: &ProcessHandle, child: &mut Child) -> String {
+    let _ = process.exited().await;
+    match child.wait() {
+        Ok(status) => describe(status),
+        Err(error) => format!("ended in an unknown way: {error}"),
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => match Signal::try_from(signal) {
+            Ok(signal) => format!("was killed by {signal}"),
+            Err(_) => format!("was killed by signal {signal}"),
+        },
+        (None, Some(code)) => format!("exited with code {code}"),
+        (None, None) => "ended".into(),
+    }
+}
+
+/// Shakes hands with a process that has connected; when it is refused it is told why.
+pub(crate) async fn let_in(
+    node: &Arc<Node>,
+    connection: &Connection,
+    expected: Role,
+    nonce: Option<u64>,
+    process: &Arc<ProcessHandle>,
+) -> Result<ClientId> {
+    let io = |error: rustyray_ipc::FrameError| Error::io("letting a process in", &error.into());
+    let gone = || Error::io("letting a process in", &std::io::ErrorKind::UnexpectedEof.into());
+    let next = async || -> Result<ToNode> {
+        let message = connection.recv().await.map_err(io)?.ok_or_else(gone)?;
+        ToNode::from_bytes(&message.bytes).map_err(|error| Error::invalid(error.to_string()))
+    };
+    let refuse = async |error: Error| -> Error {
+        let refused = ToClient::Refused { error: error.to_bytes() };
+        let _ = connection.send(&refused.to_bytes(), &[]).await;
+        error
+    };
+    let ToNode::Hello { protocol, role, nonce: theirs, pid, digest } = next().await? else {
+        return Err(refuse(Error::invalid("the first word of a process is not its name")).await);
+    };
+    if protocol != PROTOCOL {
+        let what = format!("process {pid} speaks version {protocol}, the node speaks {PROTOCOL}");
+        return Err(refuse(Error::invalid(what)).await);
+    }
+    if role != expected || nonce.is_some_and(|nonce| nonce != theirs) {
+        return Err(refuse(Error::invalid(format!("process {pid} is not the one that was started"))).await);
+    }
+    if digest != registry::digest() {
+        connection.send(&ToClient::Explain.to_bytes(), &[]).await.map_err(io)?;
+        let ToNode::Entries { names } = next().await? else {
+            return Err(refuse(Error::invalid("a process does not say what it has registered")).await);
+        };
+        let difference =
+            registry::difference(&names).unwrap_or_else(|| "only their order differs".into());
+        return Err(refuse(Error::RegistryMismatch { pid, difference }).await);
+    }
+    let admission = node.store.admit().map_err(super::store_error::<()>)?;
+    let client = admission.client;
+    node.control.clear(client);
+    let welcome = ToClient::Welcome {
+        client: client.get(),
+        session: node.pool.session,
+        node_pid: std::process::id(),
+        pool: OWN.0,
+        geometry: admission.geometry.to_words().to_vec(),
+        socket: node.pool.socket.clone(),
+    };
+    let mut descriptors = vec![node.pool.control.as_fd()];
+    descriptors.extend(admission.descriptors.iter().map(|descriptor| descriptor.as_fd()));
+    let sent = connection.send(&welcome.to_bytes(), &descriptors).await.map_err(io);
+    let ready = match sent {
+        Ok(()) => next().await,
+        Err(error) => Err(error),
+    };
+    match ready {
+        Ok(ToNode::Ready) => {
+            *node.peers[client.index()].process.lock() = Some(Arc::clone(process));
+            node.joined(client, pid, role == Role::Worker);
+            Ok(client)
+        }
+        other => {
+            node.store.reap(client);
+            Err(other.err().unwrap_or_else(|| Error::invalid("a process did not say that it is ready")))
+        }
+    }
+}
+
+/// Passes a worker's output on to the driver's, each line with the worker's pid, repeated lines folded.
+fn forward(child: &mut Child) {
+    let pid = child.id();
+    if let Some(stdout) = child.stdout.take() {
+        tokio::spawn(copy_lines(pid, OwnedFd::from(stdout), |line| println!("{line}")));
+    }
+    if let Some(stderr) = child.stderr.take() {
+        tokio::spawn(copy_lines(pid, OwnedFd::from(stderr), |line| eprintln!("{line}")));
+    }
+}
+
+async fn copy_lines(pid: u32, from: OwnedFd, print: fn(&str)) {
+    let Ok(from) = pipe::Receiver::from_owned_fd(from) else { return };
+    let mut lines = BufReader::new(from).split(b'\n');
+    let (mut last, mut repeated) = (None::<String>, 0_usize);
+    let fold = |repeated: &mut usize| {
+        if *repeated > 0 {
+            print(&format!("(worker {pid}) the last line came {repeated} times more"));
+            *repeated = 0;
+        }
+    };
+    loop {
+        let next = match timeout(Duration::from_secs(1), lines.next_segment()).await {
+            Ok(Ok(Some(line))) => String::from_utf8_lossy(&line).into_owned(),
+            Ok(_) => break fold(&mut repeated),
+            Err(_) => {
+                fold(&mut repeated);
+                continue;
+            }
+        };
+        if last.as_ref() == Some(&next) {
+            repeated += 1;
+            continue;
+        }
+        fold(&mut repeated);
+        print(&format!("(worker {pid}) {next}"));
+        last = Some(next);
+    }
+}

@@ -1,0 +1,124 @@
+//! Starting a node in this process, attaching to one elsewhere, and ending either.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rustyray_ipc::BlockingConnection;
+use rustyray_scheduler::Config;
+use rustyray_store::ClientId;
+
+use super::{
+    Core, Link, background,
+    control::Control,
+    current,
+    doorbells::Doorbells,
+    node::Node,
+    pool::{self, Pool},
+    wire::Role,
+    worker,
+};
+use crate::error::{Error, Result};
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeConfig {
+    pub(crate) cpus: Option<f64>,
+    pub(crate) gpus: f64,
+    pub(crate) custom: Vec<(String, f64)>,
+    pub(crate) store: rustyray_store::Config,
+    pub(crate) grace: Duration,
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// How many cpus this process may use.
+pub(crate) fn available_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn session() -> u64 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+    now ^ u64::from(std::process::id()) << 40 ^ COUNT.fetch_add(1, Ordering::Relaxed).rotate_left(32)
+}
+
+/// Starts a node in this process.
+pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
+    let background = background::handle()?;
+    let session = session();
+    let (control, descriptor) =
+        Control::create(session).map_err(|error| Error::io("making the control memory", &error))?;
+    let store = rustyray_store::Node::create(config.store).map_err(super::store_error::<()>)?;
+    let doorbells = Arc::new(Doorbells::new(&control));
+    store.connect_wake(Arc::clone(&doorbells) as _);
+    let cpus = config.cpus.unwrap_or(available_cpus() as f64);
+    let scheduler = Config {
+        cpus,
+        gpus: config.gpus,
+        custom: config.custom,
+        ..Config::default()
+    };
+    let pool = Pool::new(session, descriptor, String::new());
+    let node = Node::new(store, control.clone(), Arc::clone(&doorbells), pool, scheduler);
+    let client = Arc::clone(&node.client);
+    let core = Arc::new(Core::new(session, client, Link::Node(Arc::clone(&node)), control, doorbells, config.grace));
+    let serving = Arc::clone(&core);
+    std::thread::Builder::new()
+        .name("rustyray-node".into())
+        .spawn(move || serve(&serving))
+        .map_err(|error| Error::io("starting the node's thread", &error))?;
+    let _context = background.enter();
+    pool::start(&node, (cpus.ceil() as usize).clamp(1, available_cpus().max(1)));
+    Ok(core)
+}
+
+/// The service thread: does what is to be done while no other thread of the process is awake to do it.
+fn serve(core: &Core) {
+    let Link::Node(node) = &core.link else { return };
+    while !core.is_closed() {
+        // Asleep unless the doorbell rings; once a second it tidies up.
+        core.serve_until_idle(node);
+        node.tidy();
+    }
+}
+
+/// Attaches to the node that listens at `path`.
+pub(crate) fn connect(path: &std::path::Path) -> Result<Arc<Core>> {
+    let socket = BlockingConnection::connect(path)
+        .map_err(|error| Error::io_at("connecting to the node at", path, &error))?;
+    worker::attach(socket, Role::Driver, 0)
+}
+
+impl Core {
+    /// Ends the runtime in order: workers finish what they were given, within the grace, and then all ends.
+    pub(crate) fn shutdown(self: &Arc<Self>) {
+        let grace = self.grace;
+        if let Link::Node(node) = &self.link {
+            node.close();
+            if let Ok(background) = background::handle() {
+                let (done, wait) = std::sync::mpsc::channel::<()>();
+                let node = Arc::clone(node);
+                background.spawn(async move {
+                    if tokio::time::timeout(grace, node.pool.emptied()).await.is_err() {
+                        node.kill_all();
+                        node.pool.emptied().await;
+                    }
+                    drop(done);
+                });
+                let _ = wait.recv();
+            }
+        }
+        self.close();
+        current::unregister(self);
+    }
+
+    /// Who this process is in its session.
+    pub(crate) fn client_id(&self) -> ClientId {
+        self.client.id()
+    }
+}

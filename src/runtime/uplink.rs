@@ -1,0 +1,269 @@
+//! A client's way to the node: its up ring, and the cells in which the node answers requests.
+//!
+//! Entries of the up ring, by the low byte of their first word:
+//!
+//! | entry | words after the first |
+//! | --- | --- |
+//! | [`UP_SUBMIT`] | a submission ([`super::submission`]) |
+//! | [`UP_SUBMIT_BODY`] | index and generation of an object that holds the words of one |
+//! | [`UP_COMPLETE`] | task, attempt and outcome |
+//! | [`UP_REQUEST`] | a request to the store; bits 8 … of the first word name the cell for its reply |
+//! | [`UP_BLOCKED`], [`UP_UNBLOCKED`] | none |
+//!
+//! A cell is free, asked, or answered. Only its client frees and asks, only the node answers; a client that
+//! died leaves its cells to nobody, since the area is cleared before the next client gets it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering as Private},
+    },
+    time::Duration,
+};
+
+use crossbeam::queue::ArrayQueue;
+use parking_lot::Mutex;
+use rustyray_ipc::{Bell, BlockingConnection, Full, Patience, Producer};
+use rustyray_memory::{
+    Memory,
+    sync::Ordering::{Acquire, Relaxed, Release},
+};
+use rustyray_store::{ClientId, ObjectId, Reply, Request, Transport, TransportError};
+
+use super::{
+    Core,
+    control::{CELL_WORDS, CELLS, Control, Words},
+    doorbells::Doorbells,
+    wire::{Question, ToNode},
+};
+use crate::{
+    error::{Error, Result},
+    spec::ENTRY_WORDS,
+};
+
+pub(super) const UP_SUBMIT: u64 = 1;
+pub(super) const UP_SUBMIT_BODY: u64 = 2;
+pub(super) const UP_COMPLETE: u64 = 3;
+pub(super) const UP_REQUEST: u64 = 4;
+pub(super) const UP_BLOCKED: u64 = 5;
+pub(super) const UP_UNBLOCKED: u64 = 6;
+
+const CELL_FREE: u64 = 0;
+const CELL_ASKED: u64 = 1;
+const CELL_ANSWERED: u64 = 2;
+
+/// References that the client holds for the node until it has passed an entry.
+struct InTransit {
+    position: u64,
+    held: Vec<ObjectId>,
+}
+
+/// A client's end of the way to the node.
+pub(crate) struct Uplink {
+    client: ClientId,
+    control: Control,
+    up: Producer<Words>,
+    cells: Words,
+    free_cells: ArrayQueue<usize>,
+    pub(super) bell: Arc<Bell<Words>>,
+    doorbells: Arc<Doorbells>,
+    socket: Arc<BlockingConnection>,
+    questions: AtomicU64,
+    answers: Mutex<HashMap<u64, Option<ObjectId>>>,
+    in_transit: Mutex<VecDeque<InTransit>>,
+    closed: AtomicBool,
+}
+
+impl Uplink {
+    pub(crate) fn new(
+        control: &Control,
+        client: ClientId,
+        doorbells: Arc<Doorbells>,
+        socket: Arc<BlockingConnection>,
+    ) -> Self {
+        let free_cells = ArrayQueue::new(CELLS);
+        (0..CELLS).for_each(|cell| free_cells.push(cell).expect("as many places as cells"));
+        Uplink {
+            client,
+            control: control.clone(),
+            up: control.up_producer(client),
+            cells: control.cells(client),
+            free_cells,
+            bell: Arc::new(control.bell(client)),
+            doorbells,
+            socket,
+            questions: AtomicU64::new(0),
+            answers: Mutex::new(HashMap::new()),
+            in_transit: Mutex::new(VecDeque::new()),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// The node is gone: every wait ends with an error.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Private::Release);
+        self.bell.wake_local();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Private::Acquire)
+    }
+
+    /// Publishes an entry and says so, without ringing; gives its position, `None` when the node is gone.
+    pub(crate) fn publish(&self, entry: &[u64]) -> Option<u64> {
+        let mut attempt = 0_u32;
+        loop {
+            match self.up.push(entry) {
+                Ok(position) => {
+                    self.control.set_pending(self.client);
+                    return Some(position);
+                }
+                Err(Full) if self.is_closed() => return None,
+                Err(Full) => {
+                    // The node empties a ring as a whole: let it have the core.
+                    self.ring_node();
+                    attempt += 1;
+                    if attempt < 8 {
+                        std::thread::yield_now();
+                    } else {
+                        std::thread::sleep(Duration::from_micros(100));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rings the node, which costs nothing while it is awake.
+    pub(crate) fn ring_node(&self) {
+        self.doorbells.ring(ClientId::NODE);
+    }
+
+    /// Keeps `held` until the node has passed the entry at `position`, and gives back what it passed already.
+    pub(crate) fn keep_in_transit(&self, position: u64, held: Vec<ObjectId>) -> Vec<ObjectId> {
+        let mut in_transit = self.in_transit.lock();
+        if !held.is_empty() {
+            in_transit.push_back(InTransit { position, held });
+        }
+        let passed = self.up.passed();
+        let mut arrived = Vec::new();
+        while in_transit.front().is_some_and(|entry| entry.position < passed) {
+            arrived.extend(in_transit.pop_front().into_iter().flat_map(|entry| entry.held));
+        }
+        arrived
+    }
+
+    /// Hands a submission to the node; `held` is released once the node has taken it over.
+    pub(crate) fn submit(&self, core: &Core, words: &[u64], held: Vec<ObjectId>) -> Result<()> {
+        let gone = || Error::ShutDown { what: "the node is gone".into() };
+        let mut held = held;
+        let position = if words.len() < ENTRY_WORDS {
+            let mut entry = [0; ENTRY_WORDS];
+            entry[0] = UP_SUBMIT;
+            entry[1..=words.len()].copy_from_slice(words);
+            self.publish(&entry[..=words.len()])
+        } else {
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let body = core.client.put_bytes(&bytes).map_err(super::store_error::<()>)?;
+            held.push(body);
+            self.publish(&[UP_SUBMIT_BODY, u64::from(body.index), body.generation])
+        };
+        let Some(position) = position else {
+            held.into_iter().for_each(|id| core.release(id));
+            return Err(gone());
+        };
+        self.ring_node();
+        self.keep_in_transit(position, held).into_iter().for_each(|id| core.release(id));
+        Ok(())
+    }
+
+    /// The token of the actor of this name.
+    pub(crate) fn actor_named(&self, name: &str) -> Result<Option<ObjectId>> {
+        self.ask(Question::ActorNamed(name.to_owned()))
+    }
+
+    /// Asks the node to kill an actor.
+    pub(crate) fn kill_actor(&self, token: ObjectId) -> Result<()> {
+        self.ask(Question::KillActor { index: token.index, generation: token.generation }).map(drop)
+    }
+
+    fn ask(&self, question: Question) -> Result<Option<ObjectId>> {
+        let number = self.questions.fetch_add(1, Private::Relaxed);
+        let message = ToNode::Ask { number, question }.to_bytes();
+        self.socket
+            .send(&message, &[])
+            .map_err(|error| Error::io("asking the node", &error.into()))?;
+        let answer = Patience::calibrated().wait_aside(&self.bell, None, || {
+            match self.answers.lock().remove(&number) {
+                Some(answer) => Some(Some(answer)),
+                None => self.is_closed().then_some(None),
+            }
+        });
+        answer.flatten().ok_or_else(|| Error::ShutDown { what: "the node is gone".into() })
+    }
+
+    /// An answer has come.
+    pub(super) fn answered(&self, number: u64, token: Option<ObjectId>) {
+        self.answers.lock().insert(number, token);
+        self.bell.wake_local();
+    }
+
+    /// Whether the node has not yet seen everything that was published.
+    pub(crate) fn has_unseen(&self, last: u64) -> bool {
+        self.up.passed() <= last
+    }
+
+    fn state(&self, cell: usize) -> &rustyray_memory::sync::AtomicU64 {
+        self.cells.word(cell * CELL_WORDS)
+    }
+}
+
+impl std::fmt::Debug for Uplink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Uplink({:?})", self.client)
+    }
+}
+
+impl Transport for Uplink {
+    fn call(&self, request: Request) -> Result<Reply, TransportError> {
+        let cell = loop {
+            match self.free_cells.pop() {
+                Some(cell) => break cell,
+                None => std::thread::sleep(Duration::from_micros(50)),
+            }
+        };
+        self.state(cell).store(CELL_ASKED, Relaxed);
+        let mut entry = [0; 9];
+        entry[0] = UP_REQUEST | (cell as u64) << 8;
+        entry[1..].copy_from_slice(&request.to_words());
+        let answer = self.publish(&entry).and_then(|_| {
+            self.ring_node();
+            Patience::calibrated().wait_aside(&self.bell, None, || {
+                // Acquire: pairs with the release in `answer`; the words of the reply are there.
+                match self.state(cell).load(Acquire) {
+                    CELL_ANSWERED => Some(true),
+                    _ if self.is_closed() => Some(false),
+                    _ => None,
+                }
+            })
+        });
+        if answer != Some(true) {
+            // The cell is lost with the session.
+            return Err(TransportError::Closed);
+        }
+        let words = std::array::from_fn(|at| self.cells.word(cell * CELL_WORDS + 1 + at).load(Relaxed));
+        self.state(cell).store(CELL_FREE, Relaxed);
+        self.free_cells.push(cell).expect("the cell came from here");
+        Reply::from_words(words).ok_or(TransportError::Closed)
+    }
+}
+
+/// Answers the request that `client` asked in `cell`; a cell that is none is ignored.
+pub(super) fn answer(cells: &Words, cell: u64, reply: Reply) {
+    let Some(cell) = usize::try_from(cell).ok().filter(|&cell| cell < CELLS) else { return };
+    for (at, word) in reply.to_words().into_iter().enumerate() {
+        cells.word(cell * CELL_WORDS + 1 + at).store(word, Relaxed);
+    }
+    // Release: pairs with the acquire in `call`.
+    cells.word(cell * CELL_WORDS).store(CELL_ANSWERED, Release);
+}

@@ -1,0 +1,77 @@
+//! The wakers of futures that wait for objects and are polled by somebody else's executor.
+//!
+//! They live in private memory; the shared side only says which *group* of objects has news. Whoever serves
+//! the doorbell takes the dirty groups and looks at the objects waited for in each.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    task::Waker,
+};
+
+use parking_lot::Mutex;
+use rustyray_store::ObjectId;
+
+const SHARDS: usize = 64;
+
+/// The futures that wait for objects of one group.
+type Group = Vec<(ObjectId, Waker)>;
+
+/// The waiting futures of one process.
+#[derive(Debug)]
+pub(super) struct Wakers {
+    shards: Box<[Mutex<HashMap<u32, Group>>]>,
+    len: AtomicUsize,
+}
+
+impl Wakers {
+    pub(super) fn new() -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
+        Wakers { shards, len: AtomicUsize::new(0) }
+    }
+
+    fn shard(&self, group: u32) -> &Mutex<HashMap<u32, Group>> {
+        &self.shards[group as usize % SHARDS]
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len.load(Ordering::Relaxed) == 0
+    }
+
+    /// Notes that `waker` is to be woken when `id` is settled. The caller subscribes and re-checks after.
+    pub(super) fn insert(&self, group: u32, id: ObjectId, waker: &Waker) {
+        let mut shard = self.shard(group).lock();
+        let waiting = shard.entry(group).or_default();
+        if !waiting.iter().any(|(known, other)| *known == id && other.will_wake(waker)) {
+            waiting.push((id, waker.clone()));
+            self.len.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Wakes those of `group` whose object is not pending any more.
+    pub(super) fn settle(&self, group: u32, is_pending: impl Fn(ObjectId) -> bool) {
+        if self.is_empty() {
+            return;
+        }
+        let mut shard = self.shard(group).lock();
+        let Some(waiting) = shard.get_mut(&group) else { return };
+        let woken: Group = waiting.extract_if(.., |(id, _)| !is_pending(*id)).collect();
+        if waiting.is_empty() {
+            shard.remove(&group);
+        }
+        drop(shard);
+        self.len.fetch_sub(woken.len(), Ordering::Relaxed);
+        // Outside the lock: a waker may run anything.
+        woken.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Wakes everybody, as when the runtime ends.
+    pub(super) fn wake_all(&self) {
+        for shard in &self.shards {
+            let waiting = std::mem::take(&mut *shard.lock());
+            self.len.fetch_sub(waiting.values().map(Vec::len).sum(), Ordering::Relaxed);
+            waiting.into_values().flatten().for_each(|(_, waker)| waker.wake());
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What the node and its clients say to each other over the socket: the handshake, and rare words after it.
+//!
+//! ```text
+//! client                         node
+//!   Hello {nonce, digest, …}  →         protocol, uid, nonce and registry are compared
+//!                             ←  Explain            only when the digests differ
+//!   Entries {names}           →
+//!                             ←  Refused {error}    and the connection ends, or
+//!                             ←  Welcome {…} + descriptors
+//!   Ready                     →         mapped; work may be dispatched
+//!          … rings from here on …
+//!   Ask                       →
+//!                             ←  Answer
+//!                             ←  Bye                end now, in order
+//! ```
+//!
+//! A connection that ends is a client that died: both sides act on that, nobody waits for a last word.
+
+use rkyv::{Archive, Deserialize, Serialize, rancor};
+
+/// Grows with every change of a message, an entry or a layout; two sides that differ do not talk.
+pub(crate) const PROTOCOL: u32 = 1;
+
+/// What a process wants to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub(crate) enum Role {
+    /// Started by the node, runs tasks and actors.
+    Worker,
+    /// Attached by itself, puts, gets, submits and calls.
+    Driver,
+}
+
+/// From a client to the node.
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+pub(crate) enum ToNode {
+    /// The first word.
+    Hello { protocol: u32, role: Role, nonce: u64, pid: u32, digest: u64 },
+    /// The names behind a digest that differed.
+    Entries { names: Vec<String> },
+    /// Everything is mapped.
+    Ready,
+    /// A question, answered by [`ToClient::Answer`] of the same number.
+    Ask { number: u64, question: Question },
+}
+
+/// What a client asks once in a while.
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+pub(crate) enum Question {
+    /// Which actor has this name?
+    ActorNamed(String),
+    /// Kill the actor of this token.
+    KillActor { index: u32, generation: u64 },
+}
+
+/// From the node to a client.
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+pub(crate) enum ToClient {
+    /// The digests differ: say which names you have.
+    Explain,
+    /// No; the bytes are an archived [`crate::Error`].
+    Refused { error: Vec<u8> },
+    /// Come in. The descriptors that follow are the control memory, then the store's.
+    Welcome {
+        client: u8,
+        session: u64,
+        node_pid: u32,
+        pool: u32,
+        /// Words of the store's geometry.
+        geometry: Vec<u64>,
+        /// Where the node listens, for the workers to remove when it was killed; empty when not a file.
+        socket: String,
+    },
+    /// The answer to a question: the token of the actor that was asked for.
+    Answer { number: u64, token: Option<(u32, u64)> },
+    /// End in order.
+    Bye,
+}
+
+/// A message that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("a message of {bytes} bytes is malformed: {reason}")]
+pub(crate) struct Malformed {
+    bytes: usize,
+    reason: String,
+}
+
+macro_rules! as_bytes {
+    ($($message:ident),*) => {$(
+        impl $message {
+            pub(crate) fn to_bytes(&self) -> Vec<u8> {
+                rkyv::to_bytes::<rancor::Error>(self).map(|bytes| bytes.into_vec()).unwrap_or_default()
+            }
+
+            pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
+                let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(bytes.len());
+                aligned.extend_from_slice(bytes);
+                rkyv::from_bytes::<Self, rancor::Error>(&aligned)
+                    .map_err(|reason| Malformed { bytes: bytes.len(), reason: reason.to_string() })
+            }
+        }
+    )*};
+}
+as_bytes!(ToNode, ToClient);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_the_way_and_garbage_is_refused() {
+        let hello = ToNode::Hello {
+            protocol: PROTOCOL,
+            role: Role::Worker,
+            nonce: 7,
+            pid: 42,
+            digest: u64::MAX,
+        };
+        assert_eq!(ToNode::from_bytes(&hello.to_bytes()).expect("readable"), hello);
+        assert!(ToNode::from_bytes(&[0xff; 40]).is_err());
+        assert!(ToClient::from_bytes(&[]).is_err());
+    }
+}

@@ -1,0 +1,322 @@
+//! A task as words: what travels through the rings from submitter to node to worker.
+//!
+//! | word | holds |
+//! | --- | --- |
+//! | 0 | [`Kind`] (8 bits), flags (8), returns (16), argument words (32) |
+//! | 1 | task id, given by the node's scheduler when it dispatches |
+//! | 2 | function id, or actor class id |
+//! | 3 | actor id, 0 for a task |
+//! | 4 | attempt (16), constructor or method index (16), argument count (32) |
+//! | 5 … | return objects: index, generation |
+//! | … | arguments, each: tag (8) and length in bytes (56), then the bytes padded to a word; or tag and index, then generation |
+//!
+//! Where that is longer than a ring's entry, the words from 5 on are put into the store as one object, the
+//! *body*, and words 5 and 6 name it. What a peer wrote is checked by [`Spec::parse`] before it is used.
+
+use rustyray_store::ObjectId;
+
+/// Payload words of an entry of any ring; with its header word an entry fills four cache lines.
+pub(crate) const ENTRY_WORDS: usize = 31;
+
+/// Words before the return objects.
+pub(crate) const HEADER_WORDS: usize = 5;
+
+/// The most objects that one task may return.
+pub(crate) const MAX_RETURNS: usize = 10_000;
+
+/// What an entry asks its reader to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Run a function.
+    Task = 1,
+    /// Construct an actor; this worker is its process from then on.
+    Construct = 2,
+    /// Run a method of the actor that lives here.
+    Method = 3,
+    /// End in order: run `on_stop` first where an actor lives here.
+    Stop = 4,
+}
+
+const FLAG_BODY: u64 = 1 << 8;
+const FLAG_RETRIED: u64 = 1 << 9;
+
+const TAG_VALUE: u64 = 1;
+const TAG_REFERENCE: u64 = 2;
+
+/// What does not hold of words that should be a task.
+#[derive(Debug, thiserror::Error)]
+#[error("a task's words are malformed: {0}")]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+/// A task's words while they are being written.
+#[derive(Debug)]
+pub(crate) struct SpecWriter {
+    words: Vec<u64>,
+    arguments: u32,
+}
+
+impl SpecWriter {
+    /// Begins a task in `words`, whose capacity is used again.
+    pub(crate) fn new(mut words: Vec<u64>, kind: Kind, function: u64, actor: u64, index: u16) -> Self {
+        words.clear();
+        words.extend_from_slice(&[u64::from(kind as u8), 0, function, actor, u64::from(index) << 16]);
+        SpecWriter { words, arguments: 0 }
+    }
+
+    /// Names the next return object; all of them come before the first argument.
+    pub(crate) fn push_return(&mut self, id: ObjectId) {
+        debug_assert_eq!(self.arguments, 0, "returns come before arguments");
+        self.words[0] += 1 << 16;
+        self.words.extend_from_slice(&[u64::from(id.index), id.generation]);
+    }
+
+    /// Appends a reference as the next argument.
+    pub(crate) fn push_reference(&mut self, id: ObjectId) {
+        self.words.extend_from_slice(&[TAG_REFERENCE | u64::from(id.index) << 8, id.generation]);
+        self.arguments += 1;
+    }
+
+    /// Appends `bytes`, an archive, as the next argument.
+    pub(crate) fn push_value(&mut self, bytes: &[u8]) {
+        self.words.push(TAG_VALUE | (bytes.len() as u64) << 8);
+        let (chunks, rest) = bytes.as_chunks::<8>();
+        self.words.extend(chunks.iter().map(|&chunk| u64::from_le_bytes(chunk)));
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            self.words.push(u64::from_le_bytes(last));
+        }
+        self.arguments += 1;
+    }
+
+    /// The finished words.
+    pub(crate) fn finish(mut self) -> Vec<u64> {
+        let returns = (self.words[0] >> 16 & 0xffff) as usize;
+        let arguments = self.words.len() - HEADER_WORDS - 2 * returns;
+        self.words[0] |= (arguments as u64) << 32;
+        self.words[4] |= u64::from(self.arguments) << 32;
+        self.words
+    }
+}
+
+/// Splits words that do not fit an entry: the head that does, naming `body`, which holds the rest.
+pub(crate) fn head_of(words: &[u64], body: ObjectId) -> Vec<u64> {
+    let mut head = words[..HEADER_WORDS].to_vec();
+    head[0] |= FLAG_BODY;
+    head.extend_from_slice(&[u64::from(body.index), body.generation]);
+    head
+}
+
+/// The objects that a task returns, and those that it takes as arguments.
+pub(crate) fn references(words: &[u64]) -> Result<(Vec<ObjectId>, Vec<ObjectId>), Malformed> {
+    let header = Header::parse(words)?;
+    let mut parts = header.split(&words[HEADER_WORDS..])?;
+    let returns = parts.returns().collect::<Result<_, _>>()?;
+    let mut dependencies = Vec::new();
+    while let Some(argument) = parts.arguments.next()? {
+        if let Argument::Reference(id) = argument {
+            dependencies.push(id);
+        }
+    }
+    Ok((returns, dependencies))
+}
+
+/// Names the attempt under which the node dispatches `words`, and the scheduler's id of the task. With
+/// `retried` a failure of this attempt is only reported, since there will be another.
+pub(crate) fn address(words: &mut [u64], task: u64, attempt: u16, retried: bool) {
+    words[0] = if retried { words[0] | FLAG_RETRIED } else { words[0] & !FLAG_RETRIED };
+    words[1] = task;
+    words[4] = words[4] & !0xffff | u64::from(attempt);
+}
+
+/// The words of an entry that asks a worker to end in order.
+pub(crate) fn stop() -> [u64; HEADER_WORDS] {
+    [Kind::Stop as u64, 0, 0, 0, 0]
+}
+
+/// The fixed part of a task, checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    pub(crate) kind: Kind,
+    pub(crate) task: u64,
+    pub(crate) function: u64,
+    pub(crate) actor: u64,
+    pub(crate) attempt: u16,
+    pub(crate) index: u16,
+    pub(crate) arguments: u32,
+    pub(crate) returns: usize,
+    argument_words: usize,
+    /// A failure is reported and not sealed: another attempt follows.
+    pub(crate) retried: bool,
+    /// The object that holds the words from [`HEADER_WORDS`] on, where they did not fit.
+    pub(crate) body: Option<ObjectId>,
+}
+
+impl Header {
+    /// Reads the fixed part of `words`.
+    pub(crate) fn parse(words: &[u64]) -> Result<Header, Malformed> {
+        let &[first, task, function, actor, fifth, ..] = words else {
+            return Err(Malformed("shorter than its header"));
+        };
+        let kind = match first & 0xff {
+            1 => Kind::Task,
+            2 => Kind::Construct,
+            3 => Kind::Method,
+            4 => Kind::Stop,
+            _ => return Err(Malformed("of an unknown kind")),
+        };
+        let body = if first & FLAG_BODY == 0 {
+            None
+        } else {
+            let &[index, generation, ..] = &words[HEADER_WORDS..] else {
+                return Err(Malformed("shorter than the name of its body"));
+            };
+            Some(object_id(index, generation)?)
+        };
+        let returns = (first >> 16 & 0xffff) as usize;
+        if returns > MAX_RETURNS {
+            return Err(Malformed("with more return objects than a task may have"));
+        }
+        Ok(Header {
+            kind,
+            task,
+            function,
+            actor,
+            attempt: fifth as u16,
+            index: (fifth >> 16) as u16,
+            arguments: (fifth >> 32) as u32,
+            returns,
+            argument_words: (first >> 32) as usize,
+            retried: first & FLAG_RETRIED != 0,
+            body,
+        })
+    }
+
+    /// Splits `rest`, the words after the header, into return objects and arguments.
+    pub(crate) fn split<'a>(&self, rest: &'a [u64]) -> Result<Parts<'a>, Malformed> {
+        if rest.len() < 2 * self.returns + self.argument_words {
+            return Err(Malformed("shorter than it says"));
+        }
+        let (returns, arguments) = rest.split_at(2 * self.returns);
+        Ok(Parts {
+            returns,
+            arguments: Arguments { words: &arguments[..self.argument_words], left: self.arguments },
+        })
+    }
+}
+
+fn object_id(index: u64, generation: u64) -> Result<ObjectId, Malformed> {
+    let index = u32::try_from(index).map_err(|_| Malformed("with an object index beyond 32 bits"))?;
+    Ok(ObjectId { index, generation })
+}
+
+/// The variable part of a task.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    returns: &'a [u64],
+    pub(crate) arguments: Arguments<'a>,
+}
+
+impl Parts<'_> {
+    /// The objects that the task returns.
+    pub(crate) fn returns(&self) -> impl Iterator<Item = Result<ObjectId, Malformed>> {
+        self.returns.as_chunks::<2>().0.iter().map(|&[index, generation]| object_id(index, generation))
+    }
+}
+
+/// The arguments that are still to be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Arguments<'a> {
+    words: &'a [u64],
+    left: u32,
+}
+
+/// One argument.
+#[derive(Debug)]
+pub enum Argument<'a> {
+    /// An archive: `len` bytes at the start of these words.
+    Value { words: &'a [u64], len: usize },
+    /// An object that holds the value.
+    Reference(ObjectId),
+}
+
+impl<'a> Arguments<'a> {
+    /// No arguments.
+    pub(crate) fn none() -> Arguments<'static> {
+        Arguments { words: &[], left: 0 }
+    }
+
+    /// The next argument, `None` after the last.
+    pub(crate) fn next(&mut self) -> Result<Option<Argument<'a>>, Malformed> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let (&head, rest) = self.words.split_first().ok_or(Malformed("without an argument it announced"))?;
+        match head & 0xff {
+            TAG_VALUE => {
+                let len = (head >> 8) as usize;
+                let words = len.div_ceil(8);
+                if words > rest.len() {
+                    return Err(Malformed("with an argument longer than itself"));
+                }
+                let (value, rest) = rest.split_at(words);
+                self.words = rest;
+                Ok(Some(Argument::Value { words: value, len }))
+            }
+            TAG_REFERENCE => {
+                let (&generation, rest) =
+                    rest.split_first().ok_or(Malformed("with a reference cut in two"))?;
+                self.words = rest;
+                Ok(Some(Argument::Reference(object_id(head >> 8, generation)?)))
+            }
+            _ => Err(Malformed("with an argument of an unknown kind")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written() -> Vec<u64> {
+        let mut spec = SpecWriter::new(Vec::new(), Kind::Method, 77, 5, 3);
+        spec.push_return(ObjectId { index: 9, generation: 2 });
+        spec.push_value(b"eleven byte");
+        spec.push_reference(ObjectId { index: u32::MAX, generation: 1 << 39 });
+        let mut words = spec.finish();
+        address(&mut words, 1234, 6, true);
+        words
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let words = written();
+        let header = Header::parse(&words).expect("well formed");
+        assert_eq!((header.kind, header.task, header.function), (Kind::Method, 1234, 77));
+        assert_eq!((header.actor, header.attempt, header.index, header.retried), (5, 6, 3, true));
+        let mut parts = header.split(&words[HEADER_WORDS..]).expect("well formed");
+        let returns: Vec<_> = parts.returns().map(|id| id.expect("an id")).collect();
+        assert_eq!(returns, [ObjectId { index: 9, generation: 2 }]);
+        match parts.arguments.next().expect("well formed") {
+            Some(Argument::Value { words, len: 11 }) => assert_eq!(words[0].to_le_bytes(), *b"eleven b"),
+            other => panic!("expected a value of 11 bytes, got {other:?}"),
+        }
+        match parts.arguments.next().expect("well formed") {
+            Some(Argument::Reference(id)) => assert_eq!(id.index, u32::MAX),
+            other => panic!("expected a reference, got {other:?}"),
+        }
+        assert!(parts.arguments.next().expect("well formed").is_none());
+    }
+
+    #[test]
+    fn words_cut_short_anywhere_are_refused() {
+        let words = written();
+        for len in 0..words.len() {
+            let outcome = Header::parse(&words[..len])
+                .and_then(|header| header.split(&words[HEADER_WORDS..len]).map(|_| ()));
+            assert!(outcome.is_err(), "{len} of {} words were taken for a task", words.len());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Submitting tasks: what `f_remote::remote(…)` comes down to.
+
+use std::sync::Arc;
+
+use rustyray_scheduler::CallerId;
+use rustyray_store::ObjectId;
+
+use crate::{
+    args::ArgWriter,
+    call::{Ids, SeveralReturns},
+    error::{Error, Result},
+    object::ObjectRef,
+    options::TaskOptions,
+    registry::Function,
+    runtime::{Core, Link, current, submission::Wanted},
+    spec::{Kind, MAX_RETURNS, SpecWriter},
+};
+
+/// Submits one run of `function` and gives the reference to its result at once.
+///
+/// `arguments` pushes one argument for each parameter, in order.
+///
+/// # Errors
+/// [`Error::NotInitialized`] without a runtime, [`Error::Unschedulable`] when the node will never have what
+/// the options ask for, [`Error::Serialization`] for an argument that cannot be archived, and what the object
+/// store returns when it has no room. Nothing was submitted then.
+pub async fn submit<Out>(
+    function: &'static Function,
+    options: &TaskOptions,
+    arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+) -> Result<ObjectRef<Out>> {
+    current::with(|core| {
+        let ids = submit_function(core, function, options, 1, arguments)?;
+        Ok(ObjectRef::adopt(core, ids.as_slice()[0]))
+    })?
+}
+
+/// The same for a function that returns several objects, as many as the options' `num_returns`.
+///
+/// # Errors
+/// As [`submit`].
+pub async fn submit_several<Out: SeveralReturns>(
+    function: &'static Function,
+    options: &TaskOptions,
+    arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+) -> Result<Out::Refs> {
+    let returns = returns_of::<Out>(options.num_returns)?;
+    current::with(|core| {
+        let ids = submit_function(core, function, options, returns, arguments)?;
+        Ok(Out::refs(core, ids.as_slice()))
+    })?
+}
+
+/// How many objects `Out` becomes when `num_returns` was asked for.
+pub(crate) fn returns_of<Out: SeveralReturns>(num_returns: u16) -> Result<usize> {
+    let asked = usize::from(num_returns);
+    match Out::COUNT {
+        Some(count) if count != asked && asked != 1 => {
+            Err(Error::invalid(format!("num_returns is {asked}, and the function returns {count} values")))
+        }
+        Some(count) => Ok(count),
+        None => Ok(asked),
+    }
+}
+
+fn submit_function(
+    core: &Arc<Core>,
+    function: &'static Function,
+    options: &TaskOptions,
+    returns: usize,
+    arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+) -> Result<Ids> {
+    let wanted = Wanted::task(options);
+    submit_words(core, Kind::Task, function.id(), 0, &wanted, returns, None, arguments)
+}
+
+/// Reserves the returns, writes the words, and hands them to the node.
+#[expect(clippy::too_many_arguments, reason = "the one place where all parts of a task meet")]
+pub(crate) fn submit_words(
+    core: &Arc<Core>,
+    kind: Kind,
+    function: u64,
+    index: u16,
+    wanted: &Wanted,
+    returns: usize,
+    token: Option<ObjectId>,
+    arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+) -> Result<Ids> {
+    core.check_open()?;
+    if returns > MAX_RETURNS {
+        return Err(Error::invalid(format!("{returns} returns of one task, at most {MAX_RETURNS} can be")));
+    }
+    let reserved = Reserved::new(core, returns)?;
+    let mut spec = SpecWriter::new(Vec::with_capacity(16), kind, function, 0, index);
+    reserved.ids.iter().for_each(|&id| spec.push_return(id));
+    let mut writer = ArgWriter::new(core, spec);
+    if let Some(token) = token {
+        writer.held.hold(token)?;
+    }
+    arguments(&mut writer)?;
+    let ArgWriter { spec, dependencies, mut held, .. } = writer;
+    let words = spec.finish();
+    match &core.link {
+        Link::Node(node) => node.submit(
+            wanted,
+            words.into(),
+            Ids::from_vec(reserved.ids.clone()),
+            &dependencies,
+            held.take(),
+            CallerId(0),
+        )?,
+        Link::Uplink(uplink) => {
+            let nested = nested_of(&held, &dependencies);
+            let mut in_transit = held.take();
+            // The results may be dropped before the node has seen the task.
+            in_transit.extend(reserved.ids.iter().filter(|&&id| core.retain(id).is_ok()));
+            uplink.submit(core, &wanted.to_words(&nested, &words), in_transit)?;
+        }
+    }
+    Ok(Ids::from_vec(reserved.take()))
+}
+
+/// The references that are held and are no dependency.
+fn nested_of(held: &crate::args::Held<'_>, dependencies: &[ObjectId]) -> Vec<ObjectId> {
+    let mut dependencies = dependencies.iter().peekable();
+    let nested = held.ids().iter().filter(|&id| dependencies.next_if_eq(&id).is_none());
+    nested.copied().collect()
+}
+
+/// Objects that were reserved for results, released again unless taken.
+struct Reserved<'a> {
+    core: &'a Arc<Core>,
+    ids: Vec<ObjectId>,
+}
+
+impl<'a> Reserved<'a> {
+    fn new(core: &'a Arc<Core>, count: usize) -> Result<Self> {
+        let mut reserved = Reserved { core, ids: Vec::with_capacity(count) };
+        for _ in 0..count {
+            let id = core.client.reserve().map_err(crate::runtime::store_error::<()>)?;
+            reserved.ids.push(id);
+        }
+        Ok(reserved)
+    }
+
+    fn take(mut self) -> Vec<ObjectId> {
+        std::mem::take(&mut self.ids)
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.ids.iter().for_each(|&id| self.core.release(id));
+    }
+}
