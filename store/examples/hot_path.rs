@@ -9,8 +9,7 @@ use std::{hint::black_box, time::Instant};
 use rustyray_store::{Config, Node, View};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let iterations: u64 =
-        std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
+    let iterations: u64 = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
     let node = Node::create(Config { capacity_bytes: 1 << 30, ..Config::default() })?;
     let client = node.client();
     let id = client.put(&[7u64; 16])?;

@@ -37,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) wake: OnceLock<Arc<dyn Wake>>,
     pub(crate) water: Option<Water>,
+    /// Held while an object moves between memory and disk.
+    pub(crate) moving: Mutex<()>,
 }
 
 /// When to spill.

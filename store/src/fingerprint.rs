@@ -28,6 +28,17 @@ pub(crate) fn of<A>() -> u64 {
     mix(hash ^ name.len() as u64, 0xa076_1d64_78bd_642f).max(1)
 }
 
+/// A checksum of bytes, to tell whether a copy is whole.
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
+    let mut hash = mix(bytes.len() as u64 ^ FORMAT, 0x9e37_79b9_7f4a_7c15);
+    for chunk in bytes.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash = mix(hash ^ u64::from_le_bytes(word), 0xd6e8_feb8_6659_fd93);
+    }
+    hash
+}
+
 /// Folds the 128-bit product: every bit of the input reaches every bit of the result.
 fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);

@@ -111,10 +111,12 @@ impl Node {
                 blocks: Default::default(),
                 nested: Default::default(),
                 clients,
-                spills: Spills::open(config.spill_dir.as_deref())?,
+                spills: Spills::open(config.spill_dir.as_deref(), geometry.base_generation)
+                    .map_err(|source| Error::Spill { doing: "making a directory for", source })?,
             }),
             wake: OnceLock::new(),
             water,
+            moving: Mutex::new(()),
         });
         core.warm_up(config.warm_bytes)?;
         let client = Client::of_node(Arc::clone(&core));

@@ -130,7 +130,7 @@ impl Core {
         self.full(0)
     }
 
-    fn full(&self, pinned_bytes: u64) -> Reply {
+    pub(crate) fn full(&self, pinned_bytes: u64) -> Reply {
         let ledger = self.ledger.lock();
         Reply::Full {
             capacity_bytes: self.geometry.capacity_bytes,
