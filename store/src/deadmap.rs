@@ -22,7 +22,7 @@ use rustyray_memory::{
 const LEVELS: usize = 4;
 
 /// The most slots that a map can be of.
-pub const MAX_SLOTS: u32 = 64 * 64 * 64 * 64;
+pub(crate) const MAX_SLOTS: u32 = 64 * 64 * 64 * 64;
 
 /// The map over the words that begin at `base`.
 #[derive(Copy, Clone, Debug)]

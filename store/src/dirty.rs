@@ -15,7 +15,7 @@ const GROUP_WORDS: usize = DIRTY_GROUPS as usize / 64;
 const _: () = assert!(GROUP_WORDS == 64, "one summary word has a bit for each word of groups");
 
 /// Words of one client's map: the summary on a line of its own, then the groups.
-pub const CLIENT_WORDS: usize = LINE_WORDS + GROUP_WORDS;
+pub(crate) const CLIENT_WORDS: usize = LINE_WORDS + GROUP_WORDS;
 
 /// One client's map.
 #[derive(Copy, Clone, Debug)]

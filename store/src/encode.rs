@@ -2,6 +2,8 @@
 //!
 //! One of the crate's unsafe files: it looks at words as bytes.
 
+#![allow(unsafe_code)]
+
 use std::{cell::Cell, ptr::NonNull};
 
 use rkyv::{

@@ -120,7 +120,7 @@ impl Holdings {
         let mut dead = false;
         let result = self.entries.get(id.index).pins.acquire(generation, || {
             let (why, perhaps_dead) = match slot.pin(generation, self.client) {
-                Pinned::Pinned => return Ok(()),
+                Pinned::Kept => return Ok(()),
                 Pinned::Pending { perhaps_dead } => (NotPinned::Pending, perhaps_dead),
                 Pinned::Away { perhaps_dead } => (NotPinned::Away, perhaps_dead),
                 Pinned::Gone { perhaps_dead } => (NotPinned::Gone, perhaps_dead),

@@ -2,6 +2,10 @@
 //!
 //! One process, the *node*, owns the memory; it and any number of other processes (*clients*) put
 //! values into it and read them where they lie. See `DESIGN.md` for the layouts and the protocols.
+//!
+//! Unsafe code is in the modules that say so here, and nowhere else.
+
+#![deny(unsafe_code)]
 
 #[cfg(not(rustyray_loom))]
 mod blocks;
@@ -16,6 +20,7 @@ mod core;
 mod deadmap;
 mod dirty;
 #[cfg(not(rustyray_loom))]
+#[allow(unsafe_code)]
 mod encode;
 mod entry;
 #[cfg(not(rustyray_loom))]
@@ -25,6 +30,7 @@ mod fault;
 #[cfg(not(rustyray_loom))]
 mod fingerprint;
 #[cfg(not(rustyray_loom))]
+#[allow(unsafe_code)]
 mod fork;
 #[cfg(not(rustyray_loom))]
 mod geometry;
@@ -38,6 +44,10 @@ mod machine;
 #[cfg(not(rustyray_loom))]
 mod node;
 #[cfg(not(rustyray_loom))]
+#[allow(unsafe_code)]
+mod numbers;
+#[cfg(not(rustyray_loom))]
+#[allow(unsafe_code)]
 mod pin;
 mod place;
 #[cfg(not(rustyray_loom))]
@@ -45,10 +55,13 @@ mod reap;
 #[cfg(not(rustyray_loom))]
 mod request;
 #[cfg(not(rustyray_loom))]
+#[allow(unsafe_code)]
 mod seal;
 #[cfg(not(rustyray_loom))]
+#[allow(unsafe_code)]
 mod segment;
 #[cfg(not(rustyray_loom))]
+#[allow(unsafe_code)]
 mod serializer;
 #[cfg(not(rustyray_loom))]
 mod serve;
@@ -66,8 +79,10 @@ mod type_names;
 #[cfg(not(rustyray_loom))]
 mod value;
 #[cfg(not(rustyray_loom))]
+#[allow(unsafe_code)]
 mod view;
 #[cfg(not(rustyray_loom))]
+#[allow(unsafe_code)]
 mod writer;
 
 pub use dirty::DIRTY_GROUPS;
@@ -81,6 +96,7 @@ pub use {
     fingerprint::fingerprint,
     geometry::Geometry,
     node::{Admission, Leak, Node, Reaped},
+    numbers::Number,
     pin::{Pin, PinKind},
     request::{Refusal, Reply, Request},
     seal::Written,

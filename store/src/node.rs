@@ -94,7 +94,7 @@ impl Node {
             Arc::new(Holdings::new(Arc::clone(&table), ClientId::NODE, ForkGuard::new()?));
         let clients = ClientSet::from_iter([ClientId::NODE]);
         table.set_clients(clients);
-        let water = config.spill_dir.is_some().then(|| Water {
+        let water = config.spill_dir.is_some().then_some(Water {
             high_bytes: (geometry.capacity_bytes as f64 * config.high_water) as u64,
             low_bytes: (geometry.capacity_bytes as f64 * config.low_water) as u64,
         });

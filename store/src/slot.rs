@@ -94,7 +94,7 @@ pub enum Hold {
 #[must_use]
 pub enum Pinned {
     /// The bit is set; header and bytes stay as they are.
-    Pinned,
+    Kept,
     /// It has no value yet; the bit is not set.
     Pending {
         /// See [`Hold::Gone`].
@@ -285,7 +285,7 @@ impl<'a, M: Memory> Slot<'a, M> {
         fence(Ordering::SeqCst);
         let now = self.settled();
         if now.is_alive(generation) && matches!(now.phase(), Phase::Sealed | Phase::Failed) {
-            return Pinned::Pinned;
+            return Pinned::Kept;
         }
         let perhaps_dead = self.take_back(PINS, client);
         if !now.is_alive(generation) {

@@ -16,7 +16,7 @@ const NAME_BYTES: usize = (ENTRY_WORDS - 2) * 8;
 const PROBES: usize = 16;
 
 /// Words of the table.
-pub const WORDS: usize = ENTRIES * ENTRY_WORDS;
+pub(crate) const WORDS: usize = ENTRIES * ENTRY_WORDS;
 
 /// The table.
 #[derive(Copy, Clone, Debug)]

@@ -72,7 +72,7 @@ fn a_process_killed_at_any_step_leaves_nothing() {
     let shared = client.put(&vec![1u64; 100]).expect("put");
     let before = node.stats();
     let mut killed = 0;
-    for point in [
+    const POINTS: [&str; 11] = [
         "reserve.held",
         "slots.granted",
         "create.placed",
@@ -84,15 +84,20 @@ fn a_process_killed_at_any_step_leaves_nothing() {
         "seal.published",
         "release.cleared",
         "pin.set",
-    ] {
+    ];
+    for point in POINTS {
         for passes in [0, 1, 7, 40] {
             let at = format!("{point}:{passes}");
             let mut peer = Peer::start_with(&node, ROLES, "everything", &[(KILL_AT, &at)]);
             peer.next();
             peer.answer(&shared.to_words());
-            peer.next();
-            peer.kill();
-            killed += 1;
+            if peer.next().is_none() {
+                assert!(peer.wait_killed(), "ended at {at}");
+                killed += 1;
+            } else {
+                assert_ne!(passes, 0, "{point} was not passed");
+                peer.kill();
+            }
             let number = peer.client;
             node.reap(number);
             assert_eq!(node.reap(number), Default::default(), "reaping again finds nothing");
@@ -107,7 +112,7 @@ fn a_process_killed_at_any_step_leaves_nothing() {
             );
         }
     }
-    assert!(killed > 0);
+    assert!(killed >= POINTS.len(), "{killed} were killed at their point");
     assert_eq!(client.view::<Vec<u64>>(shared).expect("view").len(), 100);
 }
 

@@ -57,6 +57,17 @@ fn values_of_all_sizes_come_out_as_they_went_in() {
 }
 
 #[test]
+fn vectors_of_numbers_are_native_slices() {
+    let (_node, client) = store();
+    let floats: Vec<f64> = (0..1000).map(f64::from).collect();
+    let view: View<Vec<f64>> = client.view(client.put(&floats).expect("put")).expect("view");
+    assert_eq!(view.as_slice(), floats);
+    assert_eq!(view.as_slice().as_ptr() as usize % 64, 0);
+    let bytes: View<Vec<u8>> = client.view(client.put(&vec![1u8, 2]).expect("put")).expect("view");
+    assert_eq!(bytes.as_slice(), [1, 2]);
+}
+
+#[test]
 fn bytes_are_read_where_they_lie() {
     let (_node, client) = store();
     for len in [0usize, 1, 8, 1000, 1 << 20] {

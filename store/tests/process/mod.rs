@@ -69,7 +69,7 @@ fn receive(socket: RawFd) -> nix::Result<Option<(Packet, Vec<OwnedFd>)>> {
 // ---- the child -------------------------------------------------------------------------------------
 
 /// In the child: its way to the parent.
-pub struct Parent {
+pub(crate) struct Parent {
     socket: Mutex<()>,
 }
 
@@ -87,7 +87,7 @@ impl Parent {
     }
 
     /// Tells the test something and waits for its answer.
-    pub fn report(&self, words: &[u64]) -> [u64; 8] {
+    pub(crate) fn report(&self, words: &[u64]) -> [u64; 8] {
         let mut packet = [0; 10];
         packet[0] = REPORT;
         packet[1] = words.len() as u64;
@@ -97,7 +97,7 @@ impl Parent {
     }
 
     /// Tells the test of an object.
-    pub fn report_object(&self, id: ObjectId) -> [u64; 8] {
+    pub(crate) fn report_object(&self, id: ObjectId) -> [u64; 8] {
         self.report(&id.to_words())
     }
 }
@@ -115,7 +115,7 @@ impl Transport for Parent {
 
 /// In the test that children run: does nothing in the parent; in a child it plays the role and ends the
 /// process.
-pub fn play(roles: impl FnOnce(&str, Arc<Client>, Arc<Parent>)) {
+pub(crate) fn play(roles: impl FnOnce(&str, Arc<Client>, Arc<Parent>)) {
     let Ok(role) = std::env::var(ROLE) else { return };
     let (packet, descriptors) = receive(0).expect("a packet").expect("an admission");
     let geometry = Geometry::from_words(&packet[2..]).expect("a geometry");
@@ -131,9 +131,9 @@ pub fn play(roles: impl FnOnce(&str, Arc<Client>, Arc<Parent>)) {
 // ---- the parent ------------------------------------------------------------------------------------
 
 /// In the test: another process that is attached to the store.
-pub struct Peer {
+pub(crate) struct Peer {
     node: Arc<Node>,
-    pub client: ClientId,
+    pub(crate) client: ClientId,
     child: Child,
     reports: mpsc::Receiver<Vec<u64>>,
     answers: mpsc::Sender<[u64; 8]>,
@@ -142,12 +142,17 @@ pub struct Peer {
 
 impl Peer {
     /// Starts a process that plays `role` in the test named `roles`.
-    pub fn start(node: &Arc<Node>, roles: &str, role: &str) -> Peer {
+    pub(crate) fn start(node: &Arc<Node>, roles: &str, role: &str) -> Peer {
         Self::start_with(node, roles, role, &[])
     }
 
     /// The same, with more in its environment.
-    pub fn start_with(node: &Arc<Node>, roles: &str, role: &str, env: &[(&str, &str)]) -> Peer {
+    pub(crate) fn start_with(
+        node: &Arc<Node>,
+        roles: &str,
+        role: &str,
+        env: &[(&str, &str)],
+    ) -> Peer {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .expect("a socket pair");
@@ -192,36 +197,36 @@ impl Peer {
     }
 
     /// What the process reports next; `None` when it has ended.
-    pub fn next(&self) -> Option<Vec<u64>> {
+    pub(crate) fn next(&self) -> Option<Vec<u64>> {
         self.reports.recv().ok()
     }
 
     /// What the process has reported, if it has.
-    pub fn try_next(&self) -> Result<Vec<u64>, mpsc::TryRecvError> {
+    pub(crate) fn try_next(&self) -> Result<Vec<u64>, mpsc::TryRecvError> {
         self.reports.try_recv()
     }
 
     /// The object that the process reports next.
-    pub fn next_object(&self) -> ObjectId {
+    pub(crate) fn next_object(&self) -> ObjectId {
         let words = self.next().expect("a report");
         ObjectId::from_words([words[0], words[1]]).expect("an object")
     }
 
     /// Lets the process go on from its report.
-    pub fn answer(&self, words: &[u64]) {
+    pub(crate) fn answer(&self, words: &[u64]) {
         let mut all = [0; 8];
         all[..words.len()].copy_from_slice(words);
         self.answers.send(all).expect("the process waits for an answer");
     }
 
     /// Kills the process, waits for its end, and does not reap it.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("killed");
         self.wait();
     }
 
     /// Waits for the end of the process.
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let status = self.child.wait().expect("waited");
         // The serving thread may wait for an answer: it ends with the channel.
         self.answers = mpsc::channel().0;
@@ -232,7 +237,7 @@ impl Peer {
     }
 
     /// Waits for the process to end by SIGKILL, or well.
-    pub fn wait_killed(&mut self) -> bool {
+    pub(crate) fn wait_killed(&mut self) -> bool {
         let status = self.wait();
         assert!(status.success() || status.signal() == Some(9), "{status}");
         status.signal() == Some(9)
