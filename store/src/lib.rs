@@ -20,7 +20,6 @@ mod core;
 mod deadmap;
 mod dirty;
 #[cfg(not(rustyray_loom))]
-#[allow(unsafe_code)]
 mod encode;
 mod entry;
 #[cfg(not(rustyray_loom))]
