@@ -74,7 +74,16 @@ impl<A> ActorHandle<A> {
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
     ) -> Result<crate::call::Ids> {
         let (core, token) = (&self.core, Some(self.token));
-        submit_words(core, Kind::Method, self.class, method.0, &Wanted::default(), returns, token, arguments)
+        submit_words(
+            core,
+            Kind::Method,
+            self.class,
+            method.0,
+            &Wanted::default(),
+            returns,
+            token,
+            arguments,
+        )
     }
 
     /// Waits until the actor is constructed.
@@ -160,7 +169,16 @@ pub async fn create<A: 'static>(
     }
     current::with(|core| {
         let wanted = Wanted::actor(class.name(), options);
-        let ids = submit_words(core, Kind::Construct, class.id(), constructor.0, &wanted, 1, None, arguments)?;
+        let ids = submit_words(
+            core,
+            Kind::Construct,
+            class.id(),
+            constructor.0,
+            &wanted,
+            1,
+            None,
+            arguments,
+        )?;
         Ok(ActorHandle::adopt(core, ids.as_slice()[0], class.id()))
     })?
 }
@@ -224,14 +242,18 @@ impl<A, S: Fallible + RefSink + ?Sized> Serialize<S> for ActorHandle<A> {
     }
 }
 
-impl<A, D: Fallible<Error: Source> + ?Sized> Deserialize<ActorHandle<A>, D> for ArchivedActorHandle<A> {
+impl<A, D: Fallible<Error: Source> + ?Sized> Deserialize<ActorHandle<A>, D>
+    for ArchivedActorHandle<A>
+{
     fn deserialize(&self, _: &mut D) -> Result<ActorHandle<A>, D::Error> {
         let core = current::get().map_err(D::Error::new)?;
         core.retain(self.token()).map_err(D::Error::new)?;
         let class = self.class.to_native();
         if registry::actor_class(class).is_none() {
             core.release(self.token());
-            return Err(D::Error::new(Error::FunctionNotFound { name: format!("actor class {class:016x}") }));
+            return Err(D::Error::new(Error::FunctionNotFound {
+                name: format!("actor class {class:016x}"),
+            }));
         }
         Ok(ActorHandle::adopt(&core, self.token(), class))
     }

@@ -66,7 +66,9 @@ impl Drop for Held<'_> {
 
 impl std::fmt::Debug for ArgWriter<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ArgWriter").field("dependencies", &self.dependencies).finish_non_exhaustive()
+        f.debug_struct("ArgWriter")
+            .field("dependencies", &self.dependencies)
+            .finish_non_exhaustive()
     }
 }
 

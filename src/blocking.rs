@@ -3,11 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use crate::{
-    builder::Runtime,
-    error::Result,
-    object::ObjectRef,
-    runtime::executor::block_on,
-    value::Value,
+    builder::Runtime, error::Result, object::ObjectRef, runtime::executor::block_on, value::Value,
 };
 
 /// [`crate::init`], blocking.

@@ -104,11 +104,14 @@ impl Builder {
     }
 
     pub(crate) fn start_blocking(self) -> Result<Runtime> {
-        let amounts = [("num_cpus", self.config.cpus.unwrap_or(1.0)), ("num_gpus", self.config.gpus)];
+        let amounts =
+            [("num_cpus", self.config.cpus.unwrap_or(1.0)), ("num_gpus", self.config.gpus)];
         let custom = self.config.custom.iter().map(|(name, amount)| (name.as_str(), *amount));
         for (name, amount) in amounts.into_iter().chain(custom) {
             if !(0.0..=400_000.0).contains(&amount) {
-                return Err(Error::invalid(format!("{name} is {amount}, it lies between 0 and 400000")));
+                return Err(Error::invalid(format!(
+                    "{name} is {amount}, it lies between 0 and 400000"
+                )));
             }
         }
         not_taken()?;

@@ -150,7 +150,10 @@ impl Returns {
         if asked == results {
             return Ok(());
         }
-        Err(Error::invalid(format!("the function gave {results} results, the call asked for {asked}")).into())
+        Err(Error::invalid(format!(
+            "the function gave {results} results, the call asked for {asked}"
+        ))
+        .into())
     }
 
     fn seal<T: Value>(&self, index: usize, value: &T) -> Result<(), Failure> {
@@ -202,7 +205,10 @@ impl<'a> Call<'a> {
     }
 
     /// Ends a constructor: this process is the actor from now on.
-    pub fn construct<A: 'static, C: Constructed<A, M>, M>(&mut self, actor: C) -> Result<Finished, Failure> {
+    pub fn construct<A: 'static, C: Constructed<A, M>, M>(
+        &mut self,
+        actor: C,
+    ) -> Result<Finished, Failure> {
         Ok(Finished(End::Constructed(cell(actor.actor()?))))
     }
 
@@ -211,7 +217,9 @@ impl<'a> Call<'a> {
         &mut self,
         future: impl Future<Output = C> + 'static,
     ) -> Result<Finished, Failure> {
-        Ok(Finished(End::ConstructedLater(Box::pin(async move { Ok(cell(future.await.actor()?)) }))))
+        Ok(Finished(End::ConstructedLater(Box::pin(
+            async move { Ok(cell(future.await.actor()?)) },
+        ))))
     }
 
     /// Runs a method that has the actor to itself.
@@ -503,7 +511,9 @@ impl<T: Value> Parameter<Borrowed> for View<T> {
     fn from_arg(argument: Argument<'_>, core: &Arc<Core>) -> Result<Self, Error> {
         match argument {
             Argument::Reference(id) => core.view_sealed(id),
-            Argument::Value { .. } => Err(Error::invalid("a view looks at an object, and got a value")),
+            Argument::Value { .. } => {
+                Err(Error::invalid("a view looks at an object, and got a value"))
+            }
         }
     }
 }

@@ -92,7 +92,9 @@ pub enum Error {
         timeout_ms: u64,
     },
     /// The worker process that ran the task ended, and no retries are left.
-    #[error("the worker that ran `{task}` ended ({how}) on attempt {attempt}, and no retries are left")]
+    #[error(
+        "the worker that ran `{task}` ended ({how}) on attempt {attempt}, and no retries are left"
+    )]
     WorkerCrashed {
         /// The name of the task.
         task: String,
@@ -271,7 +273,9 @@ impl Error {
             Error::PendingCallsLimit { .. } => {
                 "await earlier calls before making more, or raise `max_pending_calls`"
             }
-            Error::RegistryMismatch { .. } => "run driver and workers from one build of the program",
+            Error::RegistryMismatch { .. } => {
+                "run driver and workers from one build of the program"
+            }
             Error::ActorNameTaken { .. } => "choose another name, or ask for `get_if_exists(true)`",
             _ => return None,
         })
@@ -438,13 +442,17 @@ mod tests {
         let back = Error::from_bytes("7@3", &error.to_bytes());
         assert_eq!(back, error);
         let report = Report(&back).to_string();
-        assert!(report.contains("caused by: task `load` failed on worker 42, attempt 1"), "{report}");
+        assert!(
+            report.contains("caused by: task `load` failed on worker 42, attempt 1"),
+            "{report}"
+        );
         assert!(report.contains("caused by: disk on fire"), "{report}");
     }
 
     #[test]
     fn bytes_that_are_no_error_are_reported_as_such() {
-        let error = Error::from_bytes("7@3", b"garbage that is long enough to be looked at, perhaps");
+        let error =
+            Error::from_bytes("7@3", b"garbage that is long enough to be looked at, perhaps");
         assert!(matches!(error, Error::CorruptObject { .. }), "{error:?}");
     }
 }

@@ -45,7 +45,8 @@ pub use crate::{
     entry::{Exit, run_main, run_test},
     options::{ActorOptions, MAX_CUSTOM_RESOURCES, TaskOptions},
     registry::{
-        ACTORS, ActorClass, Body, Constructor, ConstructorIndex, FUNCTIONS, Function, Method, MethodIndex,
+        ACTORS, ActorClass, Body, Constructor, ConstructorIndex, FUNCTIONS, Function, Method,
+        MethodIndex,
     },
     submit::{submit, submit_several},
     value::Value,

@@ -260,8 +260,11 @@ mod tests {
 
     #[test]
     fn options_are_constants_and_count_to_a_ten_thousandth() {
-        const OPTIONS: TaskOptions =
-            TaskOptions::new().num_cpus(0.5).num_gpus(0.0001).resource("tpu", 2.0).resource("tpu", 1.0);
+        const OPTIONS: TaskOptions = TaskOptions::new()
+            .num_cpus(0.5)
+            .num_gpus(0.0001)
+            .resource("tpu", 2.0)
+            .resource("tpu", 1.0);
         assert_eq!(OPTIONS.demand.cpus, 5_000);
         assert_eq!(OPTIONS.demand.gpus, 1);
         assert_eq!(OPTIONS.demand.custom[0], Some(("tpu", 10_000)));

@@ -58,9 +58,21 @@ pub(crate) struct SpecWriter {
 
 impl SpecWriter {
     /// Begins a task in `words`, whose capacity is used again.
-    pub(crate) fn new(mut words: Vec<u64>, kind: Kind, function: u64, actor: u64, index: u16) -> Self {
+    pub(crate) fn new(
+        mut words: Vec<u64>,
+        kind: Kind,
+        function: u64,
+        actor: u64,
+        index: u16,
+    ) -> Self {
         words.clear();
-        words.extend_from_slice(&[u64::from(kind as u8), 0, function, actor, u64::from(index) << 16]);
+        words.extend_from_slice(&[
+            u64::from(kind as u8),
+            0,
+            function,
+            actor,
+            u64::from(index) << 16,
+        ]);
         SpecWriter { words, arguments: 0 }
     }
 
@@ -207,7 +219,8 @@ impl Header {
 }
 
 fn object_id(index: u64, generation: u64) -> Result<ObjectId, Malformed> {
-    let index = u32::try_from(index).map_err(|_| Malformed("with an object index beyond 32 bits"))?;
+    let index =
+        u32::try_from(index).map_err(|_| Malformed("with an object index beyond 32 bits"))?;
     Ok(ObjectId { index, generation })
 }
 
@@ -221,7 +234,11 @@ pub(crate) struct Parts<'a> {
 impl Parts<'_> {
     /// The objects that the task returns.
     pub(crate) fn returns(&self) -> impl Iterator<Item = Result<ObjectId, Malformed>> {
-        self.returns.as_chunks::<2>().0.iter().map(|&[index, generation]| object_id(index, generation))
+        self.returns
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|&[index, generation]| object_id(index, generation))
     }
 }
 
@@ -253,7 +270,8 @@ impl<'a> Arguments<'a> {
             return Ok(None);
         }
         self.left -= 1;
-        let (&head, rest) = self.words.split_first().ok_or(Malformed("without an argument it announced"))?;
+        let (&head, rest) =
+            self.words.split_first().ok_or(Malformed("without an argument it announced"))?;
         match head & 0xff {
             TAG_VALUE => {
                 let len = (head >> 8) as usize;
@@ -300,7 +318,9 @@ mod tests {
         let returns: Vec<_> = parts.returns().map(|id| id.expect("an id")).collect();
         assert_eq!(returns, [ObjectId { index: 9, generation: 2 }]);
         match parts.arguments.next().expect("well formed") {
-            Some(Argument::Value { words, len: 11 }) => assert_eq!(words[0].to_le_bytes(), *b"eleven b"),
+            Some(Argument::Value { words, len: 11 }) => {
+                assert_eq!(words[0].to_le_bytes(), *b"eleven b")
+            }
             other => panic!("expected a value of 11 bytes, got {other:?}"),
         }
         match parts.arguments.next().expect("well formed") {

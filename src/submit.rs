@@ -55,9 +55,9 @@ pub async fn submit_several<Out: SeveralReturns>(
 pub(crate) fn returns_of<Out: SeveralReturns>(num_returns: u16) -> Result<usize> {
     let asked = usize::from(num_returns);
     match Out::COUNT {
-        Some(count) if count != asked && asked != 1 => {
-            Err(Error::invalid(format!("num_returns is {asked}, and the function returns {count} values")))
-        }
+        Some(count) if count != asked && asked != 1 => Err(Error::invalid(format!(
+            "num_returns is {asked}, and the function returns {count} values"
+        ))),
         Some(count) => Ok(count),
         None => Ok(asked),
     }
@@ -88,7 +88,9 @@ pub(crate) fn submit_words(
 ) -> Result<Ids> {
     core.check_open()?;
     if returns > MAX_RETURNS {
-        return Err(Error::invalid(format!("{returns} returns of one task, at most {MAX_RETURNS} can be")));
+        return Err(Error::invalid(format!(
+            "{returns} returns of one task, at most {MAX_RETURNS} can be"
+        )));
     }
     let reserved = Reserved::new(core, returns)?;
     let mut spec = SpecWriter::new(Vec::with_capacity(16), kind, function, 0, index);

@@ -20,6 +20,9 @@ use crate::error::{Error, Result};
 
 const VARIABLE: &str = "RUSTYRAY_WORKER";
 
+/// Stands for the nonce where the process is to be a guard.
+const GUARD: &str = "guard";
+
 /// Starts one worker from `executable` and gives its process and the nonce that its first word must repeat.
 ///
 /// `socket` becomes the worker's end of the connection. Its output comes through pipes, never through the
@@ -36,6 +39,21 @@ pub(crate) fn spawn(executable: &str, socket: OwnedFd, nonce: u64) -> Result<Chi
         .process_group(0)
         .spawn()
         .map_err(|error| Error::io(format_args!("starting a worker from {executable}"), &error))
+}
+
+/// Starts the guard of a socket file: a process that outlives the node and removes what the node listened
+/// on, should the node be killed before it can. It ends when `socket`'s other end is closed.
+pub(crate) fn spawn_guard(socket: OwnedFd) -> Result<Child> {
+    use std::os::unix::process::CommandExt;
+    Command::new("/proc/self/exe")
+        .arg0("rustyray-guard")
+        .env(VARIABLE, format!("{}:{GUARD}", std::process::id()))
+        .stdin(Stdio::from(socket))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| Error::io("starting the guard of the socket file", &error))
 }
 
 /// What a worker is told by its environment.
@@ -56,6 +74,10 @@ extern "C" fn boot() {
     let Some((parent, nonce)) = value.split_once(':') else { return };
     if parent.parse() != Ok(std::os::unix::process::parent_id()) {
         return;
+    }
+    if nonce == GUARD {
+        super::guard::run();
+        end(0)
     }
     let Ok(nonce) = nonce.parse() else { return };
     let code = match take_stdin() {
@@ -80,7 +102,12 @@ pub(crate) fn end(code: i32) -> ! {
 fn take_stdin() -> std::io::Result<OwnedFd> {
     // What the standard library does before `main`: a broken pipe is an error, not a signal.
     // SAFETY: ignoring a signal installs no handler that could run.
-    unsafe { nix::sys::signal::signal(nix::sys::signal::Signal::SIGPIPE, nix::sys::signal::SigHandler::SigIgn) }?;
+    unsafe {
+        nix::sys::signal::signal(
+            nix::sys::signal::Signal::SIGPIPE,
+            nix::sys::signal::SigHandler::SigIgn,
+        )
+    }?;
     let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
     nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
     Ok(socket)

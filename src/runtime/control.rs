@@ -17,7 +17,9 @@ use nix::{
     fcntl::{FcntlArg, SealFlag, fcntl},
     sys::memfd::{MFdFlags, memfd_create},
 };
-use rustyray_ipc::{BELL_WORDS, Bell, Consumer, Producer, RingShape, Ringer, WorkConsumer, WorkProducer};
+use rustyray_ipc::{
+    BELL_WORDS, Bell, Consumer, Producer, RingShape, Ringer, WorkConsumer, WorkProducer,
+};
 use rustyray_memory::{
     LINE_WORDS, Mapped, Memory, Span, WORD_BYTES,
     sync::{
@@ -71,7 +73,8 @@ pub(crate) struct Control {
 impl Control {
     /// Makes the control memory of a new session, and the descriptor that clients map it by.
     pub(crate) fn create(session: u64) -> io::Result<(Control, OwnedFd)> {
-        let descriptor = memfd_create(c"rustyray-control", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+        let descriptor =
+            memfd_create(c"rustyray-control", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
         let file = File::from(descriptor);
         file.set_len((TOTAL_WORDS * WORD_BYTES) as u64)?;
         // No client can shorten the file under the others, which would be their SIGBUS.

@@ -2,7 +2,9 @@
 //!
 //! Several runtimes may live side by side in one process, as when tests run in parallel. The one that is
 //! meant is, in this order: the one this thread entered or started; the one started within the tokio
-//! runtime that this thread belongs to; the only one there is. Anything else is an error that says so.
+//! runtime that this thread belongs to; the only one there is. Anything else is an error that says so. A
+//! thread whose runtime was shut down has none until it starts another: it never falls back on one that
+//! somebody else started.
 
 use std::{cell::RefCell, sync::Arc};
 
@@ -12,7 +14,27 @@ use super::Core;
 use crate::error::{Error, Result};
 
 thread_local! {
-    static CURRENT: RefCell<Option<Arc<Core>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Own> = const { RefCell::new(Own::None) };
+}
+
+/// What a thread knows of a runtime of its own.
+#[derive(Clone, Debug)]
+enum Own {
+    /// It never had one.
+    None,
+    /// It started or entered this one.
+    Runtime(Arc<Core>),
+    /// It had one, which was shut down.
+    Ended,
+}
+
+impl Own {
+    fn live(&self) -> Option<&Arc<Core>> {
+        match self {
+            Own::Runtime(core) if !core.is_closed() => Some(core),
+            _ => None,
+        }
+    }
 }
 
 struct Entry {
@@ -30,10 +52,7 @@ fn tokio_id() -> Option<tokio::runtime::Id> {
 #[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&Arc<Core>) -> R) -> Result<R> {
     // The borrow ends before `f` runs user code that might enter another runtime.
-    let core = CURRENT.with(|current| match &*current.borrow() {
-        Some(core) if !core.is_closed() => Some(Arc::clone(core)),
-        _ => None,
-    });
+    let core = CURRENT.with(|current| current.borrow().live().map(Arc::clone));
     match core {
         Some(core) => Ok(f(&core)),
         None => Ok(f(&find()?)),
@@ -53,6 +72,8 @@ fn find() -> Result<Arc<Core>> {
         && let Some(entry) = live.clone().find(|entry| entry.tokio == Some(id))
     {
         Ok(Arc::clone(&entry.core))
+    } else if CURRENT.with(|current| !matches!(*current.borrow(), Own::None)) {
+        Err("the runtime of this thread was shut down".to_owned())
     } else {
         match (live.next(), live.count()) {
             (Some(entry), 0) => Ok(Arc::clone(&entry.core)),
@@ -69,7 +90,7 @@ fn find() -> Result<Arc<Core>> {
 /// Makes `core` the runtime of this thread and of the tokio runtime it belongs to.
 pub(crate) fn register(core: &Arc<Core>) {
     RUNTIMES.write().push(Entry { core: Arc::clone(core), tokio: tokio_id() });
-    CURRENT.with(|current| *current.borrow_mut() = Some(Arc::clone(core)));
+    CURRENT.with(|current| *current.borrow_mut() = Own::Runtime(Arc::clone(core)));
 }
 
 /// Forgets `core`, everywhere but on threads that entered it; there it counts as closed.
@@ -77,15 +98,15 @@ pub(crate) fn unregister(core: &Arc<Core>) {
     RUNTIMES.write().retain(|entry| !Arc::ptr_eq(&entry.core, core));
     CURRENT.with(|current| {
         let mut current = current.borrow_mut();
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, core)) {
-            *current = None;
+        if matches!(&*current, Own::Runtime(own) if Arc::ptr_eq(own, core)) {
+            *current = Own::Ended;
         }
     });
 }
 
 /// Whether this thread or its tokio runtime already has a runtime of its own.
 pub(crate) fn is_taken() -> bool {
-    let here = CURRENT.with(|current| current.borrow().as_ref().is_some_and(|core| !core.is_closed()));
+    let here = CURRENT.with(|current| current.borrow().live().is_some());
     here || tokio_id().is_some_and(|id| {
         RUNTIMES.read().iter().any(|entry| entry.tokio == Some(id) && !entry.core.is_closed())
     })
@@ -95,20 +116,20 @@ pub(crate) fn is_taken() -> bool {
 #[derive(Debug)]
 #[must_use = "the runtime is left when the guard is dropped"]
 pub struct EnterGuard {
-    previous: Option<Arc<Core>>,
+    previous: Own,
     /// A guard is dropped on the thread that made it.
     not_send: std::marker::PhantomData<*const ()>,
 }
 
 /// Makes `core` this thread's runtime until the guard is dropped.
 pub(crate) fn enter(core: &Arc<Core>) -> EnterGuard {
-    let previous = CURRENT.with(|current| current.borrow_mut().replace(Arc::clone(core)));
+    let previous = CURRENT.with(|current| current.replace(Own::Runtime(Arc::clone(core))));
     EnterGuard { previous, not_send: std::marker::PhantomData }
 }
 
 impl Drop for EnterGuard {
     fn drop(&mut self) {
-        let previous = self.previous.take();
+        let previous = std::mem::replace(&mut self.previous, Own::None);
         // A thread that is ending has no current runtime left to restore.
         let _ = CURRENT.try_with(|current| *current.borrow_mut() = previous);
     }

@@ -97,7 +97,9 @@ impl Scope {
 
     /// What was collected.
     fn take(&self) -> Vec<Interest> {
-        INTERESTS.with(|interests| interests.borrow_mut().as_mut().map(std::mem::take).unwrap_or_default())
+        INTERESTS.with(|interests| {
+            interests.borrow_mut().as_mut().map(std::mem::take).unwrap_or_default()
+        })
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod control;
 pub(crate) mod current;
 mod doorbells;
 pub(crate) mod executor;
+mod guard;
 mod node;
 mod pool;
 pub(crate) mod start;
@@ -125,9 +126,12 @@ impl Core {
     /// The process ids of the other processes of the session, as far as this one knows.
     pub(crate) fn worker_pids(&self) -> Vec<u32> {
         match &self.link {
-            Link::Node(node) => {
-                node.peers.iter().map(|peer| peer.pid.load(Ordering::Relaxed)).filter(|&pid| pid != 0).collect()
-            }
+            Link::Node(node) => node
+                .peers
+                .iter()
+                .map(|peer| peer.pid.load(Ordering::Relaxed))
+                .filter(|&pid| pid != 0)
+                .collect(),
             Link::Uplink(_) => Vec::new(),
         }
     }
@@ -307,14 +311,17 @@ pub(crate) fn store_error<T: ?Sized>(error: rustyray_store::Error) -> Error {
             pinned: pinned_bytes,
             spilled: spilled_bytes,
         },
-        Store::Serialize { .. } | Store::Nested { .. } | Store::ZeroLength | Store::TooLarge { .. } => {
-            Error::Serialization {
-                what: std::any::type_name::<T>().to_owned(),
-                reason: error.to_string(),
-            }
-        }
+        Store::Serialize { .. }
+        | Store::Nested { .. }
+        | Store::ZeroLength
+        | Store::TooLarge { .. } => Error::Serialization {
+            what: std::any::type_name::<T>().to_owned(),
+            reason: error.to_string(),
+        },
         Store::Transport(_) | Store::Forked => Error::ShutDown { what: error.to_string() },
-        other => Error::Io { context: "object store".into(), message: other.to_string(), errno: None },
+        other => {
+            Error::Io { context: "object store".into(), message: other.to_string(), errno: None }
+        }
     }
 }
 
@@ -397,7 +404,11 @@ impl Core {
     }
 
     /// Blocks this thread until the object is settled.
-    pub(crate) fn block_until_settled(&self, id: ObjectId, deadline: Option<Instant>) -> Result<()> {
+    pub(crate) fn block_until_settled(
+        &self,
+        id: ObjectId,
+        deadline: Option<Instant>,
+    ) -> Result<()> {
         if !self.is_pending(id) {
             return Ok(());
         }
@@ -415,7 +426,11 @@ impl Core {
 
     /// Ready once the object is settled; registers the waker otherwise.
     #[inline]
-    pub(crate) fn poll_settled(self: &Arc<Self>, id: ObjectId, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_settled(
+        self: &Arc<Self>,
+        id: ObjectId,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
         if !self.is_pending(id) {
             return Poll::Ready(());
         }
@@ -440,11 +455,13 @@ impl Core {
     }
 
     /// Waits for the object at most `timeout`.
-    pub(crate) async fn settled_within(self: &Arc<Self>, id: ObjectId, timeout: Duration) -> Result<()> {
-        let timed_out = || Error::GetTimeout {
-            object: id.to_string(),
-            waited_ms: timeout.as_millis() as u64,
-        };
+    pub(crate) async fn settled_within(
+        self: &Arc<Self>,
+        id: ObjectId,
+        timeout: Duration,
+    ) -> Result<()> {
+        let timed_out =
+            || Error::GetTimeout { object: id.to_string(), waited_ms: timeout.as_millis() as u64 };
         let deadline = Instant::now() + timeout;
         let mut alarm = None;
         std::future::poll_fn(|context| {

@@ -18,9 +18,9 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use rustyray_ipc::{Consumer, Ticket, WorkProducer};
 use rustyray_scheduler::{
-    ActorId, CallRefusal, CallerId, DeathReason, Demand, Failure, Host as SchedulerHost, JobId, NewActor,
-    NewCall, NewTask, ObjectKey, Outcome, PoolId, QueueFull, Readiness, Refusal, Retries, Scheduler,
-    TaskId, WorkerId,
+    ActorId, CallRefusal, CallerId, DeathReason, Demand, Failure, Host as SchedulerHost, JobId,
+    NewActor, NewCall, NewTask, ObjectKey, Outcome, PoolId, QueueFull, Readiness, Refusal, Retries,
+    Scheduler, TaskId, WorkerId,
 };
 use rustyray_store::{Client, ClientId, ObjectId, PinKind, Status};
 
@@ -67,7 +67,9 @@ impl Job {
         let Some(header) = self.header() else { return "?".into() };
         let known = match header.kind {
             Kind::Task => registry::function(header.function).map(|f| f.name().to_owned()),
-            Kind::Construct => registry::actor_class(header.function).map(|class| class.name().to_owned()),
+            Kind::Construct => {
+                registry::actor_class(header.function).map(|class| class.name().to_owned())
+            }
             Kind::Method | Kind::Stop => registry::actor_class(header.function).and_then(|class| {
                 let method = class.methods.get(usize::from(header.index))?;
                 Some(format!("{}::{}", class.name(), method.name))
@@ -83,6 +85,7 @@ pub(crate) struct Peer {
     work: RwLock<Option<WorkProducer<Words>>>,
     pub(crate) pid: AtomicU32,
     stopping: AtomicBool,
+    runs_tasks: AtomicBool,
     /// The process, to be killed by.
     pub(crate) process: Mutex<Option<Arc<rustyray_ipc::ProcessHandle>>>,
 }
@@ -154,6 +157,7 @@ impl Node {
             work: RwLock::new(None),
             pid: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
+            runs_tasks: AtomicBool::new(false),
             process: Mutex::new(None),
         };
         let node = Arc::new(Node {
@@ -188,9 +192,14 @@ impl Node {
         *peer.work.write() = Some(self.control.work_producer(client));
         peer.stopping.store(false, Ordering::Relaxed);
         peer.pid.store(pid, Ordering::Relaxed);
+        peer.runs_tasks.store(runs_tasks, Ordering::Relaxed);
         if runs_tasks {
             self.scheduler().worker_joined(WorkerId(u16::from(client.get())), pool::OWN);
             self.dispatch();
+        }
+        // `close` may have looked before this process was here to be asked.
+        if runs_tasks && self.closing.load(Ordering::Acquire) {
+            self.stop(client);
         }
     }
 
@@ -204,7 +213,8 @@ impl Node {
         if runs_tasks {
             let pid = peer.pid.load(Ordering::Relaxed);
             let cause = Crash { pid, how: how.to_owned() };
-            self.scheduler().worker_left(WorkerId(u16::from(client.get())), Cause::Crash(Arc::new(cause)));
+            self.scheduler()
+                .worker_left(WorkerId(u16::from(client.get())), Cause::Crash(Arc::new(cause)));
         }
         *peer.up.lock() = None;
         *peer.work.write() = None;
@@ -224,6 +234,7 @@ impl Node {
             }
         }
         peer.pid.store(0, Ordering::Relaxed);
+        peer.runs_tasks.store(false, Ordering::Relaxed);
         self.control.clear(client);
         self.dispatch();
     }
@@ -311,9 +322,13 @@ impl Node {
                 let task = TaskId::from_bits(entry[1]);
                 self.scheduler().completed(worker, task, entry[2] as u16, outcome);
                 if first & FLAG_EXIT != 0 {
-                    let actor = self.actors.read().by_id.keys().copied().find(|&actor| {
-                        self.scheduler().actor_worker(actor) == Some(worker)
-                    });
+                    let actor = self
+                        .actors
+                        .read()
+                        .by_id
+                        .keys()
+                        .copied()
+                        .find(|&actor| self.scheduler().actor_worker(actor) == Some(worker));
                     if let Some(actor) = actor {
                         self.scheduler().exit_actor(actor);
                     }
@@ -324,7 +339,9 @@ impl Node {
                 let body = ObjectId { index: entry[1] as u32, generation: entry[2] };
                 match self.client.pin(body) {
                     Ok(pin) => self.accept_words(client, &words_of(&pin)),
-                    Err(error) => eprintln!("rustyray: a submission of {client:?} is lost: {error}"),
+                    Err(error) => {
+                        eprintln!("rustyray: a submission of {client:?} is lost: {error}")
+                    }
                 }
             }
             UP_REQUEST if entry.len() >= 9 => {
@@ -404,7 +421,12 @@ impl Node {
             returns,
             held,
             retries,
-            name: wanted.extension.name.as_deref().filter(|_| header.kind == Kind::Task).map(Into::into),
+            name: wanted
+                .extension
+                .name
+                .as_deref()
+                .filter(|_| header.kind == Kind::Task)
+                .map(Into::into),
             body: OnceLock::new(),
         };
         let few: [ObjectKey; 1];
@@ -464,7 +486,11 @@ impl Node {
             self.release_all(&job);
             return Err(Error::invalid("an actor's construction says nothing of the actor"));
         };
-        let token = *job.returns.as_slice().first().ok_or_else(|| Error::invalid("an actor has a token"))?;
+        let token = *job
+            .returns
+            .as_slice()
+            .first()
+            .ok_or_else(|| Error::invalid("an actor has a token"))?;
         let mut actors = self.actors.write();
         let name = wanted.extension.name.clone();
         if let Some(name) = &name
@@ -504,11 +530,19 @@ impl Node {
             actors.by_name.insert(name.clone(), token);
         }
         actors.by_id.insert(created, token);
-        actors.by_token.insert(token, Resident { actor: created, label, name, detached: actor.detached });
+        actors
+            .by_token
+            .insert(token, Resident { actor: created, label, name, detached: actor.detached });
         Ok(())
     }
 
-    fn call(&self, header: &Header, job: Job, dependencies: &[ObjectKey], caller: CallerId) -> Result<()> {
+    fn call(
+        &self,
+        header: &Header,
+        job: Job,
+        dependencies: &[ObjectKey],
+        caller: CallerId,
+    ) -> Result<()> {
         // The token is the first reference that a call holds.
         let token = job.held.first().copied();
         let resident = token.and_then(|token| {
@@ -613,10 +647,9 @@ impl Node {
         };
         let (reason, cause) = match reason {
             None => ("it ended".to_owned(), None),
-            Some(DeathReason::CreationFailed) => (
-                "its constructor failed".to_owned(),
-                token.and_then(|token| self.error_of(token)),
-            ),
+            Some(DeathReason::CreationFailed) => {
+                ("its constructor failed".to_owned(), token.and_then(|token| self.error_of(token)))
+            }
             Some(DeathReason::Dependency { cause, .. }) => {
                 ("an argument of its constructor failed".to_owned(), Some(cause.error()))
             }
@@ -686,15 +719,18 @@ impl Node {
     /// Asks every worker to end; those that do not are killed by the pool.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
+        self.pool.close();
         for client in 1..=u8::MAX {
-            if self.peers[usize::from(client)].pid.load(Ordering::Relaxed) != 0 {
+            if self.peers[usize::from(client)].runs_tasks.load(Ordering::Relaxed) {
                 self.stop(ClientId::new(client));
             }
         }
     }
 
     pub(crate) fn kill_all(&self) {
-        (1..=u8::MAX).for_each(|client| self.kill(ClientId::new(client)));
+        let workers = (1..=u8::MAX)
+            .filter(|&client| self.peers[usize::from(client)].runs_tasks.load(Ordering::Relaxed));
+        workers.for_each(|client| self.kill(ClientId::new(client)));
     }
 }
 
@@ -778,10 +814,11 @@ impl SchedulerHost for Host {
 
     fn cause(&self, object: ObjectKey) -> Cause {
         let id = id(object);
-        let error = self.node().and_then(|node| node.error_of(id)).unwrap_or_else(|| Error::ObjectLost {
-            object: id.to_string(),
-            reason: "it was released before the task that takes it could run".into(),
-        });
+        let error =
+            self.node().and_then(|node| node.error_of(id)).unwrap_or_else(|| Error::ObjectLost {
+                object: id.to_string(),
+                reason: "it was released before the task that takes it could run".into(),
+            });
         Cause::Failed(Arc::new(error))
     }
 
@@ -795,7 +832,10 @@ impl SchedulerHost for Host {
         let node = self.node().ok_or(QueueFull)?;
         let client = client_of(worker);
         if attempt > 0 {
-            job.returns.as_slice().iter().for_each(|&id| drop(node.store.set_attempt(id, attempt)));
+            for &id in job.returns.as_slice() {
+                // Settled or gone: the attempt finds that out itself.
+                let _ = node.store.set_attempt(id, attempt);
+            }
         }
         let retried = job.retries.on_error && attempt < job.retries.max;
         let mut entry = [0; ENTRY_WORDS];
@@ -806,8 +846,10 @@ impl SchedulerHost for Host {
             let body = match job.body.get() {
                 Some(&body) => body,
                 None => {
-                    let bytes: Vec<u8> =
-                        job.words[HEADER_WORDS..].iter().flat_map(|word| word.to_le_bytes()).collect();
+                    let bytes: Vec<u8> = job.words[HEADER_WORDS..]
+                        .iter()
+                        .flat_map(|word| word.to_le_bytes())
+                        .collect();
                     // A store without room is room later: the task stays ready.
                     let body = node.client.put_bytes(&bytes).map_err(|_| QueueFull)?;
                     if let Err(body) = job.body.set(body) {

@@ -16,7 +16,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use rustyray_ipc::{Connection, ProcessHandle};
+use rustyray_ipc::{Connection, Listener, ProcessHandle};
 use rustyray_scheduler::PoolId;
 use rustyray_store::{ClientId, ObjectId};
 use tokio::{
@@ -28,6 +28,7 @@ use tokio::{
 
 use super::{
     background, boot,
+    guard::Guard,
     node::Node,
     wire::{PROTOCOL, Question, Role, ToClient, ToNode},
 };
@@ -48,10 +49,12 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct Pool {
     pub(crate) session: u64,
     pub(crate) control: OwnedFd,
-    pub(crate) socket: String,
     nonces: AtomicU64,
     alive: watch::Sender<usize>,
     failures: AtomicUsize,
+    closed: watch::Sender<bool>,
+    /// Nobody listens at the socket, and its file is gone.
+    deaf: watch::Sender<bool>,
 }
 
 impl fmt::Debug for Pool {
@@ -61,20 +64,28 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(session: u64, control: OwnedFd, socket: String) -> Pool {
+    pub(crate) fn new(session: u64, control: OwnedFd, listens: bool) -> Pool {
+        let deaf = watch::Sender::new(!listens);
         Pool {
             session,
             control,
-            socket,
             nonces: AtomicU64::new(session.rotate_left(17)),
             alive: watch::Sender::new(0),
             failures: AtomicUsize::new(0),
+            closed: watch::Sender::new(false),
+            deaf,
         }
     }
 
-    /// Waits until no process is left.
+    /// No further process is let in, and attached drivers are let go.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Waits until no worker is left and nobody listens any more.
     pub(crate) async fn emptied(&self) {
         let _ = self.alive.subscribe().wait_for(|&alive| alive == 0).await;
+        let _ = self.deaf.subscribe().wait_for(|&deaf| deaf).await;
     }
 }
 
@@ -114,7 +125,8 @@ async fn life(node: &Arc<Node>) -> Result<()> {
     forward(&mut child);
     let process = Arc::new(ProcessHandle::open(pid as i32).map_err(io)?);
     let connection = Connection::from_fd(ours).map_err(io)?;
-    let joined = timeout(HANDSHAKE, let_in(node, &connection, Role::Worker, Some(nonce), &process)).await;
+    let joined =
+        timeout(HANDSHAKE, let_in(node, &connection, Role::Worker, Some(nonce), &process)).await;
     let client = match joined {
         Ok(Ok(client)) => client,
         other => {
@@ -134,7 +146,7 @@ async fn life(node: &Arc<Node>) -> Result<()> {
         }
     };
     node.pool.failures.store(0, Ordering::Relaxed);
-    listen(node, client, &connection).await;
+    listen(node, &connection).await;
     // The socket is closed: the process ends, or has lost its mind.
     if timeout(GRACE, process.exited()).await.is_err() {
         let _ = process.signal(Signal::SIGKILL);
@@ -144,10 +156,58 @@ async fn life(node: &Arc<Node>) -> Result<()> {
     Ok(())
 }
 
+/// Lets in whoever connects, until the node closes.
+pub(crate) fn listen_for_drivers(node: &Arc<Node>, listener: Listener, guard: Guard) {
+    let node = Arc::clone(node);
+    tokio::spawn(async move {
+        let closed = node.pool.closed.subscribe();
+        let serve = async {
+            loop {
+                let mut closed = closed.clone();
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    _ = closed.wait_for(|&closed| closed) => return,
+                };
+                match accepted {
+                    Ok(connection) => {
+                        drop(tokio::spawn(attend_driver(Arc::clone(&node), connection)))
+                    }
+                    Err(error) => {
+                        eprintln!("rustyray: a process was not let in: {error}");
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                }
+            }
+        };
+        serve.await;
+        // First the guard, then the socket and its file.
+        drop(guard);
+        drop(listener);
+        node.pool.deaf.send_replace(true);
+    });
+}
+
+/// The whole life of an attached driver.
+async fn attend_driver(node: Arc<Node>, connection: Connection) {
+    let Ok(process) = connection.peer_process().map(Arc::new) else { return };
+    let joined = timeout(HANDSHAKE, let_in(&node, &connection, Role::Driver, None, &process)).await;
+    let Ok(Ok(client)) = joined else { return };
+    let mut closed = node.pool.closed.subscribe();
+    tokio::select! {
+        () = listen(&node, &connection) => {}
+        _ = closed.wait_for(|&closed| closed) => return,
+    }
+    // Its memory may be used again only when nothing of it is left that could write.
+    let _ = process.exited().await;
+    node.left(client, "ended", false);
+}
+
 /// Answers what a client asks, until its connection ends.
-async fn listen(node: &Arc<Node>, client: ClientId, connection: &Connection) {
+async fn listen(node: &Arc<Node>, connection: &Connection) {
     while let Ok(Some(message)) = connection.recv().await {
-        let Ok(ToNode::Ask { number, question }) = ToNode::from_bytes(&message.bytes) else { return };
+        let Ok(ToNode::Ask { number, question }) = ToNode::from_bytes(&message.bytes) else {
+            return;
+        };
         // What the client submitted before it asked comes first.
         node.help();
         let token = match question {
@@ -157,7 +217,8 @@ async fn listen(node: &Arc<Node>, client: ClientId, connection: &Connection) {
                 None
             }
         };
-        let answer = ToClient::Answer { number, token: token.map(|token| (token.index, token.generation)) };
+        let answer =
+            ToClient::Answer { number, token: token.map(|token| (token.index, token.generation)) };
         if connection.send(&answer.to_bytes(), &[]).await.is_err() {
             return;
         }
@@ -212,12 +273,17 @@ pub(crate) async fn let_in(
         return Err(refuse(Error::invalid(what)).await);
     }
     if role != expected || nonce.is_some_and(|nonce| nonce != theirs) {
-        return Err(refuse(Error::invalid(format!("process {pid} is not the one that was started"))).await);
+        return Err(refuse(Error::invalid(format!(
+            "process {pid} is not the one that was started"
+        )))
+        .await);
     }
     if digest != registry::digest() {
         connection.send(&ToClient::Explain.to_bytes(), &[]).await.map_err(io)?;
         let ToNode::Entries { names } = next().await? else {
-            return Err(refuse(Error::invalid("a process does not say what it has registered")).await);
+            return Err(
+                refuse(Error::invalid("a process does not say what it has registered")).await
+            );
         };
         let difference =
             registry::difference(&names).unwrap_or_else(|| "only their order differs".into());
@@ -232,7 +298,6 @@ pub(crate) async fn let_in(
         node_pid: std::process::id(),
         pool: OWN.0,
         geometry: admission.geometry.to_words().to_vec(),
-        socket: node.pool.socket.clone(),
     };
     let mut descriptors = vec![node.pool.control.as_fd()];
     descriptors.extend(admission.descriptors.iter().map(|descriptor| descriptor.as_fd()));
@@ -249,7 +314,9 @@ pub(crate) async fn let_in(
         }
         other => {
             node.store.reap(client);
-            Err(other.err().unwrap_or_else(|| Error::invalid("a process did not say that it is ready")))
+            Err(other
+                .err()
+                .unwrap_or_else(|| Error::invalid("a process did not say that it is ready")))
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rustyray_ipc::BlockingConnection;
+use rustyray_ipc::{BlockingConnection, Listener};
 use rustyray_scheduler::Config;
 use rustyray_store::ClientId;
 
@@ -18,6 +18,7 @@ use super::{
     control::Control,
     current,
     doorbells::Doorbells,
+    guard::Guard,
     node::Node,
     pool::{self, Pool},
     wire::Role,
@@ -44,7 +45,8 @@ pub(crate) fn available_cpus() -> usize {
 fn session() -> u64 {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-    now ^ u64::from(std::process::id()) << 40 ^ COUNT.fetch_add(1, Ordering::Relaxed).rotate_left(32)
+    now ^ u64::from(std::process::id()) << 40
+        ^ COUNT.fetch_add(1, Ordering::Relaxed).rotate_left(32)
 }
 
 /// Starts a node in this process.
@@ -57,22 +59,34 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     let doorbells = Arc::new(Doorbells::new(&control));
     store.connect_wake(Arc::clone(&doorbells) as _);
     let cpus = config.cpus.unwrap_or(available_cpus() as f64);
-    let scheduler = Config {
-        cpus,
-        gpus: config.gpus,
-        custom: config.custom,
-        ..Config::default()
-    };
-    let pool = Pool::new(session, descriptor, String::new());
+    let scheduler = Config { cpus, gpus: config.gpus, custom: config.custom, ..Config::default() };
+    let _context = background.enter();
+    let listener = config.socket.map(Listener::bind).transpose();
+    let listener = listener.map_err(|error| Error::Io {
+        context: "listening for other processes".into(),
+        message: error.to_string(),
+        errno: None,
+    })?;
+    let pool = Pool::new(session, descriptor, listener.is_some());
     let node = Node::new(store, control.clone(), Arc::clone(&doorbells), pool, scheduler);
     let client = Arc::clone(&node.client);
-    let core = Arc::new(Core::new(session, client, Link::Node(Arc::clone(&node)), control, doorbells, config.grace));
+    let core = Arc::new(Core::new(
+        session,
+        client,
+        Link::Node(Arc::clone(&node)),
+        control,
+        doorbells,
+        config.grace,
+    ));
     let serving = Arc::clone(&core);
     std::thread::Builder::new()
         .name("rustyray-node".into())
         .spawn(move || serve(&serving))
         .map_err(|error| Error::io("starting the node's thread", &error))?;
-    let _context = background.enter();
+    if let Some(listener) = listener {
+        let guard = Guard::of(listener.path())?;
+        pool::listen_for_drivers(&node, listener, guard);
+    }
     pool::start(&node, (cpus.ceil() as usize).clamp(1, available_cpus().max(1)));
     Ok(core)
 }
@@ -112,6 +126,9 @@ impl Core {
                 });
                 let _ = wait.recv();
             }
+        }
+        if let Link::Uplink(uplink) = &self.link {
+            uplink.hang_up();
         }
         self.close();
         current::unregister(self);

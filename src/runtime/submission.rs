@@ -94,9 +94,12 @@ impl Wanted {
         let extension = if self.extension == Extension::default() {
             Vec::new()
         } else {
-            rkyv::to_bytes::<rancor::Error>(&self.extension).map(|b| b.into_vec()).unwrap_or_default()
+            rkyv::to_bytes::<rancor::Error>(&self.extension)
+                .map(|b| b.into_vec())
+                .unwrap_or_default()
         };
-        let mut words = Vec::with_capacity(5 + 2 * nested.len() + extension.len().div_ceil(8) + spec.len());
+        let mut words =
+            Vec::with_capacity(5 + 2 * nested.len() + extension.len().div_ceil(8) + spec.len());
         words.extend_from_slice(&[
             u64::from(self.cpus) | u64::from(self.gpus) << 32,
             self.memory_bytes,
@@ -163,7 +166,12 @@ mod tests {
     #[test]
     fn a_submission_survives_the_way() {
         let mut wanted = Wanted::task(
-            &TaskOptions::new().num_cpus(0.5).resource("tpu", 2.0).max_retries(-1).priority(-3).name("x"),
+            &TaskOptions::new()
+                .num_cpus(0.5)
+                .resource("tpu", 2.0)
+                .max_retries(-1)
+                .priority(-3)
+                .name("x"),
         );
         wanted.on_error = true;
         wanted.timeout_ms = u64::MAX;

@@ -187,6 +187,12 @@ impl Uplink {
         self.ask(Question::KillActor { index: token.index, generation: token.generation }).map(drop)
     }
 
+    /// Ends the connection.
+    pub(crate) fn hang_up(&self) {
+        // It may have ended already.
+        let _ = self.socket.shutdown();
+    }
+
     fn ask(&self, question: Question) -> Result<Option<ObjectId>> {
         let number = self.questions.fetch_add(1, Private::Relaxed);
         let message = ToNode::Ask { number, question }.to_bytes();
@@ -251,7 +257,8 @@ impl Transport for Uplink {
             // The cell is lost with the session.
             return Err(TransportError::Closed);
         }
-        let words = std::array::from_fn(|at| self.cells.word(cell * CELL_WORDS + 1 + at).load(Relaxed));
+        let words =
+            std::array::from_fn(|at| self.cells.word(cell * CELL_WORDS + 1 + at).load(Relaxed));
         self.state(cell).store(CELL_FREE, Relaxed);
         self.free_cells.push(cell).expect("the cell came from here");
         Reply::from_words(words).ok_or(TransportError::Closed)

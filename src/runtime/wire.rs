@@ -67,8 +67,6 @@ pub(crate) enum ToClient {
         pool: u32,
         /// Words of the store's geometry.
         geometry: Vec<u64>,
-        /// Where the node listens, for the workers to remove when it was killed; empty when not a file.
-        socket: String,
     },
     /// The answer to a question: the token of the actor that was asked for.
     Answer { number: u64, token: Option<(u32, u64)> },

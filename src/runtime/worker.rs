@@ -91,11 +91,7 @@ pub(crate) fn run(birth: Birth) -> i32 {
 }
 
 /// Shakes hands with the node and joins its session.
-pub(crate) fn attach(
-    socket: BlockingConnection,
-    role: Role,
-    nonce: u64,
-) -> Result<Arc<Core>> {
+pub(crate) fn attach(socket: BlockingConnection, role: Role, nonce: u64) -> Result<Arc<Core>> {
     let socket = Arc::new(socket);
     let lost = |what: &str| Error::Io {
         context: format!("joining a node: {what}"),
@@ -113,7 +109,8 @@ pub(crate) fn attach(
     };
     socket.send(&hello.to_bytes(), &[]).map_err(frame)?;
     let (welcome, descriptors) = loop {
-        let message = socket.recv().map_err(frame)?.ok_or_else(|| lost("waiting for its welcome"))?;
+        let message =
+            socket.recv().map_err(frame)?.ok_or_else(|| lost("waiting for its welcome"))?;
         match ToClient::from_bytes(&message.bytes) {
             Ok(ToClient::Explain) => {
                 let entries = ToNode::Entries { names: registry::entries() };
@@ -121,10 +118,12 @@ pub(crate) fn attach(
             }
             Ok(ToClient::Refused { error }) => return Err(Error::from_bytes("refusal", &error)),
             Ok(welcome @ ToClient::Welcome { .. }) => break (welcome, message.fds),
-            Ok(ToClient::Bye | ToClient::Answer { .. }) | Err(_) => return Err(lost("waiting for its welcome")),
+            Ok(ToClient::Bye | ToClient::Answer { .. }) | Err(_) => {
+                return Err(lost("waiting for its welcome"));
+            }
         }
     };
-    let ToClient::Welcome { client, session, geometry, socket: path, .. } = welcome else {
+    let ToClient::Welcome { client, session, geometry, .. } = welcome else {
         return Err(lost("reading its welcome"));
     };
     let client = ClientId::new(client);
@@ -132,9 +131,10 @@ pub(crate) fn attach(
     let control = descriptors.next().ok_or_else(|| lost("taking the control memory"))?;
     let control = Control::attach(control, session).map_err(io)?;
     let doorbells = Arc::new(Doorbells::new(&control));
-    let uplink = Arc::new(Uplink::new(&control, client, Arc::clone(&doorbells), Arc::clone(&socket)));
-    let geometry = Geometry::from_words(&geometry)
-        .map_err(|error| super::store_error::<()>(error))?;
+    let uplink =
+        Arc::new(Uplink::new(&control, client, Arc::clone(&doorbells), Arc::clone(&socket)));
+    let geometry =
+        Geometry::from_words(&geometry).map_err(|error| super::store_error::<()>(error))?;
     let store = Client::attach(
         geometry,
         descriptors.collect(),
@@ -143,15 +143,22 @@ pub(crate) fn attach(
         Arc::clone(&doorbells) as Arc<dyn Wake>,
     )
     .map_err(super::store_error::<()>)?;
-    let core = Arc::new(Core::new(session, store, Link::Uplink(uplink), control, doorbells, Duration::ZERO));
+    let core = Arc::new(Core::new(
+        session,
+        store,
+        Link::Uplink(uplink),
+        control,
+        doorbells,
+        Duration::ZERO,
+    ));
     socket.send(&ToNode::Ready.to_bytes(), &[]).map_err(frame)?;
-    watch_node(&core, socket, role, path);
+    watch_node(&core, socket, role);
     current::register(&core);
     Ok(core)
 }
 
 /// Starts the thread that acts on the node's last words, or on its death.
-fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role, path: String) {
+fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
     let core = Arc::clone(core);
     let watch = move || {
         loop {
@@ -160,7 +167,8 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role, pat
                     Ok(ToClient::Bye) if role == Role::Worker => core.stop(),
                     Ok(ToClient::Answer { number, token }) => {
                         if let Link::Uplink(uplink) = &core.link {
-                            let token = token.map(|(index, generation)| ObjectId { index, generation });
+                            let token =
+                                token.map(|(index, generation)| ObjectId { index, generation });
                             uplink.answered(number, token);
                         }
                     }
@@ -169,16 +177,14 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role, pat
                 Ok(None) | Err(_) => break,
             }
         }
-        // The node is gone. What it listened on is removed by whoever notices first.
-        if !path.is_empty() {
-            let _ = std::fs::remove_file(&path);
-        }
+        // The node is gone.
         match role {
             Role::Worker => super::boot::end(0),
             Role::Driver => core.close(),
         }
     };
-    if let Err(error) = std::thread::Builder::new().name("rustyray-node-watch".into()).spawn(watch) {
+    if let Err(error) = std::thread::Builder::new().name("rustyray-node-watch".into()).spawn(watch)
+    {
         eprintln!("rustyray: no thread to watch the node: {error}");
         super::boot::end(2);
     }
@@ -245,7 +251,10 @@ impl Worker {
                 }
             }
             self.poll_in_flight(&executor);
-            if (self.stopping || self.core.is_stopping()) && self.in_flight.is_empty() && self.work.is_empty() {
+            if (self.stopping || self.core.is_stopping())
+                && self.in_flight.is_empty()
+                && self.work.is_empty()
+            {
                 self.stop(&executor);
                 return 0;
             }
@@ -312,11 +321,13 @@ impl Worker {
         let returns = Returns { core: Arc::clone(&core), ids, attempt: header.attempt };
         let _context = TaskContext::enter(&header, &returns);
         let resident = self.actor.as_ref().map(|actor| Rc::clone(&actor.cell));
-        let mut call =
-            Call { core: &core, arguments: parts.arguments, returns: &returns, actor: resident.as_ref() };
-        let outcome = self
-            .code(&header)
-            .and_then(|code| guarded(|| code(&mut call)));
+        let mut call = Call {
+            core: &core,
+            arguments: parts.arguments,
+            returns: &returns,
+            actor: resident.as_ref(),
+        };
+        let outcome = self.code(&header).and_then(|code| guarded(|| code(&mut call)));
         self.end(executor, header, returns, outcome);
     }
 
@@ -366,7 +377,8 @@ impl Worker {
     /// Begins a call that may wait: a task has the worker to itself, an actor's calls overlap.
     fn begin(&mut self, executor: &Executor, mut call: InFlight) {
         let Ok(background) = background::handle() else {
-            let failure = Failure::message("this process cannot have the thread that async code needs");
+            let failure =
+                Failure::message("this process cannot have the thread that async code needs");
             return self.complete(&call.header, &call.returns, Err(failure));
         };
         let _tokio = background.enter();
@@ -416,7 +428,8 @@ impl Worker {
 
     /// Runs `on_start` or `on_stop`.
     fn hook(&self, hook: registry::Body) -> Result<(), Failure> {
-        let returns = Returns { core: Arc::clone(&self.core), ids: Ids::Several([].into()), attempt: 0 };
+        let returns =
+            Returns { core: Arc::clone(&self.core), ids: Ids::Several([].into()), attempt: 0 };
         let cell = self.actor.as_ref().map(|actor| &actor.cell);
         let mut call = Call {
             core: &self.core,
@@ -427,7 +440,8 @@ impl Worker {
         match guarded(|| hook(&mut call))?.0 {
             End::Later(future) => {
                 let executor = Executor::new();
-                let _tokio = background::handle().map(|handle| handle.enter()).map_err(Failure::from)?;
+                let _tokio =
+                    background::handle().map(|handle| handle.enter()).map_err(Failure::from)?;
                 executor.run(guarded_future(future)).flatten()
             }
             _ => Ok(()),
@@ -450,7 +464,8 @@ impl Worker {
         doorbells.deferring(|| match outcome {
             Ok(()) | Err(Failure(FailureKind::Late)) => self.publish(header, DONE),
             Err(failure) => {
-                let error = failure.into_error(&name_of(header, self.actor.as_ref()), header.attempt);
+                let error =
+                    failure.into_error(&name_of(header, self.actor.as_ref()), header.attempt);
                 if header.retried {
                     eprintln!("attempt {} failed and is run again: {error}", header.attempt);
                     self.publish(header, REPORTED);
@@ -478,7 +493,9 @@ impl Worker {
 fn name_of(header: &Header, actor: Option<&Resident>) -> String {
     match header.kind {
         Kind::Task => registry::function(header.function).map(|f| f.name().to_owned()),
-        Kind::Construct => registry::actor_class(header.function).map(|class| class.name().to_owned()),
+        Kind::Construct => {
+            registry::actor_class(header.function).map(|class| class.name().to_owned())
+        }
         Kind::Method | Kind::Stop => actor.and_then(|actor| {
             let method = actor.class.methods.get(usize::from(header.index))?;
             Some(format!("{}::{}", actor.class.name(), method.name))
@@ -498,9 +515,9 @@ impl Failure {
             FailureKind::Panicked { message, location } => {
                 Error::TaskPanicked { task, worker, attempt, message, location }
             }
-            FailureKind::Runtime(error @ (Error::FunctionNotFound { .. } | Error::TypeMismatch { .. })) => {
-                error
-            }
+            FailureKind::Runtime(
+                error @ (Error::FunctionNotFound { .. } | Error::TypeMismatch { .. }),
+            ) => error,
             FailureKind::Runtime(error) => Error::TaskFailed {
                 task,
                 worker,

@@ -1,0 +1,258 @@
+//! Tasks and actors run in other processes, and no way of ending leaves anything behind.
+//!
+//! The scenarios that end abnormally are drivers of their own: this test binary, started again to run one
+//! ignored test.
+
+use std::{
+    collections::HashSet,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use rustyray::prelude::*;
+
+#[rustyray::remote]
+fn pid() -> u32 {
+    std::process::id()
+}
+
+#[rustyray::remote]
+fn pause(ms: u64) -> u32 {
+    std::thread::sleep(Duration::from_millis(ms));
+    std::process::id()
+}
+
+#[rustyray::remote]
+async fn pid_later() -> u32 {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    std::process::id()
+}
+
+#[rustyray::actor]
+struct Resident {
+    calls: u32,
+}
+
+#[rustyray::actor_methods]
+impl Resident {
+    pub fn new() -> Self {
+        Resident { calls: 0 }
+    }
+
+    pub fn pid(&mut self) -> (u32, u32) {
+        self.calls += 1;
+        (std::process::id(), self.calls)
+    }
+}
+
+#[rustyray::test]
+async fn tasks_and_actors_run_in_other_processes() -> rustyray::Result<()> {
+    let here = std::process::id();
+    let sync = pid_remote::remote().await?.get().await?;
+    let later = pid_later_remote::remote().await?.get().await?;
+    let actor = Resident::remote().await?;
+    let (theirs, calls) = actor.pid().await?.get().await?;
+    assert_eq!(calls, 1);
+    assert_eq!(actor.pid().await?.get().await?, (theirs, 2));
+    for other in [sync, later, theirs] {
+        assert_ne!(other, here);
+        assert!(is_alive(other), "worker {other} should be there");
+    }
+    Ok(())
+}
+
+#[test]
+fn shutdown_leaves_no_process_and_init_works_again() {
+    let mut seen = HashSet::new();
+    for _ in 0..3 {
+        let runtime = rustyray::blocking::init().expect("a node starts");
+        let worker = rustyray::block_on(async { pid_remote::remote().await?.get().await });
+        let worker = worker.expect("a task runs");
+        assert!(seen.insert(worker), "each runtime has processes of its own");
+        let pids = runtime.worker_pids();
+        assert!(pids.contains(&worker), "{worker} among {pids:?}");
+        rustyray::blocking::shutdown().expect("it ends");
+        rustyray::blocking::shutdown().expect("ending twice is fine");
+        for pid in pids {
+            assert!(!is_alive(pid), "worker {pid} outlived its runtime");
+        }
+        assert!(matches!(rustyray::blocking::put(&1_u8), Err(Error::NotInitialized { .. })));
+    }
+}
+
+#[test]
+fn several_runtimes_live_side_by_side_in_one_process() {
+    let pids: Vec<u32> = std::thread::scope(|scope| {
+        let runtimes: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    rustyray::blocking::init().expect("a node starts");
+                    let objects: Vec<_> = (0..100_u64)
+                        .map(|at| rustyray::blocking::put(&at).expect("there is room"))
+                        .collect();
+                    let worker =
+                        rustyray::block_on(async { pid_remote::remote().await?.get().await });
+                    let values = rustyray::blocking::get_all(&objects).expect("they are there");
+                    assert_eq!(values, (0..100).collect::<Vec<_>>());
+                    rustyray::blocking::shutdown().expect("it ends");
+                    worker.expect("a task runs")
+                })
+            })
+            .collect();
+        runtimes.into_iter().map(|runtime| runtime.join().expect("no panic")).collect()
+    });
+    assert_eq!(pids.iter().collect::<HashSet<_>>().len(), 3, "{pids:?}");
+}
+
+// --- abnormal ends -----------------------------------------------------------------------------------------
+
+const SOCKET: &str = "RUSTYRAY_TEST_SOCKET";
+
+/// What the drivers below do first: start a node that listens, run something on two workers, name them.
+fn start_and_report() -> rustyray::Runtime {
+    let socket = std::env::var_os(SOCKET).expect("the parent names the socket");
+    let builder = rustyray::Builder::new().num_cpus(2.0).socket(PathBuf::from(socket));
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    let worker = rustyray::block_on(async { pid_remote::remote().await?.get().await });
+    worker.expect("a task runs");
+    // One worker is kept busy, so that it is killed at work.
+    let busy = rustyray::block_on(pause_remote::remote(600_000)).expect("submitted");
+    std::mem::forget(busy);
+    for pid in runtime.worker_pids() {
+        println!("WORKER {pid}");
+    }
+    println!("READY");
+    runtime
+}
+
+#[test]
+#[ignore = "a driver for the tests below"]
+fn driver_that_waits() {
+    let _runtime = start_and_report();
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+#[test]
+#[ignore = "a driver for the tests below"]
+fn driver_that_panics() {
+    let _runtime = start_and_report();
+    panic!("on purpose");
+}
+
+#[test]
+#[ignore = "a driver for the tests below"]
+fn driver_that_exits() {
+    let _runtime = start_and_report();
+    std::process::exit(3);
+}
+
+struct Driver {
+    child: Child,
+    workers: Vec<u32>,
+    socket: PathBuf,
+}
+
+/// Starts this binary again as the driver `scenario`, and waits until its workers are at work.
+fn driver(scenario: &str) -> Driver {
+    let socket = std::env::temp_dir()
+        .join(format!("rustyray-test-{}-{scenario}", std::process::id()))
+        .join("node.sock");
+    let mut child = Command::new(std::env::current_exe().expect("this executable"))
+        .args([scenario, "--exact", "--ignored", "--nocapture"])
+        .env(SOCKET, &socket)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the driver starts");
+    let mut workers = Vec::new();
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    loop {
+        let line = lines.next().expect("the driver reports").expect("text");
+        if let Some(at) = line.find("WORKER ") {
+            workers.push(line[at + 7..].trim().parse().expect("a pid"));
+        }
+        if line.contains("READY") {
+            break;
+        }
+    }
+    // What it prints later is of no interest, and must not block it.
+    std::thread::spawn(move || lines.for_each(drop));
+    assert!(!workers.is_empty(), "the driver has workers");
+    assert!(socket.exists(), "it listens at {}", socket.display());
+    Driver { child, workers, socket }
+}
+
+impl Driver {
+    /// Waits for the driver's end, and for everything it had to be gone.
+    fn leaves_nothing(mut self) {
+        self.child.wait().expect("it ends");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.workers.iter().any(|&pid| is_alive(pid)) || self.socket.exists() {
+            let left: Vec<_> = self.workers.iter().filter(|&&pid| is_alive(pid)).collect();
+            assert!(Instant::now() < deadline, "left: {left:?}, socket: {}", self.socket.exists());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("the driver is there");
+    }
+}
+
+/// Whether a process is there and is no zombie.
+fn is_alive(pid: u32) -> bool {
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')),
+        Err(_) => false,
+    }
+}
+
+#[test]
+fn a_driver_that_is_killed_leaves_nothing() {
+    let driver = driver("driver_that_waits");
+    driver.signal(Signal::SIGKILL);
+    driver.leaves_nothing();
+}
+
+#[test]
+fn a_driver_that_is_interrupted_leaves_nothing() {
+    let driver = driver("driver_that_waits");
+    driver.signal(Signal::SIGINT);
+    driver.leaves_nothing();
+}
+
+#[test]
+fn a_driver_whose_workers_are_stopped_is_killed_and_leaves_nothing() {
+    let driver = driver("driver_that_waits");
+    for &worker in &driver.workers {
+        kill(Pid::from_raw(worker as i32), Signal::SIGSTOP).expect("the worker is there");
+    }
+    driver.signal(Signal::SIGKILL);
+    // A stopped process removes no file, and is gone all the same.
+    let socket = driver.socket.clone();
+    let workers = driver.workers.clone();
+    let mut child = driver.child;
+    child.wait().expect("it ends");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while workers.iter().any(|&pid| is_alive(pid)) {
+        assert!(Instant::now() < deadline, "stopped workers outlived their driver");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = std::fs::remove_file(socket);
+}
+
+#[test]
+fn a_driver_that_panics_leaves_nothing() {
+    driver("driver_that_panics").leaves_nothing();
+}
+
+#[test]
+fn a_driver_that_exits_leaves_nothing() {
+    driver("driver_that_exits").leaves_nothing();
+}
