@@ -59,8 +59,11 @@ impl Outcome {
             }
             NumReturns::Several(count) => {
                 let ty = travel::check(&ty, Role::Result, complaints);
-                check_arity(&ty, count, complaints);
-                Outcome { fallible: is_result(&ty), ty, shape: Shape::Several(count.clone()) }
+                let shape = match check_members(&ty, count, complaints) {
+                    true => Shape::Several(count.clone()),
+                    false => Shape::One,
+                };
+                Outcome { fallible: is_result(&ty), ty, shape }
             }
             NumReturns::Streaming => match streamed(&ty) {
                 Some((item, shape)) => {
@@ -206,31 +209,30 @@ fn members(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// Complains about a type that can be seen to have another number of members.
-fn check_arity(ty: &Type, count: &LitInt, complaints: &mut Complaints) {
+/// Complains about a type that can be seen to have another number of members; false when it has none.
+fn check_members(ty: &Type, count: &LitInt, complaints: &mut Complaints) -> bool {
     const SINGLE: [&str; 17] = [
         "bool", "char", "f32", "f64", "i128", "i16", "i32", "i64", "i8", "isize", "u128", "u16",
         "u32", "u64", "u8", "usize", "String",
     ];
+    let says = format!("`num_returns = {count}`, but");
     match members(ty) {
         Some(Type::Tuple(tuple)) if tuple.elems.len() != count.base10_parse().unwrap_or(0) => {
             let members = match tuple.elems.len() {
                 1 => "1 member".to_owned(),
                 n => format!("{n} members"),
             };
-            let message =
-                format!("`num_returns = {count}`, but `{}` has {members}", spelled(tuple));
-            complaints.about(tuple, message);
+            complaints.about(tuple, format!("{says} `{}` has {members}", spelled(tuple)));
+            tuple.elems.len() > 1
         }
         Some(Type::Path(path)) if SINGLE.iter().any(|single| path.path.is_ident(single)) => {
-            let message = format!(
-                "`num_returns = {count}`, but `{}` is one value; return a tuple, an array or a \
-                 `Vec`",
-                spelled(path)
-            );
+            let name = spelled(path);
+            let message =
+                format!("{says} `{name}` is one value; return a tuple, an array or a `Vec`");
             complaints.about(path, message);
+            false
         }
-        _ => {}
+        _ => true,
     }
 }
 
@@ -312,7 +314,7 @@ mod tests {
         let (_, errors) = parsed(parse_quote!(-> (i64, String, u8)), two());
         assert_eq!(errors, ["`num_returns = 2`, but `(i64, String, u8)` has 3 members"]);
         let (shown, errors) = parsed(parse_quote!(-> Result<(i64,), E>), two());
-        assert!(shown.starts_with("FallibleSeveral "), "{shown}");
+        assert!(shown.starts_with("Fallible "), "{shown}");
         assert_eq!(errors, ["`num_returns = 2`, but `(i64,)` has 1 member"]);
         let (_, errors) = parsed(parse_quote!(-> Vec<u8>), two());
         assert_eq!(errors, [""; 0]);

@@ -2,15 +2,15 @@ use rustyray::prelude::*;
 use std::borrow::Cow;
 
 #[rustyray::remote]
-fn greet(name: &str, titles: &[String], count: &mut u64) -> &'static str {
+fn greet(_name: &str, _titles: &[String], _count: &mut u64) -> &'static str {
     "hello"
 }
 
 #[rustyray::remote]
-fn nested(names: Vec<&str>, text: Cow<'_, str>) {}
+fn nested(_names: Vec<&str>, _text: Cow<'_, str>) {}
 
 #[rustyray::remote]
-fn opaque(shown: impl std::fmt::Display) -> impl Iterator<Item = u8> {
+fn opaque(_shown: impl std::fmt::Display) -> impl Iterator<Item = u8> {
     0..3
 }
 

@@ -5,6 +5,6 @@ fn not_async() {}
 async fn with_parameters(x: u64) {}
 
 #[rustyray::main(num_cpus = "many")]
-async fn main() -> u64 {
-    3
+async fn main() -> rustyray::Result<()> {
+    Ok(())
 }

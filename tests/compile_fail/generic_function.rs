@@ -1,5 +1,3 @@
-use rustyray::prelude::*;
-
 #[rustyray::remote]
 fn largest<T: PartialOrd>(values: Vec<T>) -> Option<T> {
     values.into_iter().reduce(|a, b| if a > b { a } else { b })
@@ -12,5 +10,4 @@ fn double<'a>(value: u64) -> u64 {
 
 fn main() {
     let _ = double_remote::remote(1);
-    let _: ObjectRef<u64>;
 }

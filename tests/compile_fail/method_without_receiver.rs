@@ -23,7 +23,7 @@ impl Counter {
         value.into()
     }
 
-    pub fn borrowed(&mut self, text: &str) -> &str {
+    pub fn borrowed(&mut self, _text: &str) -> &str {
         "text"
     }
 
@@ -34,7 +34,7 @@ impl Counter {
     #[method(out_of_order)]
     fn private(&self) {}
 
-    fn on_stop(&self, why: String) {}
+    fn on_stop(&self, _why: String) {}
 }
 
 // No error below: everything that was meant to exist does.

@@ -5,17 +5,9 @@ fn fails() -> Result<u64, Silent> {
     Err(Silent)
 }
 
-type Result2<T> = Option<T>;
-mod odd {
-    pub type Result<T> = Option<T>;
-}
-
 #[rustyray::remote]
-fn odd() -> odd::Result<u64> {
-    None
+fn says() -> Result<u64, String> {
+    Err("why".to_owned())
 }
 
-#[rustyray::main]
-async fn main() -> Result<(), Silent> {
-    Err(Silent)
-}
+fn main() {}

@@ -104,16 +104,12 @@ impl Class {
             method.options.out_of_order.then(|| quote_spanned!(here=> .out_of_order()));
         let group = method.options.concurrency_group.as_ref();
         let group = group.map(|group| quote_spanned!(here=> .concurrency_group(#group)));
-        let returns = match signature.outcome.shape() {
-            Shape::Several(count) => Some(quote_spanned!(here=> .num_returns(#count))),
-            _ => None,
-        };
         quote_spanned! {here=>
             #(#cfgs)*
             #root::manual::Method::new(#name, |#call| {
                 #read
                 #run
-            }) #returns #group #out_of_order
+            }) #group #out_of_order
         }
     }
 

@@ -193,14 +193,13 @@ const _: () = {
                     },
                 ),
                 ::rustyray::manual::Method::new(
-                        "both",
-                        |call| {
-                            call.shared(move |actor: &Counter| ::rustyray::manual::Several(
-                                actor.both(),
-                            ))
-                        },
-                    )
-                    .num_returns(2),
+                    "both",
+                    |call| {
+                        call.shared(move |actor: &Counter| ::rustyray::manual::Several(
+                            actor.both(),
+                        ))
+                    },
+                ),
             ],
         )
         .on_stop(|call| {
