@@ -57,6 +57,11 @@ pub fn context() -> Result<Context> {
     })
 }
 
+/// Whether this thread runs a task or a call just now.
+pub(crate) fn is_running() -> bool {
+    RUNNING.with(|running| running.borrow().is_some())
+}
+
 /// While it lives, this thread runs a task.
 pub(crate) struct TaskContext {
     outer: Option<Running>,

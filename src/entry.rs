@@ -48,6 +48,10 @@ pub fn run_test<F: Future>(builder: Builder, body: F) -> F::Output {
 }
 
 /// What `main` may end with. `M` only tells the implementations apart.
+#[diagnostic::on_unimplemented(
+    message = "`main` cannot end with `{Self}`",
+    label = "expected `()`, `ExitCode`, or a `Result` whose error implements `std::error::Error`"
+)]
 pub trait Exit<M> {
     /// The exit code; an error is printed first.
     #[doc(hidden)]
@@ -73,6 +77,7 @@ impl Exit<Plainly> for ExitCode {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Termination, E: Into<Box<dyn std::error::Error>>> Exit<Fallibly> for Result<T, E> {
     fn exit(self) -> ExitCode {
         match self {

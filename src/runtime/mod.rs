@@ -378,12 +378,27 @@ impl Core {
     }
 
     /// Polls until it gives something or `deadline` passes: helps, spins, sleeps.
+    ///
+    /// A task that is about to sleep says so to the node, which gives its cpu, and what is queued behind it,
+    /// to others meanwhile: tasks that wait for tasks cannot starve each other.
     pub(crate) fn wait<R>(
         &self,
         deadline: Option<Instant>,
-        poll: impl FnMut() -> Option<R>,
+        mut poll: impl FnMut() -> Option<R>,
     ) -> Option<R> {
-        Patience::calibrated().wait(&self.bell, deadline, poll, || self.help())
+        let patience = Patience::calibrated();
+        let uplink = match &self.link {
+            Link::Uplink(uplink) if crate::context::is_running() => uplink,
+            _ => return patience.wait(&self.bell, deadline, poll, || self.help()),
+        };
+        if let Some(found) = patience.wait_awake(&self.bell, &mut poll, || self.help()) {
+            return Some(found);
+        }
+        uplink.publish(&[uplink::UP_BLOCKED]);
+        uplink.ring_node();
+        let found = patience.wait(&self.bell, deadline, poll, || self.help());
+        uplink.publish(&[uplink::UP_UNBLOCKED]);
+        found
     }
 
     /// Serves the doorbell of the node until the runtime is closed or a second has passed.

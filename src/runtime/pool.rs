@@ -360,3 +360,67 @@ async fn copy_lines(pid: u32, from: OwnedFd, print: fn(&str)) {
         last = Some(next);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustyray_ipc::BlockingConnection;
+
+    use super::*;
+    use crate::builder::Builder;
+
+    /// A process that runs another program says what it has registered, and is told what differs.
+    #[test]
+    fn a_process_with_other_functions_is_refused_with_their_names() {
+        let directory =
+            std::env::temp_dir().join(format!("rustyray-refusal-{}", std::process::id()));
+        let socket = directory.join("node.sock");
+        let _runtime =
+            Builder::new().num_cpus(1.0).socket(&socket).start_blocking().expect("a node starts");
+        let connection = BlockingConnection::connect(&socket).expect("it listens");
+        let say = |message: ToNode| connection.send(&message.to_bytes(), &[]).expect("it reads");
+        let hear = || {
+            let message = connection.recv().expect("readable").expect("an answer");
+            ToClient::from_bytes(&message.bytes).expect("well formed")
+        };
+        let (pid, digest) = (std::process::id(), registry::digest() ^ 1);
+        say(ToNode::Hello { protocol: PROTOCOL, role: Role::Driver, nonce: 0, pid, digest });
+        assert_eq!(hear(), ToClient::Explain);
+        let mut names = registry::entries();
+        names.push("other::task@src/other.rs:1:1".into());
+        say(ToNode::Entries { names });
+        let ToClient::Refused { error } = hear() else { panic!("it was let in") };
+        let error = Error::from_bytes("refusal", &error);
+        assert!(matches!(error, Error::RegistryMismatch { .. }), "{error:?}");
+        assert!(error.to_string().contains("only it has other::task@src/other.rs:1:1"), "{error}");
+        crate::blocking::shutdown().expect("it ends");
+        assert!(!socket.exists(), "the socket file is gone");
+        std::fs::remove_dir(directory).expect("nothing else is there");
+    }
+
+    /// A process of another version is told so before anything else is compared.
+    #[test]
+    fn a_process_of_another_version_is_refused() {
+        let directory =
+            std::env::temp_dir().join(format!("rustyray-version-{}", std::process::id()));
+        let socket = directory.join("node.sock");
+        let _runtime =
+            Builder::new().num_cpus(1.0).socket(&socket).start_blocking().expect("a node starts");
+        let connection = BlockingConnection::connect(&socket).expect("it listens");
+        let hello = ToNode::Hello {
+            protocol: PROTOCOL + 1,
+            role: Role::Driver,
+            nonce: 0,
+            pid: std::process::id(),
+            digest: registry::digest(),
+        };
+        connection.send(&hello.to_bytes(), &[]).expect("it reads");
+        let message = connection.recv().expect("readable").expect("an answer");
+        let Ok(ToClient::Refused { error }) = ToClient::from_bytes(&message.bytes) else {
+            panic!("it was let in")
+        };
+        let error = Error::from_bytes("refusal", &error).to_string();
+        assert!(error.contains("speaks version"), "{error}");
+        crate::blocking::shutdown().expect("it ends");
+        std::fs::remove_dir(directory).expect("nothing else is there");
+    }
+}

@@ -366,6 +366,7 @@ impl Worker {
             Ok(End::Later(future)) => self.begin(executor, InFlight { header, returns, future }),
             Ok(End::Constructed(cell)) => self.settle(&header, &returns, cell),
             Ok(End::ConstructedLater(future)) => {
+                let _tokio = background::handle().map(|handle| handle.enter());
                 match executor.run(guarded_future(future)).flatten() {
                     Ok(cell) => self.settle(&header, &returns, cell),
                     Err(failure) => self.complete(&header, &returns, Err(failure)),
