@@ -77,11 +77,14 @@ pub(crate) enum End {
     /// The actor is constructed.
     Constructed(Rc<dyn Any>),
     /// The actor is constructed when the future is done.
-    ConstructedLater(Pin<Box<dyn Future<Output = Result<Rc<dyn Any>, Failure>>>>),
+    ConstructedLater(Rest<Rc<dyn Any>>),
 }
 
 /// The rest of a call that waits for something.
-pub(crate) type Later = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
+pub(crate) type Later = Rest<()>;
+
+/// What is left of a call, with what it comes to.
+type Rest<T> = Pin<Box<dyn Future<Output = Result<T, Failure>>>>;
 
 impl fmt::Debug for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -21,7 +21,7 @@ pub use rustyray_store::View;
 use rustyray_store::{ObjectId, RefSink};
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     runtime::{Core, current},
     value::Value,
 };

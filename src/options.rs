@@ -10,7 +10,7 @@ pub const MAX_CUSTOM_RESOURCES: usize = 4;
 
 /// Amounts of resources, in ten-thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Demand {
+pub(crate) struct Demand {
     pub(crate) cpus: u32,
     pub(crate) gpus: u32,
     pub(crate) memory_bytes: u64,

@@ -5,7 +5,7 @@
 //! | 0 | [`Kind`] (8 bits), flags (8), returns (16), argument words (32) |
 //! | 1 | task id, given by the node's scheduler when it dispatches |
 //! | 2 | function id, or actor class id |
-//! | 3 | actor id, 0 for a task |
+//! | 3 | 0 |
 //! | 4 | attempt (16), constructor or method index (16), argument count (32) |
 //! | 5 … | return objects: index, generation |
 //! | … | arguments, each: tag (8) and length in bytes (56), then the bytes padded to a word; or tag and index, then generation |
@@ -58,21 +58,9 @@ pub(crate) struct SpecWriter {
 
 impl SpecWriter {
     /// Begins a task in `words`, whose capacity is used again.
-    pub(crate) fn new(
-        mut words: Vec<u64>,
-        kind: Kind,
-        function: u64,
-        actor: u64,
-        index: u16,
-    ) -> Self {
+    pub(crate) fn new(mut words: Vec<u64>, kind: Kind, function: u64, index: u16) -> Self {
         words.clear();
-        words.extend_from_slice(&[
-            u64::from(kind as u8),
-            0,
-            function,
-            actor,
-            u64::from(index) << 16,
-        ]);
+        words.extend_from_slice(&[kind as u64, 0, function, 0, u64::from(index) << 16]);
         SpecWriter { words, arguments: 0 }
     }
 
@@ -153,7 +141,6 @@ pub(crate) struct Header {
     pub(crate) kind: Kind,
     pub(crate) task: u64,
     pub(crate) function: u64,
-    pub(crate) actor: u64,
     pub(crate) attempt: u16,
     pub(crate) index: u16,
     pub(crate) arguments: u32,
@@ -168,7 +155,7 @@ pub(crate) struct Header {
 impl Header {
     /// Reads the fixed part of `words`.
     pub(crate) fn parse(words: &[u64]) -> Result<Header, Malformed> {
-        let &[first, task, function, actor, fifth, ..] = words else {
+        let &[first, task, function, _, fifth, ..] = words else {
             return Err(Malformed("shorter than its header"));
         };
         let kind = match first & 0xff {
@@ -194,7 +181,6 @@ impl Header {
             kind,
             task,
             function,
-            actor,
             attempt: fifth as u16,
             index: (fifth >> 16) as u16,
             arguments: (fifth >> 32) as u32,
@@ -299,7 +285,7 @@ mod tests {
     use super::*;
 
     fn written() -> Vec<u64> {
-        let mut spec = SpecWriter::new(Vec::new(), Kind::Method, 77, 5, 3);
+        let mut spec = SpecWriter::new(Vec::new(), Kind::Method, 77, 3);
         spec.push_return(ObjectId { index: 9, generation: 2 });
         spec.push_value(b"eleven byte");
         spec.push_reference(ObjectId { index: u32::MAX, generation: 1 << 39 });
@@ -313,7 +299,7 @@ mod tests {
         let words = written();
         let header = Header::parse(&words).expect("well formed");
         assert_eq!((header.kind, header.task, header.function), (Kind::Method, 1234, 77));
-        assert_eq!((header.actor, header.attempt, header.index, header.retried), (5, 6, 3, true));
+        assert_eq!((header.attempt, header.index, header.retried), (6, 3, true));
         let mut parts = header.split(&words[HEADER_WORDS..]).expect("well formed");
         let returns: Vec<_> = parts.returns().map(|id| id.expect("an id")).collect();
         assert_eq!(returns, [ObjectId { index: 9, generation: 2 }]);

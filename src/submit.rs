@@ -93,7 +93,7 @@ pub(crate) fn submit_words(
         )));
     }
     let reserved = Reserved::new(core, returns)?;
-    let mut spec = SpecWriter::new(Vec::with_capacity(16), kind, function, 0, index);
+    let mut spec = SpecWriter::new(Vec::with_capacity(16), kind, function, index);
     reserved.ids.iter().for_each(|&id| spec.push_return(id));
     let mut writer = ArgWriter::new(core, spec);
     if let Some(token) = token {

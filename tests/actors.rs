@@ -1,5 +1,7 @@
 //! What users rely on when they keep state in actors.
 
+#![allow(unreachable_pub)] // what is `pub` here is what other processes may call
+
 use rustyray::prelude::*;
 
 #[rustyray::actor]

@@ -3,6 +3,8 @@
 //! The scenarios that end abnormally are drivers of their own: this test binary, started again to run one
 //! ignored test.
 
+#![allow(unreachable_pub)] // what is `pub` here is what other processes may call
+
 use std::{
     collections::HashSet,
     io::{BufRead, BufReader},

@@ -4,6 +4,8 @@
 //! it is the time of a round trip, a thousand at a time the throughput of one submitter. It does not show
 //! what many submitters reach together.
 
+#![allow(unreachable_pub)] // what is `pub` here is what other processes may call
+
 use criterion::{Criterion, Throughput, criterion_group};
 use rustyray::prelude::*;
 use rustyray_benches::{wait, with_runtime};

@@ -46,7 +46,7 @@ pub(crate) enum Turn {
     Claimed,
     /// Taken back by the producer.
     TakenBack,
-    /// Written for another position than this lap or the one before allows.
+    /// Written for a position that this entry never has, or not yet.
     Garbage,
 }
 
@@ -132,8 +132,10 @@ impl<'a> Header<'a> {
                 TAKEN_BACK => Turn::TakenBack,
                 _ => Turn::Garbage,
             }
-        } else if turn == (self.position + 1).saturating_sub(self.entries) {
-            // The lap before, or never written in the first lap (where the subtraction gives zero).
+        } else if turn < self.position + 1
+            && (turn == 0 || (self.position + 1 - turn).is_multiple_of(self.entries))
+        {
+            // Never written, or for an earlier lap: the one before, unless that one was a hole.
             Turn::Vacant
         } else {
             Turn::Garbage
@@ -166,7 +168,8 @@ mod tests {
         let word = AtomicU64::new(0);
         Header::new(&word, 2, 4).transition_to_published(0);
         assert_eq!(Header::new(&word, 6, 4).turn(), Turn::Vacant);
-        assert_eq!(Header::new(&word, 10, 4).turn(), Turn::Garbage);
+        assert_eq!(Header::new(&word, 10, 4).turn(), Turn::Vacant);
+        assert_eq!(Header::new(&word, 7, 4).turn(), Turn::Garbage);
         word.store(u64::MAX, Relaxed);
         assert_eq!(Header::new(&word, 6, 4).turn(), Turn::Garbage);
     }

@@ -218,7 +218,7 @@ impl Patience {
         help: &mut impl FnMut() -> bool,
     ) -> Spun<R> {
         let budget = self.budget();
-        let mut looks = 0;
+        let mut looks = 0_u32;
         let mut spin_start = None;
         let mut last_clock: Option<Instant> = None;
         loop {

@@ -77,12 +77,6 @@ impl Demand {
         self.hash = hasher.finish();
         self
     }
-
-    /// A hash that was computed when the demand was made.
-    #[inline]
-    pub(crate) fn fingerprint(&self) -> u64 {
-        self.hash
-    }
 }
 
 impl Default for Demand {

@@ -9,27 +9,11 @@ pub struct ObjectKey {
     pub generation: u64,
 }
 
-/// A task: the index of its record and the record's generation, so that a stale id finds nothing.
+/// A task; never given twice, so that a stale id finds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(u64);
 
 impl TaskId {
-    pub(crate) const NONE: TaskId = TaskId(0);
-
-    /// The task that `index` and `generation` name. Generations of live tasks are never zero, so no
-    /// task's bits are zero.
-    pub(crate) const fn new(index: u32, generation: u32) -> Self {
-        TaskId(((generation as u64) << 32) | index as u64)
-    }
-
-    pub(crate) const fn index(self) -> u32 {
-        self.0 as u32
-    }
-
-    pub(crate) const fn generation(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
     /// The id as one word, for a queue entry.
     pub const fn to_bits(self) -> u64 {
         self.0
@@ -50,14 +34,6 @@ pub struct WorkerId(pub u16);
 pub struct ActorId(u64);
 
 impl ActorId {
-    pub(crate) const fn new(index: u32) -> Self {
-        ActorId(index as u64 + 1)
-    }
-
-    pub(crate) const fn index(self) -> Option<u32> {
-        if self.0 == 0 || self.0 > u32::MAX as u64 { None } else { Some((self.0 - 1) as u32) }
-    }
-
     /// The id as one word; never zero for an actor that was created.
     pub const fn to_bits(self) -> u64 {
         self.0

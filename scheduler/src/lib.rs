@@ -2,16 +2,19 @@
 //!
 //! A library over [`Host`], which knows how to reach a worker and what an object's state is; nothing in
 //! here knows of sockets, processes or shared memory.
+
 mod config;
 mod demand;
 mod host;
 mod ids;
+mod scheduler;
 mod submission;
 
 pub use config::Config;
 pub use demand::{Demand, GpuShare, UNITS_PER_ONE};
 pub use host::{ActorState, DeathReason, Failure, Host, Outcome, QueueFull, Readiness};
 pub use ids::{ActorId, CallerId, JobId, ObjectKey, PoolId, TaskId, WorkerId};
+pub use scheduler::Scheduler;
 pub use submission::{
     CallError, CallRefusal, CancelMode, Cancelled, Completion, NewActor, NewCall, NewTask, Refusal,
     Retries, SubmitError,

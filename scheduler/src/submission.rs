@@ -96,10 +96,10 @@ pub enum Refusal {
         exists: String,
     },
     /// Gpus beyond one are given out whole.
-    #[error("it needs {gpus} gpus, and more than one gpu can only be a whole number of them")]
+    #[error("it needs {demand}, and more than one gpu can only be a whole number of them")]
     PartialGpus {
         /// What it asked for.
-        gpus: f64,
+        demand: String,
     },
     /// Too many kinds of tasks (pool, job, demand and priority) at one time.
     #[error("there are already {limit} kinds of tasks")]

@@ -4,11 +4,7 @@
 //! process ends. Nothing on a hot path passes through it. All nodes of a process share it, and worker
 //! processes run users' async code in its context, so that timers and sockets of tokio work there.
 
-use std::{
-    sync::OnceLock,
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::{sync::OnceLock, task::Waker, time::Instant};
 
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -53,11 +49,6 @@ impl Alarm {
             waker.wake();
         };
         Alarm(Some(handle.spawn(wake).abort_handle()))
-    }
-
-    /// The same, after `delay`.
-    pub(crate) fn after(delay: Duration, waker: Waker) -> Alarm {
-        Alarm::set(Instant::now() + delay, waker)
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) enum Link {
 }
 
 /// One process's part in a session.
-pub(crate) struct Core {
+pub struct Core {
     session: u64,
     pub(crate) client: Arc<Client>,
     pub(crate) link: Link,
@@ -402,12 +402,11 @@ impl Core {
     }
 
     /// Serves the doorbell of the node until the runtime is closed or a second has passed.
-    fn serve_until_idle(&self, node: &node::Node) {
+    fn serve_until_idle(&self) {
         while self.help() {}
-        let slept = self.bell.sleep(
-            || self.control.has_pending() || node.has_ready() || self.is_closed(),
-            Some(Duration::from_secs(1)),
-        );
+        let slept = self
+            .bell
+            .sleep(|| self.control.has_pending() || self.is_closed(), Some(Duration::from_secs(1)));
         if slept != Slept::TimedOut {
             while self.help() {}
         }

@@ -11,7 +11,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -118,9 +118,6 @@ pub(crate) struct Node {
     actor_dropped: AtomicBool,
     pub(crate) pool: pool::Pool,
     pub(crate) closing: AtomicBool,
-    steps: AtomicUsize,
-    /// Task starts, for status.
-    pub(crate) submitted: AtomicU64,
 }
 
 impl fmt::Debug for Node {
@@ -171,8 +168,6 @@ impl Node {
             actor_dropped: AtomicBool::new(false),
             pool,
             closing: AtomicBool::new(false),
-            steps: AtomicUsize::new(0),
-            submitted: AtomicU64::new(0),
         });
         let scheduler = Scheduler::new(Host(Arc::downgrade(&node)), config);
         assert!(node.scheduler.set(scheduler).is_ok(), "a new node has no scheduler yet");
@@ -261,11 +256,6 @@ impl Node {
         let more = self.scheduler().step(64);
         self.control.set_backlog(self.scheduler().backlog() as u64);
         more
-    }
-
-    /// Whether ready tasks wait for a worker that could take them.
-    pub(crate) fn has_ready(&self) -> bool {
-        false
     }
 
     /// What needs no haste: frees what clients dropped, ends actors that nobody can reach.
@@ -586,12 +576,6 @@ impl Node {
             self.scheduler().kill_actor(actor, restart);
             self.dispatch();
         }
-    }
-
-    /// The incarnation of the actor of this token.
-    pub(crate) fn incarnation(&self, token: ObjectId) -> u32 {
-        let actor = self.actors.read().by_token.get(&token).map(|resident| resident.actor);
-        actor.map_or(0, |actor| self.scheduler().incarnation(actor))
     }
 
     /// A handle in this process was dropped, perhaps the last.

@@ -11,7 +11,6 @@ use std::{
 
 use rustyray_ipc::{BlockingConnection, Listener};
 use rustyray_scheduler::Config;
-use rustyray_store::ClientId;
 
 use super::{
     Core, Link, background,
@@ -87,7 +86,9 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         let guard = Guard::of(listener.path())?;
         pool::listen_for_drivers(&node, listener, guard);
     }
-    pool::start(&node, (cpus.ceil() as usize).clamp(1, available_cpus().max(1)));
+    let first = (cpus.ceil() as usize).clamp(1, available_cpus());
+    node.scheduler().workers_expected(first);
+    pool::start(&node, first);
     Ok(core)
 }
 
@@ -96,7 +97,7 @@ fn serve(core: &Core) {
     let Link::Node(node) = &core.link else { return };
     while !core.is_closed() {
         // Asleep unless the doorbell rings; once a second it tidies up.
-        core.serve_until_idle(node);
+        core.serve_until_idle();
         node.tidy();
     }
 }
@@ -132,10 +133,5 @@ impl Core {
         }
         self.close();
         current::unregister(self);
-    }
-
-    /// Who this process is in its session.
-    pub(crate) fn client_id(&self) -> ClientId {
-        self.client.id()
     }
 }

@@ -14,10 +14,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     process,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -72,11 +69,11 @@ pub(crate) fn run(birth: Birth) -> i32 {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("a value that is no message").to_owned();
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
-        let caught = PANIC.try_with(|slot| {
+        // A thread that is ending has nothing to report to.
+        let _ = PANIC.try_with(|slot| {
             eprintln!("panicked at {location}: {message}");
             *slot.borrow_mut() = Some((message, location));
         });
-        drop(caught);
     }));
     let joined = BlockingConnection::from_fd(birth.socket)
         .map_err(|error| Error::io("taking the socket", &error))
@@ -133,8 +130,7 @@ pub(crate) fn attach(socket: BlockingConnection, role: Role, nonce: u64) -> Resu
     let doorbells = Arc::new(Doorbells::new(&control));
     let uplink =
         Arc::new(Uplink::new(&control, client, Arc::clone(&doorbells), Arc::clone(&socket)));
-    let geometry =
-        Geometry::from_words(&geometry).map_err(|error| super::store_error::<()>(error))?;
+    let geometry = Geometry::from_words(&geometry).map_err(super::store_error::<()>)?;
     let store = Client::attach(
         geometry,
         descriptors.collect(),
@@ -161,20 +157,16 @@ pub(crate) fn attach(socket: BlockingConnection, role: Role, nonce: u64) -> Resu
 fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
     let core = Arc::clone(core);
     let watch = move || {
-        loop {
-            match socket.recv() {
-                Ok(Some(message)) => match ToClient::from_bytes(&message.bytes) {
-                    Ok(ToClient::Bye) if role == Role::Worker => core.stop(),
-                    Ok(ToClient::Answer { number, token }) => {
-                        if let Link::Uplink(uplink) = &core.link {
-                            let token =
-                                token.map(|(index, generation)| ObjectId { index, generation });
-                            uplink.answered(number, token);
-                        }
+        while let Ok(Some(message)) = socket.recv() {
+            match ToClient::from_bytes(&message.bytes) {
+                Ok(ToClient::Bye) if role == Role::Worker => core.stop(),
+                Ok(ToClient::Answer { number, token }) => {
+                    if let Link::Uplink(uplink) = &core.link {
+                        let token = token.map(|(index, generation)| ObjectId { index, generation });
+                        uplink.answered(number, token);
                     }
-                    _ => {}
-                },
-                Ok(None) | Err(_) => break,
+                }
+                _ => {}
             }
         }
         // The node is gone.
