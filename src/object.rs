@@ -74,8 +74,8 @@ impl<T: Value> ObjectRef<T> {
     /// Dropping the future gives up waiting and has no other effect.
     ///
     /// # Errors
-    /// The error of the task that should have made the object; [`Error::ObjectLost`],
-    /// [`Error::TypeMismatch`] or [`Error::CorruptObject`] when there is no such value.
+    /// The error of the task that should have made the object; [`crate::Error::ObjectLost`],
+    /// [`crate::Error::TypeMismatch`] or [`crate::Error::CorruptObject`] when there is no such value.
     pub fn get(&self) -> Get<'_, T> {
         Get { settled: Settled { core: &self.core, id: self.id }, value: PhantomData }
     }
@@ -83,7 +83,7 @@ impl<T: Value> ObjectRef<T> {
     /// The same, waiting at most `timeout`.
     ///
     /// # Errors
-    /// As [`ObjectRef::get`], and [`Error::GetTimeout`].
+    /// As [`ObjectRef::get`], and [`crate::Error::GetTimeout`].
     pub async fn get_timeout(&self, timeout: Duration) -> Result<T> {
         self.core.settled_within(self.id, timeout).await?;
         self.core.get_sealed(self.id)

@@ -122,10 +122,17 @@ impl<M: Memory> WorkConsumer<M> {
         }
     }
 
-    /// Whether no entry is there; one that was taken back counts until it is passed.
+    /// Whether no entry is there to be claimed: what was taken back does not count.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.cursor.header(self.cursor.position()).turn() == Turn::Vacant
+        let first = self.cursor.position();
+        for position in first..first + self.cursor.entries() as u64 {
+            match self.cursor.header(position).turn() {
+                Turn::TakenBack => {}
+                turn => return turn == Turn::Vacant,
+            }
+        }
+        true
     }
 }
 

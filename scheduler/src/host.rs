@@ -170,7 +170,7 @@ pub trait Host: Send + Sync + 'static {
     fn kill(&self, worker: WorkerId);
 
     /// The running task is to be cancelled: tells the worker to ask it to stop. Told from within
-    /// [`crate::Scheduler::cancel`] or, when another thread held the task at that moment, by that thread.
+    /// whoever cancels or, when another thread held the task at that moment, by that thread.
     fn interrupt(&self, worker: WorkerId, task: TaskId, attempt: u16) {
         let _ = (worker, task, attempt);
     }
