@@ -1,0 +1,181 @@
+//! The node as the host of its scheduler.
+
+use std::sync::{Arc, Weak};
+
+use rustyray_ipc::Ticket;
+use rustyray_scheduler::{
+    ActorId, DeathReason, Failure, Host as SchedulerHost, ObjectKey, PoolId, QueueFull, Readiness,
+    TaskId, WorkerId,
+};
+use rustyray_store::Status;
+
+use super::{Node, cause::Cause, client_of, id, job::Job, key};
+use crate::{
+    error::Error,
+    runtime::pool,
+    spec::{self, ENTRY_WORDS, HEADER_WORDS},
+};
+
+/// The node, as its scheduler sees it.
+pub(crate) struct Host(pub(super) Weak<Node>);
+
+impl Host {
+    fn node(&self) -> Option<Arc<Node>> {
+        self.0.upgrade()
+    }
+}
+
+impl SchedulerHost for Host {
+    type Spec = Job;
+    type Cause = Cause;
+
+    fn subscribe(&self, object: ObjectKey) -> Readiness {
+        let Some(node) = self.node() else { return Readiness::Failed };
+        match node.client.subscribe(id(object)) {
+            Status::Pending => Readiness::Pending,
+            Status::Sealed => Readiness::Ready,
+            _ => Readiness::Failed,
+        }
+    }
+
+    fn cause(&self, object: ObjectKey) -> Cause {
+        let id = id(object);
+        let error =
+            self.node().and_then(|node| node.error_of(id)).unwrap_or_else(|| Error::ObjectLost {
+                object: id.to_string(),
+                reason: "it was released before the task that takes it could run".into(),
+            });
+        Cause::Failed(Arc::new(error))
+    }
+
+    fn push(
+        &self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: u16,
+        job: &Job,
+    ) -> std::result::Result<u64, QueueFull> {
+        let node = self.node().ok_or(QueueFull)?;
+        let client = client_of(worker);
+        if attempt > 0 {
+            for &id in job.returns.as_slice() {
+                // Settled or gone: the attempt finds that out itself.
+                let _ = node.store.set_attempt(id, attempt);
+            }
+        }
+        let retried = job.retries.on_error && attempt < job.retries.max;
+        let mut entry = [0; ENTRY_WORDS];
+        let len = if job.words.len() <= ENTRY_WORDS {
+            entry[..job.words.len()].copy_from_slice(&job.words);
+            job.words.len()
+        } else {
+            let body = match job.body.get() {
+                Some(&body) => body,
+                None => {
+                    let bytes: Vec<u8> = job.words[HEADER_WORDS..]
+                        .iter()
+                        .flat_map(|word| word.to_le_bytes())
+                        .collect();
+                    // A store without room is room later: the task stays ready.
+                    let body = node.client.put_bytes(&bytes).map_err(|_| QueueFull)?;
+                    if let Err(body) = job.body.set(body) {
+                        node.client.release(body);
+                    }
+                    *job.body.get().unwrap_or(&body)
+                }
+            };
+            let head = spec::head_of(&job.words, body);
+            entry[..head.len()].copy_from_slice(&head);
+            head.len()
+        };
+        spec::address(&mut entry, task.to_bits(), attempt, retried);
+        let peer = &node.peers[client.index()];
+        let ticket = match &*peer.work.read() {
+            Some(work) => work.push(&entry[..len]).map_err(|_| QueueFull)?,
+            None => return Err(QueueFull),
+        };
+        node.doorbells.ring(client);
+        Ok(ticket.get())
+    }
+
+    fn take_back(&self, worker: WorkerId, ticket: u64) -> bool {
+        let Some(node) = self.node() else { return false };
+        let peer = &node.peers[client_of(worker).index()];
+        peer.work.read().as_ref().is_some_and(|work| work.take_back(Ticket::from_raw(ticket)))
+    }
+
+    fn need_workers(&self, _: PoolId, how_many: usize) {
+        if let Some(node) = self.node() {
+            pool::start(&node, how_many);
+        }
+    }
+
+    fn fail(&self, _: TaskId, job: &Job, why: Failure<Cause>) {
+        let Some(node) = self.node() else { return };
+        let task = job.name();
+        let error = match why {
+            Failure::Dependency { object, cause } => {
+                let dependency = id(object).to_string();
+                Error::downstream(task, dependency, cause.error())
+            }
+            Failure::WorkerDied { attempt, cause, .. } => match cause {
+                Cause::Crash(crash) => Error::WorkerCrashed {
+                    task,
+                    worker: crash.pid,
+                    attempt: u32::from(attempt),
+                    how: crash.how.clone(),
+                },
+                Cause::Failed(error) => (*error).clone(),
+            },
+            Failure::Cancelled => Error::TaskCancelled { task },
+            Failure::ActorDied { actor, reason } => node.actor_died(actor, Some(&reason)),
+            Failure::ActorUnavailable { cause, .. } => {
+                Error::ActorUnavailable { actor: task, reason: cause.to_string() }
+            }
+            other => Error::TaskFailed {
+                task,
+                worker: 0,
+                attempt: 0,
+                message: format!("{other:?}"),
+                cause: None,
+            },
+        };
+        job.returns.as_slice().iter().for_each(|&id| node.settle_failed(id, &error));
+    }
+
+    fn finished(&self, _: TaskId, job: Job) {
+        let Some(node) = self.node() else { return };
+        for &id in job.returns.as_slice() {
+            match node.readiness(id) {
+                Readiness::Pending => {}
+                settled => node.scheduler().settled(key(id), settled),
+            }
+        }
+        node.release_all(&job);
+    }
+
+    fn kill(&self, worker: WorkerId) {
+        if let Some(node) = self.node() {
+            node.kill(client_of(worker));
+        }
+    }
+
+    fn stop(&self, worker: WorkerId) {
+        if let Some(node) = self.node() {
+            node.stop(client_of(worker));
+        }
+    }
+
+    fn actor_changed(
+        &self,
+        actor: ActorId,
+        state: rustyray_scheduler::ActorState,
+        _: Option<&DeathReason<Cause>>,
+    ) {
+        if state == rustyray_scheduler::ActorState::Dead
+            && let Some(node) = self.node()
+        {
+            node.forget_actor(actor);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! A task, call or construction as the node keeps it until it ends.
+
+use std::sync::OnceLock;
+
+use rustyray_scheduler::Retries;
+use rustyray_store::ObjectId;
+
+use crate::{
+    call::Ids,
+    registry,
+    spec::{Header, Kind},
+};
+
+/// A task, call or construction as the scheduler keeps it.
+pub(crate) struct Job {
+    pub(super) words: Box<[u64]>,
+    pub(super) returns: Ids,
+    /// References that the job holds until it ends: arguments, references inside them, its returns.
+    pub(super) held: Vec<ObjectId>,
+    pub(super) retries: Retries,
+    pub(super) name: Option<Box<str>>,
+    /// The words again, as an object, when they do not fit an entry.
+    pub(super) body: OnceLock<ObjectId>,
+}
+
+impl Job {
+    pub(super) fn header(&self) -> Option<Header> {
+        Header::parse(&self.words).ok()
+    }
+
+    /// The name by which the job appears in errors.
+    pub(super) fn name(&self) -> String {
+        if let Some(name) = &self.name {
+            return name.to_string();
+        }
+        let Some(header) = self.header() else { return "?".into() };
+        let known = match header.kind {
+            Kind::Task => registry::function(header.function).map(|f| f.name().to_owned()),
+            Kind::Construct => {
+                registry::actor_class(header.function).map(|class| class.name().to_owned())
+            }
+            Kind::Method | Kind::Stop => registry::actor_class(header.function).and_then(|class| {
+                let method = class.methods.get(usize::from(header.index))?;
+                Some(format!("{}::{}", class.name(), method.name))
+            }),
+        };
+        known.unwrap_or_else(|| format!("{:016x}", header.function))
+    }
+}

@@ -1,0 +1,153 @@
+//! The node: the scheduler, the store's owner, and the peers it serves, as the host of the scheduler.
+//!
+//! Any thread of the process may run any of this: the one that submits, the one that waits and helps, the
+//! service thread when nobody else is awake. A client's up ring is served by one of them at a time, who
+//! never waits for another: whoever finds it taken sets the pending bit again and goes on.
+//!
+//! Invariant: user code never runs here.
+
+mod actors;
+mod cause;
+mod host;
+mod job;
+mod peers;
+mod serve;
+mod submit;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU32},
+    },
+};
+
+use parking_lot::{Mutex, RwLock};
+use rustyray_ipc::{Consumer, WorkProducer};
+use rustyray_scheduler::{ObjectKey, Readiness, Scheduler, WorkerId};
+use rustyray_store::{Client, ClientId, ObjectId, PinKind, Status};
+
+use self::{actors::Actors, host::Host, job::Job};
+use super::{
+    control::{Control, Words},
+    doorbells::Doorbells,
+    pool,
+};
+use crate::error::Error;
+
+/// The attempt in whose name the node itself settles an object; no worker ever has it.
+const BY_NODE: u16 = u16::MAX;
+
+/// Another process of the session.
+pub(crate) struct Peer {
+    up: Mutex<Option<Consumer<Words>>>,
+    work: RwLock<Option<WorkProducer<Words>>>,
+    pub(crate) pid: AtomicU32,
+    stopping: AtomicBool,
+    runs_tasks: AtomicBool,
+    /// The process, to be killed by.
+    pub(crate) process: Mutex<Option<Arc<rustyray_ipc::ProcessHandle>>>,
+}
+
+/// The node of a session.
+pub(crate) struct Node {
+    pub(crate) store: Arc<rustyray_store::Node>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) control: Control,
+    pub(crate) doorbells: Arc<Doorbells>,
+    pub(crate) peers: Box<[Peer]>,
+    scheduler: OnceLock<Scheduler<Host>>,
+    actors: RwLock<Actors>,
+    actor_dropped: AtomicBool,
+    pub(crate) pool: pool::Pool,
+    pub(crate) closing: AtomicBool,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+fn key(id: ObjectId) -> ObjectKey {
+    ObjectKey { index: id.index, generation: id.generation }
+}
+
+fn id(key: ObjectKey) -> ObjectId {
+    ObjectId { index: key.index, generation: key.generation }
+}
+
+fn client_of(worker: WorkerId) -> ClientId {
+    ClientId::new(worker.0 as u8)
+}
+
+impl Node {
+    pub(crate) fn new(
+        store: Arc<rustyray_store::Node>,
+        control: Control,
+        doorbells: Arc<Doorbells>,
+        pool: pool::Pool,
+        config: rustyray_scheduler::Config,
+    ) -> Arc<Node> {
+        let peer = |_| Peer {
+            up: Mutex::new(None),
+            work: RwLock::new(None),
+            pid: AtomicU32::new(0),
+            stopping: AtomicBool::new(false),
+            runs_tasks: AtomicBool::new(false),
+            process: Mutex::new(None),
+        };
+        let node = Arc::new(Node {
+            client: store.client(),
+            store,
+            control,
+            doorbells,
+            peers: (0..256).map(peer).collect(),
+            scheduler: OnceLock::new(),
+            actors: RwLock::default(),
+            actor_dropped: AtomicBool::new(false),
+            pool,
+            closing: AtomicBool::new(false),
+        });
+        let scheduler = Scheduler::new(Host(Arc::downgrade(&node)), config);
+        assert!(node.scheduler.set(scheduler).is_ok(), "a new node has no scheduler yet");
+        node
+    }
+
+    pub(crate) fn scheduler(&self) -> &Scheduler<Host> {
+        self.scheduler.get().expect("set by `new`")
+    }
+
+    pub(super) fn error_of(&self, id: ObjectId) -> Option<Error> {
+        let pin = self.client.pin(id).ok()?;
+        (pin.kind() == PinKind::Failed).then(|| Error::from_bytes(id, &pin))
+    }
+
+    /// Settles an object with an error, unless it is settled already, and tells who waits for it.
+    pub(super) fn settle_failed(&self, id: ObjectId, error: &Error) {
+        // Whoever still runs for it comes too late from here on.
+        let _ = self.store.set_attempt(id, BY_NODE);
+        let _ = self.client.fail(id, BY_NODE, &error.to_bytes());
+        self.scheduler().settled(key(id), self.readiness(id));
+    }
+
+    pub(super) fn readiness(&self, id: ObjectId) -> Readiness {
+        match self.client.status(id) {
+            Status::Pending => Readiness::Pending,
+            Status::Sealed => Readiness::Ready,
+            _ => Readiness::Failed,
+        }
+    }
+
+    pub(super) fn release_all(&self, job: &Job) {
+        job.held.iter().for_each(|&id| self.client.release(id));
+        if let Some(&body) = job.body.get() {
+            self.client.release(body);
+        }
+    }
+}
+
+/// The words in an object's bytes.
+pub(crate) fn words_of(bytes: &[u8]) -> Vec<u64> {
+    bytes.as_chunks::<8>().0.iter().map(|&chunk| u64::from_le_bytes(chunk)).collect()
+}

@@ -1,0 +1,105 @@
+//! Processes that come and go, and how each is ended.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use rustyray_scheduler::WorkerId;
+use rustyray_store::ClientId;
+
+use super::{
+    Node,
+    cause::{Cause, Crash},
+};
+use crate::{error::Error, runtime::pool, spec};
+
+impl Node {
+    /// A process has mapped everything and takes part from now on.
+    pub(crate) fn joined(&self, client: ClientId, pid: u32, runs_tasks: bool) {
+        let peer = &self.peers[client.index()];
+        *peer.up.lock() = Some(self.control.up_consumer(client));
+        *peer.work.write() = Some(self.control.work_producer(client));
+        peer.stopping.store(false, Ordering::Relaxed);
+        peer.pid.store(pid, Ordering::Relaxed);
+        peer.runs_tasks.store(runs_tasks, Ordering::Relaxed);
+        if runs_tasks {
+            self.scheduler().worker_joined(WorkerId(u16::from(client.get())), pool::OWN);
+            self.dispatch();
+        }
+        // `close` may have looked before this process was here to be asked.
+        if runs_tasks && self.closing.load(Ordering::Acquire) {
+            self.stop(client);
+        }
+    }
+
+    /// A process is dead: what it published counts, what it held is released, what it ran is run again or
+    /// failed. Idempotent.
+    pub(crate) fn left(&self, client: ClientId, how: &str, runs_tasks: bool) {
+        let peer = &self.peers[client.index()];
+        if let Some(up) = &mut *peer.up.lock() {
+            self.drain_ring(client, up, true);
+        }
+        if runs_tasks {
+            let pid = peer.pid.load(Ordering::Relaxed);
+            let cause = Crash { pid, how: how.to_owned() };
+            self.scheduler()
+                .worker_left(WorkerId(u16::from(client.get())), Cause::Crash(Arc::new(cause)));
+        }
+        *peer.up.lock() = None;
+        *peer.work.write() = None;
+        *peer.process.lock() = None;
+        let reaped = self.store.reap(client);
+        for orphan in reaped.orphans {
+            let lost = Error::ObjectLost {
+                object: orphan.to_string(),
+                reason: format!("the process that was to make it ended ({how})"),
+            };
+            self.settle_failed(orphan, &lost);
+        }
+        // Whoever the dead process was about to wake is woken, and looks again.
+        for other in 0..=u8::MAX {
+            if self.peers[usize::from(other)].pid.load(Ordering::Relaxed) != 0 || other == 0 {
+                self.doorbells.kick(ClientId::new(other));
+            }
+        }
+        peer.pid.store(0, Ordering::Relaxed);
+        peer.runs_tasks.store(false, Ordering::Relaxed);
+        self.control.clear(client);
+        self.dispatch();
+    }
+
+    pub(super) fn kill(&self, client: ClientId) {
+        if let Some(process) = &*self.peers[client.index()].process.lock() {
+            let _ = process.signal(nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+
+    /// Asks a worker to end after what it has been given.
+    pub(crate) fn stop(&self, client: ClientId) {
+        let peer = &self.peers[client.index()];
+        if peer.stopping.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let pushed = peer.work.read().as_ref().is_some_and(|work| work.push(&spec::stop()).is_ok());
+        if pushed {
+            self.doorbells.ring(client);
+        } else {
+            self.kill(client);
+        }
+    }
+
+    /// Asks every worker to end; those that do not are killed by the pool.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.pool.close();
+        for client in 1..=u8::MAX {
+            if self.peers[usize::from(client)].runs_tasks.load(Ordering::Relaxed) {
+                self.stop(ClientId::new(client));
+            }
+        }
+    }
+
+    pub(crate) fn kill_all(&self) {
+        let workers = (1..=u8::MAX)
+            .filter(|&client| self.peers[usize::from(client)].runs_tasks.load(Ordering::Relaxed));
+        workers.for_each(|client| self.kill(ClientId::new(client)));
+    }
+}

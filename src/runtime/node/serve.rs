@@ -1,0 +1,173 @@
+//! Serving the up rings: what clients publish is taken, in order, by whoever helps.
+
+use std::sync::atomic::Ordering;
+
+use rustyray_ipc::Consumer;
+use rustyray_scheduler::{CallerId, Outcome, TaskId, WorkerId};
+use rustyray_store::{ClientId, ObjectId};
+
+use super::{Node, words_of};
+use crate::{
+    call::Ids,
+    runtime::{
+        control::Words,
+        submission::Wanted,
+        uplink::{
+            self, UP_BLOCKED, UP_COMPLETE, UP_REQUEST, UP_SUBMIT, UP_SUBMIT_BODY, UP_UNBLOCKED,
+        },
+        worker::{FAILED, FLAG_EXIT, REPORTED},
+    },
+    spec::{self, ENTRY_WORDS},
+};
+
+impl Node {
+    /// One bounded step: takes what clients published, dispatches what is ready. `true` when there is more.
+    #[inline]
+    pub(crate) fn help(&self) -> bool {
+        let mut more = false;
+        if self.control.has_pending() {
+            for client in self.control.take_pending().iter() {
+                self.drain(client);
+            }
+            more = true;
+        }
+        if self.scheduler().backlog() > 0 {
+            more |= self.dispatch();
+        }
+        more
+    }
+
+    pub(super) fn dispatch(&self) -> bool {
+        let more = self.scheduler().step(64);
+        self.control.set_backlog(self.scheduler().backlog() as u64);
+        more
+    }
+
+    /// What needs no haste: frees what clients dropped, ends actors that nobody can reach.
+    pub(crate) fn tidy(&self) {
+        let mut freed = 0;
+        while let now @ 1.. = self.store.collect(1024) {
+            freed += now;
+        }
+        if freed > 0 || self.actor_dropped.swap(false, Ordering::AcqRel) {
+            self.release_unreachable_actors();
+        }
+    }
+
+    pub(super) fn drain(&self, client: ClientId) {
+        let Some(mut up) = self.peers[client.index()].up.try_lock() else {
+            // Somebody is at it, and may have seen the ring before the entry that set the bit.
+            self.control.set_pending(client);
+            return;
+        };
+        if let Some(up) = &mut *up {
+            self.drain_ring(client, up, false);
+        }
+    }
+
+    pub(super) fn drain_ring(&self, client: ClientId, up: &mut Consumer<Words>, dead: bool) {
+        let mut entry = [0; ENTRY_WORDS];
+        loop {
+            let front = if dead { up.front_after_death(&mut entry) } else { up.front(&mut entry) };
+            match front {
+                Ok(Some(len)) => {
+                    self.serve(client, &entry[..len]);
+                    up.advance();
+                }
+                Ok(None) => return,
+                Err(garbage) => {
+                    eprintln!("rustyray: process {client:?} wrote what is no entry: {garbage}");
+                    self.kill(client);
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn serve(&self, client: ClientId, entry: &[u64]) {
+        let Some(&first) = entry.first() else { return };
+        let worker = WorkerId(u16::from(client.get()));
+        match first & 0xff {
+            UP_COMPLETE if entry.len() >= 3 => {
+                let outcome = match first >> 8 & 0xff {
+                    REPORTED => Outcome::Failed { retry: true },
+                    FAILED => Outcome::Failed { retry: false },
+                    _ => Outcome::Done,
+                };
+                let task = TaskId::from_bits(entry[1]);
+                self.scheduler().completed(worker, task, entry[2] as u16, outcome);
+                if first & FLAG_EXIT != 0 {
+                    let actor = self
+                        .actors
+                        .read()
+                        .by_id
+                        .keys()
+                        .copied()
+                        .find(|&actor| self.scheduler().actor_worker(actor) == Some(worker));
+                    if let Some(actor) = actor {
+                        self.scheduler().exit_actor(actor);
+                    }
+                }
+            }
+            UP_SUBMIT => self.accept_words(client, &entry[1..]),
+            UP_SUBMIT_BODY if entry.len() >= 3 => {
+                let body = ObjectId { index: entry[1] as u32, generation: entry[2] };
+                match self.client.pin(body) {
+                    Ok(pin) => self.accept_words(client, &words_of(&pin)),
+                    Err(error) => {
+                        eprintln!("rustyray: a submission of {client:?} is lost: {error}")
+                    }
+                }
+            }
+            UP_REQUEST if entry.len() >= 9 => {
+                let words = std::array::from_fn(|at| entry[1 + at]);
+                if let Some(request) = rustyray_store::Request::from_words(words) {
+                    let reply = self.store.serve(client, request);
+                    uplink::answer(&self.control.cells(client), first >> 8, reply);
+                    self.doorbells.ring(client);
+                }
+            }
+            UP_BLOCKED => {
+                self.scheduler().blocked(worker);
+                self.dispatch();
+            }
+            UP_UNBLOCKED => self.scheduler().unblocked(worker),
+            kind => {
+                eprintln!("rustyray: process {client:?} sent an entry of unknown kind {kind}");
+                self.kill(client);
+            }
+        }
+    }
+
+    /// Takes a submission of a client: the references are held here before the client's entry is passed.
+    pub(super) fn accept_words(&self, client: ClientId, words: &[u64]) {
+        let accepted = Wanted::from_words(words).map_err(|error| error.to_string()).and_then(
+            |(wanted, nested, spec)| {
+                let (returns, dependencies) = spec::references(spec).map_err(|e| e.to_string())?;
+                let mut held = nested;
+                held.extend(&dependencies);
+                held.retain(|&id| self.client.retain(id).is_ok());
+                for &id in &returns {
+                    // From here on the object is the task's, whatever becomes of the client.
+                    let _ = self.store.set_attempt(id, 0);
+                }
+                Ok((wanted, returns, dependencies, held, spec.to_vec()))
+            },
+        );
+        match accepted {
+            Ok((wanted, returns, dependencies, held, spec)) => {
+                let returns = Ids::from_vec(returns);
+                let caller = CallerId(u64::from(client.get()));
+                if let Err(error) =
+                    self.submit(&wanted, spec.into(), returns.clone(), &dependencies, held, caller)
+                {
+                    returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &error));
+                }
+            }
+            Err(error) => {
+                eprintln!("rustyray: a submission of {client:?} was refused: {error}");
+                self.kill(client);
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Submissions: what was asked for becomes a [`Job`] and goes to the scheduler.
+
+use std::sync::OnceLock;
+
+use rustyray_scheduler::{CallerId, Demand, JobId, NewTask, ObjectKey, Refusal, Retries};
+use rustyray_store::ObjectId;
+
+use super::{Node, job::Job, key};
+use crate::{
+    call::Ids,
+    error::{Error, Result},
+    runtime::{pool, submission::Wanted},
+    spec::{Header, Kind},
+};
+
+impl Node {
+    /// Hands a task, a construction or a call to the scheduler. `held` are references that were taken for
+    /// it; when it is refused they are released.
+    pub(crate) fn submit(
+        &self,
+        wanted: &Wanted,
+        words: Box<[u64]>,
+        returns: Ids,
+        dependencies: &[ObjectId],
+        mut held: Vec<ObjectId>,
+        caller: CallerId,
+    ) -> Result<()> {
+        let header = Header::parse(&words).map_err(|error| Error::invalid(error.to_string()))?;
+        if header.kind != Kind::Construct {
+            // An actor's token lives as long as its handles, not as long as its construction is kept.
+            held.extend(returns.as_slice().iter().filter(|&&id| self.client.retain(id).is_ok()));
+        }
+        let retries = Retries {
+            max: u16::try_from(wanted.retries).unwrap_or(u16::MAX - 2),
+            on_error: wanted.on_error,
+        };
+        let job = Job {
+            words,
+            returns,
+            held,
+            retries,
+            name: wanted
+                .extension
+                .name
+                .as_deref()
+                .filter(|_| header.kind == Kind::Task)
+                .map(Into::into),
+            body: OnceLock::new(),
+        };
+        let few: [ObjectKey; 1];
+        let many: Vec<ObjectKey>;
+        let dependencies: &[ObjectKey] = match dependencies {
+            [] => &[],
+            &[one] => {
+                few = [key(one)];
+                &few
+            }
+            several => {
+                many = several.iter().map(|&id| key(id)).collect();
+                &many
+            }
+        };
+        let outcome = match header.kind {
+            Kind::Task => self
+                .scheduler()
+                .submit(NewTask {
+                    spec: job,
+                    pool: pool::OWN,
+                    job: JobId(caller.0 as u32),
+                    demand: &demand(wanted),
+                    dependencies,
+                    priority: i32::from(wanted.priority),
+                    retries,
+                    parent: None,
+                })
+                .map(drop)
+                .map_err(|refused| (refused.spec, refused.why)),
+            Kind::Construct => return self.construct(wanted, job, dependencies, caller),
+            Kind::Method => return self.call(&header, job, dependencies, caller),
+            Kind::Stop => return Err(Error::invalid("a stop is not submitted")),
+        };
+        outcome.map_err(|(job, why)| self.refused(job, why))
+    }
+
+    pub(super) fn refused(&self, job: Job, why: Refusal) -> Error {
+        let task = job.name();
+        self.release_all(&job);
+        match why {
+            Refusal::Unschedulable { demand, exists } => {
+                Error::Unschedulable { task, demand, available: exists }
+            }
+            other => Error::invalid(format!("`{task}` cannot be scheduled: {other}")),
+        }
+    }
+}
+
+pub(super) fn demand(wanted: &Wanted) -> Demand {
+    let parts = |parts: u32| f64::from(parts) / f64::from(crate::options::UNIT);
+    let mut demand = Demand::cpus(parts(wanted.cpus));
+    if wanted.gpus > 0 {
+        demand = demand.with_gpus(parts(wanted.gpus));
+    }
+    if wanted.memory_bytes > 0 {
+        demand = demand.with_memory(wanted.memory_bytes);
+    }
+    for (name, amount) in &wanted.extension.custom {
+        demand = demand.with_custom(name, parts(*amount));
+    }
+    demand
+}

@@ -1,0 +1,115 @@
+//! Joining a node: the handshake of a worker or of an attached driver, and the watch over the node's life.
+
+use std::{process, sync::Arc, time::Duration};
+
+use rustyray_ipc::BlockingConnection;
+use rustyray_store::{Client, ClientId, Geometry, ObjectId, Transport, Wake};
+
+use crate::{
+    error::{Error, Result},
+    registry,
+    runtime::{
+        Core, Link, boot,
+        control::Control,
+        current,
+        doorbells::Doorbells,
+        store_error,
+        uplink::Uplink,
+        wire::{PROTOCOL, Role, ToClient, ToNode},
+    },
+};
+
+/// Shakes hands with the node and joins its session.
+pub(crate) fn attach(socket: BlockingConnection, role: Role, nonce: u64) -> Result<Arc<Core>> {
+    let socket = Arc::new(socket);
+    let lost = |what: &str| Error::Io {
+        context: format!("joining a node: {what}"),
+        message: "the node hung up or sent something else".into(),
+        errno: None,
+    };
+    let io = |error: std::io::Error| Error::io("joining a node", &error);
+    let frame = |error: rustyray_ipc::FrameError| io(error.into());
+    let hello = ToNode::Hello {
+        protocol: PROTOCOL,
+        role,
+        nonce,
+        pid: process::id(),
+        digest: registry::digest(),
+    };
+    socket.send(&hello.to_bytes(), &[]).map_err(frame)?;
+    let (welcome, descriptors) = loop {
+        let message =
+            socket.recv().map_err(frame)?.ok_or_else(|| lost("waiting for its welcome"))?;
+        match ToClient::from_bytes(&message.bytes) {
+            Ok(ToClient::Explain) => {
+                let entries = ToNode::Entries { names: registry::entries() };
+                socket.send(&entries.to_bytes(), &[]).map_err(frame)?;
+            }
+            Ok(ToClient::Refused { error }) => return Err(Error::from_bytes("refusal", &error)),
+            Ok(welcome @ ToClient::Welcome { .. }) => break (welcome, message.fds),
+            Ok(ToClient::Bye | ToClient::Answer { .. }) | Err(_) => {
+                return Err(lost("waiting for its welcome"));
+            }
+        }
+    };
+    let ToClient::Welcome { client, session, geometry, .. } = welcome else {
+        return Err(lost("reading its welcome"));
+    };
+    let client = ClientId::new(client);
+    let mut descriptors = descriptors.into_iter();
+    let control = descriptors.next().ok_or_else(|| lost("taking the control memory"))?;
+    let control = Control::attach(control, session).map_err(io)?;
+    let doorbells = Arc::new(Doorbells::new(&control));
+    let uplink =
+        Arc::new(Uplink::new(&control, client, Arc::clone(&doorbells), Arc::clone(&socket)));
+    let geometry = Geometry::from_words(&geometry).map_err(store_error::<()>)?;
+    let store = Client::attach(
+        geometry,
+        descriptors.collect(),
+        client,
+        Arc::clone(&uplink) as Arc<dyn Transport>,
+        Arc::clone(&doorbells) as Arc<dyn Wake>,
+    )
+    .map_err(store_error::<()>)?;
+    let core = Arc::new(Core::new(
+        session,
+        store,
+        Link::Uplink(uplink),
+        control,
+        doorbells,
+        Duration::ZERO,
+    ));
+    socket.send(&ToNode::Ready.to_bytes(), &[]).map_err(frame)?;
+    watch_node(&core, socket, role);
+    current::register(&core);
+    Ok(core)
+}
+
+/// Starts the thread that acts on the node's last words, or on its death.
+fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
+    let core = Arc::clone(core);
+    let watch = move || {
+        while let Ok(Some(message)) = socket.recv() {
+            match ToClient::from_bytes(&message.bytes) {
+                Ok(ToClient::Bye) if role == Role::Worker => core.stop(),
+                Ok(ToClient::Answer { number, token }) => {
+                    if let Link::Uplink(uplink) = &core.link {
+                        let token = token.map(|(index, generation)| ObjectId { index, generation });
+                        uplink.answered(number, token);
+                    }
+                }
+                _ => {}
+            }
+        }
+        // The node is gone.
+        match role {
+            Role::Worker => boot::end(0),
+            Role::Driver => core.close(),
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("rustyray-node-watch".into()).spawn(watch)
+    {
+        eprintln!("rustyray: no thread to watch the node: {error}");
+        boot::end(2);
+    }
+}

@@ -1,0 +1,107 @@
+//! Failures of user code: a panic is caught and kept, an error gets the name of what failed.
+
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process,
+    task::{Context, Poll},
+};
+
+use super::{actor::Resident, calls::InFlight};
+use crate::{
+    call::{Failure, FailureKind},
+    error::Error,
+    registry,
+    spec::{Header, Kind},
+};
+
+thread_local! {
+    /// Where and why the code of the current task panicked.
+    static PANIC: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
+}
+
+/// Keeps where and why user code panics, and says so.
+pub(super) fn keep_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("a value that is no message").to_owned();
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        // A thread that is ending has nothing to report to.
+        let _ = PANIC.try_with(|slot| {
+            eprintln!("panicked at {location}: {message}");
+            *slot.borrow_mut() = Some((message, location));
+        });
+    }));
+}
+
+/// The name by which a call appears in errors.
+pub(super) fn name_of(header: &Header, actor: Option<&Resident>) -> String {
+    match header.kind {
+        Kind::Task => registry::function(header.function).map(|f| f.name().to_owned()),
+        Kind::Construct => {
+            registry::actor_class(header.function).map(|class| class.name().to_owned())
+        }
+        Kind::Method | Kind::Stop => actor.and_then(|actor| {
+            let method = actor.class.methods.get(usize::from(header.index))?;
+            Some(format!("{}::{}", actor.class.name(), method.name))
+        }),
+    }
+    .unwrap_or_else(|| format!("{:016x}", header.function))
+}
+
+impl Failure {
+    /// The public error of a failed call.
+    pub(super) fn into_error(self, task: &str, attempt: u16) -> Error {
+        let (task, worker, attempt) = (task.to_owned(), process::id(), u32::from(attempt));
+        match self.0 {
+            FailureKind::Returned { message, cause } => {
+                Error::TaskFailed { task, worker, attempt, message, cause }
+            }
+            FailureKind::Panicked { message, location } => {
+                Error::TaskPanicked { task, worker, attempt, message, location }
+            }
+            FailureKind::Runtime(
+                error @ (Error::FunctionNotFound { .. } | Error::TypeMismatch { .. }),
+            ) => error,
+            FailureKind::Runtime(error) => Error::TaskFailed {
+                task,
+                worker,
+                attempt,
+                message: error.to_string(),
+                cause: std::error::Error::source(&error).map(crate::error::Cause::chain),
+            },
+            FailureKind::Late => Error::TaskCancelled { task },
+        }
+    }
+}
+
+/// Runs user code; a panic becomes a failure.
+pub(super) fn guarded<R>(code: impl FnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
+    catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(|_| Err(panicked()))
+}
+
+/// Runs the polls of a user's future; a panic becomes a failure.
+pub(super) async fn guarded_future<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let mut future = Box::pin(future);
+    std::future::poll_fn(move |context| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(panicked())),
+        }
+    })
+    .await
+}
+
+pub(super) fn poll_guarded(
+    call: &mut InFlight,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Failure>> {
+    catch_unwind(AssertUnwindSafe(|| call.future.as_mut().poll(context)))
+        .unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+}
+
+pub(super) fn panicked() -> Failure {
+    let (message, location) = PANIC
+        .take()
+        .unwrap_or_else(|| ("a panic whose message was lost".into(), "an unknown place".into()));
+    Failure(FailureKind::Panicked { message, location })
+}
