@@ -12,7 +12,8 @@ use rustyray_store::{
 };
 
 const ONE: ClientId = ClientId::new(1);
-const TWO: ClientId = ClientId::new(2);
+/// Its bits lie in another word than those of ONE.
+const TWO: ClientId = ClientId::new(65);
 
 /// A sealed object that client ONE refers to.
 fn sealed(heap: &Heap) -> Slot<'_, Heap> {
