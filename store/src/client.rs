@@ -334,16 +334,19 @@ impl Client {
 
     /// Takes the groups in which something that this client subscribed to has happened.
     pub fn drain_dirty(&self, look: &mut dyn FnMut(u32)) {
+        if !self.is_ours() {
+            return;
+        }
         Dirty::take(&self.table().dirty(self.id()), look);
     }
 
     /// After an object was settled by this process.
-    pub(crate) fn announce(&self, index: u32) {
-        let slot = self.table().slot(index);
+    pub(crate) fn announce(&self, id: ObjectId) {
+        let slot = self.table().slot(id.index);
         let waiters = slot.waiters();
         if waiters != 0 {
             fault::point("seal.unannounced");
-            let clients = self.table().announce(index, waiters);
+            let clients = self.table().announce(id.index, waiters);
             match &self.link {
                 Link::Home(core) => {
                     if let Some(wake) = core.wake.get() {
@@ -352,11 +355,17 @@ impl Client {
                 }
                 Link::Away { wake, .. } => wake.wake(clients),
             }
-            slot.woken(waiters);
+            // Those who were woken may have let go of the object already, and the slot may hold another
+            // one that somebody waits for: only while this process holds the object are the bits its.
+            if self.retain(id).is_ok() {
+                slot.woken(waiters);
+                self.release(id);
+                return;
+            }
         }
         // Those who let go while it was being sealed left the object to us.
         if slot.is_unreferenced() {
-            self.perhaps_dead(index);
+            self.perhaps_dead(id.index);
         }
     }
 
@@ -411,7 +420,7 @@ impl Client {
                 if is_warm { Ok(()) } else { self.segment.populate(offset_bytes, block_bytes) }
             })();
             if let Err(error) = result {
-                let _ = self.ask(Request::Lease { closing: Some((block, 0)) });
+                let _ = self.ask(Request::GiveBack { offset_bytes, is_populated: false });
                 return Err(error);
             }
             self.open_block.open(block);
@@ -441,19 +450,23 @@ impl Client {
                 (offset_bytes / bytes) as u32..=((offset_bytes + granted - 1) / bytes) as u32;
             self.refill.lock().retain(|block| !blocks.contains(block));
             if let Err(error) = result {
-                let _ = self.ask(Request::GiveBack { offset_bytes });
+                self.segment.forbid_writes(offset_bytes, granted);
+                let _ = self.ask(Request::GiveBack { offset_bytes, is_populated: false });
                 return Err(error);
             }
             Ok(Some(Place::Extent { offset_bytes }))
         })
     }
 
-    /// The tail of an extent went back to the node: this process may not write there any more.
-    pub(crate) fn shrunk(&self, offset_bytes: u64, from_bytes: u64, to_bytes: u64) {
+    /// Gives the tail of an extent back to the node. This process may not write there any more, from
+    /// before the node hears of it: it may lend the tail to another thread of this process at once.
+    pub(crate) fn shrink(&self, offset_bytes: u64, from_bytes: u64, to_bytes: u64) {
         let (from, to) =
             (from_bytes.next_multiple_of(PAGE_BYTES), to_bytes.next_multiple_of(PAGE_BYTES));
         if from > to {
             self.segment.forbid_writes(offset_bytes + to, from - to);
+            // If the node cannot be told, the tail goes back with the rest.
+            let _ = self.ask(Request::Shrink { offset_bytes, len_bytes: to });
         }
     }
 

@@ -152,17 +152,25 @@ impl Core {
     }
 
     /// After an object was settled: marks it for those who wait and wakes them.
-    pub(crate) fn announce(&self, index: u32) -> ClientSet {
-        let slot = self.table.slot(index);
-        let waiters = slot.waiters();
-        if waiters == 0 {
+    pub(crate) fn announce(&self, id: ObjectId) -> ClientSet {
+        let slot = self.table.slot(id.index);
+        if slot.waiters() == 0 {
             return ClientSet::EMPTY;
         }
-        let clients = self.table.announce(index, waiters);
-        if let Some(wake) = self.wake.get() {
-            wake.wake(clients);
+        // Only while it is held is it sure that these wait for this object, and not for the slot's next.
+        let (held, dead) = self.holdings.retain(id);
+        let mut clients = ClientSet::EMPTY;
+        if held.is_ok() {
+            let waiters = slot.waiters();
+            clients = self.table.announce(id.index, waiters);
+            if let Some(wake) = self.wake.get() {
+                wake.wake(clients);
+            }
+            slot.woken(waiters);
         }
-        slot.woken(waiters);
+        if dead || held.is_ok() && self.holdings.release(id) {
+            self.try_free(id.index);
+        }
         clients
     }
 

@@ -58,18 +58,22 @@ impl Holdings {
         publish: impl FnOnce() -> bool,
     ) -> bool {
         let slot = self.table.slot(index);
-        self.entries
-            .get(index)
-            .references
-            .acquire(generation, || {
-                slot.hold_unchecked(self.client);
-                if publish() {
-                    return Ok(());
-                }
-                let _ = slot.unhold(self.client);
-                Err(())
-            })
-            .is_ok()
+        let references = &self.entries.get(index).references;
+        let mut is_first = false;
+        let counted = references.acquire(generation, || {
+            is_first = true;
+            slot.hold_unchecked(self.client);
+            if publish() {
+                return Ok(());
+            }
+            let _ = slot.unhold(self.client);
+            Err(())
+        });
+        if counted.is_ok() && !is_first {
+            // The object exists already, and somebody here refers to it: it is no new one.
+            let _ = references.release(generation, || ());
+        }
+        counted.is_ok() && is_first
     }
 
     /// Counts one more reference. The second part says that `perhaps_dead` must be told.

@@ -26,11 +26,17 @@ pub struct Pin {
     kind: PinKind,
 }
 
+/// No bytes, at a multiple of what objects are aligned to: the archive of a type without bytes.
+#[repr(align(64))]
+struct Nothing([u8; 0]);
+static NOTHING: Nothing = Nothing([]);
+
 impl Pin {
     /// Reads the header of an object that the caller has just counted a pin for, and takes that over.
     pub(crate) fn new(client: &Arc<Client>, id: ObjectId) -> Result<Self, PinError> {
         let slot = client.table().slot(id.index);
-        let kind = match slot.state().load().phase() {
+        // A freer that has not seen the pin yet may be looking just now: what it will go back to counts.
+        let kind = match slot.state().load().lasting_phase() {
             Phase::Failed => PinKind::Failed,
             _ => PinKind::Value,
         };
@@ -91,7 +97,7 @@ impl Deref for Pin {
     #[inline]
     fn deref(&self) -> &[u8] {
         if self.len_bytes == 0 {
-            return &[];
+            return &NOTHING.0;
         }
         // SAFETY: `new` read the place from the header of a settled object after this process's pin bit
         // was validated; settled bytes do not change and, while the bit is set, do not move. The pin is

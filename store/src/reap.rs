@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    ClientId, Reaped,
+    ClientId, ClientSet, Reaped,
     blocks::Block,
     core::{Core, Lease},
     place::Place,
@@ -25,12 +25,14 @@ impl Core {
     /// Clears away what the dead client left.
     pub(crate) fn reap(&self, client: ClientId) -> Reaped {
         let mut reaped = Reaped::default();
-        if client == ClientId::NODE || !self.ledger.lock().clients.contains(client) {
+        let mut living = self.ledger.lock().clients;
+        if client == ClientId::NODE || !living.contains(client) {
             return reaped;
         }
+        living.remove(client);
         let mut orphans = Vec::new();
         for index in self.touched_slots() {
-            self.reap_slot(index, client, &mut reaped, &mut orphans);
+            self.reap_slot(index, client, living, &mut reaped, &mut orphans);
         }
         for index in orphans {
             let seen = self.table.slot(index).state().load();
@@ -46,7 +48,14 @@ impl Core {
         reaped
     }
 
-    fn reap_slot(&self, index: u32, client: ClientId, reaped: &mut Reaped, orphans: &mut Vec<u32>) {
+    fn reap_slot(
+        &self,
+        index: u32,
+        client: ClientId,
+        living: ClientSet,
+        reaped: &mut Reaped,
+        orphans: &mut Vec<u32>,
+    ) {
         let slot = self.table.slot(index);
         let seen = slot.state().load();
         match seen.phase() {
@@ -62,12 +71,19 @@ impl Core {
             Phase::Sealing => {
                 let _ = slot.state().transition_from_sealing(client, slot.owner().attempt);
             }
-            Phase::Sealed | Phase::Failed => reaped.wake.extend(self.announce(index)),
-            _ => {}
+            Phase::Reserved => {}
+            // It has a value or an error, wherever that is now: the dead client may have put it there and
+            // woken nobody.
+            _ => {
+                let id = self.geometry.id(index, seen.generation());
+                reaped.wake.extend(self.announce(id));
+            }
         }
         slot.forget(client);
         reaped.freed += self.try_free(index);
-        if slot.state().load().phase() == Phase::Reserved && slot.owner().client == Some(client) {
+        // Nobody will seal it: it was the dead client's to do, or that of one that died before it.
+        let is_ownerless = slot.owner().client.is_some_and(|owner| !living.contains(owner));
+        if slot.state().load().phase() == Phase::Reserved && is_ownerless {
             orphans.push(index);
         }
     }

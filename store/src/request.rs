@@ -33,10 +33,12 @@ pub enum Request {
         /// Bytes that are needed.
         len_bytes: u64,
     },
-    /// An extent is not needed after all.
+    /// An extent, or a block in which nothing was placed, is not needed after all.
     GiveBack {
-        /// Where the extent begins.
+        /// Where it begins.
         offset_bytes: u64,
+        /// Whether all its pages were populated by this client.
+        is_populated: bool,
     },
     /// The node is to hold the objects listed at `offset_bytes` for as long as `id` lives.
     Hold {
@@ -157,7 +159,9 @@ impl Request {
             Request::Unplace { block } => (3, [block.into(), 0, 0, 0, 0]),
             Request::Extent { len_bytes } => (4, [len_bytes, 0, 0, 0, 0]),
             Request::Shrink { offset_bytes, len_bytes } => (5, [offset_bytes, len_bytes, 0, 0, 0]),
-            Request::GiveBack { offset_bytes } => (6, [offset_bytes, 0, 0, 0, 0]),
+            Request::GiveBack { offset_bytes, is_populated } => {
+                (6, [offset_bytes, is_populated.into(), 0, 0, 0])
+            }
             Request::Hold { id, attempt, offset_bytes, count } => {
                 let [index, generation] = id.to_words();
                 (7, [index, generation, attempt.into(), offset_bytes, count.into()])
@@ -184,7 +188,7 @@ impl Request {
             3 => Request::Unplace { block: small(a)? },
             4 => Request::Extent { len_bytes: a },
             5 => Request::Shrink { offset_bytes: a, len_bytes: b },
-            6 => Request::GiveBack { offset_bytes: a },
+            6 => Request::GiveBack { offset_bytes: a, is_populated: b == 1 },
             7 => Request::Hold {
                 id: ObjectId::from_words([a, b])?,
                 attempt: u16::try_from(c).ok()?,
@@ -254,7 +258,7 @@ mod tests {
             Request::Unplace { block: 9 },
             Request::Extent { len_bytes: 1 << 40 },
             Request::Shrink { offset_bytes: 4096, len_bytes: 1 },
-            Request::GiveBack { offset_bytes: 4096 },
+            Request::GiveBack { offset_bytes: 4096, is_populated: true },
             Request::Hold { id, attempt: 2, offset_bytes: 64, count: 5 },
             Request::Restore { id },
             Request::Usage,

@@ -183,7 +183,7 @@ impl Client {
         }
         writer.set_sealed();
         fault::point("seal.published");
-        self.announce(id.index);
+        self.announce(id);
         Ok(())
     }
 
@@ -220,6 +220,9 @@ impl Client {
     /// # Errors
     /// When the value refuses, or there is no room for it within the put timeout.
     pub fn write_value<T: Value>(self: &Arc<Self>, value: &T) -> Result<Written, Error> {
+        if !self.is_ours() {
+            return Err(Error::Forked);
+        }
         let fingerprint = T::fingerprint();
         self.table().type_names().register(fingerprint, T::type_name);
         // Relaxed: a guess.

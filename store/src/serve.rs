@@ -28,7 +28,9 @@ impl Core {
             Request::Shrink { offset_bytes, len_bytes } => {
                 self.shrink(client, offset_bytes, len_bytes)
             }
-            Request::GiveBack { offset_bytes } => self.give_back(client, offset_bytes),
+            Request::GiveBack { offset_bytes, is_populated } => {
+                self.give_back(client, offset_bytes, is_populated)
+            }
             Request::Hold { id, attempt, offset_bytes, count } => {
                 self.hold_nested(id, attempt, offset_bytes, count)
             }
@@ -169,12 +171,27 @@ impl Core {
         Reply::Done
     }
 
-    fn give_back(&self, client: ClientId, offset_bytes: u64) -> Reply {
+    fn give_back(&self, client: ClientId, offset_bytes: u64, is_populated: bool) -> Reply {
         let mut ledger = self.ledger.lock();
-        if ledger.extents.get(&offset_bytes).is_none_or(|extent| extent.client != Some(client)) {
-            return Reply::Refused(Refusal::Garbage);
+        if let Some(extent) = ledger.extents.get_mut(&offset_bytes) {
+            if extent.client != Some(client) {
+                return Reply::Refused(Refusal::Garbage);
+            }
+            // What has no pages is not warm for anybody: to be populated before it is used.
+            extent.client = is_populated.then_some(client);
+            ledger.free_extent(offset_bytes);
+            return Reply::Done;
         }
-        ledger.free_extent(offset_bytes);
+        let block = (offset_bytes / self.geometry.block_bytes) as u32;
+        match ledger.blocks.get_mut(&block) {
+            Some(lease) if lease.client == Some(client) && lease.is_open => {
+                *lease = Lease { client: is_populated.then_some(client), is_open: false };
+            }
+            _ => return Reply::Refused(Refusal::Garbage),
+        }
+        if self.blocks.close(block, 0) == Block::Empty {
+            ledger.take_block_back(block, &self.geometry);
+        }
         Reply::Done
     }
 

@@ -331,8 +331,11 @@ impl<'a, M: Memory> Slot<'a, M> {
     pub fn begin_free(&self) -> Option<Snapshot> {
         loop {
             let seen = self.state().load();
-            if !self.is_unreferenced() || !self.state().transition_to_freeing(seen) {
+            if !seen.can_be_freed() || !self.is_unreferenced() {
                 return None;
+            }
+            if !self.state().transition_to_freeing(seen) {
+                continue; // Somebody named another attempt, seals, or frees: look again which it was.
             }
             // SeqCst: against whoever sets a bit, see the module.
             fence(Ordering::SeqCst);
@@ -383,9 +386,42 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.word(WAITERS).load(Ordering::Acquire)
     }
 
-    /// These waiters have been woken.
+    /// These waiters have been woken. The caller holds the object meanwhile: in the slot's next object
+    /// the same bits may be those of somebody who has only begun to wait.
     pub fn woken(&self, waiters: u64) {
         self.word(WAITERS).fetch_and(!waiters, Ordering::AcqRel);
+    }
+}
+
+#[cfg(all(test, not(rustyray_loom)))]
+mod tests {
+    use super::*;
+    use rustyray_memory::Heap;
+
+    const CLIENT: ClientId = ClientId::new(3);
+
+    #[test]
+    fn a_granted_slot_is_not_freed_by_a_late_mark() {
+        let heap = Heap::new(SLOT_WORDS);
+        let slot = Slot::new(&heap, 0);
+        assert!(slot.state().transition_to_granted(CLIENT));
+        assert_eq!(slot.begin_free(), None, "it is in a client's stock");
+        assert_eq!(slot.state().transition_to_reserved(CLIENT), Some(0));
+        assert!(slot.begin_free().is_some());
+    }
+
+    #[test]
+    fn what_a_freer_only_looks_at_stays_what_it_was() {
+        let heap = Heap::new(SLOT_WORDS);
+        let slot = Slot::new(&heap, 0);
+        assert_eq!(slot.state().transition_to_reserved(ClientId::NODE), Some(0));
+        let _ = slot.state().transition_to_sealing(0, 0, CLIENT);
+        assert!(slot.state().transition_to_sealed(0, CLIENT, true));
+        let before = slot.begin_free().expect("nobody refers to it");
+        assert_eq!(slot.state().load().phase(), Phase::Freeing);
+        assert_eq!(slot.state().load().lasting_phase(), Phase::Failed);
+        slot.state().transition_from_freeing(before);
+        assert_eq!(slot.state().load().lasting_phase(), Phase::Failed);
     }
 }
 

@@ -122,6 +122,22 @@ impl Snapshot {
             && !matches!(self.phase(), Phase::Free | Phase::Granted | Phase::Retired)
     }
 
+    /// The phase, looking through *freeing* at the one that it came from and may go back to.
+    #[inline]
+    pub fn lasting_phase(self) -> Phase {
+        match self.phase() {
+            Phase::Freeing => PHASES.get(self.aux() as usize).copied().unwrap_or(Phase::Retired),
+            phase => phase,
+        }
+    }
+
+    /// Whether the freeing thread may take the object out of use. A granted slot is none: it is in a
+    /// client's stock, which would then have it twice.
+    #[inline]
+    pub(crate) fn can_be_freed(self) -> bool {
+        matches!(self.phase(), Phase::Reserved | Phase::Sealed | Phase::Failed | Phase::Spilled)
+    }
+
     fn with(self, phase: Phase, aux: u16) -> Snapshot {
         Snapshot::new(phase, aux, self.generation())
     }
@@ -286,10 +302,7 @@ impl<'a> StateWord<'a> {
     /// Node: stops everybody who would begin to rely on the object, to look whether anybody does.
     #[must_use]
     pub fn transition_to_freeing(self, seen: Snapshot) -> bool {
-        let can = matches!(
-            seen.phase(),
-            Phase::Granted | Phase::Reserved | Phase::Sealed | Phase::Failed | Phase::Spilled
-        );
+        let can = seen.can_be_freed() || seen.phase() == Phase::Granted;
         can && self.swap(seen, seen.with(Phase::Freeing, seen.phase() as u16)).is_ok()
     }
 

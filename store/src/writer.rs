@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{Client, Request, lease::Placed, place::Place};
+use crate::{Client, Request, geometry::PAGE_BYTES, lease::Placed, place::Place};
 
 /// Memory for one object, to be written and then sealed. Dropped unsealed, it is given back.
 ///
@@ -86,11 +86,8 @@ impl Writer {
             Place::Extent { offset_bytes } => {
                 let waste = self.capacity - capacity;
                 if waste > (64 << 10).max(self.capacity / 16) {
-                    let len_bytes = capacity as u64;
-                    if self.client.ask(Request::Shrink { offset_bytes, len_bytes }).is_ok() {
-                        self.client.shrunk(offset_bytes, self.capacity as u64, len_bytes);
-                        self.capacity = capacity.next_multiple_of(4096);
-                    }
+                    self.client.shrink(offset_bytes, self.capacity as u64, capacity as u64);
+                    self.capacity = capacity.next_multiple_of(PAGE_BYTES as usize);
                 }
             }
         }
@@ -144,9 +141,9 @@ impl Drop for Writer {
             Place::Extent { offset_bytes } => {
                 self.client.segment().forbid_writes(
                     offset_bytes,
-                    (self.capacity as u64).next_multiple_of(crate::geometry::PAGE_BYTES),
+                    (self.capacity as u64).next_multiple_of(PAGE_BYTES),
                 );
-                let _ = self.client.ask(Request::GiveBack { offset_bytes });
+                let _ = self.client.ask(Request::GiveBack { offset_bytes, is_populated: true });
             }
         }
     }

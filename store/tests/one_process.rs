@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rustyray_store::{
-    AttemptError, Client, Config, Error, Node, ObjectId, PinError, PinKind, RefSink, SealError,
-    Stale, Status, View, ViewError,
+    AttemptError, Client, ClientSet, Config, Error, Node, ObjectId, PinError, PinKind, RefSink,
+    SealError, Stale, Status, View, ViewError, Wake,
 };
 
 fn config() -> Config {
@@ -353,5 +353,76 @@ fn threads_put_and_drop_without_mixing_up_their_objects() {
         }
     });
     assert_eq!(node.stats().objects, 0);
+    assert_eq!(node.stats().used_bytes, node.stats().leased_bytes);
+}
+
+/// When it is to wake somebody it lets go of the object at once, and waits for the slot's next one.
+struct QuickWaiter {
+    client: Arc<Client>,
+    first: ObjectId,
+    second: std::sync::OnceLock<ObjectId>,
+}
+
+impl Wake for QuickWaiter {
+    fn wake(&self, _clients: ClientSet) {
+        self.second.get_or_init(|| {
+            self.client.release(self.first);
+            let second = self.client.reserve().expect("reserve");
+            assert_eq!(self.client.subscribe(second), Status::Pending);
+            second
+        });
+    }
+}
+
+#[test]
+fn a_wakeup_for_one_object_takes_none_from_the_next_in_its_slot() {
+    let (node, client) = store();
+    let first = client.reserve().expect("reserve");
+    let waiter =
+        Arc::new(QuickWaiter { client: Arc::clone(&client), first, second: Default::default() });
+    node.connect_wake(Arc::clone(&waiter) as _);
+    assert_eq!(client.subscribe(first), Status::Pending);
+    client.seal_value(first, 0, &1u64).expect("seal");
+    let second = *waiter.second.get().expect("it was woken");
+    assert_eq!((second.index, client.status(first)), (first.index, Status::Gone));
+    client.drain_dirty(&mut |_| {});
+    client.seal_value(second, 0, &2u64).expect("seal");
+    let mut groups = Vec::new();
+    client.drain_dirty(&mut |group| groups.push(group));
+    assert_eq!(groups, [client.dirty_group(second)], "who waits for the second one is told");
+}
+
+#[test]
+fn a_type_without_bytes_but_with_an_alignment_can_be_stored() {
+    let (_node, client) = store();
+    let id = client.put(&[0u64; 0]).expect("put");
+    for _ in 0..2 {
+        let view: View<[u64; 0]> = client.view(id).expect("view");
+        assert_eq!(view.as_ptr() as usize % align_of::<u64>(), 0);
+    }
+}
+
+#[test]
+fn threads_that_give_tails_back_do_not_write_to_each_others_pages() {
+    let (node, client) = store();
+    std::thread::scope(|scope| {
+        for thread in 0..4usize {
+            let client = &client;
+            scope.spawn(move || {
+                for step in 0..150 {
+                    let mut writer = client.create(3 << 20).expect("create");
+                    writer.fill(thread as u8);
+                    writer.truncate((300 + (step * 7 + thread * 13) % 11 * 100) << 10);
+                    let len = writer.len();
+                    let id = client.reserve().expect("reserve");
+                    client.seal(id, 0, writer, 1, &[]).expect("seal");
+                    let pin = client.pin(id).expect("pin");
+                    assert_eq!(pin.len(), len);
+                    assert!(pin.iter().step_by(4096).all(|&byte| byte == thread as u8));
+                    client.release(id);
+                }
+            });
+        }
+    });
     assert_eq!(node.stats().used_bytes, node.stats().leased_bytes);
 }
