@@ -3,7 +3,7 @@
 //! The scheduler knows nothing of sockets, of processes or of shared memory. Waking a worker is part of
 //! [`Host::push`]; where arguments and results are is part of [`Host::Spec`].
 
-use crate::{ActorId, GpuShare, ObjectKey, PoolId, TaskId, WorkerId};
+use crate::{ActorId, GpuShare, GroupId, GroupState, ObjectKey, PoolId, TaskId, WorkerId};
 
 /// Whether an object can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,13 @@ pub enum Failure<C> {
     },
     /// It was cancelled.
     Cancelled,
+    /// Its job has ended.
+    JobEnded,
+    /// The placement group that it ran in, or was to run in, was removed.
+    GroupRemoved {
+        /// That group.
+        group: GroupId,
+    },
     /// It was called on an actor that is dead for good.
     ActorDied {
         /// That actor.
@@ -107,6 +114,13 @@ pub enum DeathReason<C> {
     },
     /// Its creation was cancelled.
     Cancelled,
+    /// Its job has ended, and it was not detached.
+    JobEnded,
+    /// The placement group that it lived in was removed.
+    GroupRemoved {
+        /// That group.
+        group: GroupId,
+    },
 }
 
 /// Where an actor stands.
@@ -124,9 +138,14 @@ pub enum ActorState {
 
 /// The runtime around the scheduler.
 ///
-/// Any thread may be inside any of these calls, several at once. None may block on the scheduler; each
-/// may call the scheduler again ([`crate::Scheduler::settled`] in particular): what such a call makes
-/// possible is done by the outer call, before it returns.
+/// Any thread may be inside any of these calls, several at once. Each may call the scheduler again
+/// ([`crate::Scheduler::settled`] in particular): what such a call makes possible is done after it, by the
+/// outer call before that returns, or by another thread that is at it.
+///
+/// Some are told in order, from within: [`Host::push`], [`Host::take_back`], [`Host::granted`],
+/// [`Host::actor_changed`] and [`Host::group_changed`]. While one of these runs no other thread places
+/// anything (nobody waits for it either), so they are to be short, take no lock under which the scheduler
+/// is called, and ask the scheduler nothing that has an answer beyond what is said to be lock-free.
 pub trait Host: Send + Sync + 'static {
     /// What to run; opaque here.
     type Spec: Send + Sync + 'static;
@@ -163,8 +182,8 @@ pub trait Host: Send + Sync + 'static {
     /// Seals the error into the task's results. [`Host::finished`] follows.
     fn fail(&self, task: TaskId, spec: &Self::Spec, why: Failure<Self::Cause>);
 
-    /// The task has ended, in whatever way: its arguments are no longer held.
-    fn finished(&self, task: TaskId, spec: Self::Spec);
+    /// The task has ended, in whatever way, with this attempt: its arguments are no longer held.
+    fn finished(&self, task: TaskId, attempt: u16, spec: Self::Spec);
 
     /// Kills the worker's process; [`crate::Scheduler::worker_left`] follows.
     fn kill(&self, worker: WorkerId);
@@ -187,7 +206,13 @@ pub trait Host: Send + Sync + 'static {
         let _ = (worker, gpus);
     }
 
-    /// The actor's state has changed; with [`ActorState::Dead`] comes the reason.
+    /// The group's state has changed. One that is removed gives its resources back once those who used
+    /// them are gone.
+    fn group_changed(&self, group: GroupId, state: GroupState) {
+        let _ = (group, state);
+    }
+
+    /// The actor's state has changed; with [`ActorState::Dead`] comes the reason. Told in order.
     fn actor_changed(
         &self,
         actor: ActorId,

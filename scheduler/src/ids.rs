@@ -50,9 +50,25 @@ impl ActorId {
 pub struct CallerId(pub u64);
 
 /// Workers that can run the same functions: one executable and one registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolId(pub u32);
 
 /// A driver's work as a whole: jobs of equal priority get equal turns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(pub u32);
+
+/// A group of reserved bundles; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupId(u64);
+
+impl GroupId {
+    /// The id as one word; never zero for a group that was created.
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The id that [`GroupId::to_bits`] made; any other number is an id that finds nothing.
+    pub const fn from_bits(bits: u64) -> Self {
+        GroupId(bits)
+    }
+}

@@ -1,6 +1,6 @@
 //! What is handed in, and how it is refused. A refusal gives the spec back.
 
-use crate::{Demand, JobId, ObjectKey, PoolId, TaskId, WorkerId};
+use crate::{Demand, GroupId, JobId, ObjectKey, Placement, PoolId, TaskId, WorkerId};
 
 /// How often a task may be run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,10 @@ pub struct NewTask<'a, S> {
     pub demand: &'a Demand,
     /// What must be sealed before it runs.
     pub dependencies: &'a [ObjectKey],
+    /// The objects that it is to make; [`crate::Scheduler::producer`] finds it by any of them.
+    pub returns: &'a [ObjectKey],
+    /// Out of which resources it runs.
+    pub placement: Placement,
     /// Higher goes first; within one priority (of one job and demand) first come, first served.
     pub priority: i32,
     /// How often it may be run again.
@@ -57,6 +61,10 @@ pub struct NewActor<'a, S> {
     pub demand: &'a Demand,
     /// What must be sealed before the constructor runs.
     pub dependencies: &'a [ObjectKey],
+    /// The objects that its constructor makes; the creation is found by them, to be cancelled.
+    pub returns: &'a [ObjectKey],
+    /// Out of which resources it lives.
+    pub placement: Placement,
     /// Higher is placed first.
     pub priority: i32,
     /// How often it may be restarted after its worker's death; `u32::MAX` is always.
@@ -66,6 +74,13 @@ pub struct NewActor<'a, S> {
     pub max_task_retries: u16,
     /// Calls that may be unfinished at one time; zero is any number.
     pub max_pending_calls: usize,
+    /// Calls that its worker is handed at one time, at most [`crate::Config::MAX_QUEUE_DEPTH`]; zero is
+    /// [`crate::Config::queue_depth`]. The others wait here, where they can still be cancelled.
+    pub max_handed: usize,
+    /// A call that waits for an argument does not hold up later ones of its caller.
+    pub out_of_order: bool,
+    /// It outlives its job.
+    pub detached: bool,
     /// The task that created it, for recursive cancellation.
     pub parent: Option<TaskId>,
 }
@@ -77,6 +92,8 @@ pub struct NewCall<'a, S> {
     pub spec: S,
     /// What must be sealed before it runs.
     pub dependencies: &'a [ObjectKey],
+    /// The objects that it is to make; [`crate::Scheduler::producer`] finds it by any of them.
+    pub returns: &'a [ObjectKey],
     /// How often it may be run again; as the actor says if `None`.
     pub retries: Option<Retries>,
     /// The task that called, for recursive cancellation.
@@ -101,14 +118,54 @@ pub enum Refusal {
         /// What it asked for.
         demand: String,
     },
+    /// The placement group was removed, or never was.
+    #[error("there is no such placement group")]
+    NoSuchGroup {
+        /// That group.
+        group: GroupId,
+    },
+    /// The placement group has no such bundle.
+    #[error("the placement group has {bundles} bundles, and no bundle {bundle}")]
+    NoSuchBundle {
+        /// What was asked for.
+        bundle: u16,
+        /// How many there are.
+        bundles: usize,
+    },
+    /// It has been run as often as it may.
+    #[error("it may be run again {max} times, and has been")]
+    RetriesSpent {
+        /// That many times.
+        max: u16,
+    },
     /// Too many kinds of tasks (pool, job, demand and priority) at one time.
     #[error("there are already {limit} kinds of tasks")]
     TooManyKinds {
         /// The most there can be.
         limit: usize,
     },
+    /// The table of tasks is full.
+    #[error("there are already {limit} tasks")]
+    TooManyTasks {
+        /// The most there can be.
+        limit: usize,
+    },
+    /// One task cannot wait for so many objects.
+    #[error("it depends on {dependencies} objects, and {limit} is the limit")]
+    TooManyDependencies {
+        /// How many it depends on.
+        dependencies: usize,
+        /// The most it can.
+        limit: usize,
+    },
+    /// The table of groups is full.
+    #[error("there are already {limit} placement groups")]
+    TooManyGroups {
+        /// The most there can be.
+        limit: usize,
+    },
     /// The table of actors is full.
-    #[error("there have already been {limit} actors")]
+    #[error("there are already {limit} actors")]
     TooManyActors {
         /// The most there can be.
         limit: usize,
@@ -141,6 +198,9 @@ pub enum CallRefusal {
     /// There is no such actor.
     #[error("there is no such actor")]
     Unknown,
+    /// The call cannot be taken at all.
+    #[error("{0}")]
+    Refused(Refusal),
 }
 
 /// A refused call.
@@ -178,15 +238,4 @@ pub enum Cancelled {
     Underway,
     /// It has ended, or never was.
     Unknown,
-}
-
-/// What a completion came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completion {
-    /// The task has ended.
-    Ended,
-    /// It will run again.
-    Retried,
-    /// Nobody waits for this attempt any more.
-    Stale,
 }

@@ -3,10 +3,14 @@
 //! An actor is named by its *token*, an object that is sealed when it is constructed and lives as long as
 //! its handles.
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::Ordering,
+};
 
 use rustyray_scheduler::{
-    ActorId, CallRefusal, CallerId, DeathReason, JobId, NewActor, NewCall, ObjectKey,
+    ActorId, ActorState, CallRefusal, CallerId, DeathReason, JobId, NewActor, NewCall, ObjectKey,
+    Placement,
 };
 use rustyray_store::{ClientId, ObjectId, Status};
 
@@ -32,6 +36,8 @@ pub(super) struct Actors {
     pub(super) by_token: HashMap<ObjectId, Resident>,
     pub(super) by_id: HashMap<ActorId, ObjectId>,
     pub(super) by_name: HashMap<String, ObjectId>,
+    /// Names of actors that are just being created.
+    taken: HashSet<String>,
 }
 
 impl Node {
@@ -40,6 +46,7 @@ impl Node {
         wanted: &Wanted,
         job: Job,
         dependencies: &[ObjectKey],
+        returns: &[ObjectKey],
         caller: CallerId,
     ) -> Result<()> {
         let Some(actor) = &wanted.extension.actor else {
@@ -51,27 +58,37 @@ impl Node {
             .as_slice()
             .first()
             .ok_or_else(|| Error::invalid("an actor has a token"))?;
-        let mut actors = self.actors.write();
         let name = wanted.extension.name.clone();
-        if let Some(name) = &name
-            && actors.by_name.contains_key(name)
-        {
-            drop(actors);
-            self.release_all(&job);
-            return Err(Error::ActorNameTaken { name: name.clone() });
+        if let Some(name) = &name {
+            let mut actors = self.actors.write();
+            if actors.by_name.contains_key(name) || !actors.taken.insert(name.clone()) {
+                drop(actors);
+                self.release_all(&job);
+                return Err(Error::ActorNameTaken { name: name.clone() });
+            }
         }
+        // Without the lock: the scheduler tells of changes from within.
         let created = self.scheduler().create_actor(NewActor {
             spec: job,
             pool: pool::OWN,
             job: JobId(caller.0 as u32),
             demand: &demand(wanted),
             dependencies,
+            returns,
+            placement: Placement::Inherit,
             priority: 0,
             max_restarts: u32::try_from(actor.max_restarts).unwrap_or(u32::MAX),
             max_task_retries: u16::try_from(actor.max_task_retries).unwrap_or(u16::MAX - 2),
             max_pending_calls: actor.max_pending_calls as usize,
+            max_handed: 0,
+            out_of_order: false,
+            detached: actor.detached,
             parent: None,
         });
+        let mut actors = self.actors.write();
+        if let Some(name) = &name {
+            actors.taken.remove(name);
+        }
         let created = match created {
             Ok(created) => created,
             Err(refused) => {
@@ -93,6 +110,11 @@ impl Node {
         actors
             .by_token
             .insert(token, Resident { actor: created, label, name, detached: actor.detached });
+        drop(actors);
+        // It may have ended before it was entered.
+        if self.scheduler().actor_state(created) == Some(ActorState::Dead) {
+            self.forget_actor(created);
+        }
         Ok(())
     }
 
@@ -101,6 +123,7 @@ impl Node {
         header: &Header,
         job: Job,
         dependencies: &[ObjectKey],
+        returns: &[ObjectKey],
         caller: CallerId,
     ) -> Result<()> {
         // The token is the first reference that a call holds.
@@ -118,7 +141,7 @@ impl Node {
                 cause: None,
             });
         };
-        let call = NewCall { spec: job, dependencies, retries: None, parent: None };
+        let call = NewCall { spec: job, dependencies, returns, retries: None, parent: None };
         self.scheduler().call(actor, caller, call).map(drop).map_err(|refused| {
             self.release_all(&refused.spec);
             match refused.why {

@@ -127,7 +127,7 @@ impl SchedulerHost for Host {
                 },
                 Cause::Failed(error) => (*error).clone(),
             },
-            Failure::Cancelled => Error::TaskCancelled { task },
+            Failure::Cancelled | Failure::JobEnded => Error::TaskCancelled { task },
             Failure::ActorDied { actor, reason } => node.actor_died(actor, Some(&reason)),
             Failure::ActorUnavailable { cause, .. } => {
                 Error::ActorUnavailable { actor: task, reason: cause.to_string() }
@@ -143,7 +143,7 @@ impl SchedulerHost for Host {
         job.returns.as_slice().iter().for_each(|&id| node.settle_failed(id, &error));
     }
 
-    fn finished(&self, _: TaskId, job: Job) {
+    fn finished(&self, _: TaskId, _: u16, job: Job) {
         let Some(node) = self.node() else { return };
         for &id in job.returns.as_slice() {
             match node.readiness(id) {

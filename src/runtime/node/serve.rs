@@ -97,13 +97,7 @@ impl Node {
                 let task = TaskId::from_bits(entry[1]);
                 self.scheduler().completed(worker, task, entry[2] as u16, outcome);
                 if first & FLAG_EXIT != 0 {
-                    let actor = self
-                        .actors
-                        .read()
-                        .by_id
-                        .keys()
-                        .copied()
-                        .find(|&actor| self.scheduler().actor_worker(actor) == Some(worker));
+                    let actor = self.scheduler().actor_of(worker);
                     if let Some(actor) = actor {
                         self.scheduler().exit_actor(actor);
                     }

@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
-use rustyray_scheduler::{CallerId, Demand, JobId, NewTask, ObjectKey, Refusal, Retries};
+use rustyray_scheduler::{
+    CallerId, Demand, JobId, NewTask, ObjectKey, Placement, Refusal, Retries,
+};
 use rustyray_store::ObjectId;
 
 use super::{Node, job::Job, key};
@@ -60,6 +62,7 @@ impl Node {
                 &many
             }
         };
+        let made: Vec<ObjectKey> = job.returns.as_slice().iter().map(|&id| key(id)).collect();
         let outcome = match header.kind {
             Kind::Task => self
                 .scheduler()
@@ -69,14 +72,16 @@ impl Node {
                     job: JobId(caller.0 as u32),
                     demand: &demand(wanted),
                     dependencies,
+                    returns: &made,
+                    placement: Placement::Inherit,
                     priority: i32::from(wanted.priority),
                     retries,
                     parent: None,
                 })
                 .map(drop)
                 .map_err(|refused| (refused.spec, refused.why)),
-            Kind::Construct => return self.construct(wanted, job, dependencies, caller),
-            Kind::Method => return self.call(&header, job, dependencies, caller),
+            Kind::Construct => return self.construct(wanted, job, dependencies, &made, caller),
+            Kind::Method => return self.call(&header, job, dependencies, &made, caller),
             Kind::Stop => return Err(Error::invalid("a stop is not submitted")),
         };
         outcome.map_err(|(job, why)| self.refused(job, why))
