@@ -18,7 +18,8 @@ pub(crate) enum Wakeup {
     Woken,
     /// The word was not as expected.
     Changed,
-    /// The time is up.
+    /// The time is up. A model has no time.
+    #[cfg_attr(rustyray_loom, expect(dead_code))]
     TimedOut,
 }
 

@@ -19,6 +19,7 @@ mod cursor;
 mod entry;
 mod futex;
 mod lane;
+mod pending;
 mod ring;
 mod roster;
 mod shape;
@@ -28,7 +29,6 @@ mod work;
 mod blocking;
 #[cfg(not(rustyray_loom))]
 mod connection;
-#[cfg(not(rustyray_loom))]
 mod crowding;
 #[cfg(not(rustyray_loom))]
 mod fd;
@@ -36,16 +36,16 @@ mod fd;
 mod frame;
 #[cfg(not(rustyray_loom))]
 mod listener;
-#[cfg(not(rustyray_loom))]
 mod patience;
 #[cfg(not(rustyray_loom))]
 mod process;
-#[cfg(not(rustyray_loom))]
 mod wake_cost;
 
 pub use bell::{Attendant, BELL_WORDS, Bell, Leave, Ringer, Slept};
 pub use cursor::Garbage;
 pub use lane::Full;
+pub use patience::Patience;
+pub use pending::{PENDING_WORDS, Pending};
 pub use ring::{Consumer, Producer};
 pub use shape::RingShape;
 pub use work::{Ticket, WorkConsumer, WorkProducer};
@@ -57,6 +57,5 @@ pub use {
     fd::{Peer, pair},
     frame::{FrameError, MAX_FRAME_BYTES, MAX_FRAME_FDS, Message, Rubbish},
     listener::{AcceptError, BindError, Listener},
-    patience::Patience,
     process::ProcessHandle,
 };

@@ -18,13 +18,13 @@ use nix::{
     sys::memfd::{MFdFlags, memfd_create},
 };
 use rustyray_ipc::{
-    BELL_WORDS, Bell, Consumer, Producer, RingShape, Ringer, WorkConsumer, WorkProducer,
+    BELL_WORDS, Bell, Consumer, PENDING_WORDS, Pending, Producer, RingShape, Ringer, WorkConsumer,
+    WorkProducer,
 };
 use rustyray_memory::{
     LINE_WORDS, Mapped, Memory, Span, WORD_BYTES,
     sync::{
-        AtomicU64,
-        Ordering::{AcqRel, Acquire, Relaxed, Release},
+        Ordering::{Acquire, Relaxed, Release},
         fence,
     },
 };
@@ -68,6 +68,7 @@ const fn round_to(words: usize, to: usize) -> usize {
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     memory: Arc<Mapped>,
+    pending: Pending<Words>,
 }
 
 impl Control {
@@ -87,7 +88,7 @@ impl Control {
         let memory = Arc::new(Mapped::new(&file, TOTAL_WORDS)?);
         memory.word(1).store(session, Relaxed);
         memory.word(0).store(MAGIC ^ u64::from(PROTOCOL), Release);
-        Ok((Control { memory }, file.into()))
+        Ok((Control::over(memory), file.into()))
     }
 
     /// Maps the control memory of the session `session`.
@@ -100,7 +101,12 @@ impl Control {
                 "the control memory is of another version or session",
             ));
         }
-        Ok(Control { memory })
+        Ok(Control::over(memory))
+    }
+
+    fn over(memory: Arc<Mapped>) -> Control {
+        let pending = Pending::new(Span::new(Arc::clone(&memory), PENDING, PENDING_WORDS));
+        Control { memory, pending }
     }
 
     fn span(&self, client: ClientId, at: usize, len: usize) -> Words {
@@ -144,43 +150,18 @@ impl Control {
         fence(Release);
     }
 
-    fn pending(&self, client: ClientId) -> (&AtomicU64, u64) {
-        let index = client.index();
-        (self.memory.word(PENDING + index / 64), 1 << (index % 64))
-    }
-
-    /// Says that `client`'s up ring has entries. The entry is published before; the node takes the bit
-    /// before it looks at the ring, so an entry whose bit was already set is not missed.
+    /// Says that `client`'s up ring has entries, after they were published.
     pub(crate) fn set_pending(&self, client: ClientId) {
-        let (word, bit) = self.pending(client);
-        // SeqCst fence: the published entry is visible to whoever clears the bit that is seen set here;
-        // pairs with the one in `take_pending`. Forbidden: we see the old bit, and its taker the old ring.
-        fence(rustyray_memory::sync::Ordering::SeqCst);
-        if word.load(Relaxed) & bit == 0 {
-            word.fetch_or(bit, AcqRel);
-        }
+        self.pending.set(client.get());
     }
 
     /// Takes the set of clients whose up rings have entries.
     pub(crate) fn take_pending(&self) -> ClientSet {
-        let mut taken = [0; 4];
-        let mut any = false;
-        for (at, words) in taken.iter_mut().enumerate() {
-            let word = self.memory.word(PENDING + at);
-            if word.load(Relaxed) != 0 {
-                *words = word.swap(0, AcqRel);
-                any = true;
-            }
-        }
-        if any {
-            // Pairs with the fence in `set_pending`.
-            fence(rustyray_memory::sync::Ordering::SeqCst);
-        }
-        ClientSet::from_words(taken)
+        ClientSet::from_words(self.pending.take())
     }
 
     pub(crate) fn has_pending(&self) -> bool {
-        (0..4).any(|at| self.memory.word(PENDING + at).load(Relaxed) != 0)
+        !self.pending.is_empty()
     }
 
     /// How many ready tasks wait for a worker, by the node's last word.
