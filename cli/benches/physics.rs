@@ -1,0 +1,28 @@
+//! What does this machine allow at best? See `rustyray_cli::physics`.
+//!
+//! ```text
+//! cargo bench -p rustyray-cli --bench physics -- [--seconds S] [--copy-mib N] [--json]
+//! ```
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    options: rustyray_cli::physics::Options,
+    /// Given by `cargo bench`; without it there is nothing to measure
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    rustyray_cli::physics::be_the_peer_if_asked();
+    let CommandLine { options, bench } = CommandLine::parse();
+    if !bench {
+        println!("nothing is measured without --bench");
+        return ExitCode::SUCCESS;
+    }
+    rustyray_cli::physics::main(&options)
+}

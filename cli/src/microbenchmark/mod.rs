@@ -1,0 +1,175 @@
+//! How many times faster than Ray?
+//!
+//! `ray microbenchmark` is the yardstick that Ray's own releases are measured by. This runs the same work
+//! under the same names and by the same method, so that the two tables line up row by row: warm up for a
+//! second while counting, then four trials of at least two seconds; mean and standard deviation of what was
+//! done per second. Every task and actor call runs in another process, which is counted and checked for each
+//! row ([`tally`]). Where one call is one operation, a further pass takes the time of each: p50 and p99.
+//!
+//! The driver owns the node, as programs that start RustyRay do, so `put` and `get` in it cross to no other
+//! process; in Ray they do. Each figure is also a multiple of the limit of this machine that it rests on
+//! ([`crate::physics`]).
+//!
+//! It does not show how the rows do beside other programs, nor what cold memory costs.
+
+mod limits;
+mod measure;
+mod report;
+mod rows;
+mod tally;
+mod watch;
+mod work;
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use self::{
+    measure::{Bencher, Pace},
+    report::{Outcome, Report, RowReport},
+    rows::ROWS,
+    tally::Board,
+    watch::Watch,
+};
+use crate::physics;
+
+/// How to measure, and what.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// Only the rows whose name contains this
+    #[arg(value_name = "PATTERN")]
+    pattern: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Two trials of a tenth of a second, for a first look
+    #[arg(long, conflicts_with_all = ["seconds", "trials"])]
+    quick: bool,
+    /// How long a trial takes at least
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    seconds: f64,
+    /// How long to warm up
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    warm_up: f64,
+    /// How many trials there are
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    trials: u32,
+    /// Do this part of each row's work: shows that it runs, and its figures compare with nothing
+    #[arg(long, value_name = "PART", default_value_t = 1.0)]
+    scale: f64,
+    /// Leave out the limits of the machine
+    #[arg(long)]
+    no_physics: bool,
+    /// Instead of the rows: the limits that Ray states for one node, on the same work
+    #[arg(long)]
+    limits: bool,
+    /// With --limits: how large the one object is, in MiB [default: a quarter of the free memory]
+    #[arg(long, value_name = "MIB", requires = "limits")]
+    largest_mib: Option<u64>,
+    /// Give up when nothing has moved for so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    patience: u64,
+    /// List the rows and measure nothing
+    #[arg(long)]
+    list: bool,
+}
+
+impl Options {
+    fn pace(&self) -> Pace {
+        let seconds = |seconds: f64| Duration::from_secs_f64(seconds.clamp(0.001, 3600.0));
+        if self.quick {
+            return Pace {
+                warm_up: Duration::from_millis(50),
+                trials: 2,
+                trial: Duration::from_millis(100),
+                scale: self.scale,
+            };
+        }
+        Pace {
+            warm_up: seconds(self.warm_up),
+            trials: self.trials.max(1),
+            trial: seconds(self.seconds),
+            scale: self.scale,
+        }
+    }
+}
+
+/// Runs the subcommand. The exit code is 1 when a row failed.
+pub fn main(options: &Options) -> ExitCode {
+    if options.list {
+        ROWS.iter().for_each(|row| println!("{}", row.name));
+        return ExitCode::SUCCESS;
+    }
+    if !(options.scale > 0.0 && options.scale <= 1.0) {
+        eprintln!("error: --scale is {}, a part lies above 0 and up to 1", options.scale);
+        return ExitCode::from(2);
+    }
+    if options.limits {
+        return limits::main(options);
+    }
+    let pattern = options.pattern.as_deref().unwrap_or_default();
+    let chosen: Vec<_> = ROWS.iter().filter(|row| row.name.contains(pattern)).collect();
+    if chosen.is_empty() {
+        eprintln!("error: no row's name contains `{pattern}`; --list lists them");
+        return ExitCode::from(2);
+    }
+    let report = match run(options, &chosen) {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if options.json {
+        println!("{}", serde_json::json!(report));
+    } else {
+        println!("{report}");
+    }
+    ExitCode::from(u8::from(report.failed()))
+}
+
+fn run(options: &Options, chosen: &[&rows::Row]) -> Result<Report, Box<dyn std::error::Error>> {
+    let pace = options.pace();
+    let bar = progress(chosen.len() as u64 * (u64::from(pace.trials) + 2) + 1);
+    bar.set_message("what the machine allows");
+    let limits = match options.no_physics {
+        true => None,
+        false => {
+            let time = pace.trial.min(Duration::from_secs(1));
+            let copy_bytes = ((256.0 * pace.scale).ceil() as usize) << 20;
+            Some(physics::Limits::measure(time, copy_bytes)?)
+        }
+    };
+    bar.inc(1);
+    let board = Board::put_up()?;
+    let watch = Watch::start(Duration::from_secs(options.patience.max(1)));
+    let rows = rustyray::block_on(async {
+        rustyray::Builder::new().resource("custom", 100.0).start().await?;
+        let mut reports = Vec::new();
+        for row in chosen {
+            bar.set_message(row.name);
+            watch.enter(row.name);
+            let mut bencher = Bencher::new(&pace, &board, &watch, &bar, row.one_call);
+            let outcome = match row.run {
+                Ok(run) => {
+                    let ended = run(&mut bencher).await;
+                    bencher.outcome(ended)
+                }
+                Err(reason) => Outcome::Skipped { reason: reason.to_owned() },
+            };
+            reports.push(RowReport::new(row, outcome, limits.as_ref()));
+        }
+        watch.enter("shutting down");
+        rustyray::shutdown().await?;
+        Ok::<_, rustyray::Error>(reports)
+    })?;
+    bar.finish_and_clear();
+    Ok(Report::new(&pace, limits, rows))
+}
+
+fn progress(len: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(len).with_style(style)
+}
