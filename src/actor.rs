@@ -74,7 +74,7 @@ impl<A> ActorHandle<A> {
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
     ) -> Result<crate::call::Ids> {
         let (core, token) = (&self.core, Some(self.token));
-        submit_words(
+        let ids = submit_words(
             core,
             Kind::Method,
             self.class,
@@ -83,7 +83,13 @@ impl<A> ActorHandle<A> {
             returns,
             token,
             arguments,
-        )
+        )?;
+        if let Some(actor) = core.occupant()
+            && actor.token() == self.token
+        {
+            ids.as_slice().iter().for_each(|&id| actor.called(core, id, method.0));
+        }
+        Ok(ids)
     }
 
     /// Waits until the actor is constructed.

@@ -14,14 +14,14 @@
 //! });
 //! ```
 
-use std::{any::Any, fmt, future::Future, pin::Pin, rc::Rc, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use rustyray_store::ObjectId;
-use tokio::sync::RwLock;
 
 use crate::{
     error::{Cause, Error},
     object::{ObjectRef, View},
+    residence::Resident,
     runtime::Core,
     spec::{Argument, Arguments},
     value::Value,
@@ -47,6 +47,10 @@ impl Failure {
     /// The failure of a function that returned an error with this message.
     pub fn message(message: impl fmt::Display) -> Failure {
         Failure(FailureKind::Returned { message: message.to_string(), cause: None })
+    }
+
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(self.0, FailureKind::Late)
     }
 
     /// The failure of a function that returned `error`, with its chain of causes.
@@ -75,9 +79,9 @@ pub(crate) enum End {
     /// The results are sealed when the future is done.
     Later(Later),
     /// The actor is constructed.
-    Constructed(Rc<dyn Any>),
+    Constructed(Resident),
     /// The actor is constructed when the future is done.
-    ConstructedLater(Rest<Rc<dyn Any>>),
+    ConstructedLater(Rest<Resident>),
 }
 
 /// The rest of a call that waits for something.
@@ -101,7 +105,7 @@ pub struct Call<'a> {
     pub(crate) core: &'a Arc<Core>,
     pub(crate) arguments: Arguments<'a>,
     pub(crate) returns: &'a Returns,
-    pub(crate) actor: Option<&'a Rc<dyn Any>>,
+    pub(crate) actor: Option<&'a Resident>,
 }
 
 impl fmt::Debug for Call<'_> {
@@ -161,6 +165,10 @@ impl Returns {
 
     fn seal<T: Value>(&self, index: usize, value: &T) -> Result<(), Failure> {
         let ids = self.ids.as_slice();
+        if ids.is_empty() {
+            // A hook, whose result nobody asks for.
+            return Ok(());
+        }
         let Some(&id) = ids.get(index) else {
             return Err(Failure::from(Error::invalid(format!(
                 "the function gives at least {} results, the call asked for {}",
@@ -206,79 +214,6 @@ impl<'a> Call<'a> {
         let returns = self.returns.clone();
         Ok(Finished(End::Later(Box::pin(async move { future.await.seal(&returns) }))))
     }
-
-    /// Ends a constructor: this process is the actor from now on.
-    pub fn construct<A: 'static, C: Constructed<A, M>, M>(
-        &mut self,
-        actor: C,
-    ) -> Result<Finished, Failure> {
-        Ok(Finished(End::Constructed(cell(actor.actor()?))))
-    }
-
-    /// Ends an async constructor.
-    pub fn construct_async<A: 'static, C: Constructed<A, M>, M>(
-        &mut self,
-        future: impl Future<Output = C> + 'static,
-    ) -> Result<Finished, Failure> {
-        Ok(Finished(End::ConstructedLater(Box::pin(
-            async move { Ok(cell(future.await.actor()?)) },
-        ))))
-    }
-
-    /// Runs a method that has the actor to itself.
-    pub fn exclusive<A: 'static, O: Outcome<M>, M>(
-        &mut self,
-        method: impl FnOnce(&mut A) -> O + 'static,
-    ) -> Result<Finished, Failure> {
-        let cell = self.actor::<A>()?;
-        if let Ok(mut actor) = cell.try_write() {
-            return self.finish(method(&mut actor));
-        }
-        let cell = Rc::clone(&cell);
-        self.finish_async(async move { method(&mut *cell.write().await) })
-    }
-
-    /// Runs a method that shares the actor with other shared ones.
-    pub fn shared<A: 'static, O: Outcome<M>, M>(
-        &mut self,
-        method: impl FnOnce(&A) -> O + 'static,
-    ) -> Result<Finished, Failure> {
-        let cell = self.actor::<A>()?;
-        if let Ok(actor) = cell.try_read() {
-            return self.finish(method(&actor));
-        }
-        let cell = Rc::clone(&cell);
-        self.finish_async(async move { method(&*cell.read().await) })
-    }
-
-    /// Runs an async method that has the actor to itself until it is done.
-    pub fn exclusive_async<A: 'static, O: Outcome<M>, M>(
-        &mut self,
-        method: impl AsyncFnOnce(&mut A) -> O + 'static,
-    ) -> Result<Finished, Failure> {
-        let cell = self.actor::<A>()?;
-        self.finish_async(async move { method(&mut *cell.write().await).await })
-    }
-
-    /// Runs an async method that shares the actor with other shared ones.
-    pub fn shared_async<A: 'static, O: Outcome<M>, M>(
-        &mut self,
-        method: impl AsyncFnOnce(&A) -> O + 'static,
-    ) -> Result<Finished, Failure> {
-        let cell = self.actor::<A>()?;
-        self.finish_async(async move { method(&*cell.read().await).await })
-    }
-
-    fn actor<A: 'static>(&self) -> Result<Rc<RwLock<A>>, Failure> {
-        let actor = self.actor.ok_or_else(|| Error::invalid("no actor lives in this process"))?;
-        Rc::clone(actor).downcast::<RwLock<A>>().map_err(|_| {
-            Error::invalid(format!("the actor here is no `{}`", std::any::type_name::<A>())).into()
-        })
-    }
-}
-
-fn cell<A: 'static>(actor: A) -> Rc<dyn Any> {
-    Rc::new(RwLock::new(actor))
 }
 
 /// What a function gives back, and how it becomes objects. `M` only tells the implementations apart.

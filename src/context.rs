@@ -27,6 +27,10 @@ pub struct Context {
     pub attempt: u16,
     /// Whether the code runs in an actor.
     pub in_actor: bool,
+    /// The actor that the code runs in: what its handles call [`ActorHandle::id`](crate::ActorHandle::id).
+    pub actor_id: Option<ObjectId>,
+    /// How often that actor was restarted: 0 in its first process.
+    pub incarnation: u32,
 }
 
 #[derive(Clone)]
@@ -35,6 +39,7 @@ struct Running {
     attempt: u16,
     returns: Option<ObjectId>,
     kind: Kind,
+    method: u16,
 }
 
 thread_local! {
@@ -47,14 +52,30 @@ thread_local! {
 /// [`crate::Error::NotInitialized`] when no runtime is running.
 pub fn context() -> Result<Context> {
     let running = RUNNING.with(|running| running.borrow().clone());
-    current::with(|core| Context {
-        node_id: core.session(),
-        worker_id: std::process::id(),
-        task_id: running.as_ref().map(|running| running.task),
-        returns: running.as_ref().and_then(|running| running.returns),
-        attempt: running.as_ref().map_or(0, |running| running.attempt),
-        in_actor: running.is_some_and(|running| running.kind != Kind::Task),
+    current::with(|core| {
+        let actor = core.occupant();
+        let constructing = running.as_ref().filter(|running| running.kind == Kind::Construct);
+        Context {
+            actor_id: constructing
+                .and_then(|running| running.returns)
+                .or_else(|| actor.as_ref().map(|actor| actor.token())),
+            incarnation: constructing
+                .map(|running| u32::from(running.attempt))
+                .or_else(|| actor.as_ref().map(|actor| actor.incarnation()))
+                .unwrap_or(0),
+            node_id: core.session(),
+            worker_id: std::process::id(),
+            task_id: running.as_ref().map(|running| running.task),
+            returns: running.as_ref().and_then(|running| running.returns),
+            attempt: running.as_ref().map_or(0, |running| running.attempt),
+            in_actor: actor.is_some() || running.is_some_and(|running| running.kind != Kind::Task),
+        }
     })
+}
+
+/// What kind of call this thread runs, and its method.
+pub(crate) fn running_call() -> Option<(Kind, u16)> {
+    RUNNING.with(|running| running.borrow().as_ref().map(|running| (running.kind, running.method)))
 }
 
 /// Whether this thread runs a task or a call just now.
@@ -74,6 +95,7 @@ impl TaskContext {
             attempt: header.attempt,
             returns: returns.ids.as_slice().first().copied(),
             kind: header.kind,
+            method: header.index,
         };
         TaskContext { outer: RUNNING.with(|slot| slot.borrow_mut().replace(running)) }
     }

@@ -131,6 +131,19 @@ pub enum Error {
         /// How its process ended.
         reason: String,
     },
+    /// A method waits for a call of its own actor that cannot begin before the method ends. That call is
+    /// dropped.
+    #[error(
+        "`{actor}::{waiting}` waits for `{actor}::{awaited}` of the same actor, which cannot begin before it ends"
+    )]
+    Deadlock {
+        /// The class of the actor.
+        actor: String,
+        /// The method that waits.
+        waiting: String,
+        /// The method that was called.
+        awaited: String,
+    },
     /// Another actor already has this name.
     #[error("an actor named `{name}` already exists")]
     ActorNameTaken {
@@ -275,6 +288,9 @@ impl Error {
             }
             Error::RegistryMismatch { .. } => {
                 "run driver and workers from one build of the program"
+            }
+            Error::Deadlock { .. } => {
+                "call the method on `self` instead of through a handle, or return without waiting"
             }
             Error::ActorNameTaken { .. } => "choose another name, or ask for `get_if_exists(true)`",
             _ => return None,

@@ -38,6 +38,7 @@ pub mod manual;
 mod object;
 mod options;
 mod registry;
+mod residence;
 mod runtime;
 mod spec;
 mod submit;

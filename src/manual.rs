@@ -43,11 +43,12 @@ pub use crate::{
         Outcome, Parameter, Plain, Several, SeveralReturns, returns_match,
     },
     entry::{Exit, run_main, run_test},
-    options::{ActorOptions, MAX_CUSTOM_RESOURCES, TaskOptions},
+    options::{ActorOptions, MAX_CONCURRENCY_GROUPS, MAX_CUSTOM_RESOURCES, TaskOptions},
     registry::{
         ACTORS, ActorClass, Body, Constructor, ConstructorIndex, FUNCTIONS, Function, Method,
         MethodIndex,
     },
+    residence::{Residence, ResidenceHere},
     submit::{submit, submit_several},
     value::Value,
 };

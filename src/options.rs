@@ -8,6 +8,9 @@ use crate::registry::same;
 /// How many custom resources one task or actor may ask for.
 pub const MAX_CUSTOM_RESOURCES: usize = 4;
 
+/// How many concurrency groups one actor class may have.
+pub const MAX_CONCURRENCY_GROUPS: usize = 8;
+
 /// Amounts of resources, in ten-thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Demand {
@@ -179,6 +182,7 @@ pub struct ActorOptions {
     pub(crate) max_task_retries: i32,
     pub(crate) max_concurrency: u32,
     pub(crate) max_pending_calls: u64,
+    pub(crate) groups: [Option<(&'static str, u32)>; MAX_CONCURRENCY_GROUPS],
 }
 
 impl ActorOptions {
@@ -191,8 +195,9 @@ impl ActorOptions {
             detached: false,
             max_restarts: 0,
             max_task_retries: 0,
-            max_concurrency: 0,
+            max_concurrency: 1,
             max_pending_calls: 0,
+            groups: [None; MAX_CONCURRENCY_GROUPS],
         }
     }
 
@@ -233,11 +238,56 @@ impl ActorOptions {
         self
     }
 
-    /// How many `&self` and async calls may overlap; 0 leaves it to the class.
+    /// How many `&self` calls may overlap, sync and async ones; 1 for one call at a time. A call of a
+    /// concurrency group counts in its group only.
+    ///
+    /// # Panics
+    /// When it is zero.
     #[must_use]
     pub const fn max_concurrency(mut self, calls: u32) -> Self {
+        assert!(calls > 0, "an actor runs at least one call at a time");
         self.max_concurrency = calls;
         self
+    }
+
+    /// A group of methods with a limit of its own: calls of the group overlap up to `limit`, whatever the
+    /// others do. `&mut self` methods run alone all the same.
+    ///
+    /// Groups belong to the class ([`ActorClass::options`](crate::manual::ActorClass::options)); in the
+    /// options of one actor they have no effect.
+    ///
+    /// # Panics
+    /// When the limit is zero, or with more than [`MAX_CONCURRENCY_GROUPS`] groups.
+    #[must_use]
+    pub const fn concurrency_group(mut self, name: &'static str, limit: u32) -> Self {
+        assert!(limit > 0, "a concurrency group runs at least one call at a time");
+        let mut at = 0;
+        while at < MAX_CONCURRENCY_GROUPS {
+            let free = match self.groups[at] {
+                None => true,
+                Some((taken, _)) => same(taken, name),
+            };
+            if free {
+                self.groups[at] = Some((name, limit));
+                return self;
+            }
+            at += 1;
+        }
+        panic!("more concurrency groups than an actor may have")
+    }
+
+    /// Whether there is a concurrency group of this name.
+    pub const fn has_concurrency_group(&self, name: &str) -> bool {
+        let mut at = 0;
+        while at < MAX_CONCURRENCY_GROUPS {
+            if let Some((known, _)) = self.groups[at]
+                && same(known, name)
+            {
+                return true;
+            }
+            at += 1;
+        }
+        false
     }
 
     /// How many unfinished calls the actor may have; 0 for no limit.

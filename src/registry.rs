@@ -8,7 +8,10 @@ use std::{collections::HashMap, fmt, sync::OnceLock};
 
 use linkme::distributed_slice;
 
-use crate::call::{Call, Failure, Finished};
+use crate::{
+    call::{Call, Failure, Finished},
+    options::ActorOptions,
+};
 
 /// Every remote function of this executable.
 #[distributed_slice]
@@ -74,12 +77,53 @@ impl Constructor {
 pub struct Method {
     pub(crate) name: &'static str,
     pub(crate) body: Body,
+    pub(crate) group: Option<&'static str>,
+    pub(crate) out_of_order: bool,
+    pub(crate) is_exclusive: bool,
+    pub(crate) is_threaded: bool,
 }
 
 impl Method {
-    /// A method by its name and code.
+    /// A method by its name and code. As far as it says, it takes `&self` and has to stay on the actor's
+    /// own thread.
     pub const fn new(name: &'static str, body: Body) -> Self {
-        Method { name, body }
+        Method {
+            name,
+            body,
+            group: None,
+            out_of_order: false,
+            is_exclusive: false,
+            is_threaded: false,
+        }
+    }
+
+    /// The method takes `&mut self`: its code ends in [`Call::exclusive`] or [`Call::exclusive_async`].
+    #[must_use]
+    pub const fn exclusive(mut self) -> Self {
+        self.is_exclusive = true;
+        self
+    }
+
+    /// The method takes `&self` and blocks while it runs: where calls may overlap and the actor can be shared
+    /// between threads ([`Residence`](crate::manual::Residence)), it runs on a thread beside the actor's own.
+    #[must_use]
+    pub const fn threaded(mut self) -> Self {
+        self.is_threaded = true;
+        self
+    }
+
+    /// The method counts in this concurrency group of its class.
+    #[must_use]
+    pub const fn concurrency_group(mut self, name: &'static str) -> Self {
+        self.group = Some(name);
+        self
+    }
+
+    /// A call that waits for an argument lets later calls of its caller go first.
+    #[must_use]
+    pub const fn out_of_order(mut self) -> Self {
+        self.out_of_order = true;
+        self
     }
 }
 
@@ -92,6 +136,7 @@ pub struct ActorClass {
     pub(crate) methods: &'static [Method],
     pub(crate) on_start: Option<Body>,
     pub(crate) on_stop: Option<Body>,
+    pub(crate) options: Option<&'static ActorOptions>,
 }
 
 impl ActorClass {
@@ -110,7 +155,15 @@ impl ActorClass {
             methods,
             on_start: None,
             on_stop: None,
+            options: None,
         }
+    }
+
+    /// What the class asks for; its concurrency groups are in force for every actor of it.
+    #[must_use]
+    pub const fn options(mut self, options: &'static ActorOptions) -> Self {
+        self.options = Some(options);
+        self
     }
 
     /// Code that runs after the constructor, before the first call.

@@ -5,7 +5,7 @@
 //! | 0 | [`Kind`] (8 bits), flags (8), returns (16), argument words (32) |
 //! | 1 | task id, given by the node's scheduler when it dispatches |
 //! | 2 | function id, or actor class id |
-//! | 3 | 0 |
+//! | 3 | of a construction: how many calls may overlap; else 0 |
 //! | 4 | attempt (16), constructor or method index (16), argument count (32) |
 //! | 5 … | return objects: index, generation |
 //! | … | arguments, each: tag (8) and length in bytes (56), then the bytes padded to a word; or tag and index, then generation |
@@ -62,6 +62,11 @@ impl SpecWriter {
         words.clear();
         words.extend_from_slice(&[kind as u64, 0, function, 0, u64::from(index) << 16]);
         SpecWriter { words, arguments: 0 }
+    }
+
+    /// Writes word 3.
+    pub(crate) fn set_extra(&mut self, extra: u64) {
+        self.words[3] = extra;
     }
 
     /// Names the next return object; all of them come before the first argument.
@@ -141,6 +146,8 @@ pub(crate) struct Header {
     pub(crate) kind: Kind,
     pub(crate) task: u64,
     pub(crate) function: u64,
+    /// Word 3.
+    pub(crate) extra: u64,
     pub(crate) attempt: u16,
     pub(crate) index: u16,
     pub(crate) arguments: u32,
@@ -155,7 +162,7 @@ pub(crate) struct Header {
 impl Header {
     /// Reads the fixed part of `words`.
     pub(crate) fn parse(words: &[u64]) -> Result<Header, Malformed> {
-        let &[first, task, function, _, fifth, ..] = words else {
+        let &[first, task, function, extra, fifth, ..] = words else {
             return Err(Malformed("shorter than its header"));
         };
         let kind = match first & 0xff {
@@ -181,6 +188,7 @@ impl Header {
             kind,
             task,
             function,
+            extra,
             attempt: fifth as u16,
             index: (fifth >> 16) as u16,
             arguments: (fifth >> 32) as u32,

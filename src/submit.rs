@@ -94,6 +94,7 @@ pub(crate) fn submit_words(
     }
     let reserved = Reserved::new(core, returns)?;
     let mut spec = SpecWriter::new(Vec::with_capacity(16), kind, function, index);
+    spec.set_extra(wanted.max_concurrency());
     reserved.ids.iter().for_each(|&id| spec.push_return(id));
     let mut writer = ArgWriter::new(core, spec);
     if let Some(token) = token {

@@ -130,10 +130,24 @@ impl Executor {
         Executor { parker, waker, waiting: RefCell::new(Vec::new()) }
     }
 
+    /// What wakes the executor's thread.
+    pub(crate) fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
     /// Polls once.
     pub(crate) fn poll<R>(&self, poll: impl FnOnce(&mut Context<'_>) -> Poll<R>) -> Poll<R> {
+        self.poll_as(&self.waker, poll)
+    }
+
+    /// Polls once what is woken by `waker`, which wakes this executor too.
+    pub(crate) fn poll_as<R>(
+        &self,
+        waker: &Waker,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
         let scope = Scope::enter();
-        let polled = poll(&mut Context::from_waker(&self.waker));
+        let polled = poll(&mut Context::from_waker(waker));
         self.waiting.borrow_mut().append(&mut scope.take());
         polled
     }

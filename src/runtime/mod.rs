@@ -14,6 +14,7 @@ mod doorbells;
 pub(crate) mod executor;
 mod guard;
 mod node;
+pub(crate) mod occupant;
 mod pool;
 pub(crate) mod start;
 pub(crate) mod submission;
@@ -34,6 +35,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::RwLock;
 use rustyray_ipc::{Bell, Patience, Slept};
 use rustyray_store::{Client, ClientId, ObjectId, PinKind, SealError, Status, View, ViewError};
 
@@ -41,6 +43,7 @@ pub(crate) use self::background::Alarm;
 use self::{
     control::{Control, Words},
     doorbells::Doorbells,
+    occupant::Occupant,
     uplink::Uplink,
     wakers::Wakers,
 };
@@ -68,6 +71,7 @@ pub struct Core {
     doorbells: Arc<Doorbells>,
     wakers: Wakers,
     reactor: OnceLock<()>,
+    occupant: RwLock<Option<Arc<Occupant>>>,
     closed: AtomicBool,
     stopping: AtomicBool,
     grace: Duration,
@@ -95,6 +99,7 @@ impl Core {
             doorbells,
             wakers: Wakers::new(),
             reactor: OnceLock::new(),
+            occupant: RwLock::default(),
             closed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             grace,
@@ -111,6 +116,32 @@ impl Core {
 
     pub(crate) fn doorbells(&self) -> &Arc<Doorbells> {
         &self.doorbells
+    }
+
+    /// The actor that lives in this process.
+    pub(crate) fn occupant(&self) -> Option<Arc<Occupant>> {
+        match &self.link {
+            Link::Node(_) => None,
+            Link::Uplink(_) => self.occupant.read().clone(),
+        }
+    }
+
+    /// An actor lives in this process from now on.
+    pub(crate) fn move_in(&self, occupant: Occupant) {
+        *self.occupant.write() = Some(Arc::new(occupant));
+    }
+
+    /// No actor lives here any more.
+    pub(crate) fn move_out(&self) {
+        *self.occupant.write() = None;
+    }
+
+    /// Settles an object that the running call would wait for for ever, with an error that says so.
+    #[cold]
+    fn refuse_deadlock(&self, id: ObjectId) {
+        if let Some(occupant) = self.occupant() {
+            occupant.refuse_deadlock(self, id);
+        }
     }
 
     /// The node asked this worker to end in order.
@@ -428,6 +459,9 @@ impl Core {
         }
         let started = Instant::now();
         let settled = || (!self.is_pending(id)).then_some(());
+        if deadline.is_none() {
+            self.refuse_deadlock(id);
+        }
         if self.spin(settled).is_some() {
             return Ok(());
         }
@@ -445,6 +479,15 @@ impl Core {
         id: ObjectId,
         context: &mut Context<'_>,
     ) -> Poll<()> {
+        if !self.is_pending(id) {
+            return Poll::Ready(());
+        }
+        self.refuse_deadlock(id);
+        self.poll_pending(id, context)
+    }
+
+    /// The same where a deadlock is no matter, since the wait ends by itself.
+    fn poll_pending(self: &Arc<Self>, id: ObjectId, context: &mut Context<'_>) -> Poll<()> {
         if !self.is_pending(id) {
             return Poll::Ready(());
         }
@@ -479,7 +522,7 @@ impl Core {
         let deadline = Instant::now() + timeout;
         let mut alarm = None;
         std::future::poll_fn(|context| {
-            if let Poll::Ready(()) = self.poll_settled(id, context) {
+            if let Poll::Ready(()) = self.poll_pending(id, context) {
                 return Poll::Ready(Ok(()));
             }
             if Instant::now() >= deadline {

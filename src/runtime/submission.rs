@@ -49,6 +49,7 @@ pub(crate) struct ActorWanted {
     pub(crate) detached: bool,
     pub(crate) max_restarts: i32,
     pub(crate) max_task_retries: i32,
+    pub(crate) max_concurrency: u32,
     pub(crate) max_pending_calls: u64,
 }
 
@@ -84,9 +85,15 @@ impl Wanted {
             detached: options.detached,
             max_restarts: options.max_restarts,
             max_task_retries: options.max_task_retries,
+            max_concurrency: options.max_concurrency,
             max_pending_calls: options.max_pending_calls,
         });
         wanted
+    }
+
+    /// How many calls of the actor may overlap, 0 where it is none.
+    pub(crate) fn max_concurrency(&self) -> u64 {
+        self.extension.actor.as_ref().map_or(0, |actor| u64::from(actor.max_concurrency))
     }
 
     /// The words of a submission.

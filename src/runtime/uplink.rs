@@ -9,6 +9,7 @@
 //! | [`UP_COMPLETE`] | task, attempt and outcome |
 //! | [`UP_REQUEST`] | a request to the store; bits 8 … of the first word name the cell for its reply |
 //! | [`UP_BLOCKED`], [`UP_UNBLOCKED`] | none |
+//! | [`UP_EXIT`] | none: the actor that lives in the client ends on its own |
 //!
 //! A cell is free, asked, or answered. Only its client frees and asks, only the node answers; a client that
 //! died leaves its cells to nobody, since the area is cleared before the next client gets it.
@@ -48,6 +49,7 @@ pub(super) const UP_COMPLETE: u64 = 3;
 pub(super) const UP_REQUEST: u64 = 4;
 pub(super) const UP_BLOCKED: u64 = 5;
 pub(super) const UP_UNBLOCKED: u64 = 6;
+pub(super) const UP_EXIT: u64 = 7;
 
 const CELL_FREE: u64 = 0;
 const CELL_ASKED: u64 = 1;

@@ -11,7 +11,7 @@ impl Class {
     /// Everything that is generated beside the user's block.
     pub(super) fn expand(&self) -> TokenStream {
         let here = Span::mixed_site();
-        let Class { path, handle, .. } = self;
+        let Class { root, path, handle, .. } = self;
         let registration = (!self.is_stand_in).then(|| self.registration());
         let constructors = self.constructors.iter().filter(|constructor| !constructor.is_taken);
         let constructors = constructors.map(|constructor| self.construction(constructor, None));
@@ -20,6 +20,8 @@ impl Class {
         let checks = (!self.is_stand_in).then(|| self.checks());
         quote_spanned! {here=>
             const _: () = {
+                #[allow(unused_imports)]
+                use #root::manual::ResidenceHere as _;
                 #registration
                 #checks
                 #builder
@@ -60,7 +62,8 @@ impl Class {
                 ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
                 &[#(#constructors),*],
                 &[#(#methods),*],
-            ) #on_start #on_stop;
+            )
+            .options(__OPTIONS) #on_start #on_stop;
 
             const __OPTIONS: &#root::manual::ActorOptions = &<#path as #root::manual::Actor>::OPTIONS;
         }
@@ -78,10 +81,10 @@ impl Class {
         let wrapped = signature.outcome.wrapped(root, quote_spanned!(here=> #called #done));
         let run = match signature.is_async {
             false => quote_spanned! {here=>
-                #call.construct::<#path, _, _>(#wrapped)
+                #root::manual::Residence::<#path>::construct(#call, #wrapped)
             },
             true => quote_spanned! {here=>
-                #call.construct_async::<#path, _, _>(async move { #wrapped })
+                #root::manual::Residence::<#path>::construct_async(#call, async move { #wrapped })
             },
         };
         quote_spanned! {here=>
@@ -104,12 +107,19 @@ impl Class {
             method.options.out_of_order.then(|| quote_spanned!(here=> .out_of_order()));
         let group = method.options.concurrency_group.as_ref();
         let group = group.map(|group| quote_spanned!(here=> .concurrency_group(#group)));
+        let access = match (method.is_exclusive, signature.is_async, signature.outcome.shape()) {
+            (true, ..) => Some(quote_spanned!(here=> .exclusive())),
+            (false, false, Shape::One | Shape::Several(_)) => {
+                Some(quote_spanned!(here=> .threaded()))
+            }
+            _ => None,
+        };
         quote_spanned! {here=>
             #(#cfgs)*
             #root::manual::Method::new(#name, |#call| {
                 #read
                 #run
-            }) #group #out_of_order
+            }) #access #group #out_of_order
         }
     }
 

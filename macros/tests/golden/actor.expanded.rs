@@ -115,6 +115,8 @@ impl Counter {
     }
 }
 const _: () = {
+    #[allow(unused_imports)]
+    use ::rustyray::manual::ResidenceHere as _;
     #[::rustyray::manual::linkme::distributed_slice(::rustyray::manual::ACTORS)]
     #[linkme(crate = ::rustyray::manual::linkme)]
     static __CLASS: ::rustyray::manual::ActorClass = ::rustyray::manual::ActorClass::new(
@@ -127,36 +129,39 @@ const _: () = {
                     "new",
                     |call| {
                         let start = call.arg::<i64, _>("start")?;
-                        call.construct::<
-                                Counter,
-                                _,
-                                _,
-                            >(::rustyray::manual::Plain(Counter::new(start)))
+                        ::rustyray::manual::Residence::<
+                            Counter,
+                        >::construct(
+                            call,
+                            ::rustyray::manual::Plain(Counter::new(start)),
+                        )
                     },
                 ),
                 ::rustyray::manual::Constructor::new(
                     "open",
                     |call| {
                         let path = call.arg::<String, _>("path")?;
-                        call.construct_async::<
-                                Counter,
-                                _,
-                                _,
-                            >(async move {
-                            ::rustyray::manual::Fallible(Counter::open(path).await)
-                        })
+                        ::rustyray::manual::Residence::<
+                            Counter,
+                        >::construct_async(
+                            call,
+                            async move {
+                                ::rustyray::manual::Fallible(Counter::open(path).await)
+                            },
+                        )
                     },
                 ),
             ],
             &[
                 ::rustyray::manual::Method::new(
-                    "increment",
-                    |call| {
-                        call.exclusive_async(async move |actor: &mut Counter| ::rustyray::manual::Plain(
-                            actor.increment().await,
-                        ))
-                    },
-                ),
+                        "increment",
+                        |call| {
+                            call.exclusive_async(async move |actor: &mut Counter| ::rustyray::manual::Plain(
+                                actor.increment().await,
+                            ))
+                        },
+                    )
+                    .exclusive(),
                 ::rustyray::manual::Method::new(
                         "value",
                         |call| {
@@ -165,17 +170,19 @@ const _: () = {
                             ))
                         },
                     )
+                    .threaded()
                     .concurrency_group("io")
                     .out_of_order(),
                 ::rustyray::manual::Method::new(
-                    "merge",
-                    |call| {
-                        let others = call.arg::<Vec<Counter>, _>("others")?;
-                        call.exclusive(move |actor: &mut Counter| ::rustyray::manual::Fallible(
-                            actor.merge(others),
-                        ))
-                    },
-                ),
+                        "merge",
+                        |call| {
+                            let others = call.arg::<Vec<Counter>, _>("others")?;
+                            call.exclusive(move |actor: &mut Counter| ::rustyray::manual::Fallible(
+                                actor.merge(others),
+                            ))
+                        },
+                    )
+                    .exclusive(),
                 #[cfg(test)]
                 ::rustyray::manual::Method::new(
                     "rows",
@@ -193,15 +200,17 @@ const _: () = {
                     },
                 ),
                 ::rustyray::manual::Method::new(
-                    "both",
-                    |call| {
-                        call.shared(move |actor: &Counter| ::rustyray::manual::Several(
-                            actor.both(),
-                        ))
-                    },
-                ),
+                        "both",
+                        |call| {
+                            call.shared(move |actor: &Counter| ::rustyray::manual::Several(
+                                actor.both(),
+                            ))
+                        },
+                    )
+                    .threaded(),
             ],
         )
+        .options(__OPTIONS)
         .on_stop(|call| {
             call
                 .exclusive_async(async move |actor: &mut Counter| ::rustyray::manual::Fallible(

@@ -10,7 +10,7 @@ use std::{
 
 use rustyray_scheduler::{
     ActorId, ActorState, CallRefusal, CallerId, DeathReason, JobId, NewActor, NewCall, ObjectKey,
-    Placement,
+    Placement, WorkerId,
 };
 use rustyray_store::{ClientId, ObjectId, Status};
 
@@ -153,6 +153,13 @@ impl Node {
                 _ => self.actor_died(actor, self.scheduler().actor_reason(actor).as_ref()),
             }
         })
+    }
+
+    /// The actor that lives in `worker` ends on its own.
+    pub(super) fn actor_exits(&self, worker: WorkerId) {
+        if let Some(actor) = self.scheduler().actor_of(worker) {
+            self.scheduler().exit_actor(actor);
+        }
     }
 
     /// The actor of this name: its token.

@@ -13,7 +13,8 @@ use crate::{
         control::Words,
         submission::Wanted,
         uplink::{
-            self, UP_BLOCKED, UP_COMPLETE, UP_REQUEST, UP_SUBMIT, UP_SUBMIT_BODY, UP_UNBLOCKED,
+            self, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_REQUEST, UP_SUBMIT, UP_SUBMIT_BODY,
+            UP_UNBLOCKED,
         },
         worker::{FAILED, FLAG_EXIT, REPORTED},
     },
@@ -97,12 +98,10 @@ impl Node {
                 let task = TaskId::from_bits(entry[1]);
                 self.scheduler().completed(worker, task, entry[2] as u16, outcome);
                 if first & FLAG_EXIT != 0 {
-                    let actor = self.scheduler().actor_of(worker);
-                    if let Some(actor) = actor {
-                        self.scheduler().exit_actor(actor);
-                    }
+                    self.actor_exits(worker);
                 }
             }
+            UP_EXIT => self.actor_exits(worker),
             UP_SUBMIT => self.accept_words(client, &entry[1..]),
             UP_SUBMIT_BODY if entry.len() >= 3 => {
                 let body = ObjectId { index: entry[1] as u32, generation: entry[2] };

@@ -1,70 +1,203 @@
-//! The actor that lives in a worker's process: it settles in, runs its hooks, and ends.
+//! The actor that lives in a worker's process: it settles in, takes its calls, runs its hooks, and ends.
+//!
+//! A call is claimed only when its lane has room, so what cannot begin stays where the node can take it back.
+//! Only an actor with concurrency groups claims ahead: the next entry may be of a group that has room. What
+//! is claimed and cannot begin is *parked*, in order, in its lane.
+//!
+//! An exclusive call that finds the crew at work waits *at the gate*, and nothing begins after it.
 
-use std::{any::Any, cell::Cell, rc::Rc, sync::Arc};
+use std::{cell::Cell, collections::VecDeque, sync::Arc};
 
 use super::{
     Worker,
+    calls::{self, Order},
+    crew::Crew,
     failure::{guarded, guarded_future},
+    lanes::Lanes,
 };
 use crate::{
     call::{Call, End, Failure, Ids, Returns},
     error::Error,
     registry::{self, ActorClass},
-    runtime::{background, executor::Executor},
+    residence::Resident,
+    runtime::{background, executor::Executor, occupant::Occupant},
     spec::{self, Header},
 };
+
+/// The most calls that are claimed and parked.
+const MOST_PARKED: usize = 128;
 
 thread_local! {
     /// The actor asked to end.
     static EXIT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Asks for the end of the actor that lives here, after the current call; `false` outside an actor.
-pub(crate) fn exit_actor() -> bool {
-    EXIT.replace(true);
-    true
+/// Asks for the end of the actor that lives here, after the current call.
+pub(crate) fn exit_actor() {
+    EXIT.set(true);
 }
 
-/// Whether the actor asked to end since this was last asked.
+/// Whether the call that runs on this thread asked for the actor's end since this was last asked.
 pub(super) fn take_exit() -> bool {
     EXIT.take()
 }
 
-/// The actor that lives in this process.
-pub(super) struct Resident {
-    pub(super) class: &'static ActorClass,
-    pub(super) cell: Rc<dyn Any>,
+/// The actor of this process, as its own thread keeps it.
+pub(super) struct Home {
+    class: &'static ActorClass,
+    resident: Resident,
+    lanes: Arc<Lanes>,
+    crew: Crew,
+    parked: Vec<VecDeque<Order>>,
+    /// An exclusive call that waits for the crew.
+    gate: Option<Order>,
+}
+
+impl Home {
+    fn parked(&self) -> usize {
+        self.parked.iter().map(VecDeque::len).sum()
+    }
+
+    /// Whether another entry may be claimed.
+    pub(super) fn may_claim(&self) -> bool {
+        self.gate.is_none()
+            && match self.parked.as_slice() {
+                [_] => self.lanes.has_room(0),
+                _ => self.parked() < MOST_PARKED,
+            }
+    }
+
+    /// Whether something that was claimed can begin now.
+    pub(super) fn has_next(&self) -> bool {
+        match &self.gate {
+            Some(_) => !self.crew.is_busy(),
+            None => self.first_parked().is_some(),
+        }
+    }
+
+    /// Whether everything that was claimed has ended or is in flight on the actor's own thread.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.gate.is_none() && self.parked() == 0 && !self.crew.is_busy()
+    }
+
+    /// Whether calls run on other threads.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.crew.is_busy()
+    }
+
+    fn first_parked(&self) -> Option<usize> {
+        (0..self.parked.len())
+            .find(|&lane| !self.parked[lane].is_empty() && self.lanes.has_room(lane))
+    }
+
+    fn method(&self, header: &Header) -> Option<&'static registry::Method> {
+        self.class.methods.get(usize::from(header.index))
+    }
 }
 
 impl Worker {
-    /// The actor is constructed: it lives here from now on.
-    pub(super) fn settle(&mut self, header: &Header, returns: &Returns, cell: Rc<dyn Any>) {
+    /// Takes a claimed call of the actor: begins it, or keeps it until it can begin.
+    pub(super) fn take_call(&mut self, executor: &Executor, header: Header, rest: &[u64]) {
+        let Some(home) = &mut self.home else {
+            return self.run(executor, header, rest, None);
+        };
+        let lane = home.lanes.of(header.index);
+        if !home.parked[lane].is_empty() || !home.lanes.has_room(lane) {
+            home.parked[lane].push_back(Order::new(header, rest));
+            return;
+        }
+        self.begin_call(executor, header, rest);
+    }
+
+    /// Begins a call whose lane has room.
+    fn begin_call(&mut self, executor: &Executor, header: Header, rest: &[u64]) {
+        let Some(home) = &mut self.home else { return };
+        let method = home.method(&header);
+        if method.is_some_and(|method| method.is_exclusive) && home.crew.is_busy() {
+            home.gate = Some(Order::new(header, rest));
+            return;
+        }
+        let lane = home.lanes.of(header.index);
+        let slot = home.lanes.enter(lane);
+        if method.is_some_and(|method| method.is_threaded)
+            && home.lanes.limit(lane) > 1
+            && let Resident::Anywhere(actor) = &home.resident
+        {
+            home.crew.hand(Order::new(header, rest), Arc::clone(actor), slot);
+            return;
+        }
+        self.run(executor, header, rest, Some(slot));
+    }
+
+    /// Begins what was claimed before and can begin now.
+    pub(super) fn begin_parked(&mut self, executor: &Executor) {
+        while let Some(home) = &mut self.home {
+            let order = match home.gate.take_if(|_| !home.crew.is_busy()) {
+                Some(order) => order,
+                None if home.gate.is_some() => return,
+                None => {
+                    let Some(lane) = home.first_parked() else { return };
+                    let Some(order) = home.parked[lane].pop_front() else { return };
+                    order
+                }
+            };
+            self.begin_call(executor, order.header, order.rest());
+        }
+    }
+
+    /// Runs a call on this thread, up to where it waits.
+    pub(super) fn run(
+        &mut self,
+        executor: &Executor,
+        header: Header,
+        rest: &[u64],
+        slot: Option<super::lanes::Slot>,
+    ) {
+        let resident = self.home.as_ref().map(|home| home.resident.clone());
+        let core = Arc::clone(&self.core);
+        let begun = calls::begin(&core, &header, rest, resident.as_ref());
+        self.end(executor, header, begun, slot);
+    }
+
+    /// The actor is constructed: it lives here from now on, unless its hook fails.
+    pub(super) fn settle(&mut self, header: &Header, returns: &Returns, resident: Resident) {
         let Some(class) = registry::actor_class(header.function) else {
             let failure = Error::FunctionNotFound { name: format!("{:016x}", header.function) };
-            return self.complete(header, returns, Err(failure.into()));
+            return self.complete(header, returns, Err(failure.into()), false);
         };
-        self.actor = Some(Resident { class, cell });
-        let sealed = match class.on_start {
+        let Some(&token) = returns.ids.as_slice().first() else {
+            let failure = Error::invalid("a construction without a token");
+            return self.complete(header, returns, Err(failure.into()), false);
+        };
+        let lanes = Lanes::new(Arc::clone(&self.core), class, header.extra as usize);
+        let occupant = Occupant::new(class, token, u32::from(header.attempt), lanes.of_method());
+        self.core.move_in(occupant);
+        let crew = Crew::new(Arc::clone(&self.core), Arc::clone(&self.reports), lanes.total());
+        let parked = (0..lanes.len()).map(|_| VecDeque::new()).collect();
+        let lanes = Arc::new(lanes);
+        self.home = Some(Home { class, resident, lanes, crew, parked, gate: None });
+        let started = match class.on_start {
             None => Ok(()),
             Some(hook) => self.hook(hook),
         };
-        let outcome = sealed.and_then(|()| match returns.ids.as_slice().first() {
-            Some(&id) => self.core.seal_value(id, returns.attempt, &()),
-            None => Ok(()),
-        });
-        self.complete(header, returns, outcome);
+        let outcome = started.and_then(|()| self.core.seal_value(token, returns.attempt, &()));
+        if matches!(&outcome, Err(failure) if !failure.is_late()) {
+            // No actor after all: the process goes back to tasks.
+            self.home = None;
+            self.core.move_out();
+        }
+        self.complete(header, returns, outcome, take_exit());
     }
 
     /// Runs `on_start` or `on_stop`.
     pub(super) fn hook(&self, hook: registry::Body) -> Result<(), Failure> {
         let returns =
             Returns { core: Arc::clone(&self.core), ids: Ids::Several([].into()), attempt: 0 };
-        let cell = self.actor.as_ref().map(|actor| &actor.cell);
         let mut call = Call {
             core: &self.core,
             arguments: spec::Arguments::none(),
             returns: &returns,
-            actor: cell,
+            actor: self.home.as_ref().map(|home| &home.resident),
         };
         match guarded(|| hook(&mut call))?.0 {
             End::Later(future) => {
@@ -78,12 +211,13 @@ impl Worker {
     }
 
     /// Ends the process in order.
-    pub(super) fn stop(&mut self, _: &Executor) {
-        if let Some(hook) = self.actor.as_ref().and_then(|actor| actor.class.on_stop)
+    pub(super) fn stop(&mut self) {
+        if let Some(hook) = self.home.as_ref().and_then(|home| home.class.on_stop)
             && let Err(failure) = self.hook(hook)
         {
             eprintln!("rustyray: on_stop failed: {failure:?}");
         }
-        self.actor = None;
+        self.home = None;
+        self.core.move_out();
     }
 }

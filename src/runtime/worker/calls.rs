@@ -1,69 +1,215 @@
-//! Calls from the moment they ran: finished at once, or waited for, and told to the node.
+//! Calls from the moment their entry was claimed: begun, waited for, ended.
 
-use std::{sync::Arc, task::Poll};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Poll, Wake, Waker},
+};
+
+use rustyray_store::ObjectId;
 
 use super::{
-    DONE, FAILED, FLAG_EXIT, REPORTED, Worker,
+    Worker,
     actor::take_exit,
-    failure::{guarded_future, name_of, poll_guarded},
+    failure::{guarded, guarded_future, poll_guarded},
+    lanes::Slot,
 };
 use crate::{
-    call::{End, Failure, FailureKind, Finished, Later, Returns},
+    call::{Call, End, Failure, FailureKind, Finished, Ids, Later, Returns},
     context::TaskContext,
-    runtime::{background, executor::Executor, uplink::UP_COMPLETE},
-    spec::{Header, Kind},
+    error::{Error, Result},
+    registry,
+    residence::Resident,
+    runtime::{Core, background, executor::Executor},
+    spec::{HEADER_WORDS, Header, Kind},
 };
+
+/// A claimed call that is not begun at once, with its words.
+pub(super) struct Order {
+    pub(super) header: Header,
+    rest: Box<[u64]>,
+}
+
+impl Order {
+    pub(super) fn new(header: Header, rest: &[u64]) -> Order {
+        Order { header, rest: rest.into() }
+    }
+
+    pub(super) fn rest(&self) -> &[u64] {
+        &self.rest
+    }
+
+    /// Runs the call's code up to where it waits.
+    pub(super) fn begin(&self, core: &Arc<Core>, actor: Option<&Resident>) -> Begun {
+        begin(core, &self.header, &self.rest, actor)
+    }
+}
+
+/// What a call returns into, the mark that it is the one that runs, and how far it got.
+pub(super) type Begun = (Returns, Option<TaskContext>, Result<Finished, Failure>);
+
+/// Runs the code that an entry names up to where it waits. `rest` are the words after its header.
+pub(super) fn begin(
+    core: &Arc<Core>,
+    header: &Header,
+    rest: &[u64],
+    actor: Option<&Resident>,
+) -> Begun {
+    let body = header.body.map(|id| core.body_words(id)).transpose();
+    let parts = body.as_ref().map_err(|error| error.to_string()).and_then(|body| {
+        header.split(body.as_deref().unwrap_or(rest)).map_err(|error| error.to_string())
+    });
+    let parts = match parts {
+        Ok(parts) => parts,
+        Err(error) => {
+            eprintln!("rustyray: the words of a task are lost: {error}");
+            let returns =
+                Returns { core: Arc::clone(core), ids: Ids::Several([].into()), attempt: 0 };
+            return (returns, None, Err(Failure::message(error)));
+        }
+    };
+    let ids = {
+        let mut ids = parts.returns().filter_map(|id| id.ok());
+        match header.returns {
+            1 => ids.next().map_or_else(|| Ids::Several([].into()), Ids::One),
+            _ => Ids::Several(ids.collect::<Vec<ObjectId>>().into()),
+        }
+    };
+    let returns = Returns { core: Arc::clone(core), ids, attempt: header.attempt };
+    if header.kind == Kind::Method
+        && core
+            .occupant()
+            .is_some_and(|actor| !actor.begins(returns.ids.as_slice().first().copied()))
+    {
+        return (returns, None, Err(Failure(FailureKind::Late)));
+    }
+    let context = TaskContext::enter(header, &returns);
+    let mut call = Call { core, arguments: parts.arguments, returns: &returns, actor };
+    let outcome = code(header).and_then(|code| guarded(|| code(&mut call)));
+    (returns, Some(context), outcome)
+}
+
+/// The code that an entry names.
+fn code(header: &Header) -> Result<registry::Body, Failure> {
+    let missing = |name: String| Failure::from(Error::FunctionNotFound { name });
+    let index = usize::from(header.index);
+    match header.kind {
+        Kind::Task => registry::function(header.function)
+            .map(registry::Function::body)
+            .ok_or_else(|| missing(format!("{:016x}", header.function))),
+        Kind::Construct => registry::actor_class(header.function)
+            .and_then(|class| class.constructors.get(index))
+            .map(|constructor| constructor.body)
+            .ok_or_else(|| missing(format!("{:016x}", header.function))),
+        Kind::Method => registry::actor_class(header.function)
+            .and_then(|class| class.methods.get(index))
+            .map(|method| method.body)
+            .ok_or_else(|| missing(format!("method {index} of {:016x}", header.function))),
+        Kind::Stop => Err(missing("stop".into())),
+    }
+}
 
 /// A call whose future is not done yet.
 pub(super) struct InFlight {
-    pub(super) header: Header,
-    pub(super) returns: Returns,
-    /// What the call's end means.
-    pub(super) future: Later,
+    header: Header,
+    returns: Returns,
+    future: Later,
+    /// Given back when the call has ended.
+    _slot: Option<Slot>,
+    due: Arc<Due>,
+    waker: Waker,
+    exits: bool,
+}
+
+/// Whether a future is to be polled; set by its waker.
+struct Due {
+    due: AtomicBool,
+    thread: Waker,
+}
+
+impl Wake for Due {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Release: pairs with the acquire in `take`; what the waker did is visible to the poll.
+        self.due.store(true, Ordering::Release);
+        self.thread.wake_by_ref();
+    }
+}
+
+impl Due {
+    fn take(&self) -> bool {
+        self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Acquire)
+    }
 }
 
 impl Worker {
-    /// Acts on how a call ended, or on what it waits for.
+    /// Acts on how far a call got.
     pub(super) fn end(
         &mut self,
         executor: &Executor,
         header: Header,
-        returns: Returns,
-        outcome: Result<Finished, Failure>,
+        (returns, context, outcome): Begun,
+        slot: Option<Slot>,
     ) {
         match outcome.map(|finished| finished.0) {
-            Ok(End::Sealed) => self.complete(&header, &returns, Ok(())),
-            Err(failure) => self.complete(&header, &returns, Err(failure)),
-            Ok(End::Later(future)) => self.begin(executor, InFlight { header, returns, future }),
-            Ok(End::Constructed(cell)) => self.settle(&header, &returns, cell),
+            Ok(End::Sealed) => self.complete(&header, &returns, Ok(()), take_exit()),
+            Err(failure) => self.complete(&header, &returns, Err(failure), take_exit()),
+            Ok(End::Later(future)) => self.wait(executor, header, returns, future, slot),
+            Ok(End::Constructed(actor)) => self.settle(&header, &returns, actor),
             Ok(End::ConstructedLater(future)) => {
                 let _tokio = background::handle().map(|handle| handle.enter());
                 match executor.run(guarded_future(future)).flatten() {
-                    Ok(cell) => self.settle(&header, &returns, cell),
-                    Err(failure) => self.complete(&header, &returns, Err(failure)),
+                    Ok(actor) => self.settle(&header, &returns, actor),
+                    Err(failure) => self.complete(&header, &returns, Err(failure), take_exit()),
                 }
             }
         }
+        drop(context);
     }
 
-    /// Begins a call that may wait: a task has the worker to itself, an actor's calls overlap.
-    pub(super) fn begin(&mut self, executor: &Executor, mut call: InFlight) {
+    /// Polls a call that may wait: a task has the worker to itself, an actor's calls overlap.
+    fn wait(
+        &mut self,
+        executor: &Executor,
+        header: Header,
+        returns: Returns,
+        future: Later,
+        slot: Option<Slot>,
+    ) {
         let Ok(background) = background::handle() else {
             let failure =
                 Failure::message("this process cannot have the thread that async code needs");
-            return self.complete(&call.header, &call.returns, Err(failure));
+            return self.complete(&header, &returns, Err(failure), take_exit());
         };
         let _tokio = background.enter();
-        if call.header.kind == Kind::Task {
-            let outcome = executor.run(guarded_future(call.future)).flatten();
-            return self.complete(&call.header, &call.returns, outcome);
+        if header.kind == Kind::Task {
+            let outcome = executor.run(guarded_future(future)).flatten();
+            return self.complete(&header, &returns, outcome, take_exit());
         }
-        match executor.poll(|context| poll_guarded(&mut call, context)) {
-            Poll::Ready(outcome) => self.complete(&call.header, &call.returns, outcome),
+        let due = Arc::new(Due { due: AtomicBool::new(false), thread: executor.waker() });
+        let waker = Waker::from(Arc::clone(&due));
+        let call = InFlight { header, returns, future, _slot: slot, due, waker, exits: false };
+        self.poll(executor, call);
+    }
+
+    fn poll(&mut self, executor: &Executor, mut call: InFlight) {
+        let waker = call.waker.clone();
+        let polled = executor.poll_as(&waker, |context| poll_guarded(&mut call.future, context));
+        call.exits |= take_exit();
+        match polled {
+            Poll::Ready(outcome) => {
+                self.complete(&call.header, &call.returns, outcome, call.exits);
+            }
             Poll::Pending => self.in_flight.push_back(call),
         }
     }
 
+    /// Polls the calls that were woken; the others are left alone.
     pub(super) fn poll_in_flight(&mut self, executor: &Executor) {
         if self.in_flight.is_empty() {
             return;
@@ -71,47 +217,30 @@ impl Worker {
         let Ok(background) = background::handle() else { return };
         let _tokio = background.enter();
         for _ in 0..self.in_flight.len() {
-            let Some(mut call) = self.in_flight.pop_front() else { break };
-            let _context = TaskContext::enter(&call.header, &call.returns);
-            match executor.poll(|context| poll_guarded(&mut call, context)) {
-                Poll::Ready(outcome) => self.complete(&call.header, &call.returns, outcome),
-                Poll::Pending => self.in_flight.push_back(call),
+            let Some(call) = self.in_flight.pop_front() else { break };
+            if call.due.take() {
+                let _context = TaskContext::enter(&call.header, &call.returns);
+                self.poll(executor, call);
+            } else {
+                self.in_flight.push_back(call);
             }
         }
     }
 
-    /// Seals a failure where there is one, and publishes the completion.
+    /// Reports a call that ended on this thread.
     pub(super) fn complete(
         &mut self,
         header: &Header,
         returns: &Returns,
         outcome: Result<(), Failure>,
+        exits: bool,
     ) {
-        let doorbells = Arc::clone(self.core.doorbells());
-        doorbells.deferring(|| match outcome {
-            Ok(()) | Err(Failure(FailureKind::Late)) => self.publish(header, DONE),
-            Err(failure) => {
-                let error =
-                    failure.into_error(&name_of(header, self.actor.as_ref()), header.attempt);
-                if header.retried {
-                    eprintln!("attempt {} failed and is run again: {error}", header.attempt);
-                    self.publish(header, REPORTED);
-                } else {
-                    for &id in returns.ids.as_slice() {
-                        self.core.fail(id, returns.attempt, &error);
-                    }
-                    self.publish(header, FAILED);
-                }
-            }
-        });
+        self.reports.complete(header, returns, outcome, exits);
+        self.exiting |= exits;
     }
+}
 
-    pub(super) fn publish(&mut self, header: &Header, outcome: u64) {
-        let exit = if take_exit() { FLAG_EXIT } else { 0 };
-        let entry = [UP_COMPLETE | outcome << 8 | exit, header.task, u64::from(header.attempt)];
-        if let Some(position) = self.uplink.publish(&entry) {
-            self.last_published = position;
-            self.unseen = true;
-        }
-    }
+/// The words after the header of an entry.
+pub(super) fn rest_of(entry: &[u64]) -> &[u64] {
+    &entry[HEADER_WORDS..]
 }

@@ -7,9 +7,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{actor::Resident, calls::InFlight};
 use crate::{
-    call::{Failure, FailureKind},
+    call::{Failure, FailureKind, Later},
     error::Error,
     registry,
     spec::{Header, Kind},
@@ -34,15 +33,15 @@ pub(super) fn keep_panics() {
 }
 
 /// The name by which a call appears in errors.
-pub(super) fn name_of(header: &Header, actor: Option<&Resident>) -> String {
+pub(super) fn name_of(header: &Header) -> String {
     match header.kind {
         Kind::Task => registry::function(header.function).map(|f| f.name().to_owned()),
         Kind::Construct => {
             registry::actor_class(header.function).map(|class| class.name().to_owned())
         }
-        Kind::Method | Kind::Stop => actor.and_then(|actor| {
-            let method = actor.class.methods.get(usize::from(header.index))?;
-            Some(format!("{}::{}", actor.class.name(), method.name))
+        Kind::Method | Kind::Stop => registry::actor_class(header.function).and_then(|class| {
+            let method = class.methods.get(usize::from(header.index))?;
+            Some(format!("{}::{}", class.name(), method.name))
         }),
     }
     .unwrap_or_else(|| format!("{:016x}", header.function))
@@ -92,10 +91,10 @@ pub(super) async fn guarded_future<F: Future>(future: F) -> Result<F::Output, Fa
 }
 
 pub(super) fn poll_guarded(
-    call: &mut InFlight,
+    future: &mut Later,
     context: &mut Context<'_>,
 ) -> Poll<Result<(), Failure>> {
-    catch_unwind(AssertUnwindSafe(|| call.future.as_mut().poll(context)))
+    catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)))
         .unwrap_or_else(|_| Poll::Ready(Err(panicked())))
 }
 

@@ -10,24 +10,27 @@
 mod actor;
 mod attach;
 mod calls;
+mod crew;
 mod failure;
+mod lanes;
+mod report;
 
-use std::{collections::VecDeque, rc::Rc, sync::Arc};
+use std::{collections::VecDeque, sync::Arc};
 
 use rustyray_ipc::{BlockingConnection, WorkConsumer};
-use rustyray_store::ObjectId;
 
-use self::{actor::Resident, calls::InFlight, failure::guarded};
+use self::{
+    actor::Home,
+    calls::{InFlight, rest_of},
+    report::Reports,
+};
 pub(crate) use self::{actor::exit_actor, attach::attach};
 use super::{
     Core, Link, boot::Birth, control::Words, executor::Executor, uplink::Uplink, wire::Role,
 };
 use crate::{
-    call::{Call, Failure, Ids, Returns},
-    context::TaskContext,
-    error::{Error, Result},
-    registry,
-    spec::{ENTRY_WORDS, HEADER_WORDS, Header, Kind},
+    error::Error,
+    spec::{ENTRY_WORDS, Header, Kind},
 };
 
 /// How a task ended, in the second byte of the first word of a completion.
@@ -59,17 +62,16 @@ pub(crate) fn run(birth: Birth) -> i32 {
 struct Worker {
     core: Arc<Core>,
     uplink: Arc<Uplink>,
+    reports: Arc<Reports>,
     work: WorkConsumer<Words>,
     entry: Box<[u64; ENTRY_WORDS]>,
-    actor: Option<Resident>,
+    home: Option<Home>,
     in_flight: VecDeque<InFlight>,
-    last_published: u64,
-    unseen: bool,
+    /// The node asked for the end, after everything that came before.
     stopping: bool,
+    /// The actor asked for its end: nothing is begun any more.
+    exiting: bool,
 }
-
-/// How many calls of an actor may be under way at once, where its options do not say.
-const DEFAULT_CONCURRENCY: usize = 1000;
 
 impl Worker {
     fn new(core: Arc<Core>) -> Worker {
@@ -77,22 +79,23 @@ impl Worker {
         let uplink = Arc::clone(uplink);
         let work = core.control().work_consumer(core.client.id());
         Worker {
+            reports: Arc::new(Reports::new(Arc::clone(&core), Arc::clone(&uplink))),
             core,
             uplink,
             work,
             entry: Box::new([0; ENTRY_WORDS]),
-            actor: None,
+            home: None,
             in_flight: VecDeque::new(),
-            last_published: 0,
-            unseen: false,
             stopping: false,
+            exiting: false,
         }
     }
 
     fn serve(mut self) -> i32 {
         let executor = Executor::new();
         loop {
-            while self.in_flight.len() < DEFAULT_CONCURRENCY && !self.stopping {
+            self.begin_parked(&executor);
+            while self.may_claim() {
                 match self.work.claim(&mut *self.entry) {
                     Ok(Some(_)) => self.take(&executor),
                     Ok(None) => break,
@@ -103,17 +106,38 @@ impl Worker {
                 }
             }
             self.poll_in_flight(&executor);
-            if (self.stopping || self.core.is_stopping())
-                && self.in_flight.is_empty()
-                && self.work.is_empty()
-            {
-                self.stop(&executor);
+            if self.is_done() {
+                self.stop();
                 return 0;
             }
-            if self.work.is_empty() {
+            if !self.has_next() {
                 self.idle(&executor);
             }
         }
+    }
+
+    /// Whether an entry may be taken from the work queue.
+    fn may_claim(&self) -> bool {
+        !self.stopping && !self.exiting && self.home.as_ref().is_none_or(Home::may_claim)
+    }
+
+    /// Whether there is something to be begun.
+    fn has_next(&self) -> bool {
+        let claimed = self.home.as_ref().is_some_and(Home::has_next);
+        (claimed && !self.exiting) || (self.may_claim() && !self.work.is_empty())
+    }
+
+    /// Whether the process is to end now.
+    fn is_done(&self) -> bool {
+        if !self.in_flight.is_empty() {
+            return false;
+        }
+        if self.exiting {
+            return self.home.as_ref().is_none_or(|home| !home.is_at_work());
+        }
+        (self.stopping || self.core.is_stopping())
+            && self.home.as_ref().is_none_or(Home::is_quiet)
+            && (self.stopping || self.work.is_empty())
     }
 
     /// Nothing is to be run: say so where the node wants to know, and wait.
@@ -121,19 +145,16 @@ impl Worker {
         if self.core.control().backlog() > 0 {
             self.uplink.ring_node();
         }
-        let Worker { core, work, .. } = self;
-        let ready = || !work.is_empty() || core.is_stopping();
-        if executor.spin(core, &ready) {
+        let this = &*self;
+        let ready = || this.has_next() || this.is_done();
+        if executor.spin(&self.core, &ready) {
             return;
         }
-        // The node may be asleep with completions unread: they free what the tasks held.
-        if std::mem::take(&mut self.unseen) && self.uplink.has_unseen(self.last_published) {
-            self.uplink.ring_node();
-        }
-        executor.sleep(core, &ready);
+        self.reports.nudge();
+        executor.sleep(&self.core, &ready);
     }
 
-    /// Runs the entry that was just claimed.
+    /// Takes the entry that was just claimed.
     fn take(&mut self, executor: &Executor) {
         let header = match Header::parse(&*self.entry) {
             Ok(header) => header,
@@ -142,65 +163,13 @@ impl Worker {
                 return;
             }
         };
-        if header.kind == Kind::Stop {
-            self.stopping = true;
-            return;
-        }
-        let core = Arc::clone(&self.core);
-        let body = match header.body.map(|id| core.body_words(id)).transpose() {
-            Ok(body) => body,
-            Err(error) => {
-                eprintln!("rustyray: the body of a task is lost: {error}");
-                self.publish(&header, FAILED);
-                return;
-            }
-        };
-        let entry = self.entry.clone();
-        let rest = body.as_deref().unwrap_or(&entry[HEADER_WORDS..]);
-        let parts = match header.split(rest) {
-            Ok(parts) => parts,
-            Err(error) => {
-                eprintln!("rustyray: {error}");
-                self.publish(&header, FAILED);
-                return;
-            }
-        };
-        let ids: Vec<ObjectId> = parts.returns().filter_map(|id| id.ok()).collect();
-        let ids = match ids.as_slice() {
-            &[id] => Ids::One(id),
-            ids => Ids::Several(ids.into()),
-        };
-        let returns = Returns { core: Arc::clone(&core), ids, attempt: header.attempt };
-        let _context = TaskContext::enter(&header, &returns);
-        let resident = self.actor.as_ref().map(|actor| Rc::clone(&actor.cell));
-        let mut call = Call {
-            core: &core,
-            arguments: parts.arguments,
-            returns: &returns,
-            actor: resident.as_ref(),
-        };
-        let outcome = self.code(&header).and_then(|code| guarded(|| code(&mut call)));
-        self.end(executor, header, returns, outcome);
-    }
-
-    /// The code that an entry names.
-    fn code(&self, header: &Header) -> Result<registry::Body, Failure> {
-        let missing = |name: String| Failure::from(Error::FunctionNotFound { name });
+        // A copy: what runs may claim the next one meanwhile.
+        let entry = *self.entry;
+        let rest = rest_of(&entry);
         match header.kind {
-            Kind::Task => registry::function(header.function)
-                .map(registry::Function::body)
-                .ok_or_else(|| missing(format!("{:016x}", header.function))),
-            Kind::Construct => registry::actor_class(header.function)
-                .and_then(|class| class.constructors.get(usize::from(header.index)))
-                .map(|constructor| constructor.body)
-                .ok_or_else(|| missing(format!("{:016x}", header.function))),
-            Kind::Method => self
-                .actor
-                .as_ref()
-                .and_then(|actor| actor.class.methods.get(usize::from(header.index)))
-                .map(|method| method.body)
-                .ok_or_else(|| missing(format!("method {}", header.index))),
-            Kind::Stop => Err(missing("stop".into())),
+            Kind::Stop => self.stopping = true,
+            Kind::Method => self.take_call(executor, header, rest),
+            Kind::Task | Kind::Construct => self.run(executor, header, rest, None),
         }
     }
 }

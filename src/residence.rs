@@ -1,0 +1,186 @@
+//! Where an actor lives in its process, and how its calls get at it.
+//!
+//! An actor is behind a lock that is fair: `&mut self` methods write, `&self` methods read. Whether other
+//! threads of the process may read as well is decided by the actor's type, by the compiler: an actor that is
+//! `Send` and `Sync` lives *anywhere*, so that its sync `&self` methods can overlap on threads; any other
+//! lives *here*, on the thread that constructed it, where only async methods overlap.
+//!
+//! Invariant: only the actor's own thread writes, constructs and drops; every future is polled where it
+//! was made.
+
+use std::{any::Any, fmt, future::Future, marker::PhantomData, rc::Rc, sync::Arc};
+
+use tokio::sync::RwLock;
+
+use crate::{
+    call::{Call, Constructed, End, Failure, Finished, Outcome},
+    error::Error,
+};
+
+/// An actor behind its lock, of a type that only its code knows.
+#[derive(Clone)]
+pub(crate) enum Resident {
+    /// Of one thread.
+    Here(Rc<dyn Any>),
+    /// Of all threads of the process.
+    Anywhere(Arc<dyn Any + Send + Sync>),
+}
+
+impl Resident {
+    fn lock<A: 'static>(&self) -> Result<&RwLock<A>, Failure> {
+        let lock = match self {
+            Resident::Here(actor) => actor.downcast_ref(),
+            Resident::Anywhere(actor) => actor.downcast_ref(),
+        };
+        lock.ok_or_else(|| {
+            Error::invalid(format!("the actor here is no `{}`", std::any::type_name::<A>())).into()
+        })
+    }
+}
+
+/// Puts a constructed actor where its type allows it to live.
+///
+/// `Residence::<A>::construct(call, Plain(actor))` means this function for an `A` that is `Send` and
+/// `Sync`, and that of [`ResidenceHere`], which has to be in scope, for any other. The choice needs the
+/// actor's type by name: in a function that is generic over `A` it is the one its bounds allow.
+pub struct Residence<A>(PhantomData<fn() -> A>);
+
+impl<A> fmt::Debug for Residence<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Residence<{}>", std::any::type_name::<A>())
+    }
+}
+
+impl<A: Send + Sync + 'static> Residence<A> {
+    /// Ends a constructor: this process is the actor from now on.
+    ///
+    /// # Errors
+    /// What the constructor returned as an error.
+    pub fn construct<C: Constructed<A, M>, M>(
+        _: &mut Call<'_>,
+        actor: C,
+    ) -> Result<Finished, Failure> {
+        Ok(Finished(End::Constructed(anywhere(actor.actor()?))))
+    }
+
+    /// Ends an async constructor.
+    ///
+    /// # Errors
+    /// None here; an error of the constructor comes when `future` is done.
+    pub fn construct_async<C: Constructed<A, M>, M>(
+        _: &mut Call<'_>,
+        future: impl Future<Output = C> + 'static,
+    ) -> Result<Finished, Failure> {
+        let constructed = async move { Ok(anywhere(future.await.actor()?)) };
+        Ok(Finished(End::ConstructedLater(Box::pin(constructed))))
+    }
+}
+
+fn anywhere<A: Send + Sync + 'static>(actor: A) -> Resident {
+    Resident::Anywhere(Arc::new(RwLock::new(actor)))
+}
+
+/// What [`Residence`] means for actors that belong to one thread.
+pub trait ResidenceHere {
+    /// The actor's type.
+    type Actor: 'static;
+
+    /// Ends a constructor: this process is the actor from now on.
+    ///
+    /// # Errors
+    /// What the constructor returned as an error.
+    fn construct<C: Constructed<Self::Actor, M>, M>(
+        _: &mut Call<'_>,
+        actor: C,
+    ) -> Result<Finished, Failure> {
+        Ok(Finished(End::Constructed(here(actor.actor()?))))
+    }
+
+    /// Ends an async constructor.
+    ///
+    /// # Errors
+    /// None here; an error of the constructor comes when `future` is done.
+    fn construct_async<C: Constructed<Self::Actor, M>, M>(
+        _: &mut Call<'_>,
+        future: impl Future<Output = C> + 'static,
+    ) -> Result<Finished, Failure> {
+        let constructed = async move { Ok(here(future.await.actor()?)) };
+        Ok(Finished(End::ConstructedLater(Box::pin(constructed))))
+    }
+}
+
+impl<A: 'static> ResidenceHere for Residence<A> {
+    type Actor = A;
+}
+
+fn here<A: 'static>(actor: A) -> Resident {
+    Resident::Here(Rc::new(RwLock::new(actor)))
+}
+
+impl Call<'_> {
+    /// Runs a method that has the actor to itself.
+    ///
+    /// # Errors
+    /// What the method returned as an error, or what storing its result failed with.
+    pub fn exclusive<A: 'static, O: Outcome<M>, M>(
+        &mut self,
+        method: impl FnOnce(&mut A) -> O + 'static,
+    ) -> Result<Finished, Failure> {
+        let resident = self.resident()?;
+        if let Ok(mut actor) = resident.lock()?.try_write() {
+            method(&mut actor).seal(self.returns)?;
+            return Ok(Finished(End::Sealed));
+        }
+        let (resident, returns) = (resident.clone(), self.returns.clone());
+        later(async move { method(&mut *resident.lock()?.write().await).seal(&returns) })
+    }
+
+    /// Runs a method that shares the actor with other shared ones.
+    ///
+    /// # Errors
+    /// As [`Call::exclusive`].
+    pub fn shared<A: 'static, O: Outcome<M>, M>(
+        &mut self,
+        method: impl FnOnce(&A) -> O + 'static,
+    ) -> Result<Finished, Failure> {
+        let resident = self.resident()?;
+        if let Ok(actor) = resident.lock()?.try_read() {
+            method(&actor).seal(self.returns)?;
+            return Ok(Finished(End::Sealed));
+        }
+        let (resident, returns) = (resident.clone(), self.returns.clone());
+        later(async move { method(&*resident.lock()?.read().await).seal(&returns) })
+    }
+
+    /// Runs an async method that has the actor to itself until it is done.
+    ///
+    /// # Errors
+    /// As [`Call::exclusive`], when its future is done.
+    pub fn exclusive_async<A: 'static, O: Outcome<M>, M>(
+        &mut self,
+        method: impl AsyncFnOnce(&mut A) -> O + 'static,
+    ) -> Result<Finished, Failure> {
+        let (resident, returns) = (self.resident()?.clone(), self.returns.clone());
+        later(async move { method(&mut *resident.lock()?.write().await).await.seal(&returns) })
+    }
+
+    /// Runs an async method that shares the actor with other shared ones.
+    ///
+    /// # Errors
+    /// As [`Call::exclusive`], when its future is done.
+    pub fn shared_async<A: 'static, O: Outcome<M>, M>(
+        &mut self,
+        method: impl AsyncFnOnce(&A) -> O + 'static,
+    ) -> Result<Finished, Failure> {
+        let (resident, returns) = (self.resident()?.clone(), self.returns.clone());
+        later(async move { method(&*resident.lock()?.read().await).await.seal(&returns) })
+    }
+
+    fn resident(&self) -> Result<&Resident, Failure> {
+        self.actor.ok_or_else(|| Error::invalid("no actor lives in this process").into())
+    }
+}
+
+fn later(future: impl Future<Output = Result<(), Failure>> + 'static) -> Result<Finished, Failure> {
+    Ok(Finished(End::Later(Box::pin(future))))
+}

@@ -1,0 +1,89 @@
+//! What is said of a call that ended: its error where it failed, then its completion.
+//!
+//! Any thread of the worker that ran a call reports it. The results are sealed first, then the completion
+//! is published, then whoever waits for either is woken.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use super::{DONE, FAILED, FLAG_EXIT, REPORTED, failure::name_of};
+use crate::{
+    call::{Failure, FailureKind, Returns},
+    runtime::{
+        Core,
+        uplink::{UP_COMPLETE, UP_EXIT, Uplink},
+    },
+    spec::Header,
+};
+
+/// The way by which a worker's threads tell the node of the calls they ran.
+pub(super) struct Reports {
+    core: Arc<Core>,
+    uplink: Arc<Uplink>,
+    last_published: AtomicU64,
+    unseen: AtomicBool,
+}
+
+impl Reports {
+    pub(super) fn new(core: Arc<Core>, uplink: Arc<Uplink>) -> Reports {
+        Reports { core, uplink, last_published: AtomicU64::new(0), unseen: AtomicBool::new(false) }
+    }
+
+    /// Seals a failure where there is one, and publishes the completion. With `exits` the actor asked to end
+    /// during this call.
+    pub(super) fn complete(
+        &self,
+        header: &Header,
+        returns: &Returns,
+        outcome: Result<(), Failure>,
+        exits: bool,
+    ) {
+        let doorbells = Arc::clone(self.core.doorbells());
+        doorbells.deferring(|| match outcome {
+            Ok(()) | Err(Failure(FailureKind::Late)) => self.publish(header, DONE, exits),
+            Err(failure) => {
+                let error = failure.into_error(&name_of(header), header.attempt);
+                if header.retried {
+                    eprintln!("attempt {} failed and is run again: {error}", header.attempt);
+                    self.publish(header, REPORTED, exits);
+                } else {
+                    for &id in returns.ids.as_slice() {
+                        self.core.fail(id, returns.attempt, &error);
+                    }
+                    self.publish(header, FAILED, exits);
+                }
+            }
+        });
+    }
+
+    pub(super) fn publish(&self, header: &Header, outcome: u64, exits: bool) {
+        let position = if header.task != 0 {
+            let exit = if exits { FLAG_EXIT } else { 0 };
+            let first = UP_COMPLETE | outcome << 8 | exit;
+            self.uplink.publish(&[first, header.task, u64::from(header.attempt)])
+        } else if exits {
+            // The node does not know of a call that came by a direct line.
+            self.uplink.publish(&[UP_EXIT])
+        } else {
+            return;
+        };
+        if let Some(position) = position {
+            // Relaxed: another thread that reads an older position rings once more, or leaves it to this
+            // one.
+            self.last_published.fetch_max(position, Ordering::Relaxed);
+            self.unseen.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Before this process sleeps: the node may be asleep with completions unread, which free what the
+    /// tasks held.
+    pub(super) fn nudge(&self) {
+        if self.unseen.swap(false, Ordering::Relaxed)
+            && self.uplink.has_unseen(self.last_published.load(Ordering::Relaxed))
+        {
+            self.uplink.ring_node();
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! What may overlap in an actor, and what an actor that waits for itself is told.
+
+#![allow(unreachable_pub)] // what is `pub` here is what other processes may call
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    sync::{
+        Condvar, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use rustyray::prelude::*;
+
+/// How long calls wait for each other before they give up: more than any machine takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A place where calls meet: counts how many are inside at one time.
+#[derive(Default)]
+struct Room {
+    inside: Mutex<usize>,
+    changed: Condvar,
+    most: AtomicUsize,
+}
+
+impl Room {
+    /// Enters, waits until `together` are inside or have been, and leaves; gives whether they came.
+    fn meet(&self, together: usize) -> bool {
+        let mut inside = self.inside.lock().expect("no panics");
+        *inside += 1;
+        self.most.fetch_max(*inside, Ordering::Relaxed);
+        self.changed.notify_all();
+        let come = |_: &mut usize| self.most.load(Ordering::Relaxed) < together;
+        let (mut inside, waited) =
+            self.changed.wait_timeout_while(inside, PATIENCE, come).expect("no panics");
+        *inside -= 1;
+        !waited.timed_out()
+    }
+}
+
+#[rustyray::actor(max_concurrency = 3, concurrency_groups(io = 2))]
+#[derive(Default)]
+struct Hall {
+    room: Room,
+    foyer: Room,
+    log: Mutex<Vec<u32>>,
+    alone: Cell2,
+}
+
+/// Whether somebody is inside who should be alone.
+#[derive(Default)]
+struct Cell2(AtomicUsize);
+
+#[rustyray::actor_methods]
+impl Hall {
+    pub fn new() -> Self {
+        Hall::default()
+    }
+
+    pub fn meet(&self, together: u64) -> bool {
+        self.room.meet(together as usize)
+    }
+
+    pub fn most(&self) -> u64 {
+        self.room.most.load(Ordering::Relaxed) as u64
+    }
+
+    #[method(concurrency_group = "io")]
+    pub fn meet_in_foyer(&self, together: u64) -> bool {
+        self.foyer.meet(together as usize)
+    }
+
+    /// Lets those in the room believe that many have come.
+    #[method(concurrency_group = "io")]
+    pub fn let_go(&self) {
+        let _inside = self.room.inside.lock().expect("no panics");
+        self.room.most.fetch_max(100, Ordering::Relaxed);
+        self.room.changed.notify_all();
+    }
+
+    pub async fn meet_async(&self, together: u64) -> bool {
+        let inside = {
+            let mut inside = self.room.inside.lock().expect("no panics");
+            *inside += 1;
+            self.room.most.fetch_max(*inside, Ordering::Relaxed);
+            *inside
+        };
+        let _ = inside;
+        let came = async {
+            while self.room.most.load(Ordering::Relaxed) < together as usize {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let came = tokio::time::timeout(PATIENCE, came).await.is_ok();
+        *self.room.inside.lock().expect("no panics") -= 1;
+        came
+    }
+
+    /// Others never see the actor while this runs.
+    pub fn alone(&mut self, number: u32) -> u32 {
+        self.alone.0.store(1, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(1));
+        self.alone.0.store(0, Ordering::Relaxed);
+        self.log.lock().expect("no panics").push(number);
+        number
+    }
+
+    pub fn disturbed(&self) -> bool {
+        self.alone.0.load(Ordering::Relaxed) != 0
+    }
+
+    pub fn note(&self, number: u32) {
+        self.log.lock().expect("no panics").push(number);
+    }
+
+    pub fn log(&mut self) -> Vec<u32> {
+        std::mem::take(self.log.get_mut().expect("no panics"))
+    }
+}
+
+#[rustyray::test]
+async fn sync_shared_calls_overlap_on_threads_up_to_the_limit() -> rustyray::Result<()> {
+    let hall = Hall::remote().await?;
+    let mut calls = Vec::new();
+    for _ in 0..12 {
+        calls.push(hall.meet(3).await?);
+    }
+    assert_eq!(rustyray::get_all(&calls).await?, vec![true; 12]);
+    assert_eq!(hall.most().await?.get().await?, 3, "no more than three are ever inside");
+    Ok(())
+}
+
+#[rustyray::test]
+async fn async_shared_calls_overlap_up_to_the_limit() -> rustyray::Result<()> {
+    let hall = Hall::remote().await?;
+    let mut calls = Vec::new();
+    for _ in 0..12 {
+        calls.push(hall.meet_async(3).await?);
+    }
+    assert_eq!(rustyray::get_all(&calls).await?, vec![true; 12]);
+    assert_eq!(hall.most().await?.get().await?, 3, "no more than three are ever inside");
+    Ok(())
+}
+
+#[rustyray::test]
+async fn sync_and_async_calls_share_the_limit() -> rustyray::Result<()> {
+    let hall = Hall::remote().await?;
+    let mut calls = Vec::new();
+    for _ in 0..4 {
+        calls.push(hall.meet_async(3).await?);
+        calls.push(hall.meet(3).await?);
+    }
+    assert_eq!(rustyray::get_all(&calls).await?, vec![true; 8]);
+    assert_eq!(hall.most().await?.get().await?, 3);
+    Ok(())
+}
+
+#[rustyray::test]
+async fn the_limit_of_one_actor_overrides_that_of_its_class() -> rustyray::Result<()> {
+    let hall = Hall::options().max_concurrency(1).remote().await?;
+    let calls = [hall.meet(1).await?, hall.meet_async(1).await?, hall.meet(1).await?];
+    assert_eq!(rustyray::get_all(&calls).await?, [true; 3]);
+    assert_eq!(hall.most().await?.get().await?, 1);
+    Ok(())
+}
+
+#[rustyray::test]
+async fn a_concurrency_group_goes_on_while_the_others_are_stuck() -> rustyray::Result<()> {
+    let hall = Hall::remote().await?;
+    // Three wait in the room for a fourth that cannot come in, and more are queued behind them.
+    let mut stuck = Vec::new();
+    for _ in 0..6 {
+        stuck.push(hall.meet(4).await?);
+    }
+    let foyer = [hall.meet_in_foyer(2).await?, hall.meet_in_foyer(2).await?];
+    assert_eq!(rustyray::get_all(&foyer).await?, [true; 2]);
+    assert!(stuck.iter().all(|call| !call.is_ready()));
+    hall.let_go().await?;
+    assert_eq!(rustyray::get_all(&stuck).await?, [true; 6]);
+    Ok(())
+}
+
+#[rustyray::test]
+async fn an_exclusive_call_runs_alone_and_in_its_turn() -> rustyray::Result<()> {
+    let hall = Hall::remote().await?;
+    let mut disturbed = Vec::new();
+    let mut last = None;
+    for number in 0..60 {
+        disturbed.push(hall.disturbed().await?);
+        match number % 3 {
+            0 => drop(hall.note(number).await?),
+            _ => last = Some(hall.alone(number).await?),
+        }
+        disturbed.push(hall.disturbed().await?);
+    }
+    last.expect("some ran").get().await?;
+    let log = hall.log().await?.get().await?;
+    assert_eq!(log, (0..60).collect::<Vec<_>>(), "an exclusive call overtakes nobody");
+    assert!(!rustyray::get_all(&disturbed).await?.contains(&true));
+    Ok(())
+}
+
+/// An actor of one thread: neither `Send` nor `Sync`.
+#[rustyray::actor(max_concurrency = 2)]
+struct Local {
+    count: Rc<Cell<u32>>,
+}
+
+#[rustyray::actor_methods]
+impl Local {
+    pub async fn new() -> Self {
+        Local { count: Rc::new(Cell::new(0)) }
+    }
+
+    pub fn add(&self) -> u32 {
+        self.count.set(self.count.get() + 1);
+        self.count.get()
+    }
+
+    pub async fn meet(&self, together: u32) -> u32 {
+        let count = Rc::clone(&self.count);
+        count.set(count.get() + 1);
+        while count.get() < together {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        count.get()
+    }
+}
+
+#[rustyray::test]
+async fn an_actor_that_is_not_sync_lives_on_one_thread() -> rustyray::Result<()> {
+    let local = Local::remote().await?;
+    let meeting = [local.meet(2).await?, local.meet(2).await?];
+    assert_eq!(rustyray::get_all(&meeting).await?.len(), 2);
+    let mut calls = Vec::new();
+    for _ in 0..50 {
+        calls.push(local.add().await?);
+    }
+    assert_eq!(rustyray::get_all(&calls).await?, (3..53).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[rustyray::actor]
+#[derive(Default)]
+struct Narcissus {
+    myself: Option<NarcissusHandle>,
+    looks: u32,
+    pending: Option<ObjectRef<u32>>,
+}
+
+#[rustyray::actor_methods]
+impl Narcissus {
+    pub fn new() -> Self {
+        Narcissus::default()
+    }
+
+    pub fn meet(&mut self, myself: NarcissusHandle) {
+        self.myself = Some(myself);
+    }
+
+    pub fn look(&mut self) -> u32 {
+        self.looks += 1;
+        self.looks
+    }
+
+    pub fn looks(&self) -> u32 {
+        self.looks
+    }
+
+    pub async fn wait_for_itself(&mut self) -> rustyray::Result<u32> {
+        let myself = self.myself.clone().expect("they have met");
+        myself.look().await?.get().await
+    }
+
+    pub async fn wait_shared(&self) -> rustyray::Result<u32> {
+        let myself = self.myself.clone().expect("they have met");
+        myself.looks().await?.get().await
+    }
+
+    pub fn wait_blocking(&mut self) -> rustyray::Result<u32> {
+        let myself = self.myself.clone().expect("they have met");
+        rustyray::block_on(myself.look())?.get_blocking()
+    }
+
+    /// Calls itself and does not wait.
+    pub async fn later(&mut self) -> rustyray::Result<()> {
+        let myself = self.myself.clone().expect("they have met");
+        self.pending = Some(myself.look().await?);
+        Ok(())
+    }
+
+    pub async fn seen(&mut self) -> rustyray::Result<u32> {
+        self.pending.take().expect("`later` came before").get().await
+    }
+
+    /// Gives up after a while.
+    pub async fn wait_a_little(&mut self) -> rustyray::Result<bool> {
+        let myself = self.myself.clone().expect("they have met");
+        let looked = myself.look().await?.get_timeout(Duration::from_millis(5)).await;
+        Ok(matches!(looked, Err(Error::GetTimeout { .. })))
+    }
+}
+
+#[rustyray::test]
+async fn waiting_for_oneself_is_reported_as_the_deadlock_it_is() -> rustyray::Result<()> {
+    let narcissus = Narcissus::remote().await?;
+    narcissus.meet(narcissus.clone()).await?;
+    for call in [narcissus.wait_for_itself().await?, narcissus.wait_blocking().await?] {
+        let error = call.get().await.expect_err("it can never see itself");
+        let message = error.to_string();
+        assert!(message.contains("waits for") && message.contains("::look"), "{message}");
+        assert!(message.contains("cannot begin before it ends"), "{message}");
+    }
+    let error = narcissus.wait_shared().await?.get().await.expect_err("one call at a time");
+    assert!(error.to_string().contains("::looks"), "{error}");
+    assert_eq!(narcissus.looks().await?.get().await?, 0, "what was refused never ran");
+    Ok(())
+}
+
+#[rustyray::test]
+async fn calling_oneself_without_waiting_works() -> rustyray::Result<()> {
+    let narcissus = Narcissus::remote().await?;
+    narcissus.meet(narcissus.clone()).await?;
+    narcissus.later().await?.get().await?;
+    assert_eq!(narcissus.seen().await?.get().await?, 1);
+    assert!(narcissus.wait_a_little().await?.get().await?, "a wait with an end is no deadlock");
+    Ok(())
+}
