@@ -54,6 +54,7 @@ use std::{fmt, time::Duration};
 
 use rustyray_memory::{
     LINE_WORDS, Memory,
+    futex::{self, Wakeup},
     sync::{
         AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
@@ -61,10 +62,7 @@ use rustyray_memory::{
     },
 };
 
-use crate::{
-    futex::{self, Wakeup},
-    roster::{Present, Roster},
-};
+use crate::roster::{Present, Roster};
 
 /// Words of memory that one bell takes: one cache line, zeroed at first.
 pub const BELL_WORDS: usize = LINE_WORDS;

@@ -10,14 +10,13 @@
 //! The hot plane is written over [`rustyray_memory::Memory`], so that the code which runs over shared
 //! mappings is the code that the models explore.
 //!
-//! Invariant: unsafe code lives in `futex` and `fd` only.
+//! Invariant: unsafe code lives in `fd` only.
 
 #![deny(unsafe_code)]
 
 mod bell;
 mod cursor;
 mod entry;
-mod futex;
 mod lane;
 mod pending;
 mod ring;

@@ -6,12 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustyray_memory::sync::{
-    AtomicU64,
-    Ordering::{Acquire, Release},
+use rustyray_memory::{
+    futex,
+    sync::{
+        AtomicU64,
+        Ordering::{Acquire, Release},
+    },
 };
-
-use crate::futex;
 
 /// What is assumed when nothing could be measured in time.
 const ASSUMED: Duration = Duration::from_micros(25);

@@ -1,21 +1,24 @@
 //! Words of memory that threads and processes share.
 //!
 //! The algorithms of the store, the scheduler and the rings are written over [`Memory`]: 64-bit words
-//! addressed by index. Over a mapping ([`Mapped`]) the words are shared between processes, over the
+//! addressed by index. Over a mapping ([`Mapped`], of a [`Region`]) the words are shared between processes, over the
 //! heap ([`Heap`]) they are what loom and the property tests run on. [`Span`] is a bounds-checked
 //! window of either.
 //!
 //! Invariant: a word is only ever accessed as an atomic; nobody makes a reference to plain bytes that
 //! another process may still write.
 
+pub mod futex;
 mod heap;
 #[cfg(not(rustyray_loom))]
 mod mapped;
+#[cfg(not(rustyray_loom))]
+mod region;
 pub mod sync;
 
 pub use heap::Heap;
 #[cfg(not(rustyray_loom))]
-pub use mapped::Mapped;
+pub use {mapped::Mapped, region::Region};
 
 use std::sync::Arc;
 

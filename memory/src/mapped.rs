@@ -1,17 +1,15 @@
 //! Words in a mapping that other processes may share.
 //!
-//! The only unsafe code of the crate: turning an address inside a mapping into an atomic word.
+//! Unsafe code here turns an address inside a mapping into an atomic word.
 
 use std::{fs::File, io};
 
-use memmap2::{MmapOptions, MmapRaw};
+use crate::{Memory, Region, WORD_BYTES, sync::AtomicU64};
 
-use crate::{Memory, WORD_BYTES, sync::AtomicU64};
-
-/// Words in a shared, writable mapping of a file (normally a memfd).
+/// Words in a mapping.
 #[derive(Debug)]
 pub struct Mapped {
-    map: MmapRaw,
+    region: Region,
     len_words: usize,
 }
 
@@ -26,17 +24,14 @@ impl Mapped {
     pub fn new(file: &File, len_words: usize) -> io::Result<Self> {
         let len_bytes = len_words
             .checked_mul(WORD_BYTES)
-            .filter(|&bytes| bytes > 0)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a mapping needs words"))?;
-        let file_bytes = file.metadata()?.len();
-        if file_bytes < len_bytes as u64 {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                format!("mapping {len_bytes} bytes of a file of {file_bytes} bytes"),
-            ));
-        }
-        let map = MmapOptions::new().len(len_bytes).map_raw(file)?;
-        Ok(Mapped { map, len_words })
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a mapping that long"))?;
+        Ok(Self::over(Region::map(file, len_bytes)?))
+    }
+
+    /// The words of a writable region, of which every process accesses these bytes as words only.
+    pub fn over(region: Region) -> Self {
+        let len_words = region.len_bytes() / WORD_BYTES;
+        Mapped { region, len_words }
     }
 
     /// The address of the word at `index`, for a system call such as futex(2).
@@ -46,24 +41,18 @@ impl Mapped {
     pub fn address(&self, index: usize) -> *const AtomicU64 {
         std::ptr::from_ref(self.word(index))
     }
-
-    /// The mapping itself, for advice such as `MADV_POPULATE_WRITE`.
-    pub fn as_raw(&self) -> &MmapRaw {
-        &self.map
-    }
 }
 
 impl Memory for Mapped {
     #[inline]
     fn word(&self, index: usize) -> &AtomicU64 {
         assert!(index < self.len_words, "word {index} of a mapping of {} words", self.len_words);
-        let base: *const AtomicU64 = self.map.as_ptr().cast();
-        // SAFETY: `index < len_words`, and `new` mapped `len_words * 8` bytes.
-        let word = unsafe { base.add(index) };
-        // SAFETY: the mapping is page-aligned, hence word-aligned, readable and writable, and lives as
-        // long as `self`, which the returned lifetime borrows; every process accesses these bytes only
+        // SAFETY: `index < len_words`, and the region has at least `len_words * 8` bytes.
+        let word = unsafe { self.region.start().cast::<AtomicU64>().add(index) };
+        // SAFETY: the region begins at a page, hence aligned for words, is readable and writable, and lives
+        // as long as `self`, which the returned lifetime borrows; every process accesses these bytes only
         // through atomics (the invariant of this crate).
-        unsafe { &*word }
+        unsafe { word.as_ref() }
     }
 
     fn len_words(&self) -> usize {

@@ -300,7 +300,8 @@ pub(crate) async fn let_in(
         geometry: admission.geometry.to_words().to_vec(),
     };
     let mut descriptors = vec![node.pool.control.as_fd()];
-    descriptors.extend(admission.descriptors.iter().map(|descriptor| descriptor.as_fd()));
+    descriptors
+        .extend(admission.segments.descriptors().iter().map(|descriptor| descriptor.as_fd()));
     let sent = connection.send(&welcome.to_bytes(), &descriptors).await.map_err(io);
     let ready = match sent {
         Ok(()) => next().await,

@@ -7,7 +7,6 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,8 +16,8 @@ use parking_lot::Mutex;
 use rustyray_memory::sync::AtomicU64;
 
 use crate::{
-    ClientId, ClientSet, Error, Geometry, ObjectId, Pin, PinError, Refusal, Reply, Request, Stale,
-    TransportError, Writer,
+    ClientId, ClientSet, Error, Geometry, ObjectId, Pin, PinError, Refusal, Reply, Request,
+    Segments, Stale, TransportError, Writer, backend,
     core::Core,
     dirty::{DIRTY_GROUPS, Dirty},
     fault,
@@ -96,19 +95,15 @@ impl Client {
     /// Attaches this process to a store, with what [`crate::Node::admit`] gave for it.
     ///
     /// # Errors
-    /// When the descriptors are not those of a store of this version, or cannot be mapped.
+    /// When the memory is not that of a store of this version, or cannot be mapped.
     pub fn attach(
         geometry: Geometry,
-        descriptors: Vec<OwnedFd>,
+        segments: impl Into<Segments>,
         client: ClientId,
         transport: Arc<dyn Transport>,
         wake: Arc<dyn Wake>,
     ) -> Result<Arc<Client>, Error> {
-        let [table, data]: [OwnedFd; 2] = descriptors
-            .try_into()
-            .map_err(|_| Error::Protocol("a client attaches with two descriptors"))?;
-        let table = Arc::new(Table::new(table, geometry, false)?);
-        let segment = Arc::new(Segment::new(data, geometry.capacity_bytes)?);
+        let (table, segment) = backend::attach(segments.into(), geometry)?;
         let holdings = Arc::new(Holdings::new(table, client, ForkGuard::new()?));
         Ok(Self::new(geometry, holdings, segment, Link::Away { transport, wake }))
     }
@@ -289,6 +284,11 @@ impl Client {
             fault::point("release.cleared");
             self.perhaps_dead(id.index);
         }
+    }
+
+    /// What is wrong with an id that names no living object.
+    pub(crate) fn stale(&self, id: ObjectId) -> Stale {
+        self.table().stale(id)
     }
 
     /// Whether this process refers to the object.

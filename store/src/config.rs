@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::Backend;
+
 /// How to make a store.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -21,6 +23,8 @@ pub struct Config {
     /// Bytes of fresh memory to populate when the store is created, so that the first objects find
     /// warm pages.
     pub warm_bytes: u64,
+    /// Where the memory comes from.
+    pub backend: Backend,
 }
 
 impl Default for Config {
@@ -34,6 +38,7 @@ impl Default for Config {
             low_water: 0.8,
             put_timeout: Duration::from_secs(10),
             warm_bytes: 0,
+            backend: Backend::Memfd,
         }
     }
 }

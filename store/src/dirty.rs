@@ -14,6 +14,9 @@ pub const DIRTY_GROUPS: u32 = 4096;
 const GROUP_WORDS: usize = DIRTY_GROUPS as usize / 64;
 const _: () = assert!(GROUP_WORDS == 64, "one summary word has a bit for each word of groups");
 
+/// Where the rest of the summary's line begins.
+pub(crate) const SPARE_AT: usize = 1;
+
 /// Words of one client's map: the summary on a line of its own, then the groups.
 pub(crate) const CLIENT_WORDS: usize = LINE_WORDS + GROUP_WORDS;
 

@@ -81,6 +81,14 @@ pub enum Error {
     /// The other side said something that makes no sense.
     #[error("protocol: {0}")]
     Protocol(&'static str),
+    /// The process that wants to join belongs to another user.
+    #[error("process {pid} of user {uid} wants to join; only this user's processes may")]
+    ForeignPeer {
+        /// The process.
+        pid: i32,
+        /// Its user.
+        uid: u32,
+    },
     /// This process was forked off a client; it may not touch what its parent holds.
     #[error("a forked child may not use its parent's store")]
     Forked,

@@ -8,6 +8,10 @@
 #![deny(unsafe_code)]
 
 #[cfg(not(rustyray_loom))]
+mod alarm;
+#[cfg(not(rustyray_loom))]
+mod backend;
+#[cfg(not(rustyray_loom))]
 mod blocks;
 #[cfg(not(rustyray_loom))]
 mod chunks;
@@ -35,6 +39,9 @@ mod fork;
 mod geometry;
 #[cfg(not(rustyray_loom))]
 mod holdings;
+#[cfg(not(rustyray_loom))]
+#[allow(unsafe_code)]
+mod hosting;
 mod id;
 #[cfg(not(rustyray_loom))]
 mod lease;
@@ -81,6 +88,8 @@ mod value;
 #[allow(unsafe_code)]
 mod view;
 #[cfg(not(rustyray_loom))]
+mod waiting;
+#[cfg(not(rustyray_loom))]
 #[allow(unsafe_code)]
 mod writer;
 
@@ -88,6 +97,7 @@ pub use dirty::DIRTY_GROUPS;
 pub use id::{ClientId, ClientSet, ObjectId};
 #[cfg(not(rustyray_loom))]
 pub use {
+    backend::{Backend, Local, Segments},
     client::{Client, Status, Transport, Wake},
     config::{Config, Stats},
     encode::{decode, encode},

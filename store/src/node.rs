@@ -1,33 +1,24 @@
 //! The node's side of the store: the owner of its memory.
 
-use std::{
-    os::fd::{AsFd, OwnedFd},
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
-use nix::{
-    fcntl::{FcntlArg, SealFlag, fcntl},
-    sys::memfd::{MFdFlags, memfd_create},
-    unistd::ftruncate,
-};
 use parking_lot::Mutex;
 
 use crate::{
     AttemptError, Client, ClientId, ClientSet, Config, Error, Geometry, ObjectId, Reply, Request,
-    Stats, Wake,
+    Segments, Stats, Wake,
+    backend::Memory,
     blocks::Blocks,
     core::{Core, Ledger, Water},
     deadmap,
     fork::ForkGuard,
     geometry::PAGE_BYTES,
     holdings::Holdings,
-    segment::Segment,
     slot::Owner,
     space::Space,
     spill::Spills,
     state::{GENERATIONS, Phase, Rename},
     stock::FreeSlots,
-    table::Table,
 };
 
 /// The owner of a store's memory. It lives in one process, whose end is the end of the store.
@@ -35,7 +26,7 @@ use crate::{
 pub struct Node {
     core: Arc<Core>,
     client: Arc<Client>,
-    table_fd: OwnedFd,
+    memory: Memory,
 }
 
 /// What a new client needs.
@@ -45,8 +36,8 @@ pub struct Admission {
     pub client: ClientId,
     /// The sizes of the store.
     pub geometry: Geometry,
-    /// Descriptors to pass to it, in this order.
-    pub descriptors: Vec<OwnedFd>,
+    /// What it attaches to.
+    pub segments: Segments,
 }
 
 /// What was left of a dead client.
@@ -85,11 +76,8 @@ impl Node {
     /// When the configuration makes no sense, or the system refuses memory.
     pub fn create(config: Config) -> Result<Arc<Node>, Error> {
         let geometry = geometry(&config)?;
-        let table_bytes = geometry.table_words() as u64 * 8;
-        let table_fd = sealed_memfd(c"rustyray-table", table_bytes)?;
-        let data_fd = sealed_memfd(c"rustyray-data", geometry.capacity_bytes)?;
-        let table = Arc::new(Table::new(duplicate(&table_fd)?, geometry, true)?);
-        let segment = Arc::new(Segment::new(data_fd, geometry.capacity_bytes)?);
+        let memory = Memory::create(config.backend, geometry)?;
+        let (table, segment) = (Arc::clone(&memory.table), Arc::clone(&memory.data));
         let holdings =
             Arc::new(Holdings::new(Arc::clone(&table), ClientId::NODE, ForkGuard::new()?));
         let clients = ClientSet::from_iter([ClientId::NODE]);
@@ -120,7 +108,7 @@ impl Node {
         });
         core.warm_up(config.warm_bytes)?;
         let client = Client::of_node(Arc::clone(&core));
-        Ok(Arc::new(Node { core, client, table_fd }))
+        Ok(Arc::new(Node { core, client, memory }))
     }
 
     /// Says how to wake clients that wait for an object; until then nobody is woken. The first call
@@ -144,8 +132,7 @@ impl Node {
     /// # Errors
     /// When all numbers are taken, or no descriptor can be had.
     pub fn admit(&self) -> Result<Admission, Error> {
-        let descriptors =
-            vec![duplicate(&self.table_fd)?, duplicate(&self.core.segment.descriptor())?];
+        let segments = self.memory.segments()?;
         let mut ledger = self.core.ledger.lock();
         let client = (1..=u8::MAX)
             .map(ClientId::new)
@@ -154,8 +141,9 @@ impl Node {
         ledger.clients.insert(client);
         // What the number's last owner was marked for is nothing to the new one.
         self.core.table.dirty(client).take(&mut |_| {});
+        self.core.table.alarm(client).reset();
         self.core.table.set_clients(ledger.clients);
-        Ok(Admission { client, geometry: self.core.geometry, descriptors })
+        Ok(Admission { client, geometry: self.core.geometry, segments })
     }
 
     /// Answers a request of a client. Any thread may call; it may read or write a spill file.
@@ -276,24 +264,6 @@ fn geometry(config: &Config) -> Result<Geometry, Error> {
         base_generation: 1 + u64::from_le_bytes(random) % (GENERATIONS - 1),
         put_timeout_ms: config.put_timeout.as_millis().try_into().unwrap_or(u64::MAX),
     })
-}
-
-/// A memfd that stays as long as it is.
-fn sealed_memfd(name: &std::ffi::CStr, len_bytes: u64) -> Result<OwnedFd, Error> {
-    let os = |doing| move |errno: nix::errno::Errno| Error::Os { doing, source: errno.into() };
-    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let memfd = memfd_create(name, flags).map_err(os("creating shared memory"))?;
-    ftruncate(&memfd, len_bytes as i64).map_err(os("sizing shared memory"))?;
-    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
-    fcntl(&memfd, FcntlArg::F_ADD_SEALS(seals)).map_err(os("fixing the size of shared memory"))?;
-    Ok(memfd)
-}
-
-fn duplicate(descriptor: &impl AsFd) -> Result<OwnedFd, Error> {
-    descriptor
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(|source| Error::Os { doing: "duplicating a descriptor", source })
 }
 
 impl Core {

@@ -1,63 +1,67 @@
 //! The data segment of a process: one mapping of the whole of it, read-only but where this process
 //! is writing.
 //!
-//! The memfd is as long as the store's capacity and cannot shrink (`F_SEAL_SHRINK`), so no access
+//! A memfd's is as long as the store's capacity and cannot shrink (`F_SEAL_SHRINK`), so no access
 //! within the mapping raises SIGBUS for being beyond the end; pages are populated before anybody
 //! writes to them, so none does for want of memory. Writing is allowed piece by piece
 //! ([`Segment::allow_writes`]) and taken back ([`Segment::forbid_writes`]); both keep the page tables,
-//! so that a piece used again is as fast as ordinary memory.
+//! so that a piece used again is as fast as ordinary memory. The other backends leave everything
+//! writable: an *unguarded* segment.
 //!
 //! One of the crate's unsafe files: it hands out addresses and changes their protection.
 
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::FileExt,
+    },
     ptr::NonNull,
 };
 
-use memmap2::{MmapOptions, MmapRaw};
 use nix::{
     errno::Errno,
     libc,
     sys::mman::{ProtFlags, mprotect},
 };
 
-use crate::Error;
+use rustyray_memory::{
+    Region,
+    sync::{AtomicU64, Ordering},
+};
+
+use crate::{Error, geometry::PAGE_BYTES};
 
 /// The data segment, mapped.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    file: File,
-    map: MmapRaw,
-    len_bytes: u64,
+    region: Region,
+    /// The memfd, of which the region is a mapping that is read-only at first.
+    file: Option<File>,
 }
 
 impl Segment {
-    /// Maps `len_bytes` of the segment.
-    pub(crate) fn new(descriptor: OwnedFd, len_bytes: u64) -> Result<Self, Error> {
-        let os = |source| Error::Os { doing: "mapping the data segment", source };
-        let file = File::from(descriptor);
-        if file.metadata().map_err(os)?.len() < len_bytes {
-            return Err(Error::Protocol("the data segment is shorter than the store"));
-        }
-        let map =
-            MmapOptions::new().len(len_bytes as usize).map_raw_read_only(&file).map_err(os)?;
-        Ok(Segment { file, map, len_bytes })
+    /// Maps `len_bytes` of a memfd.
+    pub(crate) fn of_file(file: File, len_bytes: usize) -> Result<Self, Error> {
+        let region = Region::map_read_only(&file, len_bytes).map_err(crate::backend::refused)?;
+        Ok(Segment { region, file: Some(file) })
     }
 
-    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    /// A segment whose pages are writable at all times, to everybody.
+    pub(crate) fn unguarded(region: Region) -> Self {
+        Segment { region, file: None }
     }
 
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    /// The memfd, if it is one.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(|file| file.as_fd())
     }
 
     /// Whether the piece lies within the segment.
     #[inline]
     pub(crate) fn contains(&self, offset_bytes: u64, len_bytes: u64) -> bool {
-        offset_bytes.checked_add(len_bytes).is_some_and(|end| end <= self.len_bytes)
+        offset_bytes.checked_add(len_bytes).is_some_and(|end| end <= self.region.len_bytes() as u64)
     }
 
     /// The address of a byte.
@@ -66,10 +70,9 @@ impl Segment {
     /// When it lies beyond the segment.
     #[inline]
     pub(crate) fn address(&self, offset_bytes: u64) -> NonNull<u8> {
-        assert!(offset_bytes <= self.len_bytes, "byte {offset_bytes} lies beyond the segment");
-        // SAFETY: the mapping is `len_bytes` long and the offset is within it (or at its end).
-        let address = unsafe { self.map.as_mut_ptr().add(offset_bytes as usize) };
-        NonNull::new(address).expect("a mapping is not at address zero")
+        assert!(self.contains(offset_bytes, 0), "byte {offset_bytes} lies beyond the segment");
+        // SAFETY: the offset is within the region (or at its end).
+        unsafe { self.region.start().add(offset_bytes as usize) }
     }
 
     /// Allows this process to write to whole pages.
@@ -86,6 +89,9 @@ impl Segment {
 
     fn protect(&self, offset_bytes: u64, len_bytes: u64, to: ProtFlags) -> Result<(), Errno> {
         assert!(self.contains(offset_bytes, len_bytes), "a piece beyond the segment");
+        if self.file.is_none() {
+            return Ok(());
+        }
         // SAFETY: the pages are within a shared mapping of ours that lives as long as `self`. References
         // into them are to sealed objects, which stay readable; a piece is only made writable while the
         // node has lent it to this process, and only made read-only by its writer at the end of that.
@@ -128,10 +134,49 @@ impl Segment {
         }
     }
 
-    /// A copy of bytes that somebody may be writing: what it holds is an allegation.
-    pub(crate) fn copy(&self, offset_bytes: u64, into: &mut [u8]) -> io::Result<()> {
-        use std::os::unix::fs::FileExt;
-        self.file.read_exact_at(into, offset_bytes)
+    /// A copy of bytes that somebody may be writing: what it holds is an allegation. They begin at a
+    /// multiple of 8.
+    pub(crate) fn read_at(&self, offset_bytes: u64, into: &mut [u8]) -> io::Result<()> {
+        let len_bytes = into.len() as u64;
+        if !self.contains(offset_bytes, len_bytes) || !offset_bytes.is_multiple_of(8) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if let Some(file) = &self.file {
+            return file.read_exact_at(into, offset_bytes);
+        }
+        let mut address = self.address(offset_bytes).cast::<AtomicU64>();
+        for chunk in into.chunks_mut(8) {
+            // SAFETY: the word begins within the region at a multiple of 8, and the region is whole pages, so
+            // that it ends within it too; it is mapped as long as `self`. Whoever writes there at the same
+            // time does so in error, or is a process of the trust model's (cooperative) kind.
+            let word = unsafe { address.as_ref() }.load(Ordering::Relaxed).to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+            // SAFETY: at most the end of the region, which is whole pages.
+            address = unsafe { address.add(1) };
+        }
+        Ok(())
+    }
+
+    /// Writes bytes of an extent that the node has lent to nobody.
+    ///
+    /// # Errors
+    /// When memory for them cannot be had.
+    pub(crate) fn write_at(&self, offset_bytes: u64, bytes: &[u8]) -> Result<(), Error> {
+        let os = |source| Error::Os { doing: "getting memory from the system", source };
+        if !self.contains(offset_bytes, bytes.len() as u64) {
+            return Err(os(io::ErrorKind::InvalidInput.into()));
+        }
+        if let Some(file) = &self.file {
+            return file.write_all_at(bytes, offset_bytes).map_err(os);
+        }
+        let page = offset_bytes / PAGE_BYTES * PAGE_BYTES;
+        self.populate(page, offset_bytes + bytes.len() as u64 - page)?;
+        // SAFETY: within the region (checked), which is writable at all times; nobody else knows the place.
+        unsafe {
+            self.address(offset_bytes)
+                .copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
+        }
+        Ok(())
     }
 }
 

@@ -204,7 +204,7 @@ impl Core {
             return Reply::Refused(Refusal::Garbage);
         }
         let mut bytes = vec![0; len_bytes as usize];
-        if self.segment.copy(offset_bytes, &mut bytes).is_err() {
+        if self.segment.read_at(offset_bytes, &mut bytes).is_err() {
             return Reply::Refused(Refusal::Garbage);
         }
         let mut perhaps_dead = Vec::new();

@@ -21,7 +21,6 @@ use std::{
     collections::HashMap,
     fs,
     io::{self, Write},
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -212,7 +211,7 @@ impl Core {
         let mut bytes = vec![0; header.len_bytes as usize];
         let written = self
             .segment
-            .copy(offset_bytes, &mut bytes)
+            .read_at(offset_bytes, &mut bytes)
             .and_then(|()| write_file(&path, &bytes, header.fingerprint));
         let detached = written.is_ok()
             && slot.state().transition_spill(generation, Phase::Sealed, Phase::Spilling);
@@ -285,7 +284,7 @@ impl Core {
             place = allocate();
         }
         let Some(offset_bytes) = place else { return self.full(0) };
-        if self.segment.file().write_all_at(&bytes, offset_bytes).is_err() {
+        if self.segment.write_at(offset_bytes, &bytes).is_err() {
             self.ledger.lock().free_extent(offset_bytes);
             return Reply::Refused(Refusal::NoMemory);
         }

@@ -1,13 +1,12 @@
 //! The table segment of a process: the object table and what belongs to it, as typed parts.
 
-use std::{fs::File, os::fd::OwnedFd};
-
-use rustyray_memory::{Mapped, Memory, sync::Ordering};
+use rustyray_memory::{LINE_WORDS, Mapped, Memory, sync::Ordering};
 
 use crate::{
     ClientId, ClientSet, Error, Geometry, ObjectId, Stale,
+    alarm::{ALARM_WORDS, Alarm},
     deadmap::DeadMap,
-    dirty::Dirty,
+    dirty::{self, Dirty},
     geometry::{
         DEAD_AT, DIRTY_AT, HEADER_CLIENTS, HEADER_MAGIC, HEADER_TICK, MAGIC, TYPE_NAMES_AT,
     },
@@ -15,6 +14,8 @@ use crate::{
     state::Phase,
     type_names::TypeNames,
 };
+
+const _: () = assert!(dirty::SPARE_AT + ALARM_WORDS <= LINE_WORDS);
 
 /// The table, mapped.
 #[derive(Debug)]
@@ -25,14 +26,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Maps the table; a client finds the magic there that the node wrote.
-    pub(crate) fn new(
-        descriptor: OwnedFd,
-        geometry: Geometry,
-        creator: bool,
-    ) -> Result<Self, Error> {
-        let words = Mapped::new(&File::from(descriptor), geometry.table_words())
-            .map_err(|source| Error::Os { doing: "mapping the object table", source })?;
+    /// The table in these words; a client finds the magic there that the node wrote.
+    pub(crate) fn new(words: Mapped, geometry: Geometry, creator: bool) -> Result<Self, Error> {
         let magic = words.word(HEADER_MAGIC);
         if creator {
             magic.store(MAGIC, Ordering::Relaxed);
@@ -61,6 +56,11 @@ impl Table {
 
     pub(crate) fn dirty(&self, client: ClientId) -> Dirty<'_, Mapped> {
         Dirty::new(&self.words, DIRTY_AT, client)
+    }
+
+    /// The alarm of a client, on the line of its dirty map's summary.
+    pub(crate) fn alarm(&self, client: ClientId) -> Alarm<'_> {
+        Alarm::new(&self.words, DIRTY_AT + client.index() * dirty::CLIENT_WORDS + dirty::SPARE_AT)
     }
 
     pub(crate) fn type_names(&self) -> TypeNames<'_, Mapped> {
@@ -112,7 +112,10 @@ impl Table {
         let wanted = ClientSet::from_words([waiters; 4]).to_words();
         let admitted = self.clients().to_words();
         let clients = ClientSet::from_words(std::array::from_fn(|i| wanted[i] & admitted[i]));
-        clients.iter().for_each(|client| self.dirty(client).mark(index));
+        for client in clients.iter() {
+            self.dirty(client).mark(index);
+            self.alarm(client).ring();
+        }
         clients
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn attach(socket: BlockingConnection, role: Role, nonce: u64) -> Resu
     let geometry = Geometry::from_words(&geometry).map_err(store_error::<()>)?;
     let store = Client::attach(
         geometry,
-        descriptors.collect(),
+        descriptors.collect::<Vec<_>>(),
         client,
         Arc::clone(&uplink) as Arc<dyn Transport>,
         Arc::clone(&doorbells) as Arc<dyn Wake>,

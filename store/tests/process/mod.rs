@@ -164,11 +164,11 @@ impl Peer {
             .stdout(Stdio::null())
             .spawn()
             .expect("a second process");
-        let Admission { client, geometry, descriptors, .. } = node.admit().expect("admitted");
+        let Admission { client, geometry, segments, .. } = node.admit().expect("admitted");
         let mut packet = [0; 10];
         packet[0] = client.get().into();
         packet[2..].copy_from_slice(&geometry.to_words());
-        let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+        let raw: Vec<RawFd> = segments.descriptors().iter().map(AsRawFd::as_raw_fd).collect();
         send(ours.as_raw_fd(), packet, &raw).expect("sent");
         let (report, reports) = mpsc::channel();
         let (answers, answer) = mpsc::channel::<[u64; 8]>();

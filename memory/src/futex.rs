@@ -9,11 +9,11 @@
 
 use std::time::Duration;
 
-use rustyray_memory::sync::AtomicU64;
+use crate::sync::AtomicU64;
 
 /// Why a sleeper goes on.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Wakeup {
+pub enum Wakeup {
     /// Woken, or interrupted, or for no reason.
     Woken,
     /// The word was not as expected.
@@ -24,10 +24,10 @@ pub(crate) enum Wakeup {
 }
 
 #[cfg(not(rustyray_loom))]
-pub(crate) use os::{wait, wake_all};
+pub use os::{wait, wake_all};
 
 #[cfg(rustyray_loom)]
-pub(crate) use model::{wait, wake_all};
+pub use model::{wait, wake_all};
 
 #[cfg(not(rustyray_loom))]
 #[allow(unsafe_code)]
@@ -45,7 +45,7 @@ mod os {
     }
 
     /// Sleeps while the low half of `word` is `expected`, for at most `timeout`.
-    pub(crate) fn wait(word: &AtomicU64, expected: u32, timeout: Option<Duration>) -> Wakeup {
+    pub fn wait(word: &AtomicU64, expected: u32, timeout: Option<Duration>) -> Wakeup {
         let timeout = timeout.map(|timeout| libc::timespec {
             tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
@@ -66,7 +66,7 @@ mod os {
     }
 
     /// Wakes everybody in every process who sleeps on `word`.
-    pub(crate) fn wake_all(word: &AtomicU64) {
+    pub fn wake_all(word: &AtomicU64) {
         // SAFETY: FUTEX_WAKE uses the address only to find sleepers.
         unsafe {
             libc::syscall(libc::SYS_futex, low_half(word), libc::FUTEX_WAKE, libc::c_int::MAX)
@@ -76,8 +76,8 @@ mod os {
 
 #[cfg(rustyray_loom)]
 mod model {
+    use crate::sync::Ordering::SeqCst;
     use loom::sync::{Condvar, Mutex};
-    use rustyray_memory::sync::Ordering::SeqCst;
 
     use super::*;
 
@@ -85,7 +85,11 @@ mod model {
         static ref KERNEL: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
     }
 
-    pub(crate) fn wait(word: &AtomicU64, expected: u32, _timeout: Option<Duration>) -> Wakeup {
+    /// As the kernel's.
+    ///
+    /// # Panics
+    /// Outside a model.
+    pub fn wait(word: &AtomicU64, expected: u32, _timeout: Option<Duration>) -> Wakeup {
         let bucket = KERNEL.0.lock().unwrap();
         if word.load(SeqCst) as u32 != expected {
             return Wakeup::Changed;
@@ -94,7 +98,11 @@ mod model {
         Wakeup::Woken
     }
 
-    pub(crate) fn wake_all(_word: &AtomicU64) {
+    /// As the kernel's.
+    ///
+    /// # Panics
+    /// Outside a model.
+    pub fn wake_all(_word: &AtomicU64) {
         let _bucket = KERNEL.0.lock().unwrap();
         KERNEL.1.notify_all();
     }

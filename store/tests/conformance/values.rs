@@ -1,0 +1,206 @@
+//! What goes in comes out: values, bytes, errors, and what is refused.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustyray_store::*;
+
+use crate::store;
+
+pub(crate) fn a_value_comes_out_as_it_went_in(backend: Backend) {
+    let (_node, client) = store(backend);
+    let value = vec!["one".to_owned(), String::new(), "a longer one than fits inline".to_owned()];
+    let id = client.put(&value).expect("put");
+    assert_eq!(client.status(id), Status::Sealed);
+    let view: View<Vec<String>> = client.view(id).expect("view");
+    assert_eq!(view.len(), 3);
+    assert_eq!(view[2].as_str(), value[2]);
+    assert_eq!(view.to_owned_value().expect("owned"), value);
+    let again: View<Vec<String>> = client.view(id).expect("a checked view");
+    assert_eq!(again[0].as_str(), "one");
+}
+
+pub(crate) fn values_of_all_sizes_come_out_as_they_went_in(backend: Backend) {
+    let (node, client) = store(backend);
+    for len in [0usize, 1, 7, 100, 4000, 70_000, 262_144, 3_000_000, 100, 3_000_001] {
+        let value: Vec<u64> = (0..len as u64 / 8).collect();
+        let id = client.put(&value).expect("put");
+        assert_eq!(
+            client.view::<Vec<u64>>(id).expect("view").to_owned_value().expect("owned"),
+            value
+        );
+        client.release(id);
+        assert_eq!(client.status(id), Status::Gone);
+    }
+    assert_eq!(node.stats().objects, 0);
+    assert_eq!(node.stats().used_bytes, node.stats().leased_bytes);
+    let unit = client.put(&()).expect("a value without bytes");
+    client.view::<()>(unit).expect("view");
+}
+
+pub(crate) fn vectors_of_numbers_are_native_slices(backend: Backend) {
+    let (_node, client) = store(backend);
+    let floats: Vec<f64> = (0..1000).map(f64::from).collect();
+    let view: View<Vec<f64>> = client.view(client.put(&floats).expect("put")).expect("view");
+    assert_eq!(view.as_slice(), floats);
+    assert_eq!(view.as_slice().as_ptr() as usize % 64, 0);
+    let bytes: View<Vec<u8>> = client.view(client.put(&vec![1u8, 2]).expect("put")).expect("view");
+    assert_eq!(bytes.as_slice(), [1, 2]);
+}
+
+pub(crate) fn bytes_are_read_where_they_lie(backend: Backend) {
+    let (_node, client) = store(backend);
+    for len in [0usize, 1, 8, 1000, 1 << 20] {
+        let data: Vec<u8> = (0..len).map(|i| i as u8).collect();
+        let id = client.put_bytes(&data).expect("put");
+        let view: View<Bytes> = client.view(id).expect("view");
+        let bytes = view.bytes();
+        assert_eq!(bytes, data);
+        if len > 0 {
+            assert_eq!(bytes.as_ptr() as usize % 64, 0);
+            assert_eq!(bytes.as_ptr(), view.as_ptr());
+        }
+        drop(view);
+        client.release(id);
+        assert_eq!(bytes, data, "the bytes keep the object in place");
+        assert_eq!(client.status(id), if len > 0 { Status::Sealed } else { Status::Gone });
+        drop(bytes);
+        assert_eq!(client.status(id), Status::Gone);
+    }
+}
+
+pub(crate) fn what_is_created_is_written_in_place_or_given_back(backend: Backend) {
+    let (node, client) = store(backend);
+    client.release(client.put(&1u8).expect("put"));
+    let before = node.stats();
+    for len in [1usize, 5000, 5 << 20] {
+        let mut writer = client.create(len).expect("create");
+        writer.fill(7);
+        drop(writer);
+        assert_eq!(node.stats().used_bytes, before.used_bytes);
+        assert_eq!(node.stats().objects, 0);
+        let mut writer = client.create(len).expect("create");
+        writer.fill(9);
+        writer.truncate(len - 1);
+        let id = client.reserve().expect("reserve");
+        assert_eq!(client.status(id), Status::Pending);
+        assert!(matches!(client.pin(id), Err(PinError::Pending(_))));
+        client.seal(id, 0, writer, 42, &[]).expect("seal");
+        let pin = client.pin(id).expect("pin");
+        assert_eq!((pin.len(), pin.fingerprint(), pin.kind()), (len - 1, 42, PinKind::Value));
+        assert!(pin.iter().all(|&byte| byte == 9));
+        client.release(id);
+    }
+    assert_eq!(node.stats().objects, 0);
+}
+
+pub(crate) fn a_failed_object_gives_its_error(backend: Backend) {
+    let (_node, client) = store(backend);
+    let id = client.reserve().expect("reserve");
+    client.fail(id, 0, b"what went wrong").expect("fail");
+    assert_eq!(client.status(id), Status::Failed);
+    let pin = client.pin(id).expect("pin");
+    assert_eq!((pin.kind(), &pin[..]), (PinKind::Failed, &b"what went wrong"[..]));
+    assert!(matches!(
+        client.view::<u64>(id),
+        Err(ViewError::Failed(pin)) if &pin[..] == b"what went wrong"
+    ));
+}
+
+pub(crate) fn a_mismatch_names_both_types(backend: Backend) {
+    let (_node, client) = store(backend);
+    let id = client.put(&vec![1u32]).expect("put");
+    let error = client.view::<Vec<u64>>(id).expect_err("another type");
+    let ViewError::TypeMismatch { expected, found, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert!(expected.contains("u64") && found.contains("u32"), "{error}");
+}
+
+pub(crate) fn bytes_that_are_no_archive_are_refused(backend: Backend) {
+    let (_node, client) = store(backend);
+    let mut writer = client.create(64).expect("create");
+    writer.fill(0xff);
+    let id = client.reserve().expect("reserve");
+    client.seal(id, 0, writer, rustyray_store::fingerprint::<Vec<String>>(), &[]).expect("seal");
+    assert!(matches!(client.view::<Vec<String>>(id), Err(ViewError::Corrupt { .. })));
+    let mut writer = client.create(3).expect("create");
+    writer.fill(0);
+    let short = client.reserve().expect("reserve");
+    client.seal(short, 0, writer, rustyray_store::fingerprint::<u64>(), &[]).expect("seal");
+    assert!(matches!(client.view::<u64>(short), Err(ViewError::Corrupt { .. })));
+}
+
+pub(crate) fn a_type_without_bytes_but_with_an_alignment_can_be_stored(backend: Backend) {
+    let (_node, client) = store(backend);
+    let id = client.put(&[0u64; 0]).expect("put");
+    for _ in 0..2 {
+        let view: View<[u64; 0]> = client.view(id).expect("view");
+        assert_eq!(view.as_ptr() as usize % align_of::<u64>(), 0);
+    }
+}
+
+pub(crate) fn put_and_drop_recycle_slots_and_memory(backend: Backend) {
+    let (node, client) = store(backend);
+    for i in 0..200_000u64 {
+        client.release(client.put(&[i; 16]).expect("put"));
+    }
+    let warm = node.stats().warm_bytes;
+    assert!(warm <= 4 * client.put(&0u8).map_or(0, |_| 1 << 20), "{warm} bytes were touched");
+    assert!(client.put(&1u8).expect("put").index < 4);
+}
+
+pub(crate) fn objects_begin_at_multiples_of_64(backend: Backend) {
+    let (_node, client) = store(backend);
+    for len in [1usize, 3, 63, 65, 1000, 4097, 300_000, 1 << 20] {
+        let id = client.put_bytes(&vec![1; len]).expect("put");
+        assert_eq!(client.pin(id).expect("pin").as_ptr() as usize % 64, 0, "{len} bytes");
+        let writer = client.create(len).expect("create");
+        assert_eq!(writer.as_ptr() as usize % 64, 0, "{len} bytes");
+        let value = client.put(&vec![1u128; len]).expect("put");
+        let view = client.view::<Vec<u128>>(value).expect("view");
+        assert_eq!(view.as_slice().as_ptr() as usize % 64, 0, "{len} numbers");
+    }
+}
+
+static CHECKS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+/// Counts how often it is checked.
+#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[rkyv(bytecheck(verify))]
+struct Counted<const BACKEND: u8> {
+    number: u64,
+}
+
+// SAFETY: it allows what the fields' own checks allow.
+unsafe impl<const BACKEND: u8, C> rkyv::bytecheck::Verify<C> for ArchivedCounted<BACKEND>
+where
+    C: rkyv::rancor::Fallible + ?Sized,
+{
+    fn verify(&self, _context: &mut C) -> Result<(), C::Error> {
+        CHECKS.fetch_add(1 << (16 * u32::from(BACKEND)), std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+pub(crate) fn an_archive_is_checked_once_per_process_and_object(backend: Backend) {
+    fn count<const BACKEND: u8>(client: &Arc<Client>) {
+        let checks =
+            || CHECKS.load(std::sync::atomic::Ordering::Relaxed) >> (16 * BACKEND) & 0xffff;
+        for round in 0..3usize {
+            let id = client.put(&Counted::<BACKEND> { number: 5 }).expect("put");
+            assert_eq!(checks(), round);
+            for _ in 0..4 {
+                assert_eq!(client.view::<Counted<BACKEND>>(id).expect("view").number, 5);
+                assert_eq!(checks(), round + 1, "once for each object");
+            }
+            client.release(id);
+        }
+    }
+    let (_node, client) = store(backend);
+    match backend {
+        Backend::Memfd => count::<0>(&client),
+        Backend::Heap => count::<1>(&client),
+        _ => count::<2>(&client),
+    }
+}
