@@ -17,3 +17,16 @@ pub use loom::{
 
 /// Whether this build explores interleavings under loom; constants shrink when it does.
 pub const LOOM: bool = cfg!(rustyray_loom);
+
+/// Stands between a `SeqCst` read-modify-write and the `SeqCst` loads that follow it, where a protocol
+/// needs both sides to announce first and look second.
+///
+/// All `SeqCst` operations are in one total order that every thread agrees on, so nothing more is needed
+/// between the two: of two threads that each announce and then look, one sees the other. A fence there
+/// would only wait once more for the store buffer, which the read-modify-write has waited for already. Loom
+/// takes `SeqCst` operations for acquire and release, so it gets the fence.
+#[inline(always)]
+pub fn total_order() {
+    #[cfg(rustyray_loom)]
+    fence(Ordering::SeqCst);
+}

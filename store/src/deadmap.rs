@@ -4,18 +4,19 @@
 //! Marking is idempotent, so a mark too many costs a look and the map never overflows.
 //!
 //! ```text
-//! marker:    set the bit below;    fence(SeqCst);  read the bit above  (clear → set it)
-//! collector: clear the bit above;  fence(SeqCst);  read the word below
+//! marker:    set the bit below;    read the bit above  (clear → set it)
+//! collector: clear the bit above;  read the word below
 //! ```
-//! Whichever fence comes first, the marker sees the bit above cleared and sets it again, or the
-//! collector sees the bit below.
+//! All four are `SeqCst`: whichever write comes first, the marker sees the bit above cleared and sets it
+//! again, or the collector sees the bit below. A marker that finds a bit set goes on to the one above it
+//! all the same: whoever set it may have died before he got there.
 //!
 //! A marker that dies half-way leaves a bit that nothing above points to; reaping it looks at every
 //! object it held.
 
 use rustyray_memory::{
     Memory,
-    sync::{Ordering, fence},
+    sync::{Ordering, total_order},
 };
 
 /// Levels of the map, the lowest with a bit per slot and the highest with a single word.
@@ -65,12 +66,12 @@ impl<'a, M: Memory> DeadMap<'a, M> {
         let mut index = slot as usize;
         for base in self.bases {
             let (word, bit) = (self.memory.word(base + index / 64), 1 << (index % 64));
-            if word.load(Ordering::Relaxed) & bit == 0 {
-                // Release: whoever finds the mark sees the bits of the slot as the marker left them.
-                word.fetch_or(bit, Ordering::AcqRel);
+            // SeqCst, both: against the collector, see the module; and it releases the bits of the slot
+            // to whoever finds the mark.
+            if word.load(Ordering::SeqCst) & bit == 0 {
+                word.fetch_or(bit, Ordering::SeqCst);
             }
-            // SeqCst: against the collector, see the module.
-            fence(Ordering::SeqCst);
+            total_order();
             index /= 64;
         }
     }
@@ -98,9 +99,9 @@ impl<'a, M: Memory> DeadMap<'a, M> {
         look: &mut impl FnMut(u32),
     ) -> bool {
         let word = self.memory.word(self.bases[level] + index);
-        let mut bits = word.swap(0, Ordering::AcqRel);
         // SeqCst: against markers, see the module.
-        fence(Ordering::SeqCst);
+        let mut bits = word.swap(0, Ordering::SeqCst);
+        total_order();
         while bits != 0 {
             let below = index * 64 + bits.trailing_zeros() as usize;
             let done = if *left == 0 {

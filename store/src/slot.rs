@@ -5,27 +5,28 @@
 //! are looking at all bits and freeing the slot. Both sides therefore announce first and look second:
 //!
 //! ```text
-//! user:   set my bit;         fence(SeqCst);  read the state    (gone → take the bit back)
-//! freer:  state ← freeing;    fence(SeqCst);  read all bits     (any set → state ← what it was)
+//! user:   set my bit;         read the state    (gone → take the bit back)
+//! freer:  state ← freeing;    read all bits     (any set → state ← what it was)
 //! ```
 //!
-//! The two fences are ordered one way or the other. If the user's comes first, the freer sees the bit
-//! and goes back. If the freer's comes first, the user sees *freeing* (or what came of it), waits for
-//! the decision and takes its bit back when the object is gone. That both miss each other is the one
-//! outcome the fences forbid.
+//! All four are `SeqCst`, so they are in one order that both agree on. If the user's bit comes before
+//! the freer's state, the freer sees the bit and goes back. If it comes after, the user sees *freeing*
+//! (or what came of it), waits for the decision and takes its bit back when the object is gone. That
+//! both miss each other is the one outcome that order forbids. It needs no fence: each side's first step
+//! is a read-modify-write ([`total_order`]).
 //!
 //! # Nobody forgets a dead object
 //! A bit that somebody sets in vain, or drops while the freer looks, may keep the freer from freeing.
-//! So whoever takes a bit back looks at all bits afterwards (with a fence between), and if none is set
-//! says that the object may be dead; and the freer looks once more after it went back. Of several
-//! that drop their bits at the same time, the last one in the order of their fences sees none.
+//! So whoever takes a bit back looks at all bits afterwards (`SeqCst`, both), and if none is set says
+//! that the object may be dead; and the freer looks once more after it went back. Of several that drop
+//! their bits at the same time, the last one in their total order sees none.
 //!
 //! Who may call: any process sets and clears the bits of its own client id only, and only through the
 //! private entry of the slot (see [`crate::models::Entry`]); the node clears the bits of the dead.
 
 use rustyray_memory::{
     LINE_WORDS, Memory,
-    sync::{AtomicU64, Ordering, fence},
+    sync::{AtomicU64, Ordering, total_order},
 };
 
 use crate::{
@@ -204,14 +205,16 @@ impl<'a, M: Memory> Slot<'a, M> {
     #[inline]
     fn set(&self, line: usize, client: ClientId) {
         let (word, bit) = Self::bit(client);
-        self.word(line + word).fetch_or(bit, Ordering::AcqRel);
+        // SeqCst: against the freer, see the module.
+        self.word(line + word).fetch_or(bit, Ordering::SeqCst);
     }
 
     #[inline]
     fn clear(&self, line: usize, client: ClientId) {
         let (word, bit) = Self::bit(client);
-        // AcqRel: what this client did with the object happens before whoever sees the bit gone frees it.
-        self.word(line + word).fetch_and(!bit, Ordering::AcqRel);
+        // SeqCst: what this client did with the object happens before whoever sees the bit gone frees it;
+        // and of several that drop their bits at once, one must see none left.
+        self.word(line + word).fetch_and(!bit, Ordering::SeqCst);
     }
 
     fn members(&self, line: usize) -> ClientSet {
@@ -229,18 +232,17 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.members(PINS)
     }
 
-    /// Whether no bit is set. Acquire: pairs with the release of whoever cleared its bit.
+    /// Whether no bit is set. SeqCst: against whoever sets or clears one, see the module.
     #[inline]
     pub fn is_unreferenced(&self) -> bool {
-        (HOLDERS..SLOT_WORDS).all(|i| self.word(i).load(Ordering::Acquire) == 0)
+        (HOLDERS..SLOT_WORDS).all(|i| self.word(i).load(Ordering::SeqCst) == 0)
     }
 
     /// Clears a bit; whether the object may be dead.
     #[inline]
     fn take_back(&self, line: usize, client: ClientId) -> bool {
         self.clear(line, client);
-        // SeqCst: of several that drop their bits at once, one must see none left.
-        fence(Ordering::SeqCst);
+        total_order();
         self.is_unreferenced()
     }
 
@@ -255,8 +257,7 @@ impl<'a, M: Memory> Slot<'a, M> {
             return Hold::Gone { perhaps_dead: false };
         }
         self.set(HOLDERS, client);
-        // SeqCst: against the freer, see the module.
-        fence(Ordering::SeqCst);
+        total_order();
         if self.settled().is_alive(generation) {
             Hold::Held
         } else {
@@ -281,8 +282,8 @@ impl<'a, M: Memory> Slot<'a, M> {
             return Pinned::Pending { perhaps_dead: false };
         }
         self.set(PINS, client);
-        // SeqCst: against the freer and the spiller, see the module.
-        fence(Ordering::SeqCst);
+        // Against the freer, see the module; and the spiller, see `spill`.
+        total_order();
         let now = self.settled();
         if now.is_alive(generation) && matches!(now.phase(), Phase::Sealed | Phase::Failed) {
             return Pinned::Kept;
@@ -337,14 +338,14 @@ impl<'a, M: Memory> Slot<'a, M> {
             if !self.state().transition_to_freeing(seen) {
                 continue; // Somebody named another attempt, seals, or frees: look again which it was.
             }
-            // SeqCst: against whoever sets a bit, see the module.
-            fence(Ordering::SeqCst);
+            // Against whoever sets a bit, see the module.
+            total_order();
             if self.is_unreferenced() {
                 return Some(seen);
             }
             self.state().transition_from_freeing(seen);
-            // SeqCst: whoever dropped its bit meanwhile saw *freeing* and left the object to us.
-            fence(Ordering::SeqCst);
+            // Whoever dropped its bit meanwhile saw *freeing* and left the object to us.
+            total_order();
         }
     }
 
@@ -363,17 +364,17 @@ impl<'a, M: Memory> Slot<'a, M> {
     /// a wakeup too many only makes somebody look again.
     ///
     /// ```text
-    /// waiter:  set my bit;        fence(SeqCst);  read the state    (settled → do not wait)
-    /// sealer:  state ← sealed;    fence(SeqCst);  read the waiters  (any → wake them)
+    /// waiter:  set my bit;        read the state    (settled → do not wait)
+    /// sealer:  state ← sealed;    read the waiters  (any → wake them)
     /// ```
-    /// Whichever fence comes first, the waiter sees the value or the sealer sees the waiter.
+    /// All four are `SeqCst`: whichever write comes first, the waiter sees the value or the sealer sees
+    /// the waiter. To find the bit set is as good as setting it, since that look is in the order too.
     pub fn subscribe(&self, client: ClientId) -> Snapshot {
         let bit = 1 << (client.index() % 64);
-        if self.word(WAITERS).load(Ordering::Relaxed) & bit == 0 {
-            self.word(WAITERS).fetch_or(bit, Ordering::AcqRel);
+        if self.word(WAITERS).load(Ordering::SeqCst) & bit == 0 {
+            self.word(WAITERS).fetch_or(bit, Ordering::SeqCst);
         }
-        // SeqCst: against the sealer, see above.
-        fence(Ordering::SeqCst);
+        total_order();
         self.state().load()
     }
 
@@ -381,9 +382,9 @@ impl<'a, M: Memory> Slot<'a, M> {
     /// set until [`Slot::woken`], so that if the sealer dies in between a reap wakes them.
     #[inline]
     pub fn waiters(&self) -> u64 {
+        total_order();
         // SeqCst: against a subscriber, see `subscribe`.
-        fence(Ordering::SeqCst);
-        self.word(WAITERS).load(Ordering::Acquire)
+        self.word(WAITERS).load(Ordering::SeqCst)
     }
 
     /// These waiters have been woken. The caller holds the object meanwhile: in the slot's next object

@@ -190,18 +190,20 @@ impl<'a> StateWord<'a> {
         StateWord(word)
     }
 
-    /// What it says now. Acquire: pairs with the Release of whoever finished sealing or moving, so
-    /// that the header read afterwards is the one that belongs to this state.
+    /// What it says now. SeqCst: in the order of the bits that were set or cleared before (see
+    /// [`crate::models::Slot`]); and it acquires from whoever finished sealing or moving, so that the
+    /// header read afterwards is the one that belongs to this state.
     #[inline]
     pub fn load(self) -> Snapshot {
-        Snapshot(self.0.load(Ordering::Acquire))
+        Snapshot(self.0.load(Ordering::SeqCst))
     }
 
-    /// AcqRel: Acquire for the header of the state left, Release for the header of the state entered.
+    /// SeqCst: in the order of the bits and waiters that are read after; and it acquires the header of the
+    /// state left and releases that of the state entered.
     #[inline]
     fn swap(self, from: Snapshot, to: Snapshot) -> Result<(), Snapshot> {
         self.0
-            .compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Acquire)
+            .compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::SeqCst)
             .map(|_| ())
             .map_err(Snapshot)
     }
