@@ -8,9 +8,10 @@
 //!   whoever knows the name. The maker removes the name when it drops the region; if it is killed, the
 //!   name and its memory stay behind.
 
-use std::{fs::File, io, ptr::NonNull};
+use std::{fs::File, io, num::NonZeroUsize, ptr::NonNull};
 
 use memmap2::{MmapMut, MmapOptions, MmapRaw};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 
 /// Mapped bytes.
 #[derive(Debug)]
@@ -78,6 +79,34 @@ impl Region {
     /// As for [`Region::map`].
     pub fn map_read_only(file: &File, len_bytes: usize) -> io::Result<Self> {
         Self::of(Self::options(file, len_bytes)?.map_raw_read_only(file)?)
+    }
+
+    /// The same, beginning at an address that is a multiple of `align_bytes`, a power of two: what the
+    /// system needs to put huge pages behind it.
+    ///
+    /// # Errors
+    /// As for [`Region::map`].
+    pub fn map_read_only_aligned(
+        file: &File,
+        len_bytes: usize,
+        align_bytes: usize,
+    ) -> io::Result<Self> {
+        Self::options(file, len_bytes)?;
+        // What is mapped here is the room: the file comes into it where the address is right.
+        let room_bytes = len_bytes
+            .checked_add(align_bytes)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let room = MmapOptions::new().len(room_bytes).map_raw_read_only(file)?;
+        let start = (room.as_ptr() as usize).next_multiple_of(align_bytes);
+        let (Some(at), Some(len)) = (NonZeroUsize::new(start), NonZeroUsize::new(len_bytes)) else {
+            return Err(io::Error::other("mapped at address zero"));
+        };
+        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
+        // SAFETY: `start + len_bytes` is within the room, which was mapped just now, to which nobody has
+        // a pointer yet, and which unmaps all of it when it is dropped.
+        let mapped = unsafe { mmap(Some(at), len, ProtFlags::PROT_READ, flags, file, 0) };
+        let start = mapped.map_err(io::Error::from)?.cast();
+        Ok(Region { start, len_bytes, _backing: Backing::Map(room) })
     }
 
     /// Zeroed bytes of this process, which take no memory until they are touched.
@@ -205,6 +234,17 @@ mod tests {
         assert!(Region::map_read_only(&file, len_bytes).is_ok());
         let error = Region::map_read_only(&file, len_bytes + 1).expect_err("too long");
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn an_aligned_region_begins_where_it_should_and_holds_the_file() {
+        let file = File::open("/proc/self/exe").expect("this program");
+        let region = Region::map_read_only_aligned(&file, 5000, 2 << 20).expect("mapped");
+        assert_eq!((region.start().as_ptr() as usize % (2 << 20), region.len_bytes()), (0, 5000));
+        // SAFETY: the first four bytes of the region, which is mapped and readable.
+        assert_eq!(unsafe { region.start().cast::<[u8; 4]>().read() }, *b"\x7fELF");
+        let len_bytes = file.metadata().expect("its size").len() as usize;
+        assert!(Region::map_read_only_aligned(&file, len_bytes + 1, 4096).is_err());
     }
 
     #[cfg(feature = "shared_memory")]

@@ -380,10 +380,15 @@ impl Client {
         if !self.is_ours() {
             return Err(Error::Forked);
         }
+        let mut capacity = capacity;
         let place = match capacity as u64 {
             0 => Place::Empty,
             bytes if bytes < self.geometry.large_bytes => self.place_small(bytes)?,
-            bytes => self.place_large(bytes)?,
+            bytes => {
+                let (place, granted) = self.place_large(bytes)?;
+                capacity = granted as usize;
+                place
+            }
         };
         fault::point("create.placed");
         Ok(Writer::new(Arc::clone(self), place, len, capacity))
@@ -431,7 +436,8 @@ impl Client {
         })
     }
 
-    fn place_large(&self, len_bytes: u64) -> Result<Place, Error> {
+    /// An extent, and how many bytes it has.
+    fn place_large(&self, len_bytes: u64) -> Result<(Place, u64), Error> {
         self.wait_for_room(len_bytes, || {
             let reply = self.ask(Request::Extent { len_bytes })?;
             let Reply::Extent { offset_bytes, len_bytes: granted, is_warm } = reply else {
@@ -454,7 +460,7 @@ impl Client {
                 let _ = self.ask(Request::GiveBack { offset_bytes, is_populated: false });
                 return Err(error);
             }
-            Ok(Some(Place::Extent { offset_bytes }))
+            Ok(Some((Place::Extent { offset_bytes }, granted)))
         })
     }
 
@@ -470,7 +476,7 @@ impl Client {
         }
     }
 
-    fn no_room(reply: Reply, len_bytes: u64, geometry: &Geometry) -> Result<Option<Place>, Error> {
+    fn no_room<P>(reply: Reply, len_bytes: u64, geometry: &Geometry) -> Result<Option<P>, Error> {
         match reply {
             Reply::Full { .. } => Ok(None),
             Reply::Refused(Refusal::TooLarge) => Err(Error::TooLarge {
@@ -482,11 +488,11 @@ impl Client {
     }
 
     /// Tries until there is room or the time for it is up.
-    fn wait_for_room(
+    fn wait_for_room<P>(
         &self,
         len_bytes: u64,
-        mut attempt: impl FnMut() -> Result<Option<Place>, Error>,
-    ) -> Result<Place, Error> {
+        mut attempt: impl FnMut() -> Result<Option<P>, Error>,
+    ) -> Result<P, Error> {
         let mut deadline = None;
         loop {
             if let Some(place) = attempt()? {

@@ -21,6 +21,22 @@ pub(crate) const DEAD_AT: usize = DIRTY_AT + 256 * dirty::CLIENT_WORDS;
 /// Bytes of a page, the unit of large objects.
 pub(crate) const PAGE_BYTES: u64 = 4096;
 
+/// Bytes of a huge page. One page-table entry instead of 512: it is populated, written for the first time
+/// and protected as fast as a single small page, so that pieces that can be made of whole ones are.
+pub(crate) const HUGE_PAGE_BYTES: u64 = 2 << 20;
+
+/// The most bytes of a block: a huge page.
+pub(crate) const MAX_BLOCK_BYTES: u64 = HUGE_PAGE_BYTES;
+
+/// Bytes of the extent for a large object of `len_bytes`: whole huge pages unless that would waste more
+/// than an eighth, else whole pages.
+pub(crate) fn extent_bytes(len_bytes: u64) -> u64 {
+    match len_bytes.checked_next_multiple_of(HUGE_PAGE_BYTES) {
+        Some(huge) if huge - len_bytes <= len_bytes / 8 => huge,
+        _ => len_bytes.saturating_add(PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES,
+    }
+}
+
 /// The sizes of a store, as the node tells them to a client.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -74,7 +90,7 @@ impl Geometry {
         let sound = magic == MAGIC
             && (1..=deadmap::MAX_SLOTS).contains(&geometry.max_objects)
             && block_bytes.is_power_of_two()
-            && (PAGE_BYTES..=1 << 20).contains(&block_bytes)
+            && (PAGE_BYTES..=MAX_BLOCK_BYTES).contains(&block_bytes)
             && large_bytes <= block_bytes
             && capacity_bytes.is_multiple_of(PAGE_BYTES)
             && (block_bytes..1 << 47).contains(&capacity_bytes)
@@ -102,5 +118,25 @@ impl Geometry {
     /// The id of the object that a slot holds in a generation.
     pub(crate) fn id(&self, index: u32, generation: u64) -> ObjectId {
         ObjectId { index, generation: self.base_generation + generation }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extent_is_huge_pages_when_little_is_wasted() {
+        for (len_bytes, extent) in [
+            (1, PAGE_BYTES),
+            (PAGE_BYTES + 1, 2 * PAGE_BYTES),
+            (HUGE_PAGE_BYTES, HUGE_PAGE_BYTES),
+            (HUGE_PAGE_BYTES + 1, HUGE_PAGE_BYTES + PAGE_BYTES),
+            (15 * HUGE_PAGE_BYTES / 8, 2 * HUGE_PAGE_BYTES),
+            (100 * HUGE_PAGE_BYTES + 1, 101 * HUGE_PAGE_BYTES),
+        ] {
+            assert_eq!(extent_bytes(len_bytes), extent, "{len_bytes} bytes");
+        }
+        assert!(extent_bytes(u64::MAX) >= u64::MAX / PAGE_BYTES * PAGE_BYTES);
     }
 }

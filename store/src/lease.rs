@@ -13,6 +13,8 @@
 
 use rustyray_memory::sync::{AtomicU64, Ordering};
 
+use crate::geometry::MAX_BLOCK_BYTES;
+
 /// Objects begin at multiples of this.
 pub(crate) const UNIT_BYTES: u64 = 64;
 
@@ -20,8 +22,6 @@ const PLACED_BITS: u32 = 16;
 const USED_BITS: u32 = 20;
 const OPEN: u64 = 1 << 63;
 
-/// The most bytes of a block; also bounds what is placed in it.
-pub(crate) const MAX_BLOCK_BYTES: u64 = 1 << 20;
 const _: () = assert!(MAX_BLOCK_BYTES / UNIT_BYTES < 1 << PLACED_BITS);
 
 /// The open block of a process.

@@ -12,7 +12,7 @@ use crate::{
     core::{Core, Ledger, Water},
     deadmap,
     fork::ForkGuard,
-    geometry::PAGE_BYTES,
+    geometry::{MAX_BLOCK_BYTES, PAGE_BYTES},
     holdings::Holdings,
     slot::Owner,
     space::Space,
@@ -246,7 +246,7 @@ fn geometry(config: &Config) -> Result<Geometry, Error> {
         ));
     }
     // A block is 1/64 of a small store, so that a few writers do not fill it with what they lease.
-    let block_bytes = (capacity_bytes / 64).next_power_of_two().clamp(PAGE_BYTES, 1 << 20);
+    let block_bytes = (capacity_bytes / 64).next_power_of_two().clamp(PAGE_BYTES, MAX_BLOCK_BYTES);
     let mut random = [0; 8];
     std::io::Read::read_exact(
         &mut std::fs::File::open("/dev/urandom").map_err(|source| Error::Os {

@@ -28,10 +28,13 @@ use nix::{
 
 use rustyray_memory::{
     Region,
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicBool, AtomicU64, Ordering},
 };
 
-use crate::{Error, geometry::PAGE_BYTES};
+use crate::{
+    Error,
+    geometry::{HUGE_PAGE_BYTES, PAGE_BYTES},
+};
 
 /// The data segment, mapped.
 #[derive(Debug)]
@@ -39,18 +42,21 @@ pub(crate) struct Segment {
     region: Region,
     /// The memfd, of which the region is a mapping that is read-only at first.
     file: Option<File>,
+    /// Whether the system may put huge pages behind it: no longer once it said that it never does.
+    has_huge_pages: AtomicBool,
 }
 
 impl Segment {
     /// Maps `len_bytes` of a memfd.
     pub(crate) fn of_file(file: File, len_bytes: usize) -> Result<Self, Error> {
-        let region = Region::map_read_only(&file, len_bytes).map_err(crate::backend::refused)?;
-        Ok(Segment { region, file: Some(file) })
+        let region = Region::map_read_only_aligned(&file, len_bytes, HUGE_PAGE_BYTES as usize)
+            .map_err(crate::backend::refused)?;
+        Ok(Segment { region, file: Some(file), has_huge_pages: AtomicBool::new(true) })
     }
 
     /// A segment whose pages are writable at all times, to everybody.
     pub(crate) fn unguarded(region: Region) -> Self {
-        Segment { region, file: None }
+        Segment { region, file: None, has_huge_pages: AtomicBool::new(false) }
     }
 
     /// The memfd, if it is one.
@@ -98,22 +104,47 @@ impl Segment {
         unsafe { mprotect(self.address(offset_bytes).cast(), len_bytes as usize, to) }
     }
 
-    /// Has the system provide pages (and page tables) for a piece that is writable.
+    /// Has the system provide pages (and page tables) for a piece that is writable: huge ones where a whole
+    /// one fits, which is ten times as fast to populate and costs nothing to protect.
     ///
     /// # Errors
     /// When memory cannot be had, instead of the SIGBUS that touching it would raise.
     pub(crate) fn populate(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), Error> {
         assert!(self.contains(offset_bytes, len_bytes), "a piece beyond the segment");
+        let populate = |offset_bytes, len_bytes| {
+            self.advise(offset_bytes, len_bytes, libc::MADV_POPULATE_WRITE)
+                .map_err(|errno| os("getting memory from the system", errno))
+        };
+        let first = offset_bytes.next_multiple_of(HUGE_PAGE_BYTES);
+        let end = (offset_bytes + len_bytes) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+        if first < end && self.has_huge_pages.load(Ordering::Relaxed) {
+            // A page in each, for there must be something to collapse. If all of it is there already, as
+            // one huge page, that maps the whole.
+            for offset_bytes in (first..end).step_by(HUGE_PAGE_BYTES as usize) {
+                populate(offset_bytes, PAGE_BYTES)?;
+            }
+            // This asks for huge pages whatever the system's policy for shared memory, which normally is
+            // to have none. What has none afterwards, for want of contiguous memory, gets small pages.
+            if self.advise(first, end - first, libc::MADV_COLLAPSE) == Err(Errno::EINVAL) {
+                self.has_huge_pages.store(false, Ordering::Relaxed);
+            }
+        }
+        populate(offset_bytes, len_bytes)
+    }
+
+    /// Gives the system advice that changes no byte.
+    fn advise(&self, offset_bytes: u64, len_bytes: u64, advice: i32) -> Result<(), Errno> {
         let address = self.address(offset_bytes).as_ptr();
         loop {
-            // SAFETY: the pages are within a mapping of ours; populating them changes no byte.
-            let result = unsafe {
-                libc::madvise(address.cast(), len_bytes as usize, libc::MADV_POPULATE_WRITE)
-            };
+            // SAFETY: the callers checked that the pages are within our mapping, and both kinds of advice
+            // they give leave all bytes as they are.
+            let result = unsafe { libc::madvise(address.cast(), len_bytes as usize, advice) };
             match Errno::result(result) {
                 Ok(_) => return Ok(()),
-                Err(Errno::EINTR | Errno::EAGAIN) => {}
-                Err(errno) => return Err(os("getting memory from the system", errno)),
+                Err(Errno::EINTR) => {}
+                // Populating met a page that was just moving. Collapsing met one that cannot.
+                Err(Errno::EAGAIN) if advice == libc::MADV_POPULATE_WRITE => {}
+                Err(errno) => return Err(errno),
             }
         }
     }
@@ -182,4 +213,41 @@ impl Segment {
 
 fn os(doing: &'static str, errno: Errno) -> Error {
     Error::Os { doing, source: errno.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_populated_piece_can_be_written_whatever_its_pages_and_its_neighbours_cannot() {
+        let file = File::from(
+            nix::sys::memfd::memfd_create(c"test", nix::sys::memfd::MFdFlags::empty())
+                .expect("a memfd"),
+        );
+        let len_bytes = 8 * HUGE_PAGE_BYTES;
+        file.set_len(len_bytes).expect("sized");
+        let segment = Segment::of_file(file, len_bytes as usize).expect("mapped");
+        // Two huge pages, and small ones on both sides of them.
+        let (at, len) = (HUGE_PAGE_BYTES - PAGE_BYTES, 2 * HUGE_PAGE_BYTES + 2 * PAGE_BYTES);
+        assert!(segment.populate(at, len).is_err(), "it cannot be written yet");
+        segment.allow_writes(at, len).expect("writable");
+        for _ in 0..2 {
+            segment.populate(at, len).expect("populated");
+        }
+        let mut resident = vec![0u8; (len / PAGE_BYTES) as usize];
+        let start = segment.address(at).as_ptr().cast();
+        // SAFETY: the range is mapped, and `resident` has a byte for each of its pages.
+        let result = unsafe { libc::mincore(start, len as usize, resident.as_mut_ptr()) };
+        assert_eq!(Errno::result(result), Ok(0));
+        assert!(resident.iter().all(|page| page & 1 == 1), "every page is there");
+        for offset_bytes in [at, at + len / 2, at + len - 1] {
+            // SAFETY: within the piece, which is writable and of which nobody else knows.
+            unsafe { segment.address(offset_bytes).write(7) };
+        }
+        segment.forbid_writes(at, len);
+        // SAFETY: nobody writes to the segment any more.
+        let bytes = unsafe { segment.bytes(at - 1, len + 2) };
+        assert_eq!(bytes.iter().filter(|&&byte| byte == 7).count(), 3);
+    }
 }

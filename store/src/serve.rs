@@ -6,7 +6,7 @@ use crate::{
     ClientId, ObjectId, Refusal, Reply, Request,
     blocks::Block,
     core::{Core, Extent, Lease},
-    geometry::PAGE_BYTES,
+    geometry::{HUGE_PAGE_BYTES, PAGE_BYTES, extent_bytes},
     place::Place,
     state::Phase,
 };
@@ -96,15 +96,21 @@ impl Core {
     }
 
     fn extent(&self, client: ClientId, len_bytes: u64) -> Reply {
-        let Some(len_bytes) = len_bytes
-            .checked_next_multiple_of(PAGE_BYTES)
-            .filter(|&len| len > 0 && len <= self.geometry.capacity_bytes)
-        else {
+        let capacity_bytes = self.geometry.capacity_bytes;
+        if len_bytes == 0 || len_bytes > capacity_bytes {
             return Reply::Refused(Refusal::TooLarge);
-        };
-        self.with_room(len_bytes, |core| {
+        }
+        // Whole huge pages if there is room for them; if not, what is asked for.
+        let wanted = extent_bytes(len_bytes).min(capacity_bytes);
+        let least = len_bytes.next_multiple_of(PAGE_BYTES);
+        let align = if wanted >= HUGE_PAGE_BYTES { HUGE_PAGE_BYTES } else { PAGE_BYTES };
+        self.with_room(least, |core| {
             let mut ledger = core.ledger.lock();
-            let piece = ledger.space.allocate(len_bytes, PAGE_BYTES, client.get())?;
+            let piece = ledger
+                .space
+                .allocate(wanted, align, client.get())
+                .or_else(|| ledger.space.allocate(least, PAGE_BYTES, client.get()))?;
+            let len_bytes = piece.len_bytes;
             ledger.extents.insert(piece.offset_bytes, Extent { len_bytes, client: Some(client) });
             Some(Reply::Extent {
                 offset_bytes: piece.offset_bytes,

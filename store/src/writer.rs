@@ -9,7 +9,12 @@ use std::{
     sync::Arc,
 };
 
-use crate::{Client, Request, geometry::PAGE_BYTES, lease::Placed, place::Place};
+use crate::{
+    Client, Request,
+    geometry::{PAGE_BYTES, extent_bytes},
+    lease::Placed,
+    place::Place,
+};
 
 /// Memory for one object, to be written and then sealed. Dropped unsealed, it is given back.
 ///
@@ -18,7 +23,7 @@ pub struct Writer {
     client: Arc<Client>,
     place: Place,
     len: usize,
-    /// Bytes reserved, `len` and the room for the list of nested references.
+    /// Bytes reserved: `len`, the room for the list of nested references, and in an extent all of it.
     capacity: usize,
     /// Nothing is given back: the object was sealed.
     is_sealed: bool,
@@ -84,10 +89,11 @@ impl Writer {
                 self.capacity = capacity;
             }
             Place::Extent { offset_bytes } => {
-                let waste = self.capacity - capacity;
+                let kept = extent_bytes(capacity as u64) as usize;
+                let waste = self.capacity.saturating_sub(kept);
                 if waste > (64 << 10).max(self.capacity / 16) {
-                    self.client.shrink(offset_bytes, self.capacity as u64, capacity as u64);
-                    self.capacity = capacity.next_multiple_of(PAGE_BYTES as usize);
+                    self.client.shrink(offset_bytes, self.capacity as u64, kept as u64);
+                    self.capacity = kept;
                 }
             }
         }
