@@ -1,6 +1,13 @@
 //! Handles to actors, and making actors.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{
+    fmt,
+    future::poll_fn,
+    marker::PhantomData,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use rkyv::{
     Archive, Deserialize, Place, Portable, Serialize,
@@ -13,11 +20,12 @@ use rustyray_store::{ObjectId, RefSink};
 use crate::{
     args::ArgWriter,
     call::SeveralReturns,
+    death::Death,
     error::{Error, Result},
     object::ObjectRef,
     options::ActorOptions,
     registry::{self, ActorClass, ConstructorIndex, MethodIndex},
-    runtime::{Core, Link, current, submission::Wanted},
+    runtime::{Alarm, Claim, Core, Link, current, submission::Wanted},
     spec::Kind,
     submit::{returns_of, submit_words},
 };
@@ -107,12 +115,57 @@ impl<A> ActorHandle<A> {
     /// # Errors
     /// When the runtime is gone.
     pub async fn kill(&self) -> Result<()> {
+        self.end(false)
+    }
+
+    /// Kills the actor's process as [`ActorHandle::kill`] does, and lets it be constructed again as after
+    /// a crash, if it has restarts left.
+    ///
+    /// # Errors
+    /// When the runtime is gone.
+    pub async fn restart(&self) -> Result<()> {
+        self.end(true)
+    }
+
+    fn end(&self, restart: bool) -> Result<()> {
         self.core.check_open()?;
         match &self.core.link {
-            Link::Node(node) => node.kill_actor(self.token, false),
-            Link::Uplink(uplink) => uplink.kill_actor(self.token)?,
+            Link::Node(node) => node.kill_actor(self.token, restart),
+            Link::Uplink(uplink) => uplink.kill_actor(self.token, restart)?,
         }
         Ok(())
+    }
+
+    /// The object that is settled when the actor dies for good, with what it died of.
+    ///
+    /// It is no handle: the actor may end while it is held. See [`crate::death`] for what to do with it.
+    ///
+    /// # Errors
+    /// When the runtime is gone.
+    pub async fn death(&self) -> Result<ObjectRef<Death>> {
+        self.core.check_open()?;
+        let obituary = match &self.core.link {
+            Link::Node(node) => node.obituary(self.token),
+            Link::Uplink(uplink) => {
+                // The construction may be on its way to the node still; the question comes after it.
+                uplink.obituary(self.token)?
+            }
+        };
+        let gone = || Error::ShutDown { what: format!("actor {} went with it", self.token) };
+        let obituary = obituary.ok_or_else(gone)?;
+        self.core.retain(obituary)?;
+        Ok(ObjectRef::adopt(&self.core, obituary))
+    }
+
+    /// Waits until the actor is dead for good, and tells what it died of. A restart is no death.
+    ///
+    /// Dropping the future gives up waiting and has no other effect. The handle keeps the actor alive
+    /// meanwhile; [`ActorHandle::death`] does not.
+    ///
+    /// # Errors
+    /// When the runtime is gone.
+    pub async fn died(&self) -> Result<Death> {
+        self.death().await?.get().await
     }
 
     /// What names the actor within its session.
@@ -167,26 +220,72 @@ pub async fn create<A: 'static>(
     options: &ActorOptions,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
 ) -> Result<ActorHandle<A>> {
-    if options.get_if_exists
-        && let Some(name) = &options.name
-        && let Ok(handle) = get(class, name).await
-    {
-        return Ok(handle);
+    let core = current::get()?;
+    core.check_open()?;
+    let wanted = Wanted::actor(class.name(), options);
+    let construct = |named: Option<ObjectId>| -> Result<ObjectId> {
+        let (kind, class) = (Kind::Construct, class.id());
+        let ids = submit_words(&core, kind, class, constructor.0, &wanted, 1, named, arguments)?;
+        Ok(ids.as_slice()[0])
+    };
+    let Some(name) = &options.name else {
+        return Ok(ActorHandle::adopt(&core, construct(None)?, class.id()));
+    };
+    let token = core.client.reserve().map_err(crate::runtime::store_error::<()>)?;
+    match claim(&core, name, token, options.get_if_exists).await {
+        Ok(None) => match construct(Some(token)) {
+            Ok(token) => Ok(ActorHandle::adopt(&core, token, class.id())),
+            Err(error) => {
+                match &core.link {
+                    Link::Node(node) => node.drop_claim(name, token),
+                    Link::Uplink(uplink) => uplink.drop_claim(name, token)?,
+                }
+                Err(error)
+            }
+        },
+        Ok(Some(found)) => {
+            core.release(token);
+            Ok(ActorHandle::adopt(&core, found, class.id()))
+        }
+        Err(error) => {
+            core.release(token);
+            Err(error)
+        }
     }
-    current::with(|core| {
-        let wanted = Wanted::actor(class.name(), options);
-        let ids = submit_words(
-            core,
-            Kind::Construct,
-            class.id(),
-            constructor.0,
-            &wanted,
-            1,
-            None,
-            arguments,
-        )?;
-        Ok(ActorHandle::adopt(core, ids.as_slice()[0], class.id()))
-    })?
+}
+
+/// Claims a name for `token`, or gives the actor that has it, if that is what is wanted.
+async fn claim(
+    core: &Arc<Core>,
+    name: &str,
+    token: ObjectId,
+    get_if_exists: bool,
+) -> Result<Option<ObjectId>> {
+    loop {
+        let claim = match &core.link {
+            Link::Node(node) => node.claim_name(name, token, core.client.id()),
+            Link::Uplink(uplink) => uplink.claim_name(name, token)?,
+        };
+        match claim {
+            Claim::Kept => return Ok(None),
+            Claim::Of(_) if !get_if_exists => {
+                return Err(Error::ActorNameTaken { name: name.to_owned() });
+            }
+            Claim::Of(found) if core.retain(found).is_ok() => return Ok(Some(found)),
+            // It has just ended, or is just being created.
+            Claim::Of(_) | Claim::Busy => {}
+        }
+        let soon = Instant::now() + Duration::from_micros(200);
+        let mut alarm = None;
+        poll_fn(|context| match Instant::now() >= soon {
+            true => Poll::Ready(()),
+            false => {
+                alarm.get_or_insert_with(|| Alarm::set(soon, context.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await;
+    }
 }
 
 /// A handle to the actor of `class` that has this name.

@@ -88,7 +88,8 @@ impl Builder {
     }
 
     /// How long workers may take to finish what they were given when the runtime is shut down; 5 s by
-    /// default. Those that take longer are killed.
+    /// default. Three quarters of it are for actors, which answer the calls that they have and run `on_stop`.
+    /// Those that take longer are killed.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.config.grace = grace;
         self

@@ -32,6 +32,7 @@ pub mod blocking;
 mod builder;
 mod call;
 mod context;
+pub mod death;
 mod entry;
 mod error;
 pub mod manual;
@@ -53,6 +54,7 @@ pub use crate::{
     api::{ObjectWriter, create, exit_actor, get_all, put, put_bytes, wait},
     builder::{Builder, Runtime, connect, init, shutdown},
     context::{Context, context},
+    death::{ActorEnd, Death},
     error::{Cause, Error, Result},
     object::{ArchivedObjectRef, Get, GetOwned, ObjectRef, View},
     runtime::{EnterGuard, executor::block_on},

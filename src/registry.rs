@@ -189,6 +189,10 @@ impl ActorClass {
         self.id
     }
 
+    pub(crate) fn has_groups(&self) -> bool {
+        self.options.is_some_and(|options| options.groups[0].is_some())
+    }
+
     /// The constructor of this name.
     ///
     /// # Panics

@@ -92,12 +92,17 @@ pub(crate) fn submit_words(
             "{returns} returns of one task, at most {MAX_RETURNS} can be"
         )));
     }
-    let reserved = Reserved::new(core, returns)?;
+    let is_call = kind == Kind::Method;
+    let reserved = match token {
+        // A named actor's token was reserved before, when the name was claimed.
+        Some(token) if kind == Kind::Construct => Reserved { core, ids: vec![token] },
+        _ => Reserved::new(core, returns)?,
+    };
     let mut spec = SpecWriter::new(Vec::with_capacity(16), kind, function, index);
     spec.set_extra(wanted.max_concurrency());
     reserved.ids.iter().for_each(|&id| spec.push_return(id));
     let mut writer = ArgWriter::new(core, spec);
-    if let Some(token) = token {
+    if let Some(token) = token.filter(|_| is_call) {
         writer.held.hold(token)?;
     }
     arguments(&mut writer)?;

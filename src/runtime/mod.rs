@@ -39,7 +39,7 @@ use parking_lot::RwLock;
 use rustyray_ipc::{Bell, Patience, Slept};
 use rustyray_store::{Client, ClientId, ObjectId, PinKind, SealError, Status, View, ViewError};
 
-pub(crate) use self::background::Alarm;
+pub(crate) use self::{background::Alarm, node::Claim};
 use self::{
     control::{Control, Words},
     doorbells::Doorbells,

@@ -29,8 +29,8 @@ use tokio::{
 use super::{
     background, boot,
     guard::Guard,
-    node::Node,
-    wire::{PROTOCOL, Question, Role, ToClient, ToNode},
+    node::{Claim, Node},
+    wire::{BUSY, PROTOCOL, Question, Role, ToClient, ToNode},
 };
 use crate::{
     error::{Error, Result},
@@ -146,7 +146,7 @@ async fn life(node: &Arc<Node>) -> Result<()> {
         }
     };
     node.pool.failures.store(0, Ordering::Relaxed);
-    listen(node, &connection).await;
+    listen(node, &connection, client).await;
     // The socket is closed: the process ends, or has lost its mind.
     if timeout(GRACE, process.exited()).await.is_err() {
         let _ = process.signal(Signal::SIGKILL);
@@ -194,7 +194,7 @@ async fn attend_driver(node: Arc<Node>, connection: Connection) {
     let Ok(Ok(client)) = joined else { return };
     let mut closed = node.pool.closed.subscribe();
     tokio::select! {
-        () = listen(&node, &connection) => {}
+        () = listen(&node, &connection, client) => {}
         _ = closed.wait_for(|&closed| closed) => return,
     }
     // Its memory may be used again only when nothing of it is left that could write.
@@ -203,7 +203,7 @@ async fn attend_driver(node: Arc<Node>, connection: Connection) {
 }
 
 /// Answers what a client asks, until its connection ends.
-async fn listen(node: &Arc<Node>, connection: &Connection) {
+async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
     while let Ok(Some(message)) = connection.recv().await {
         let Ok(ToNode::Ask { number, question }) = ToNode::from_bytes(&message.bytes) else {
             return;
@@ -212,9 +212,23 @@ async fn listen(node: &Arc<Node>, connection: &Connection) {
         node.help();
         let token = match question {
             Question::ActorNamed(name) => node.actor_named(&name),
-            Question::KillActor { index, generation } => {
-                node.kill_actor(ObjectId { index, generation }, false);
+            Question::KillActor { index, generation, restart } => {
+                node.kill_actor(ObjectId { index, generation }, restart);
                 None
+            }
+            Question::ClaimName { name, index, generation } => {
+                match node.claim_name(&name, ObjectId { index, generation }, client) {
+                    Claim::Kept => None,
+                    Claim::Of(token) => Some(token),
+                    Claim::Busy => Some(BUSY),
+                }
+            }
+            Question::DropClaim { name, index, generation } => {
+                node.drop_claim(&name, ObjectId { index, generation });
+                None
+            }
+            Question::Obituary { index, generation } => {
+                node.obituary(ObjectId { index, generation })
             }
         };
         let answer =

@@ -110,22 +110,27 @@ pub(crate) fn connect(path: &std::path::Path) -> Result<Arc<Core>> {
 }
 
 impl Core {
-    /// Ends the runtime in order: workers finish what they were given, within the grace, and then all ends.
+    /// Ends the runtime in order. Actors answer the calls that they have and run `on_stop`, for at most three
+    /// quarters of the grace, while tasks go on; then workers finish what they were given, and then all ends.
     pub(crate) fn shutdown(self: &Arc<Self>) {
         let grace = self.grace;
         if let Link::Node(node) = &self.link {
-            node.close();
             if let Ok(background) = background::handle() {
                 let (done, wait) = std::sync::mpsc::channel::<()>();
                 let node = Arc::clone(node);
                 background.spawn(async move {
-                    if tokio::time::timeout(grace, node.pool.emptied()).await.is_err() {
+                    let deadline = tokio::time::Instant::now() + grace;
+                    let _ = tokio::time::timeout(grace * 3 / 4, node.drain_actors()).await;
+                    node.close();
+                    if tokio::time::timeout_at(deadline, node.pool.emptied()).await.is_err() {
                         node.kill_all();
                         node.pool.emptied().await;
                     }
                     drop(done);
                 });
                 let _ = wait.recv();
+            } else {
+                node.close();
             }
         }
         if let Link::Uplink(uplink) = &self.link {

@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | [`UP_SUBMIT`] | a submission ([`super::submission`]) |
 //! | [`UP_SUBMIT_BODY`] | index and generation of an object that holds the words of one |
-//! | [`UP_COMPLETE`] | task, attempt and outcome |
+//! | [`UP_COMPLETE`] | task, attempt; then, where a restart failed, the object that holds the error |
 //! | [`UP_REQUEST`] | a request to the store; bits 8 … of the first word name the cell for its reply |
 //! | [`UP_BLOCKED`], [`UP_UNBLOCKED`] | none |
 //! | [`UP_EXIT`] | none: the actor that lives in the client ends on its own |
@@ -36,7 +36,8 @@ use super::{
     Core,
     control::{CELL_WORDS, CELLS, Control, Words},
     doorbells::Doorbells,
-    wire::{Question, ToNode},
+    node::Claim,
+    wire::{BUSY, Question, ToNode},
 };
 use crate::{
     error::{Error, Result},
@@ -185,8 +186,31 @@ impl Uplink {
     }
 
     /// Asks the node to kill an actor.
-    pub(crate) fn kill_actor(&self, token: ObjectId) -> Result<()> {
-        self.ask(Question::KillActor { index: token.index, generation: token.generation }).map(drop)
+    pub(crate) fn kill_actor(&self, token: ObjectId, restart: bool) -> Result<()> {
+        let ObjectId { index, generation } = token;
+        self.ask(Question::KillActor { index, generation, restart }).map(drop)
+    }
+
+    /// Claims a name for the actor that is about to be created under `token`.
+    pub(crate) fn claim_name(&self, name: &str, token: ObjectId) -> Result<Claim> {
+        let ObjectId { index, generation } = token;
+        let answer = self.ask(Question::ClaimName { name: name.to_owned(), index, generation })?;
+        Ok(match answer {
+            None => Claim::Kept,
+            Some(BUSY) => Claim::Busy,
+            Some(token) => Claim::Of(token),
+        })
+    }
+
+    /// Gives back a name that was claimed and is not needed.
+    pub(crate) fn drop_claim(&self, name: &str, token: ObjectId) -> Result<()> {
+        let ObjectId { index, generation } = token;
+        self.ask(Question::DropClaim { name: name.to_owned(), index, generation }).map(drop)
+    }
+
+    /// The object that is settled when the actor of this token dies.
+    pub(crate) fn obituary(&self, token: ObjectId) -> Result<Option<ObjectId>> {
+        self.ask(Question::Obituary { index: token.index, generation: token.generation })
     }
 
     /// Ends the connection.

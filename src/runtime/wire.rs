@@ -17,6 +17,7 @@
 //! A connection that ends is a client that died: both sides act on that, nobody waits for a last word.
 
 use rkyv::{Archive, Deserialize, Serialize, rancor};
+use rustyray_store::ObjectId;
 
 /// Grows with every change of a message, an entry or a layout; two sides that differ do not talk.
 pub(crate) const PROTOCOL: u32 = 1;
@@ -48,9 +49,19 @@ pub(crate) enum ToNode {
 pub(crate) enum Question {
     /// Which actor has this name?
     ActorNamed(String),
-    /// Kill the actor of this token.
-    KillActor { index: u32, generation: u64 },
+    /// Kill the actor of this token; with `restart` it is constructed again if its restarts allow.
+    KillActor { index: u32, generation: u64, restart: bool },
+    /// Keep this name for an actor that the client is about to create under this token. The answer is nothing
+    /// when it is kept, the token of the actor that has the name, or [`BUSY`].
+    ClaimName { name: String, index: u32, generation: u64 },
+    /// The actor of this name and token is not created after all.
+    DropClaim { name: String, index: u32, generation: u64 },
+    /// Which object is settled when the actor of this token dies?
+    Obituary { index: u32, generation: u64 },
 }
+
+/// The answer to [`Question::ClaimName`] while another actor of the name is being created: ask again.
+pub(crate) const BUSY: ObjectId = ObjectId { index: u32::MAX, generation: 0 };
 
 /// From the node to a client.
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]

@@ -3,21 +3,19 @@
 //! An actor is named by its *token*, an object that is sealed when it is constructed and lives as long as
 //! its handles.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::atomic::Ordering,
-};
+use std::{collections::HashMap, sync::atomic::Ordering};
 
 use rustyray_scheduler::{
-    ActorId, ActorState, CallRefusal, CallerId, DeathReason, JobId, NewActor, NewCall, ObjectKey,
-    Placement, WorkerId,
+    ActorId, ActorState, CallRefusal, CallerId, Config, DeathReason, JobId, NewActor, NewCall,
+    ObjectKey, Placement, WorkerId,
 };
 use rustyray_store::{ClientId, ObjectId, Status};
 
 use super::{Node, cause::Cause, job::Job, submit::demand};
 use crate::{
+    death::{ActorEnd, Death},
     error::{Error, Result},
-    registry,
+    registry::{self, ActorClass},
     runtime::{pool, submission::Wanted},
     spec::Header,
 };
@@ -28,6 +26,10 @@ pub(super) struct Resident {
     pub(super) label: String,
     pub(super) name: Option<String>,
     pub(super) detached: bool,
+    /// What is settled when the actor dies, once somebody asked for it.
+    obituary: Option<ObjectId>,
+    /// Why its constructor failed when it was to be restarted.
+    unmade: Option<ObjectId>,
 }
 
 /// Actors by token, by the scheduler's id, and by name.
@@ -36,8 +38,19 @@ pub(super) struct Actors {
     pub(super) by_token: HashMap<ObjectId, Resident>,
     pub(super) by_id: HashMap<ActorId, ObjectId>,
     pub(super) by_name: HashMap<String, ObjectId>,
-    /// Names of actors that are just being created.
-    taken: HashSet<String>,
+    /// Names of actors that are just being created: for which token, and by whom.
+    claims: HashMap<String, (ObjectId, ClientId)>,
+}
+
+/// What came of claiming a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// It is kept for the token that claimed it, until the actor is created or its creator ends.
+    Kept,
+    /// The actor of this token has it.
+    Of(ObjectId),
+    /// Another actor of the name is being created.
+    Busy,
 }
 
 impl Node {
@@ -59,14 +72,17 @@ impl Node {
             .first()
             .ok_or_else(|| Error::invalid("an actor has a token"))?;
         let name = wanted.extension.name.clone();
-        if let Some(name) = &name {
-            let mut actors = self.actors.write();
-            if actors.by_name.contains_key(name) || !actors.taken.insert(name.clone()) {
-                drop(actors);
-                self.release_all(&job);
-                return Err(Error::ActorNameTaken { name: name.clone() });
-            }
+        if let Some(name) = &name
+            && self.claim_name(name, token, ClientId::new(caller.0 as u8)) != Claim::Kept
+        {
+            self.release_all(&job);
+            return Err(Error::ActorNameTaken { name: name.clone() });
         }
+        // What overlaps, or may go first, has to be at the worker.
+        let is_overlapping = actor.max_concurrency > 1
+            || job.header().is_some_and(|header| {
+                registry::actor_class(header.function).is_some_and(ActorClass::has_groups)
+            });
         // Without the lock: the scheduler tells of changes from within.
         let created = self.scheduler().create_actor(NewActor {
             spec: job,
@@ -80,14 +96,14 @@ impl Node {
             max_restarts: u32::try_from(actor.max_restarts).unwrap_or(u32::MAX),
             max_task_retries: u16::try_from(actor.max_task_retries).unwrap_or(u16::MAX - 2),
             max_pending_calls: actor.max_pending_calls as usize,
-            max_handed: 0,
+            max_handed: if is_overlapping { Config::MAX_QUEUE_DEPTH } else { 0 },
             out_of_order: false,
             detached: actor.detached,
             parent: None,
         });
         let mut actors = self.actors.write();
         if let Some(name) = &name {
-            actors.taken.remove(name);
+            actors.claims.remove(name);
         }
         let created = match created {
             Ok(created) => created,
@@ -107,13 +123,19 @@ impl Node {
             actors.by_name.insert(name.clone(), token);
         }
         actors.by_id.insert(created, token);
-        actors
-            .by_token
-            .insert(token, Resident { actor: created, label, name, detached: actor.detached });
+        let resident = Resident {
+            actor: created,
+            label,
+            name,
+            detached: actor.detached,
+            obituary: None,
+            unmade: None,
+        };
+        actors.by_token.insert(token, resident);
         drop(actors);
         // It may have ended before it was entered.
         if self.scheduler().actor_state(created) == Some(ActorState::Dead) {
-            self.forget_actor(created);
+            self.forget_actor(created, self.scheduler().actor_reason(created).as_ref());
         }
         Ok(())
     }
@@ -126,8 +148,7 @@ impl Node {
         returns: &[ObjectKey],
         caller: CallerId,
     ) -> Result<()> {
-        // The token is the first reference that a call holds.
-        let token = job.held.first().copied();
+        let token = job.called();
         let resident = token.and_then(|token| {
             let actors = self.actors.read();
             actors.by_token.get(&token).map(|resident| (resident.actor, resident.label.clone()))
@@ -140,6 +161,16 @@ impl Node {
                 reason: "it was constructed by another session, or is gone".into(),
                 cause: None,
             });
+        };
+        let method = registry::actor_class(header.function)
+            .and_then(|class| class.methods.get(usize::from(header.index)));
+        let caller = match method {
+            // In a line of its own it holds up nobody.
+            Some(method) if method.out_of_order && !dependencies.is_empty() => {
+                let number = self.out_of_order.fetch_add(1, Ordering::Relaxed);
+                CallerId(caller.0 | number << 8 | 1 << 63)
+            }
+            _ => caller,
         };
         let call = NewCall { spec: job, dependencies, returns, retries: None, parent: None };
         self.scheduler().call(actor, caller, call).map(drop).map_err(|refused| {
@@ -165,6 +196,89 @@ impl Node {
     /// The actor of this name: its token.
     pub(crate) fn actor_named(&self, name: &str) -> Option<ObjectId> {
         self.actors.read().by_name.get(name).copied()
+    }
+
+    /// Keeps a name for the actor that `client` is about to create under `token`.
+    pub(crate) fn claim_name(&self, name: &str, token: ObjectId, client: ClientId) -> Claim {
+        let mut actors = self.actors.write();
+        if let Some(&holder) = actors.by_name.get(name) {
+            if self.client.status(holder) != Status::Gone {
+                return Claim::Of(holder);
+            }
+            // Nobody can reach it any more, and it only has not been told yet.
+            actors.by_name.remove(name);
+            if let Some(resident) = actors.by_token.get_mut(&holder) {
+                resident.name = None;
+            }
+        }
+        match actors.claims.get(name) {
+            Some(&(holder, _)) if holder != token => Claim::Busy,
+            Some(_) => Claim::Kept,
+            None => {
+                actors.claims.insert(name.to_owned(), (token, client));
+                Claim::Kept
+            }
+        }
+    }
+
+    /// A name that was kept for `token` is free again.
+    pub(crate) fn drop_claim(&self, name: &str, token: ObjectId) {
+        let mut actors = self.actors.write();
+        if actors.claims.get(name).is_some_and(|&(holder, _)| holder == token) {
+            actors.claims.remove(name);
+        }
+    }
+
+    /// The names that a dead process had kept are free again.
+    pub(super) fn forget_claims(&self, client: ClientId) {
+        self.actors.write().claims.retain(|_, (_, by)| *by != client);
+    }
+
+    /// The object that is settled when the actor of this token dies.
+    pub(crate) fn obituary(&self, token: ObjectId) -> Option<ObjectId> {
+        let (obituary, dead) = {
+            let mut actors = self.actors.write();
+            let resident = actors.by_token.get_mut(&token)?;
+            let obituary = match resident.obituary {
+                Some(obituary) => obituary,
+                None => *resident.obituary.insert(self.client.reserve().ok()?),
+            };
+            (obituary, resident.actor)
+        };
+        if self.scheduler().actor_state(dead) == Some(ActorState::Dead) {
+            self.publish_death(dead, self.scheduler().actor_reason(dead).as_ref());
+        }
+        Some(obituary)
+    }
+
+    /// Settles the obituary of a dead actor, where somebody asked for one.
+    fn publish_death(&self, actor: ActorId, reason: Option<&DeathReason<Cause>>) {
+        // Who is told of the death does not find it by its name any more.
+        let token = self.actors.read().by_id.get(&actor).copied();
+        token.into_iter().for_each(|token| drop(self.forget_name(token)));
+        let obituary = {
+            let actors = self.actors.read();
+            let token = actors.by_id.get(&actor);
+            token.and_then(|token| actors.by_token.get(token)).and_then(|known| known.obituary)
+        };
+        let Some(obituary) = obituary else { return };
+        let death = self.death_of(actor, reason);
+        // Another thread may have been faster.
+        let _ = self.client.seal_value(obituary, 0, &death);
+        self.scheduler().settled(super::key(obituary), self.readiness(obituary));
+    }
+
+    /// An actor could not be constructed again, for the reason that is in `error`.
+    pub(super) fn not_made_again(&self, worker: WorkerId, error: ObjectId) {
+        let Some(actor) = self.scheduler().actor_of(worker) else { return };
+        let mut actors = self.actors.write();
+        let Some(&token) = actors.by_id.get(&actor) else { return };
+        if let Some(resident) = actors.by_token.get_mut(&token)
+            && resident.unmade.is_none()
+            && self.client.retain(error).is_ok()
+        {
+            resident.unmade = Some(error);
+        }
     }
 
     /// Kills the actor of this token.
@@ -207,42 +321,90 @@ impl Node {
         name
     }
 
+    /// Ends every actor once its calls are done, and waits until all have ended.
+    pub(crate) async fn drain_actors(&self) {
+        self.draining.store(true, Ordering::Release);
+        loop {
+            let ended = self.actor_ended.notified();
+            let actors: Vec<_> = self.actors.read().by_id.keys().copied().collect();
+            let mut left = actors.into_iter().filter(|&actor| {
+                let state = self.scheduler().actor_state(actor);
+                state.is_some_and(|state| state != ActorState::Dead)
+            });
+            let Some(first) = left.next() else { return };
+            std::iter::once(first)
+                .chain(left)
+                .for_each(|actor| self.scheduler().release_actor(actor));
+            self.dispatch();
+            ended.await;
+        }
+    }
+
     /// The actor ended for good.
-    pub(super) fn forget_actor(&self, actor: ActorId) {
+    pub(super) fn forget_actor(&self, actor: ActorId, reason: Option<&DeathReason<Cause>>) {
         let token = self.actors.read().by_id.get(&actor).copied();
         let Some(token) = token else { return };
-        self.forget_name(token);
+        self.publish_death(actor, reason);
+        self.actor_ended.notify_waiters();
         // The entry stays while somebody may still call: the call is told why the actor died.
         if self.client.status(token) == Status::Gone {
             let mut actors = self.actors.write();
-            actors.by_token.remove(&token);
+            let resident = actors.by_token.remove(&token);
             actors.by_id.remove(&actor);
+            drop(actors);
+            let left = resident.map(|resident| [resident.obituary, resident.unmade]);
+            left.into_iter().flatten().flatten().for_each(|id| self.client.release(id));
+        } else if self.actors.read().by_token.get(&token).is_some_and(|known| known.detached) {
+            // What kept it alive without handles keeps it no more.
+            self.let_go_of_detached(token);
+        }
+    }
+
+    fn let_go_of_detached(&self, token: ObjectId) {
+        let mut actors = self.actors.write();
+        let Some(resident) = actors.by_token.get_mut(&token) else { return };
+        if std::mem::take(&mut resident.detached) {
+            drop(actors);
+            self.client.release(token);
         }
     }
 
     pub(super) fn actor_died(&self, actor: ActorId, reason: Option<&DeathReason<Cause>>) -> Error {
-        let (token, label) = {
+        self.death_of(actor, reason).into()
+    }
+
+    fn death_of(&self, actor: ActorId, reason: Option<&DeathReason<Cause>>) -> Death {
+        let (token, label, unmade) = {
             let actors = self.actors.read();
             let token = actors.by_id.get(&actor).copied();
-            let label = token.and_then(|token| Some(actors.by_token.get(&token)?.label.clone()));
-            (token, label.unwrap_or_else(|| "?".into()))
+            let resident = token.and_then(|token| actors.by_token.get(&token));
+            let label = resident.map_or_else(|| "?".into(), |resident| resident.label.clone());
+            (token, label, resident.and_then(|resident| resident.unmade))
         };
-        let (reason, cause) = match reason {
-            None => ("it ended".to_owned(), None),
+        let mut cause = None;
+        let reason = match reason {
+            None | Some(DeathReason::JobEnded) => ActorEnd::JobEnded,
             Some(DeathReason::CreationFailed) => {
-                ("its constructor failed".to_owned(), token.and_then(|token| self.error_of(token)))
+                cause = unmade.or(token).and_then(|error| self.error_of(error));
+                ActorEnd::NotConstructed
             }
-            Some(DeathReason::Dependency { cause, .. }) => {
-                ("an argument of its constructor failed".to_owned(), Some(cause.error()))
+            Some(DeathReason::Dependency { cause: failed, .. }) => {
+                cause = Some(failed.error());
+                ActorEnd::NotConstructed
             }
-            Some(DeathReason::Exited) => ("it exited on its own".to_owned(), None),
-            Some(DeathReason::Killed) => ("it was killed by `kill`".to_owned(), None),
-            Some(DeathReason::NoHandles) => ("its last handle was dropped".to_owned(), None),
+            Some(DeathReason::Cancelled) => ActorEnd::Cancelled,
+            Some(DeathReason::Exited) => ActorEnd::Exited,
+            Some(DeathReason::Killed) => ActorEnd::Killed,
+            Some(DeathReason::NoHandles) if self.draining.load(Ordering::Acquire) => {
+                ActorEnd::ShutDown
+            }
+            Some(DeathReason::NoHandles) => ActorEnd::Unreachable,
             Some(DeathReason::Crashed { restarts, cause }) => {
-                (format!("its process ended ({cause}) after {restarts} restarts"), None)
+                ActorEnd::Crashed { how: cause.to_string(), restarts: *restarts }
             }
-            Some(other) => (format!("{other:?}"), None),
+            Some(DeathReason::GroupRemoved { .. }) => ActorEnd::GroupRemoved,
+            Some(other) => ActorEnd::Other { what: format!("{other:?}") },
         };
-        Error::ActorDied { actor: label, reason, cause: cause.map(Box::new) }
+        Death { actor: label, reason, cause }
     }
 }

@@ -170,12 +170,12 @@ impl SchedulerHost for Host {
         &self,
         actor: ActorId,
         state: rustyray_scheduler::ActorState,
-        _: Option<&DeathReason<Cause>>,
+        reason: Option<&DeathReason<Cause>>,
     ) {
         if state == rustyray_scheduler::ActorState::Dead
             && let Some(node) = self.node()
         {
-            node.forget_actor(actor);
+            node.forget_actor(actor, reason);
         }
     }
 }

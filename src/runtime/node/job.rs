@@ -28,6 +28,12 @@ impl Job {
         Header::parse(&self.words).ok()
     }
 
+    /// The token of the actor that is called: the first reference that a call holds.
+    pub(super) fn called(&self) -> Option<ObjectId> {
+        let is_call = self.words.first().is_some_and(|word| word & 0xff == Kind::Method as u64);
+        self.held.first().copied().filter(|_| is_call)
+    }
+
     /// The name by which the job appears in errors.
     pub(super) fn name(&self) -> String {
         if let Some(name) = &self.name {

@@ -18,7 +18,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32},
+        atomic::{AtomicBool, AtomicU32, AtomicU64},
     },
 };
 
@@ -26,7 +26,9 @@ use parking_lot::{Mutex, RwLock};
 use rustyray_ipc::{Consumer, WorkProducer};
 use rustyray_scheduler::{ObjectKey, Readiness, Scheduler, WorkerId};
 use rustyray_store::{Client, ClientId, ObjectId, PinKind, Status};
+use tokio::sync::Notify;
 
+pub(crate) use self::actors::Claim;
 use self::{actors::Actors, host::Host, job::Job};
 use super::{
     control::{Control, Words},
@@ -59,6 +61,11 @@ pub(crate) struct Node {
     scheduler: OnceLock<Scheduler<Host>>,
     actors: RwLock<Actors>,
     actor_dropped: AtomicBool,
+    actor_ended: Notify,
+    /// Every actor ends once its calls are done.
+    draining: AtomicBool,
+    /// Counts calls that wait for their arguments aside.
+    out_of_order: AtomicU64,
     pub(crate) pool: pool::Pool,
     pub(crate) closing: AtomicBool,
 }
@@ -106,6 +113,9 @@ impl Node {
             scheduler: OnceLock::new(),
             actors: RwLock::default(),
             actor_dropped: AtomicBool::new(false),
+            actor_ended: Notify::new(),
+            draining: AtomicBool::new(false),
+            out_of_order: AtomicU64::new(0),
             pool,
             closing: AtomicBool::new(false),
         });
@@ -143,6 +153,12 @@ impl Node {
         job.held.iter().for_each(|&id| self.client.release(id));
         if let Some(&body) = job.body.get() {
             self.client.release(body);
+        }
+        if let Some(token) = job.called()
+            && !self.client.holds(token)
+        {
+            // The last handle may have gone before its last call.
+            self.actor_handle_dropped();
         }
     }
 }

@@ -43,6 +43,7 @@ impl Node {
             self.scheduler()
                 .worker_left(WorkerId(u16::from(client.get())), Cause::Crash(Arc::new(cause)));
         }
+        self.forget_claims(client);
         *peer.up.lock() = None;
         *peer.work.write() = None;
         *peer.process.lock() = None;

@@ -96,6 +96,9 @@ impl Node {
                     _ => Outcome::Done,
                 };
                 let task = TaskId::from_bits(entry[1]);
+                if let &[_, _, _, index, generation] = entry {
+                    self.not_made_again(worker, ObjectId { index: index as u32, generation });
+                }
                 self.scheduler().completed(worker, task, entry[2] as u16, outcome);
                 if first & FLAG_EXIT != 0 {
                     self.actor_exits(worker);

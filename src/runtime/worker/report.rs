@@ -11,11 +11,12 @@ use std::sync::{
 use super::{DONE, FAILED, FLAG_EXIT, REPORTED, failure::name_of};
 use crate::{
     call::{Failure, FailureKind, Returns},
+    error::Error,
     runtime::{
         Core,
         uplink::{UP_COMPLETE, UP_EXIT, Uplink},
     },
-    spec::Header,
+    spec::{Header, Kind},
 };
 
 /// The way by which a worker's threads tell the node of the calls they ran.
@@ -52,10 +53,35 @@ impl Reports {
                     for &id in returns.ids.as_slice() {
                         self.core.fail(id, returns.attempt, &error);
                     }
-                    self.publish(header, FAILED, exits);
+                    if header.kind == Kind::Construct && header.attempt > 0 {
+                        // The token was settled by the first construction, and has no room for this.
+                        self.report_unmade(header, &error);
+                    } else {
+                        self.publish(header, FAILED, exits);
+                    }
                 }
             }
         });
+    }
+
+    /// Reports an actor that could not be constructed again, with the error in an object of its own.
+    fn report_unmade(&self, header: &Header, error: &Error) {
+        let Ok(id) = self.core.client.reserve() else {
+            return self.publish(header, FAILED, false);
+        };
+        self.core.fail(id, 0, error);
+        let entry = [
+            UP_COMPLETE | FAILED << 8,
+            header.task,
+            u64::from(header.attempt),
+            u64::from(id.index),
+            id.generation,
+        ];
+        if let Some(position) = self.uplink.publish(&entry) {
+            let passed = self.uplink.keep_in_transit(position, vec![id]);
+            passed.into_iter().for_each(|id| self.core.release(id));
+            self.published(position);
+        }
     }
 
     pub(super) fn publish(&self, header: &Header, outcome: u64, exits: bool) {
@@ -70,11 +96,14 @@ impl Reports {
             return;
         };
         if let Some(position) = position {
-            // Relaxed: another thread that reads an older position rings once more, or leaves it to this
-            // one.
-            self.last_published.fetch_max(position, Ordering::Relaxed);
-            self.unseen.store(true, Ordering::Relaxed);
+            self.published(position);
         }
+    }
+
+    fn published(&self, position: u64) {
+        // Relaxed: another thread that reads an older position rings once more, or leaves it to this one.
+        self.last_published.fetch_max(position, Ordering::Relaxed);
+        self.unseen.store(true, Ordering::Relaxed);
     }
 
     /// Before this process sleeps: the node may be asleep with completions unread, which free what the

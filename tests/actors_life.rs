@@ -1,0 +1,382 @@
+//! How actors come to be, are found, watched, restarted, and end.
+
+#![allow(unreachable_pub)] // what is `pub` here is what other processes may call
+
+use std::{path::PathBuf, time::Duration};
+
+use rustyray::{ActorEnd, Death, prelude::*};
+
+/// A directory of one test's own, removed at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("rustyray-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory can be made");
+        Scratch(path)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.join(name).to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn append(path: &str, line: &str) {
+    use std::io::Write;
+    let mut file =
+        std::fs::OpenOptions::new().create(true).append(true).open(path).expect("it can be opened");
+    writeln!(file, "{line}").expect("it can be written");
+}
+
+fn lines(path: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Waits for a condition that other processes bring about.
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..20_000 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("{what} did not come about");
+}
+
+/// An actor that writes down what happens to it.
+#[rustyray::actor]
+struct Diarist {
+    diary: String,
+}
+
+#[rustyray::actor_methods]
+impl Diarist {
+    pub fn new(diary: String) -> Self {
+        append(&diary, "new");
+        Diarist { diary }
+    }
+
+    /// Fails when the file says so, which a restart may find and the first start not.
+    pub fn unless(diary: String, forbidden: String) -> Result<Self, String> {
+        match std::path::Path::new(&forbidden).exists() {
+            true => Err("it is forbidden".to_owned()),
+            false => Ok(Diarist::new(diary)),
+        }
+    }
+
+    fn on_start(&mut self) {
+        append(&self.diary, "start");
+    }
+
+    async fn on_stop(&mut self) {
+        append(&self.diary, "stop");
+    }
+
+    pub fn note(&mut self, text: String) {
+        append(&self.diary, &text);
+    }
+
+    pub fn slow_note(&mut self, text: String, ms: u64) {
+        std::thread::sleep(Duration::from_millis(ms));
+        append(&self.diary, &text);
+    }
+
+    pub fn pid(&self) -> u32 {
+        std::process::id()
+    }
+
+    pub fn incarnation(&self) -> u32 {
+        rustyray::context().expect("in an actor").incarnation
+    }
+
+    pub fn leave(&mut self) {
+        rustyray::exit_actor().expect("this is an actor");
+    }
+
+    pub fn whoami(&self) -> Option<String> {
+        rustyray::context().expect("in an actor").actor_id.map(|id| id.to_string())
+    }
+}
+
+/// An actor whose `on_start` fails.
+#[rustyray::actor]
+struct Reluctant;
+
+#[rustyray::actor_methods]
+impl Reluctant {
+    pub fn new() -> Self {
+        Reluctant
+    }
+
+    async fn on_start(&mut self) -> Result<(), String> {
+        Err("not today".to_owned())
+    }
+
+    pub fn work(&self) -> u32 {
+        1
+    }
+}
+
+#[rustyray::test]
+async fn hooks_run_after_the_constructor_and_before_an_orderly_end() -> rustyray::Result<()> {
+    let scratch = Scratch::new("hooks");
+    let diary = scratch.file("diary");
+    let diarist = Diarist::remote(&diary).await?;
+    diarist.note("called".to_owned()).await?.get().await?;
+    drop(diarist);
+    until("its end", || lines(&diary).len() == 4).await;
+    assert_eq!(lines(&diary), ["new", "start", "called", "stop"]);
+    Ok(())
+}
+
+#[rustyray::test]
+async fn an_actor_whose_on_start_fails_is_not_constructed() -> rustyray::Result<()> {
+    let reluctant = Reluctant::remote().await?;
+    let error = reluctant.ready().await.expect_err("it does not start");
+    assert!(error.to_string().contains("not today"), "{error}");
+    let death = reluctant.died().await?;
+    assert_eq!(death.reason, ActorEnd::NotConstructed);
+    assert!(death.cause.expect("there is one").to_string().contains("not today"));
+    let error = match reluctant.work().await {
+        Err(error) => error,
+        Ok(call) => call.get().await.expect_err("nobody works"),
+    };
+    assert!(matches!(error, Error::ActorDied { .. }), "{error:?}");
+    Ok(())
+}
+
+#[rustyray::test]
+async fn an_actor_knows_who_it_is() -> rustyray::Result<()> {
+    let scratch = Scratch::new("who");
+    let diarist = Diarist::remote(scratch.file("diary")).await?;
+    let id = diarist.id().to_string();
+    assert_eq!(diarist.whoami().await?.get().await?, Some(id));
+    assert_eq!(diarist.incarnation().await?.get().await?, 0);
+    Ok(())
+}
+
+#[rustyray::test]
+async fn a_restarted_actor_is_constructed_again_and_knows_it() -> rustyray::Result<()> {
+    let scratch = Scratch::new("restarted");
+    let diary = scratch.file("diary");
+    let diarist = Diarist::options().max_restarts(2).remote(&diary).await?;
+    for incarnation in 0..2 {
+        assert_eq!(diarist.incarnation().await?.get().await?, incarnation);
+        let pid = diarist.pid().await?.get().await?;
+        diarist.restart().await?;
+        while std::path::Path::new(&format!("/proc/{pid}")).exists() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    assert_eq!(diarist.incarnation().await?.get().await?, 2);
+    assert_eq!(lines(&diary), ["new", "start", "new", "start", "new", "start"], "killed: no stop");
+    diarist.restart().await?;
+    let death = diarist.died().await?;
+    let ActorEnd::Crashed { how, restarts: 2 } = &death.reason else { panic!("{death:?}") };
+    assert!(how.contains("SIGKILL"), "{how}");
+    Ok(())
+}
+
+#[rustyray::test]
+async fn an_error_of_the_constructor_at_a_restart_is_told() -> rustyray::Result<()> {
+    let scratch = Scratch::new("unmade");
+    let (diary, forbidden) = (scratch.file("diary"), scratch.file("forbidden"));
+    let diarist = Diarist::options().max_restarts(5).remote_unless(&diary, &forbidden).await?;
+    diarist.ready().await?;
+    append(&forbidden, "yes");
+    diarist.restart().await?;
+    let death = diarist.died().await?;
+    assert_eq!(death.reason, ActorEnd::NotConstructed);
+    assert!(death.cause.expect("there is one").to_string().contains("it is forbidden"));
+    Ok(())
+}
+
+/// Watches others, by calls that wait for their deaths.
+#[rustyray::actor]
+#[derive(Default)]
+struct Supervisor {
+    deaths: Vec<Death>,
+}
+
+#[rustyray::actor_methods]
+impl Supervisor {
+    pub fn new() -> Self {
+        Supervisor::default()
+    }
+
+    #[method(out_of_order)]
+    pub fn child_died(&mut self, death: Death) {
+        self.deaths.push(death);
+    }
+
+    /// An actor that watches another itself.
+    pub async fn watch(&mut self, child: DiaristHandle) -> rustyray::Result<String> {
+        Ok(child.died().await?.to_string())
+    }
+
+    pub fn deaths(&self) -> Vec<Death> {
+        self.deaths.clone()
+    }
+}
+
+#[rustyray::test]
+async fn who_watches_an_actor_is_told_what_it_died_of() -> rustyray::Result<()> {
+    let scratch = Scratch::new("watch");
+    let diary = scratch.file("diary");
+    let supervisor = Supervisor::remote().await?;
+    let mut told = Vec::new();
+    let mut children = Vec::new();
+    for _ in 0..4 {
+        let child = Diarist::remote(&diary).await?;
+        child.ready().await?;
+        told.push(supervisor.child_died(child.death().await?).await?);
+        children.push(child);
+    }
+    assert_eq!(supervisor.deaths().await?.get().await?, [], "a watch holds up no call");
+    let pid = children[0].pid().await?.get().await?;
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(pid as i32),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .expect("it is alive");
+    told[0].get().await?;
+    children[1].kill().await?;
+    told[1].get().await?;
+    children[2].leave().await?;
+    told[2].get().await?;
+    let last = children.pop().expect("four were made").death().await?;
+    told[3].get().await?;
+    let reasons: Vec<_> = supervisor.deaths().await?.get().await?;
+    assert!(matches!(reasons[0].reason, ActorEnd::Crashed { restarts: 0, .. }), "{reasons:?}");
+    assert_eq!(reasons[1].reason, ActorEnd::Killed);
+    assert_eq!(reasons[2].reason, ActorEnd::Exited);
+    assert_eq!(reasons[3].reason, ActorEnd::Unreachable);
+    assert_eq!(last.get().await?, reasons[3], "the obituary outlives the handle");
+    assert_eq!(children[1].died().await?.reason, ActorEnd::Killed, "also who asks late is told");
+    Ok(())
+}
+
+#[rustyray::test]
+async fn an_actor_may_watch_another() -> rustyray::Result<()> {
+    let scratch = Scratch::new("mutual");
+    let supervisor = Supervisor::remote().await?;
+    let child = Diarist::remote(scratch.file("diary")).await?;
+    child.ready().await?;
+    let watch = supervisor.watch(child.clone()).await?;
+    child.kill().await?;
+    assert!(watch.get().await?.contains("it was killed"), "{watch:?}");
+    Ok(())
+}
+
+#[rustyray::remote]
+async fn get_or_create(diary: String) -> rustyray::Result<u32> {
+    let diarist = Diarist::options().name("the only one").get_if_exists(true).remote(diary).await?;
+    let pid = diarist.pid().await?.get().await?;
+    // The others find it before it goes.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    Ok(pid)
+}
+
+#[rustyray::test]
+async fn of_many_who_get_or_create_one_creates() -> rustyray::Result<()> {
+    let scratch = Scratch::new("race");
+    let diary = scratch.file("diary");
+    let options = || Diarist::options().name("the only one").get_if_exists(true);
+    let mut tasks = Vec::new();
+    for _ in 0..8 {
+        tasks.push(get_or_create_remote::options().num_cpus(0.0).remote(&diary).await?);
+    }
+    let mine = options().remote(&diary).await?;
+    let pids = rustyray::get_all(&tasks).await?;
+    assert!(pids.iter().all(|&pid| pid == pids[0]), "{pids:?}");
+    assert_eq!(mine.pid().await?.get().await?, pids[0]);
+    assert_eq!(lines(&diary), ["new", "start"]);
+    Ok(())
+}
+
+#[rustyray::remote]
+async fn take_name(diary: String) -> rustyray::Result<()> {
+    Diarist::options().name("taken").remote(diary).await?.ready().await
+}
+
+#[rustyray::test]
+async fn a_name_that_is_taken_is_refused_where_it_is_asked_for() -> rustyray::Result<()> {
+    let scratch = Scratch::new("taken");
+    let diary = scratch.file("diary");
+    let first = Diarist::options().name("taken").remote(&diary).await?;
+    let error = take_name_remote::remote(&diary).await?.get().await.expect_err("it is taken");
+    assert!(error.to_string().contains("`taken` already exists"), "{error}");
+    drop(first);
+    // Free again once the first has ended, also while it is on its way.
+    let found = Diarist::options().name("taken").get_if_exists(true).remote(&diary).await?;
+    found.ready().await?;
+    Ok(())
+}
+
+#[rustyray::test]
+async fn a_detached_actor_lives_without_handles_until_it_is_killed() -> rustyray::Result<()> {
+    let scratch = Scratch::new("detached");
+    let diary = scratch.file("diary");
+    let pid = {
+        let made = Diarist::options().name("hermit").detached().remote(&diary).await?;
+        made.pid().await?.get().await?
+    };
+    for _ in 0..50 {
+        let found = Diarist::get("hermit").await?;
+        assert_eq!(found.pid().await?.get().await?, pid);
+    }
+    let found = Diarist::get("hermit").await?;
+    found.kill().await?;
+    assert_eq!(found.died().await?.reason, ActorEnd::Killed);
+    assert!(matches!(Diarist::get("hermit").await, Err(Error::ActorNotFound { .. })));
+    Ok(())
+}
+
+#[rustyray::test]
+async fn queued_calls_are_answered_and_on_stop_run_at_shutdown() -> rustyray::Result<()> {
+    let scratch = Scratch::new("drain");
+    let diary = scratch.file("diary");
+    let diarist = Diarist::remote(&diary).await?;
+    let mut calls = vec![diarist.slow_note("0".to_owned(), 30).await?];
+    // More than a queue to a worker holds.
+    for number in 1..700 {
+        calls.push(diarist.note(number.to_string()).await?);
+    }
+    rustyray::shutdown().await?;
+    let expected: Vec<String> = ["new", "start"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain((0..700).map(|number| number.to_string()))
+        .chain(["stop".to_owned()])
+        .collect();
+    assert_eq!(lines(&diary), expected);
+    Ok(())
+}
+
+#[rustyray::test]
+async fn five_concurrent_shutdowns_are_one() -> rustyray::Result<()> {
+    let scratch = Scratch::new("five");
+    let diary = scratch.file("diary");
+    let diarist = Diarist::remote(&diary).await?;
+    diarist.slow_note("0".to_owned(), 20).await?;
+    let runtime = rustyray::Runtime::current()?;
+    let threads: Vec<_> = (0..5)
+        .map(|_| {
+            let runtime = runtime.clone();
+            std::thread::spawn(move || rustyray::block_on(runtime.shutdown()))
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("no panic")?;
+    }
+    assert_eq!(lines(&diary), ["new", "start", "0", "stop"]);
+    assert!(runtime.worker_pids().is_empty());
+    Ok(())
+}
