@@ -26,6 +26,8 @@
 extern crate self as rustyray;
 
 mod actor;
+#[doc = include_str!("../docs/actors.md")]
+pub mod actors {}
 mod api;
 mod args;
 pub mod blocking;
