@@ -75,7 +75,8 @@ impl Builder {
         self
     }
 
-    /// Where objects go that memory has no room for. Without it nothing is spilled.
+    /// Where objects go that memory has no room for; by default the directory for temporary files, if that is
+    /// on a disk, else `/var/tmp`, if that is. Nothing is written there before memory runs short.
     pub fn spill_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.store.spill_dir = Some(path.into());
         self

@@ -19,7 +19,6 @@ pub enum Wakeup {
     /// The word was not as expected.
     Changed,
     /// The time is up. A model has no time.
-    #[cfg_attr(rustyray_loom, expect(dead_code))]
     TimedOut,
 }
 

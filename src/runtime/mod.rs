@@ -349,7 +349,9 @@ pub(crate) fn store_error<T: ?Sized>(error: rustyray_store::Error) -> Error {
             what: std::any::type_name::<T>().to_owned(),
             reason: error.to_string(),
         },
-        Store::Transport(_) | Store::Forked => Error::ShutDown { what: error.to_string() },
+        Store::Transport(_) | Store::Forked | Store::Closed => {
+            Error::ShutDown { what: error.to_string() }
+        }
         other => {
             Error::Io { context: "object store".into(), message: other.to_string(), errno: None }
         }

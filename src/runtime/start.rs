@@ -138,5 +138,11 @@ impl Core {
         }
         self.close();
         current::unregister(self);
+        if let Link::Node(node) = &self.link {
+            let report = node.store.shutdown();
+            if cfg!(debug_assertions) && !report.is_empty() {
+                eprintln!("rustyray: {report}");
+            }
+        }
     }
 }

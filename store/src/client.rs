@@ -21,7 +21,7 @@ use crate::{
     core::Core,
     dirty::{DIRTY_GROUPS, Dirty},
     fault,
-    fork::ForkGuard,
+    fork::{ForkGuard, NotOurs},
     geometry::PAGE_BYTES,
     holdings::{Holdings, NotPinned},
     lease::OpenBlock,
@@ -89,7 +89,23 @@ enum Link {
 const GRANT: u32 = 64;
 /// How long to let others make room before asking for memory again.
 const ROOM_POLL: Duration = Duration::from_millis(1);
+/// The same while the disk takes nothing: each time it is asked costs more.
+const DISK_POLL: Duration = Duration::from_millis(20);
 pub(crate) const HINTS: usize = 256;
+
+/// What became of asking for memory.
+enum Room<P> {
+    Found(P),
+    /// There is none just now; why nothing could be spilled, if it was that.
+    None(Option<std::io::Error>),
+}
+
+fn disk_error(reply: Reply) -> Option<std::io::Error> {
+    match reply {
+        Reply::CannotSpill { errno } => Some(std::io::Error::from_raw_os_error(errno)),
+        _ => None,
+    }
+}
 
 impl Client {
     /// Attaches this process to a store, with what [`crate::Node::admit`] gave for it.
@@ -168,6 +184,12 @@ impl Client {
         self.holdings.fork.is_ours()
     }
 
+    /// The same, with the reason why not.
+    #[inline]
+    pub(crate) fn check_ours(&self) -> Result<(), NotOurs> {
+        self.holdings.fork.check()
+    }
+
     /// Touch nothing shared any more: references and views that are dropped from now on stay counted
     /// until this process is reaped. Views can still be read.
     pub fn abandon(&self) {
@@ -183,6 +205,7 @@ impl Client {
         match reply {
             Reply::Refused(Refusal::Garbage) => Err(Error::Protocol("the node refused a request")),
             Reply::Refused(Refusal::UnknownClient) => Err(Error::UnknownClient(self.id().get())),
+            Reply::Refused(Refusal::Closed) => Err(Error::Closed),
             Reply::Refused(Refusal::TableFull) => {
                 Err(Error::TableFull { max_objects: self.geometry.max_objects })
             }
@@ -201,9 +224,7 @@ impl Client {
     /// # Errors
     /// When the table is full, or the node cannot be asked for slots.
     pub fn reserve(&self) -> Result<ObjectId, Error> {
-        if !self.is_ours() {
-            return Err(Error::Forked);
-        }
+        self.check_ours()?;
         loop {
             let index = match &self.link {
                 Link::Home(core) => core
@@ -377,9 +398,7 @@ impl Client {
         len: usize,
         capacity: usize,
     ) -> Result<Writer, Error> {
-        if !self.is_ours() {
-            return Err(Error::Forked);
-        }
+        self.check_ours()?;
         let mut capacity = capacity;
         let place = match capacity as u64 {
             0 => Place::Empty,
@@ -402,7 +421,7 @@ impl Client {
         self.wait_for_room(len_bytes, || {
             let mut writable = self.refill.lock();
             if let Some(placed) = self.open_block.place(len_bytes) {
-                return Ok(Some(Place::Block { offset_bytes: placed.offset_bytes }));
+                return Ok(Room::Found(Place::Block { offset_bytes: placed.offset_bytes }));
             }
             let closing = self.open_block.close();
             fault::point("lease.closed");
@@ -429,10 +448,10 @@ impl Client {
                 return Err(error);
             }
             self.open_block.open(block);
-            Ok(self
-                .open_block
-                .place(len_bytes)
-                .map(|placed| Place::Block { offset_bytes: placed.offset_bytes }))
+            Ok(match self.open_block.place(len_bytes) {
+                Some(placed) => Room::Found(Place::Block { offset_bytes: placed.offset_bytes }),
+                None => Room::None(None),
+            })
         })
     }
 
@@ -460,7 +479,7 @@ impl Client {
                 let _ = self.ask(Request::GiveBack { offset_bytes, is_populated: false });
                 return Err(error);
             }
-            Ok(Some((Place::Extent { offset_bytes }, granted)))
+            Ok(Room::Found((Place::Extent { offset_bytes }, granted)))
         })
     }
 
@@ -476,9 +495,9 @@ impl Client {
         }
     }
 
-    fn no_room<P>(reply: Reply, len_bytes: u64, geometry: &Geometry) -> Result<Option<P>, Error> {
+    fn no_room<P>(reply: Reply, len_bytes: u64, geometry: &Geometry) -> Result<Room<P>, Error> {
         match reply {
-            Reply::Full { .. } => Ok(None),
+            Reply::Full { .. } | Reply::CannotSpill { .. } => Ok(Room::None(disk_error(reply))),
             Reply::Refused(Refusal::TooLarge) => Err(Error::TooLarge {
                 requested_bytes: len_bytes,
                 capacity_bytes: geometry.capacity_bytes,
@@ -491,32 +510,44 @@ impl Client {
     fn wait_for_room<P>(
         &self,
         len_bytes: u64,
-        mut attempt: impl FnMut() -> Result<Option<P>, Error>,
+        mut attempt: impl FnMut() -> Result<Room<P>, Error>,
     ) -> Result<P, Error> {
         let mut deadline = None;
         loop {
-            if let Some(place) = attempt()? {
-                return Ok(place);
-            }
+            let disk = match attempt()? {
+                Room::Found(place) => return Ok(place),
+                Room::None(disk) => disk,
+            };
             let now = Instant::now();
             let timeout = Duration::from_millis(self.geometry.put_timeout_ms);
             let until = *deadline.get_or_insert_with(|| now.checked_add(timeout));
             if until.is_some_and(|until| now >= until) {
-                return Err(self.store_full(len_bytes));
+                return Err(self.store_full(len_bytes, disk));
             }
-            std::thread::sleep(ROOM_POLL);
+            std::thread::sleep(if disk.is_none() { ROOM_POLL } else { DISK_POLL });
         }
     }
 
-    fn store_full(&self, requested_bytes: u64) -> Error {
+    /// What a put without room says; `disk` is why nothing could be spilled, if it was that.
+    fn store_full(&self, requested_bytes: u64, disk: Option<std::io::Error>) -> Error {
         match self.ask(Request::Usage) {
             Ok(Reply::Full { capacity_bytes, used_bytes, pinned_bytes, spilled_bytes }) => {
-                Error::StoreFull {
-                    capacity_bytes,
-                    used_bytes,
-                    pinned_bytes,
-                    spilled_bytes,
-                    requested_bytes,
+                match disk {
+                    None => Error::StoreFull {
+                        capacity_bytes,
+                        used_bytes,
+                        pinned_bytes,
+                        spilled_bytes,
+                        requested_bytes,
+                    },
+                    Some(source) => Error::CannotSpill {
+                        capacity_bytes,
+                        used_bytes,
+                        pinned_bytes,
+                        spilled_bytes,
+                        requested_bytes,
+                        source,
+                    },
                 }
             }
             Ok(_) => Error::Protocol("sizes were asked for"),
@@ -535,9 +566,7 @@ impl Client {
     pub fn pin(self: &Arc<Self>, id: ObjectId) -> Result<Pin, PinError> {
         /// How often a restored object may be spilled again before its pin.
         const RESTORES: u32 = 1000;
-        if !self.is_ours() {
-            return Err(PinError::Forked);
-        }
+        self.check_ours()?;
         for _ in 0..RESTORES {
             let (result, perhaps_dead) = self.holdings.pin(id);
             if perhaps_dead {
@@ -548,7 +577,11 @@ impl Client {
                     fault::point("pin.set");
                     return Pin::new(self, id);
                 }
-                Err(NotPinned::Away) => self.restore(id)?,
+                Err(NotPinned::Away) => {
+                    fault::point("pin.away");
+                    self.restore(id)?;
+                    fault::point("pin.restored");
+                }
                 Err(why) => return Err((why, id, &**self).into()),
             }
         }
@@ -566,21 +599,27 @@ impl Client {
             match reply {
                 Reply::Done => return Ok(()),
                 Reply::Stale(id) => return Err(PinError::Stale(self.table().stale(id))),
+                Reply::Refused(Refusal::SpillMissing) => return Err(PinError::SpillMissing(id)),
                 Reply::Refused(Refusal::SpillDamaged) => {
-                    let what = "its spilled copy is damaged".to_owned();
-                    return Err(PinError::Corrupt { id, what });
+                    return Err(PinError::SpillDamaged { id, what: "is damaged" });
                 }
-                Reply::Full { .. } if until.is_none_or(|until| Instant::now() < until) => {
-                    std::thread::sleep(ROOM_POLL);
+                Reply::Refused(Refusal::SpillTruncated) => {
+                    return Err(PinError::SpillDamaged { id, what: "was cut short" });
                 }
-                Reply::Full { .. } => {
-                    return Err(PinError::Restore { id, source: self.store_full(0) });
+                Reply::Full { .. } | Reply::CannotSpill { .. } => {
+                    let disk = disk_error(reply);
+                    if until.is_some_and(|until| Instant::now() >= until) {
+                        return Err(PinError::Restore { id, source: self.store_full(0, disk) });
+                    }
+                    std::thread::sleep(if disk.is_none() { ROOM_POLL } else { DISK_POLL });
+                }
+                Reply::CannotRestore { errno } => {
+                    let source = std::io::Error::from_raw_os_error(errno);
+                    let source = Error::Os { doing: "reading a spilled object back", source };
+                    return Err(PinError::Restore { id, source });
                 }
                 _ => {
-                    let source = Error::Spill {
-                        doing: "reading",
-                        source: std::io::Error::other("the node could not read it"),
-                    };
+                    let source = Error::Protocol("an object was to be brought back");
                     return Err(PinError::Restore { id, source });
                 }
             }

@@ -12,7 +12,8 @@ pub struct Config {
     /// Slots of the object table: how many objects may live at once. The table is sparse: an unused
     /// slot costs nothing.
     pub max_objects: u32,
-    /// Where unpinned objects go when memory runs short; `None` keeps everything in memory.
+    /// Where unpinned objects go when memory runs short; `None` keeps everything in memory. Nothing is
+    /// written there before that.
     pub spill_dir: Option<PathBuf>,
     /// Spilling starts when this share of the capacity is in use.
     pub high_water: f64,
@@ -28,12 +29,14 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// 30% of the machine's memory, bounded by half of what is available now; 4 Mi objects.
+    /// 30% of the machine's memory, bounded by half of what is available now and by the limits of this
+    /// process's control groups; 4 Mi objects; spilling from 90% on down to 80%, to the directory for
+    /// temporary files if that is on a disk, else to `/var/tmp` if that is.
     fn default() -> Self {
         Config {
             capacity_bytes: crate::machine::default_capacity_bytes(),
             max_objects: 4 << 20,
-            spill_dir: None,
+            spill_dir: crate::machine::default_spill_dir(),
             high_water: 0.9,
             low_water: 0.8,
             put_timeout: Duration::from_secs(10),

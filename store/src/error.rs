@@ -1,8 +1,8 @@
 //! What can go wrong, one enum per family of operations.
 
-use std::io;
+use std::{io, path::PathBuf};
 
-use crate::ObjectId;
+use crate::{ObjectId, fork::NotOurs};
 
 /// Why the store could not be made, joined, or asked for room.
 #[derive(Debug, thiserror::Error)]
@@ -57,11 +57,32 @@ pub enum Error {
     /// A configuration that makes no sense.
     #[error("the configuration is not usable: {0}")]
     Config(&'static str),
-    /// A spill file could not be written or read.
-    #[error("{doing} a spill file")]
-    Spill {
-        /// What was being done.
-        doing: &'static str,
+    /// There was no room within the time allowed, and the disk did not take what could have made some.
+    /// What is stored already is not touched by that.
+    #[error(
+        "no room for {requested_bytes} bytes: {used_bytes} of {capacity_bytes} are in use, \
+         {pinned_bytes} pinned, and nothing more can be spilled to disk beyond {spilled_bytes}"
+    )]
+    CannotSpill {
+        /// Bytes the store may hold in memory.
+        capacity_bytes: u64,
+        /// Bytes in use.
+        used_bytes: u64,
+        /// Bytes of objects that somebody has a view of, so that they cannot be spilled.
+        pinned_bytes: u64,
+        /// Bytes on disk.
+        spilled_bytes: u64,
+        /// Bytes this operation asked for.
+        requested_bytes: u64,
+        /// What the disk said.
+        #[source]
+        source: io::Error,
+    },
+    /// The directory for spilled objects cannot be used.
+    #[error("no directory for spilled objects can be made under {path:?}")]
+    SpillDir {
+        /// Where it was to be.
+        path: PathBuf,
         /// Why it failed.
         #[source]
         source: io::Error,
@@ -92,6 +113,27 @@ pub enum Error {
     /// This process was forked off a client; it may not touch what its parent holds.
     #[error("a forked child may not use its parent's store")]
     Forked,
+    /// The store has ended, or this process's part in it.
+    #[error("the store has ended")]
+    Closed,
+}
+
+impl From<NotOurs> for Error {
+    fn from(why: NotOurs) -> Self {
+        match why {
+            NotOurs::Forked => Error::Forked,
+            NotOurs::Closed => Error::Closed,
+        }
+    }
+}
+
+impl From<NotOurs> for PinError {
+    fn from(why: NotOurs) -> Self {
+        match why {
+            NotOurs::Forked => PinError::Forked,
+            NotOurs::Closed => PinError::Closed,
+        }
+    }
 }
 
 /// Why the node did not answer.
@@ -165,6 +207,17 @@ pub enum PinError {
     /// It is gone, or never was.
     #[error(transparent)]
     Stale(#[from] Stale),
+    /// Its bytes are on disk, and the file is gone.
+    #[error("object {0} was spilled, and its file is gone")]
+    SpillMissing(ObjectId),
+    /// Its bytes are on disk, and are not what was put there.
+    #[error("object {id} was spilled, and its file {what}")]
+    SpillDamaged {
+        /// The object.
+        id: ObjectId,
+        /// What is wrong with the file.
+        what: &'static str,
+    },
     /// Its bytes are on disk and could not be brought back.
     #[error("object {id} could not be restored")]
     Restore {
@@ -174,7 +227,7 @@ pub enum PinError {
         #[source]
         source: Error,
     },
-    /// What the slot says makes no sense, or a spilled copy is damaged.
+    /// What the slot says makes no sense.
     #[error("object {id} is corrupt: {what}")]
     Corrupt {
         /// The object.
@@ -185,6 +238,9 @@ pub enum PinError {
     /// This process was forked off a client; it may not touch what its parent holds.
     #[error("a forked child may not use its parent's store")]
     Forked,
+    /// The store has ended, or this process's part in it.
+    #[error("the store has ended")]
+    Closed,
 }
 
 /// Why an object could not be viewed as a `T`.

@@ -29,14 +29,34 @@ pub(crate) fn of<A>() -> u64 {
 }
 
 /// A checksum of bytes, to tell whether a copy is whole.
-pub(crate) fn checksum(bytes: &[u8]) -> u64 {
-    let mut hash = mix(bytes.len() as u64 ^ FORMAT, 0x9e37_79b9_7f4a_7c15);
-    for chunk in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = mix(hash ^ u64::from_le_bytes(word), 0xd6e8_feb8_6659_fd93);
+#[derive(Debug)]
+pub(crate) struct Checksum(u64);
+
+impl Checksum {
+    pub(crate) fn of_len(len_bytes: u64) -> Self {
+        Checksum(mix(len_bytes ^ FORMAT, 0x9e37_79b9_7f4a_7c15))
     }
-    hash
+
+    /// The bytes that follow: a multiple of 8 of them, but the last ones.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
+            self.add_word(u64::from_le_bytes(word.try_into().expect("a chunk of eight bytes")));
+        }
+        if !words.remainder().is_empty() {
+            let mut word = [0; 8];
+            word[..words.remainder().len()].copy_from_slice(words.remainder());
+            self.add_word(u64::from_le_bytes(word));
+        }
+    }
+
+    fn add_word(&mut self, word: u64) {
+        self.0 = mix(self.0 ^ word, 0xd6e8_feb8_6659_fd93);
+    }
+
+    pub(crate) fn finish(self) -> u64 {
+        self.0
+    }
 }
 
 /// Folds the 128-bit product: every bit of the input reaches every bit of the result.
@@ -55,6 +75,20 @@ mod tests {
         for (i, a) in all.iter().enumerate() {
             assert!(all[i + 1..].iter().all(|b| a != b), "fingerprints {all:x?}");
         }
+    }
+
+    #[test]
+    fn a_checksum_tells_changed_and_exchanged_bytes() {
+        let of = |parts: &[&[u8]]| {
+            let mut checksum = Checksum::of_len(parts.iter().map(|part| part.len() as u64).sum());
+            parts.iter().for_each(|part| checksum.add(part));
+            checksum.finish()
+        };
+        let whole = of(&[b"one half, and the other"]);
+        assert_eq!(of(&[b"one half", b", and the other"]), whole);
+        assert_ne!(of(&[b"one half", b", and the othes"]), whole);
+        assert_ne!(of(&[b", and the other", b"one half"]), whole);
+        assert_ne!(of(&[b"one half, and the other\0"]), whole);
     }
 
     #[test]

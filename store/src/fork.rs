@@ -13,6 +13,20 @@ use crate::Error;
 
 const PAGE_BYTES: usize = 4096;
 
+/// What the kernel leaves of the word in a forked child.
+const WIPED: u64 = 0;
+const OURS: u64 = 1;
+const ABANDONED: u64 = 2;
+
+/// Why shared memory may not be touched.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotOurs {
+    /// This process was forked off the one that attached.
+    Forked,
+    /// The store, or this process's part in it, has ended.
+    Closed,
+}
+
 /// The word.
 #[derive(Debug)]
 pub(crate) struct ForkGuard {
@@ -28,7 +42,7 @@ impl ForkGuard {
         // refers to it yet.
         let result = unsafe { libc::madvise(address, PAGE_BYTES, libc::MADV_WIPEONFORK) };
         Errno::result(result).map_err(|errno| os(errno.into()))?;
-        guard.word().store(1, Ordering::Relaxed);
+        guard.word().store(OURS, Ordering::Relaxed);
         Ok(guard)
     }
 
@@ -42,11 +56,23 @@ impl ForkGuard {
     /// Whether shared memory may be touched.
     #[inline]
     pub(crate) fn is_ours(&self) -> bool {
-        self.word().load(Ordering::Relaxed) == 1
+        self.word().load(Ordering::Relaxed) == OURS
+    }
+
+    /// Whether shared memory may be touched, and if not, why.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), NotOurs> {
+        match self.word().load(Ordering::Relaxed) {
+            OURS => Ok(()),
+            WIPED => Err(NotOurs::Forked),
+            _ => Err(NotOurs::Closed),
+        }
     }
 
     /// Ends it: from now on nothing shared is touched.
     pub(crate) fn abandon(&self) {
-        self.word().store(0, Ordering::Relaxed);
+        // Relaxed, and failing in a forked child: there it has ended already.
+        let word = self.word();
+        let _ = word.compare_exchange(OURS, ABANDONED, Ordering::Relaxed, Ordering::Relaxed);
     }
 }

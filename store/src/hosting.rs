@@ -13,6 +13,9 @@
 //! kernel after the process's threads have stopped. A process that was forked off the client keeps the socket
 //! open, but not its parent's process descriptor.
 //!
+//! A thread of the client does nothing but wait for the host to hang up: then whoever waits for an object is
+//! woken and told that the store has ended. Views can still be read.
+//!
 //! Who listens on which path, and who may connect, is the program's to say (`std::os::unix::net`); the host
 //! refuses peers of other users.
 //!
@@ -20,6 +23,7 @@
 
 use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},
+    net::Shutdown,
     os::{
         fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
         unix::net::UnixStream,
@@ -66,11 +70,14 @@ impl Node {
             return Err(Error::ForeignPeer { pid: peer.pid(), uid: peer.uid() });
         }
         let process = peer_process(&stream, peer.pid()).map_err(os("watching a client"))?;
+        let hang_up = stream.try_clone().map_err(os("watching a client"))?;
         let Admission { client, geometry, segments } = self.admit()?;
+        self.hosted.lock().insert(client, hang_up);
         let result = welcome(&stream, client, geometry, &segments)
             .map_err(os("letting a client in"))
             .map(|()| self.answer_until_gone(&stream, process.as_ref(), client));
         drop(segments);
+        self.hosted.lock().remove(&client);
         for orphan in self.reap(client).orphans {
             // Sealed meanwhile by somebody else, or gone: either is as good.
             let _ = self.client().fail(orphan, 0, b"the process that was to seal it has ended");
@@ -104,17 +111,55 @@ impl Client {
     pub fn join(stream: UnixStream) -> Result<Arc<Client>, Error> {
         let os = |source| Error::Os { doing: "joining a store", source };
         let (client, geometry, segments) = receive_welcome(&stream).map_err(os)??;
-        let socket = Arc::new(Socket(Mutex::new(stream)));
-        Client::attach(geometry, segments, client, socket, Arc::new(Alarms))
+        let watched = stream.try_clone().map_err(os)?;
+        let socket = Socket { stream: Mutex::new(stream), owner: std::process::id() };
+        let client =
+            Client::attach(geometry, segments, client, Arc::new(socket), Arc::new(Alarms))?;
+        let weak = Arc::downgrade(&client);
+        std::thread::Builder::new()
+            .name("rustyray-store".into())
+            .spawn(move || {
+                wait_for_hang_up(&watched);
+                if let Some(client) = weak.upgrade() {
+                    client.abandon();
+                    client.table().alarm(client.id()).ring();
+                }
+            })
+            .map_err(os)?;
+        Ok(client)
     }
 }
 
 /// A client's way to its host.
-struct Socket(Mutex<UnixStream>);
+struct Socket {
+    stream: Mutex<UnixStream>,
+    /// The process that joined.
+    owner: u32,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // The thread that watches has the socket open as well. A forked child only closes its copies.
+        if self.owner == std::process::id() {
+            let _ = self.stream.get_mut().shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Blocks until one of the two ends has hung up.
+fn wait_for_hang_up(stream: &UnixStream) {
+    loop {
+        let mut polled = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+        match poll(&mut polled, PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            _ => return,
+        }
+    }
+}
 
 impl Transport for Socket {
     fn call(&self, request: Request) -> Result<Reply, TransportError> {
-        let mut stream = self.0.lock();
+        let mut stream = self.stream.lock();
         let mut frame = [0; FRAME_BYTES];
         stream
             .write_all(&bytes(&request.to_words()))

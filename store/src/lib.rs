@@ -44,6 +44,8 @@ mod holdings;
 mod hosting;
 mod id;
 #[cfg(not(rustyray_loom))]
+mod leaks;
+#[cfg(not(rustyray_loom))]
 mod lease;
 #[cfg(not(rustyray_loom))]
 mod machine;
@@ -104,7 +106,8 @@ pub use {
     error::{AttemptError, Error, PinError, SealError, Stale, TransportError, ViewError},
     fingerprint::fingerprint,
     geometry::Geometry,
-    node::{Admission, Leak, Node, Reaped},
+    leaks::{ClientLeaks, Leak, LeakReport},
+    node::{Admission, Node, Reaped},
     numbers::Number,
     pin::{Pin, PinKind},
     request::{Refusal, Reply, Request},

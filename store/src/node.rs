@@ -1,12 +1,17 @@
 //! The node's side of the store: the owner of its memory.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    net::Shutdown,
+    os::unix::net::UnixStream,
+    sync::{Arc, OnceLock},
+};
 
 use parking_lot::Mutex;
 
 use crate::{
-    AttemptError, Client, ClientId, ClientSet, Config, Error, Geometry, ObjectId, Reply, Request,
-    Segments, Stats, Wake,
+    AttemptError, Client, ClientId, ClientSet, Config, Error, Geometry, Leak, LeakReport, ObjectId,
+    Refusal, Reply, Request, Segments, Stats, Wake,
     backend::Memory,
     blocks::Blocks,
     core::{Core, Ledger, Water},
@@ -27,6 +32,8 @@ pub struct Node {
     core: Arc<Core>,
     client: Arc<Client>,
     memory: Memory,
+    /// The sockets of clients that joined, to hang up on them.
+    pub(crate) hosted: Mutex<HashMap<ClientId, UnixStream>>,
 }
 
 /// What a new client needs.
@@ -51,22 +58,6 @@ pub struct Reaped {
     pub orphans: Vec<ObjectId>,
     /// Objects that died with it.
     pub freed: usize,
-}
-
-/// An object that is alive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Leak {
-    /// The object.
-    pub id: ObjectId,
-    /// Who refers to it.
-    pub holders: ClientSet,
-    /// Who has a view of it.
-    pub pins: ClientSet,
-    /// The size of its value; 0 while it has none.
-    pub len_bytes: u64,
-    /// Whether it has a value or an error.
-    pub is_settled: bool,
 }
 
 impl Node {
@@ -99,8 +90,11 @@ impl Node {
                 blocks: Default::default(),
                 nested: Default::default(),
                 clients,
-                spills: Spills::open(config.spill_dir.as_deref(), geometry.base_generation)
-                    .map_err(|source| Error::Spill { doing: "making a directory for", source })?,
+                spills: Spills::new(config.spill_dir.as_deref(), geometry.base_generation)
+                    .map_err(|source| Error::SpillDir {
+                        path: config.spill_dir.clone().unwrap_or_default(),
+                        source,
+                    })?,
             }),
             wake: OnceLock::new(),
             water,
@@ -108,7 +102,7 @@ impl Node {
         });
         core.warm_up(config.warm_bytes)?;
         let client = Client::of_node(Arc::clone(&core));
-        Ok(Arc::new(Node { core, client, memory }))
+        Ok(Arc::new(Node { core, client, memory, hosted: Mutex::default() }))
     }
 
     /// Says how to wake clients that wait for an object; until then nobody is woken. The first call
@@ -132,6 +126,7 @@ impl Node {
     /// # Errors
     /// When all numbers are taken, or no descriptor can be had.
     pub fn admit(&self) -> Result<Admission, Error> {
+        self.client.check_ours()?;
         let segments = self.memory.segments()?;
         let mut ledger = self.core.ledger.lock();
         let client = (1..=u8::MAX)
@@ -148,18 +143,27 @@ impl Node {
 
     /// Answers a request of a client. Any thread may call; it may read or write a spill file.
     pub fn serve(&self, client: ClientId, request: Request) -> Reply {
+        if !self.client.is_ours() {
+            return Reply::Refused(Refusal::Closed);
+        }
         self.core.serve(client, request)
     }
 
     /// Clears away what a dead client left; afterwards its number is free. Idempotent. To be called
     /// only when the process is known to have ended, and by one thread at a time for each client.
     pub fn reap(&self, client: ClientId) -> Reaped {
+        if !self.client.is_ours() {
+            return Reaped::default();
+        }
         self.core.reap(client)
     }
 
     /// Frees up to `limit` of the objects that other processes let go of; how many objects were freed.
     /// One load when there is nothing to do.
     pub fn collect(&self, limit: usize) -> usize {
+        if !self.client.is_ours() {
+            return 0;
+        }
         self.core.collect(limit)
     }
 
@@ -208,25 +212,38 @@ impl Node {
 
     /// All objects that are alive, and who keeps them so.
     pub fn leaks(&self) -> Vec<Leak> {
-        self.core
-            .touched_slots()
-            .filter_map(|index| {
-                let slot = self.core.table.slot(index);
-                let seen = slot.state().load();
-                let is_settled = match seen.phase() {
-                    Phase::Free | Phase::Granted | Phase::Retired | Phase::Freeing => return None,
-                    Phase::Reserved | Phase::Sealing => false,
-                    _ => true,
-                };
-                Some(Leak {
-                    id: self.core.geometry.id(index, seen.generation()),
-                    holders: slot.holders(),
-                    pins: slot.pins(),
-                    len_bytes: if is_settled { slot.header().len_bytes } else { 0 },
-                    is_settled,
-                })
-            })
-            .collect()
+        self.core.leaks()
+    }
+
+    /// Ends the store for everybody, and says what was still alive. Afterwards nothing goes in and nothing is
+    /// freed, requests are refused, and what was on disk is gone; views can still be read, for as long as they
+    /// live. Idempotent: only the first call has something to say.
+    ///
+    /// A node that is dropped does the same, and in debug builds writes what was alive to standard error, since
+    /// nobody is there to be told.
+    pub fn shutdown(&self) -> LeakReport {
+        if !self.client.is_ours() {
+            return LeakReport::default();
+        }
+        self.core.collect(usize::MAX);
+        let report = self.core.leak_report();
+        self.client.abandon();
+        self.core.table.alarm(ClientId::NODE).ring();
+        for stream in self.hosted.lock().values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        let _turn = self.core.moving.lock();
+        self.core.ledger.lock().spills.close();
+        report
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let report = self.shutdown();
+        if cfg!(debug_assertions) && !report.is_empty() && !std::thread::panicking() {
+            eprintln!("rustyray-store: {report}");
+        }
     }
 }
 

@@ -93,6 +93,16 @@ pub enum Reply {
         /// Bytes on disk.
         spilled_bytes: u64,
     },
+    /// There is no room at the moment, and the disk does not take what could make some.
+    CannotSpill {
+        /// What the disk said.
+        errno: i32,
+    },
+    /// A spilled object could not be read back.
+    CannotRestore {
+        /// What the disk, or the memory, said.
+        errno: i32,
+    },
     /// The node does not do that.
     Refused(Refusal),
     /// An object named in the request is gone.
@@ -118,12 +128,14 @@ pub enum Refusal {
     AlreadySealed = 6,
     /// Memory could not be had from the system.
     NoMemory = 7,
-    /// A spill file could not be read.
-    SpillUnreadable = 8,
-    /// A spill file is damaged.
+    /// The file of a spilled object is gone.
+    SpillMissing = 8,
+    /// The file of a spilled object is damaged.
     SpillDamaged = 9,
-    /// A spill file could not be written.
-    SpillUnwritable = 10,
+    /// The file of a spilled object was cut short.
+    SpillTruncated = 10,
+    /// The store has ended.
+    Closed = 11,
 }
 
 impl Refusal {
@@ -137,9 +149,10 @@ impl Refusal {
             Late,
             AlreadySealed,
             NoMemory,
-            SpillUnreadable,
+            SpillMissing,
             SpillDamaged,
-            SpillUnwritable,
+            SpillTruncated,
+            Closed,
         ]
         .into_iter()
         .find(|&refusal| refusal as u64 == word)
@@ -220,6 +233,8 @@ impl Reply {
                 let [index, generation] = id.to_words();
                 (6, [index, generation, 0, 0])
             }
+            Reply::CannotSpill { errno } => (7, [errno as u64, 0, 0, 0]),
+            Reply::CannotRestore { errno } => (8, [errno as u64, 0, 0, 0]),
         };
         words[0] = body.0;
         words[1..5].copy_from_slice(&body.1);
@@ -239,6 +254,8 @@ impl Reply {
             }
             5 => Reply::Refused(Refusal::from_word(a)?),
             6 => Reply::Stale(ObjectId::from_words([a, b])?),
+            7 => Reply::CannotSpill { errno: a as i32 },
+            8 => Reply::CannotRestore { errno: a as i32 },
             _ => return None,
         })
     }
@@ -272,6 +289,8 @@ mod tests {
             Reply::Full { capacity_bytes: 4, used_bytes: 3, pinned_bytes: 2, spilled_bytes: 1 },
             Reply::Refused(Refusal::TooLarge),
             Reply::Stale(id),
+            Reply::CannotSpill { errno: 28 },
+            Reply::CannotRestore { errno: 5 },
         ] {
             assert_eq!(Reply::from_words(reply.to_words()), Some(reply));
         }

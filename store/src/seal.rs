@@ -135,9 +135,7 @@ impl Client {
         nested: usize,
         failed: bool,
     ) -> Result<(), SealError> {
-        if !self.is_ours() {
-            return Err(Error::Forked.into());
-        }
+        self.check_ours().map_err(Error::from)?;
         let stale = || SealError::Stale(self.table().stale(id));
         let generation = self.geometry().generation(id).ok_or_else(stale)?;
         let place = writer.place();
@@ -220,9 +218,7 @@ impl Client {
     /// # Errors
     /// When the value refuses, or there is no room for it within the put timeout.
     pub fn write_value<T: Value>(self: &Arc<Self>, value: &T) -> Result<Written, Error> {
-        if !self.is_ours() {
-            return Err(Error::Forked);
-        }
+        self.check_ours()?;
         let fingerprint = T::fingerprint();
         self.table().type_names().register(fingerprint, T::type_name);
         // Relaxed: a guess.

@@ -32,7 +32,7 @@ use rustyray_memory::{
 };
 
 use crate::{
-    Error,
+    Error, fault,
     geometry::{HUGE_PAGE_BYTES, PAGE_BYTES},
 };
 
@@ -111,6 +111,8 @@ impl Segment {
     /// When memory cannot be had, instead of the SIGBUS that touching it would raise.
     pub(crate) fn populate(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), Error> {
         assert!(self.contains(offset_bytes, len_bytes), "a piece beyond the segment");
+        fault::fail("populate")
+            .map_err(|source| Error::Os { doing: "getting memory from the system", source })?;
         let populate = |offset_bytes, len_bytes| {
             self.advise(offset_bytes, len_bytes, libc::MADV_POPULATE_WRITE)
                 .map_err(|errno| os("getting memory from the system", errno))

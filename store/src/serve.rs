@@ -130,12 +130,18 @@ impl Core {
         if let Some(reply) = allocate(self) {
             return reply;
         }
-        while self.spill_for(len_bytes) {
+        loop {
+            match self.spill_for(len_bytes) {
+                Ok(true) => {}
+                Ok(false) => return self.full(0),
+                Err(error) => {
+                    return Reply::CannotSpill { errno: error.raw_os_error().unwrap_or(0) };
+                }
+            }
             if let Some(reply) = allocate(self) {
                 return reply;
             }
         }
-        self.full(0)
     }
 
     pub(crate) fn full(&self, pinned_bytes: u64) -> Reply {

@@ -13,23 +13,36 @@
 //! nobody uses a location that was read before its pin was validated.
 //!
 //! # Files
-//! One per object, in a directory of this store's own that goes with the store. A file begins with
-//! magic, length, fingerprint and checksum; a copy that does not match them is an error of that object.
-//! One lock serialises all moves between memory and disk.
+//! One per object, in a directory of this store's own (0700) that is made with the first of them and goes
+//! with the store. A file begins with magic, length, fingerprint and checksum. What a file must say is also
+//! kept in the node's memory: a file that was damaged, cut short, removed, or replaced by that of another
+//! object is an error of that object. One lock serialises all moves between memory and disk.
+//!
+//! While its store lives the directory's lock file is locked. A node that is killed leaves the directory
+//! behind; the next store that is made over the same parent removes every directory of this user whose lock
+//! nobody holds.
+//!
+//! A disk that is full, or breaks, is an error of whoever needed the room; everything else goes on.
 
 use std::{
     collections::HashMap,
-    fs,
-    io::{self, Write},
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
+use nix::{
+    fcntl::{Flock, FlockArg},
+    unistd::geteuid,
+};
 use rustyray_memory::sync::{Ordering, fence};
 
 use crate::{
-    ObjectId, Refusal, Reply,
+    Error, ObjectId, Refusal, Reply,
     core::{Core, Extent},
-    fingerprint::checksum,
+    fault,
+    fingerprint::Checksum,
     geometry::PAGE_BYTES,
     place::Place,
     slot::Header,
@@ -38,87 +51,151 @@ use crate::{
 
 const MAGIC: u64 = 0x7275_7374_7370_0001;
 const HEADER_BYTES: usize = 32;
+/// Bytes moved at once, a multiple of 8.
+const CHUNK_BYTES: usize = 256 << 10;
+const PREFIX: &str = "rustyray-spill-";
+const LOCK: &str = "lock";
 
 /// What is on disk.
 #[derive(Debug, Default)]
 pub(crate) struct Spills {
-    dir: Option<PathBuf>,
-    /// The process that made the directory, and removes it.
-    owner: u32,
-    /// Slot → bytes of its file.
-    files: HashMap<u32, u64>,
+    parent: Option<PathBuf>,
+    session: u64,
+    own: Option<Own>,
+    files: HashMap<u32, Spilled>,
     bytes: u64,
 }
 
+/// The directory of this store.
+#[derive(Debug)]
+struct Own {
+    dir: PathBuf,
+    /// The process that made it, and removes it.
+    owner: u32,
+    _lock: Flock<File>,
+}
+
+/// What the file of an object must say.
+#[derive(Copy, Clone, Debug)]
+struct Spilled {
+    len_bytes: u64,
+    checksum: u64,
+}
+
 impl Spills {
-    /// A directory of its own under `parent`.
-    pub(crate) fn open(parent: Option<&Path>, session: u64) -> io::Result<Self> {
-        let owner = std::process::id();
-        let dir = match parent {
-            None => None,
-            Some(parent) => {
-                let dir = parent.join(format!("rustyray-spill-{owner}-{session:x}"));
-                fs::create_dir_all(&dir)?;
-                Some(dir)
-            }
-        };
-        Ok(Spills { dir, owner, files: HashMap::new(), bytes: 0 })
+    /// For objects that go to a directory of their own under `parent`, once there are any.
+    pub(crate) fn new(parent: Option<&Path>, session: u64) -> io::Result<Self> {
+        if let Some(parent) = parent {
+            fs::create_dir_all(parent)?;
+            sweep(parent);
+        }
+        Ok(Spills { parent: parent.map(Path::to_owned), session, ..Spills::default() })
     }
 
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    fn path(&self, index: u32) -> Option<PathBuf> {
-        self.dir.as_ref().map(|dir| dir.join(format!("{index:x}")))
+    /// Where the file of an object is, or will be; makes the directory.
+    fn place(&mut self, index: u32) -> io::Result<PathBuf> {
+        let parent = self.parent.as_deref().ok_or(io::ErrorKind::NotFound)?;
+        let own = match &mut self.own {
+            Some(own) => own,
+            none => none.insert(Own::make(parent, self.session)?),
+        };
+        Ok(own.file(index))
     }
 
-    fn insert(&mut self, index: u32, len_bytes: u64) {
-        self.files.insert(index, len_bytes);
-        self.bytes += len_bytes;
+    fn insert(&mut self, index: u32, spilled: Spilled) {
+        self.files.insert(index, spilled);
+        self.bytes += spilled.len_bytes;
+    }
+
+    fn find(&self, index: u32) -> Option<(PathBuf, Spilled)> {
+        Some((self.own.as_ref()?.file(index), *self.files.get(&index)?))
     }
 
     /// Removes the file of an object.
     pub(crate) fn remove(&mut self, index: u32) {
-        if let Some(len_bytes) = self.files.remove(&index) {
-            self.bytes -= len_bytes;
-            if let Some(path) = self.path(index) {
-                let _ = fs::remove_file(path);
+        if let Some(spilled) = self.files.remove(&index) {
+            self.bytes -= spilled.len_bytes;
+            if let Some(own) = &self.own {
+                // Gone already is as good; what cannot be removed goes with the directory.
+                let _ = fs::remove_file(own.file(index));
             }
         }
     }
+
+    /// Removes everything, for good.
+    pub(crate) fn close(&mut self) {
+        *self = Spills::default();
+    }
 }
 
-impl Drop for Spills {
+impl Own {
+    fn make(parent: &Path, session: u64) -> io::Result<Self> {
+        let owner = std::process::id();
+        let dir = parent.join(format!("{PREFIX}{owner}-{session:x}"));
+        DirBuilder::new().mode(0o700).create(&dir)?;
+        // Locked before it has the name by which others would find it unlocked.
+        let unnamed = dir.join("unlocked");
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unnamed)?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, errno)| io::Error::from(errno))?;
+        fs::rename(&unnamed, dir.join(LOCK))?;
+        Ok(Own { dir, owner, _lock: lock })
+    }
+
+    fn file(&self, index: u32) -> PathBuf {
+        self.dir.join(format!("{index:x}"))
+    }
+}
+
+impl Drop for Own {
     fn drop(&mut self) {
         // A forked child drops a copy of this, which is not its to act on.
-        if self.owner == std::process::id()
-            && let Some(dir) = &self.dir
-        {
-            let _ = fs::remove_dir_all(dir);
+        if self.owner == std::process::id() {
+            let _ = fs::remove_dir_all(&self.dir);
         }
     }
 }
 
-fn write_file(path: &Path, bytes: &[u8], fingerprint: u64) -> io::Result<()> {
-    let mut file = fs::File::create(path)?;
-    for word in [MAGIC, bytes.len() as u64, fingerprint, checksum(bytes)] {
-        file.write_all(&word.to_le_bytes())?;
+/// Removes what stores of this user left under `parent` when their nodes were killed.
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX))
+            && fs::symlink_metadata(entry.path())
+                .is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw());
+        if !is_ours {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path().join(LOCK)) else { continue };
+        if let Ok(_lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
-    file.write_all(bytes)
 }
 
-fn read_file(path: &Path, header: &Header) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = fs::read(path).map_err(|_| Refusal::SpillUnreadable)?;
-    if bytes.len() != HEADER_BYTES + header.len_bytes as usize {
-        return Err(Refusal::SpillDamaged);
+/// Why the file of an object gives nothing back.
+enum Unreadable {
+    Refused(Refusal),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Unreadable::Refused(Refusal::SpillMissing),
+            io::ErrorKind::UnexpectedEof => Unreadable::Refused(Refusal::SpillTruncated),
+            _ => Unreadable::Io(error),
+        }
     }
-    let value = bytes.split_off(HEADER_BYTES);
-    let expected = [MAGIC, header.len_bytes, header.fingerprint, checksum(&value)];
-    let found = bytes
-        .chunks_exact(8)
-        .map(|chunk| u64::from_le_bytes(chunk.try_into().expect("a chunk of eight bytes")));
-    if found.eq(expected) { Ok(value) } else { Err(Refusal::SpillDamaged) }
+}
+
+fn header_bytes(header: &Header, checksum: u64) -> [u8; HEADER_BYTES] {
+    let words = [MAGIC, header.len_bytes, header.fingerprint, checksum];
+    std::array::from_fn(|i| words[i / 8].to_le_bytes()[i % 8])
 }
 
 impl Core {
@@ -130,23 +207,27 @@ impl Core {
         if used_bytes + len_bytes > water.high_bytes {
             self.collect(usize::MAX);
             let _turn = self.moving.lock();
-            self.spill_until(|used_bytes| used_bytes + len_bytes <= water.low_bytes);
+            // A disk that is full is an error once there is no room at all.
+            let _ = self.spill_until(|used_bytes| used_bytes + len_bytes <= water.low_bytes);
         }
     }
 
     /// Spills about `len_bytes`; false when nothing can be spilled.
-    pub(crate) fn spill_for(&self, len_bytes: u64) -> bool {
+    pub(crate) fn spill_for(&self, len_bytes: u64) -> io::Result<bool> {
         if self.water.is_none() {
-            return false;
+            return Ok(false);
         }
         let _turn = self.moving.lock();
         let before = self.ledger.lock().space.used_bytes();
-        self.spill_until(|used_bytes| used_bytes + len_bytes <= before) > 0
+        Ok(self.spill_until(|used_bytes| used_bytes + len_bytes <= before)? > 0)
     }
 
     /// Spills the least recently used first, until `enough` of the bytes in use; how many objects.
     /// The caller holds the lock of moves.
-    fn spill_until(&self, enough: impl Fn(u64) -> bool) -> usize {
+    ///
+    /// # Errors
+    /// When nothing could be spilled because the disk did not take it.
+    fn spill_until(&self, enough: impl Fn(u64) -> bool) -> io::Result<usize> {
         let mut candidates: Vec<(u64, u32)> = self
             .touched_slots()
             .filter_map(|index| {
@@ -166,11 +247,11 @@ impl Core {
             match self.spill(index) {
                 Ok(true) => spilled += 1,
                 Ok(false) => {}
-                // The disk is full: what waits for room waits, or fails.
+                Err(error) if spilled == 0 => return Err(error),
                 Err(_) => break,
             }
         }
-        spilled
+        Ok(spilled)
     }
 
     /// Moves one object to disk, unless it is viewed or goes meanwhile.
@@ -207,18 +288,15 @@ impl Core {
             }
             _ => return Ok(false),
         };
-        let Some(path) = self.ledger.lock().spills.path(index) else { return Ok(false) };
-        let mut bytes = vec![0; header.len_bytes as usize];
-        let written = self
-            .segment
-            .read_at(offset_bytes, &mut bytes)
-            .and_then(|()| write_file(&path, &bytes, header.fingerprint));
+        let path = self.ledger.lock().spills.place(index)?;
+        let written = self.write_file(&path, offset_bytes, &header);
         let detached = written.is_ok()
             && slot.state().transition_spill(generation, Phase::Sealed, Phase::Spilling);
         if !detached {
             let _ = fs::remove_file(&path);
-            return written.map(|()| false);
+            return written.map(|_| false);
         }
+        let spilled = Spilled { len_bytes: header.len_bytes, checksum: written? };
         // SeqCst: against a viewer, see the module.
         fence(Ordering::SeqCst);
         if !slot.pins().is_empty() {
@@ -228,11 +306,33 @@ impl Core {
             return Ok(false);
         }
         slot.set_header(Header { location: Place::Empty.to_word(), ..header });
-        self.ledger.lock().spills.insert(index, header.len_bytes);
+        self.ledger.lock().spills.insert(index, spilled);
         let moved = slot.state().transition_spill(generation, Phase::Spilling, Phase::Spilled);
         debug_assert!(moved, "one thread at a time moves objects");
         self.free_memory(header);
         Ok(true)
+    }
+
+    /// Copies an object's bytes to a new file; their checksum.
+    fn write_file(&self, path: &Path, offset_bytes: u64, header: &Header) -> io::Result<u64> {
+        fault::fail("spill.write")?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(&[0; HEADER_BYTES])?;
+        let mut checksum = Checksum::of_len(header.len_bytes);
+        let mut buffer = vec![0; CHUNK_BYTES.min(header.len_bytes as usize)];
+        let mut done = 0;
+        while done < header.len_bytes {
+            let len = CHUNK_BYTES.min((header.len_bytes - done) as usize);
+            let chunk = &mut buffer[..len];
+            self.segment.read_at(offset_bytes + done, chunk)?;
+            checksum.add(chunk);
+            file.write_all(chunk)?;
+            done += len as u64;
+        }
+        let checksum = checksum.finish();
+        file.write_all_at(&header_bytes(header, checksum), 0)?;
+        Ok(checksum)
     }
 
     /// Brings a spilled object back; done also when it is in memory already.
@@ -255,38 +355,24 @@ impl Core {
         if slot.state().load().phase() != Phase::Spilled {
             return Reply::Done;
         }
-        let header = slot.header();
-        let Some(path) = self.ledger.lock().spills.path(id.index) else {
-            return Reply::Refused(Refusal::SpillUnreadable);
+        let Some((path, spilled)) = self.ledger.lock().spills.find(id.index) else {
+            return Reply::Refused(Refusal::SpillMissing);
         };
-        let bytes = match read_file(&path, &header) {
-            Ok(bytes) => bytes,
-            Err(refusal) => return Reply::Refused(refusal),
+        let header = Header { len_bytes: spilled.len_bytes, ..slot.header() };
+        let offset_bytes = match self.room_to_restore(header.len_bytes) {
+            Ok(offset_bytes) => offset_bytes,
+            Err(reply) => return reply,
         };
-        let len_bytes = header.len_bytes.next_multiple_of(PAGE_BYTES);
-        let allocate = || {
-            let mut ledger = self.ledger.lock();
-            let piece = ledger.space.allocate(len_bytes, PAGE_BYTES, 0)?;
-            // The pages are in nobody's page tables yet.
-            ledger.extents.insert(piece.offset_bytes, Extent { len_bytes, client: None });
-            Some(piece.offset_bytes)
-        };
-        let mut place = allocate();
-        if place.is_none() {
-            self.collect(usize::MAX);
-            place = allocate();
-        }
-        while place.is_none() {
-            let before = self.ledger.lock().space.used_bytes();
-            if self.spill_until(|used_bytes| used_bytes + len_bytes <= before) == 0 {
-                return self.full(0);
+        let refused = match self.read_file(&path, offset_bytes, &header, spilled.checksum) {
+            Ok(()) => None,
+            Err(Unreadable::Refused(refusal)) => Some(Reply::Refused(refusal)),
+            Err(Unreadable::Io(error)) => {
+                Some(Reply::CannotRestore { errno: error.raw_os_error().unwrap_or(0) })
             }
-            place = allocate();
-        }
-        let Some(offset_bytes) = place else { return self.full(0) };
-        if self.segment.write_at(offset_bytes, &bytes).is_err() {
+        };
+        if let Some(reply) = refused {
             self.ledger.lock().free_extent(offset_bytes);
-            return Reply::Refused(Refusal::NoMemory);
+            return reply;
         }
         if !slot.state().transition_spill(generation, Phase::Spilled, Phase::Restoring) {
             self.ledger.lock().free_extent(offset_bytes);
@@ -298,5 +384,75 @@ impl Core {
         debug_assert!(moved, "one thread at a time moves objects");
         self.ledger.lock().spills.remove(id.index);
         Reply::Done
+    }
+
+    /// An extent for an object that comes back; if need be, others go to disk for it.
+    fn room_to_restore(&self, len_bytes: u64) -> Result<u64, Reply> {
+        let len_bytes = len_bytes.next_multiple_of(PAGE_BYTES);
+        let allocate = || {
+            let mut ledger = self.ledger.lock();
+            let piece = ledger.space.allocate(len_bytes, PAGE_BYTES, 0)?;
+            // The pages are in nobody's page tables yet.
+            ledger.extents.insert(piece.offset_bytes, Extent { len_bytes, client: None });
+            Some(piece.offset_bytes)
+        };
+        if let Some(offset_bytes) = allocate() {
+            return Ok(offset_bytes);
+        }
+        self.collect(usize::MAX);
+        loop {
+            if let Some(offset_bytes) = allocate() {
+                return Ok(offset_bytes);
+            }
+            let before = self.ledger.lock().space.used_bytes();
+            match self.spill_until(|used_bytes| used_bytes + len_bytes <= before) {
+                Ok(0) => return Err(self.full(0)),
+                Ok(_) => {}
+                Err(error) => {
+                    return Err(Reply::CannotSpill { errno: error.raw_os_error().unwrap_or(0) });
+                }
+            }
+        }
+    }
+
+    /// Copies an object's bytes from its file to an extent that nobody knows of yet.
+    fn read_file(
+        &self,
+        path: &Path,
+        offset_bytes: u64,
+        header: &Header,
+        expected: u64,
+    ) -> Result<(), Unreadable> {
+        fault::fail("spill.read")?;
+        let mut file = File::open(path)?;
+        let found_bytes = file.metadata()?.len();
+        let wanted_bytes = HEADER_BYTES as u64 + header.len_bytes;
+        if found_bytes < wanted_bytes {
+            return Err(Unreadable::Refused(Refusal::SpillTruncated));
+        }
+        let mut found = [0; HEADER_BYTES];
+        file.read_exact(&mut found)?;
+        if found != header_bytes(header, expected) || found_bytes > wanted_bytes {
+            return Err(Unreadable::Refused(Refusal::SpillDamaged));
+        }
+        let mut checksum = Checksum::of_len(header.len_bytes);
+        let mut buffer = vec![0; CHUNK_BYTES.min(header.len_bytes as usize)];
+        let mut done = 0;
+        while done < header.len_bytes {
+            let len = CHUNK_BYTES.min((header.len_bytes - done) as usize);
+            let chunk = &mut buffer[..len];
+            file.read_exact(chunk)?;
+            checksum.add(chunk);
+            match self.segment.write_at(offset_bytes + done, chunk) {
+                Ok(()) => {}
+                Err(Error::Os { source, .. }) => return Err(Unreadable::Io(source)),
+                Err(_) => return Err(Unreadable::Refused(Refusal::NoMemory)),
+            }
+            done += len as u64;
+        }
+        if checksum.finish() != expected {
+            return Err(Unreadable::Refused(Refusal::SpillDamaged));
+        }
+        Ok(())
     }
 }

@@ -81,14 +81,13 @@ impl Client {
         deadline: Option<Instant>,
         mut look: impl FnMut(&dyn Fn(ObjectId) -> Status) -> bool,
     ) -> Result<bool, PinError> {
-        if !self.is_ours() {
-            return Err(PinError::Forked);
-        }
         if look(&|id| self.status(id)) {
             return Ok(true);
         }
         let is_over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
         loop {
+            // The store may have ended while this slept.
+            self.check_ours()?;
             for _ in 0..LOOKS {
                 if look(&|id| self.status(id)) {
                     return Ok(true);
@@ -102,7 +101,9 @@ impl Client {
             if look(&|id| self.subscribe(id)) {
                 return Ok(true);
             }
-            drowsy.sleep(deadline.map(|at| at.saturating_duration_since(Instant::now())));
+            if self.is_ours() {
+                drowsy.sleep(deadline.map(|at| at.saturating_duration_since(Instant::now())));
+            }
         }
     }
 

@@ -10,7 +10,8 @@ use std::{
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use rustyray_store::{
-    Backend, Client, Config, Error, Node, ObjectId, Status, TransportError, View, ViewError,
+    Backend, Client, Config, Error, Node, ObjectId, PinError, Status, TransportError, View,
+    ViewError,
 };
 
 const ROLE: &str = "RUSTYRAY_STORE_ALONE_ROLE";
@@ -193,7 +194,10 @@ fn a_client_whose_host_is_gone_gets_errors_and_keeps_its_views() {
     breaker.shutdown(std::net::Shutdown::Both).expect("shut down");
     hosting.join().expect("no panic").expect("hosted");
     drop(node);
-    assert!(matches!(client.create(1 << 20), Err(Error::Transport(TransportError::Closed))));
+    assert!(matches!(
+        client.create(1 << 20),
+        Err(Error::Closed | Error::Transport(TransportError::Closed))
+    ));
     assert_eq!(view.as_slice(), [7; 100_000]);
     assert_eq!(client.status(id), Status::Sealed);
 }
@@ -212,4 +216,27 @@ fn who_speaks_another_language_is_told_so() {
     assert!(matches!(node.host(ours), Err(Error::Os { .. })));
     assert_eq!(node.stats().clients, 1, "its number is free again");
     assert!(Client::join(theirs).is_err());
+}
+
+#[test]
+fn who_waits_is_told_that_the_store_has_ended() {
+    let node = store(Backend::Memfd);
+    let home = node.client();
+    let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+    let hosting = {
+        let node = Arc::clone(&node);
+        std::thread::spawn(move || node.host(ours))
+    };
+    let joined = Client::join(theirs).expect("joined");
+    let never = home.reserve().expect("reserve");
+    let waiters = [home, joined].map(|client| {
+        std::thread::spawn(move || client.wait(&[never], 1, None).expect_err("it has ended"))
+    });
+    let report = node.shutdown();
+    for waiter in waiters {
+        assert!(matches!(waiter.join().expect("the waiter"), PinError::Closed));
+    }
+    hosting.join().expect("no panic").expect("hosted");
+    assert_eq!(report.objects.len(), 1);
+    assert!(node.shutdown().is_empty(), "it was told once");
 }

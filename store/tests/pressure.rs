@@ -25,6 +25,7 @@ fn files(dir: &PathBuf) -> Vec<PathBuf> {
     std::fs::read_dir(own.expect("an entry").path())
         .expect("a directory")
         .map(|entry| entry.expect("an entry").path())
+        .filter(|path| !path.ends_with("lock"))
         .collect()
 }
 
@@ -95,27 +96,269 @@ fn what_is_viewed_stays_and_a_put_without_room_fails_with_the_sizes() {
     std::fs::remove_dir(dir).expect("removed");
 }
 
+/// Does something to every file; how many there are, and what then becomes of views of all objects.
+fn after(name: &str, harm: impl Fn(&[PathBuf])) -> (usize, Vec<Result<u64, PinError>>) {
+    let (node, client, dir) = store(name);
+    let ids: Vec<_> = (0..20).map(|i| client.put(&value(i)).expect("put")).collect();
+    let spilled = files(&dir);
+    harm(&spilled);
+    let mut results = Vec::new();
+    for &id in &ids {
+        results.push(match client.view::<Vec<u64>>(id) {
+            Ok(view) => Ok(view[1].to_native()),
+            Err(ViewError::Pin(error)) => Err(error),
+            Err(error) => panic!("{error:?}"),
+        });
+        // It goes as any other, and makes room for those that follow.
+        client.release(id);
+    }
+    assert_eq!((node.stats().objects, node.stats().spilled_bytes), (0, 0));
+    drop((client, node));
+    std::fs::remove_dir(dir).expect("removed");
+    assert!(
+        results
+            .iter()
+            .enumerate()
+            .all(|(i, found)| found.as_ref().map_or(true, |&word| word == i as u64))
+    );
+    (spilled.len(), results)
+}
+
 #[test]
 fn a_damaged_copy_is_an_error_of_that_object() {
-    let (_node, client, dir) = store("damaged");
-    let ids: Vec<_> = (0..20).map(|i| client.put(&value(i)).expect("put")).collect();
-    let damaged = files(&dir);
-    for path in &damaged {
-        let mut bytes = std::fs::read(path).expect("read");
-        *bytes.last_mut().expect("not empty") ^= 1;
-        std::fs::write(path, bytes).expect("written");
+    // The first byte of the header, the last of the value, and one in between.
+    for at in [|_| 0, |len| len - 1, |len: usize| len / 2] {
+        let (files, results) = after("damaged", |files| {
+            for path in files {
+                let mut bytes = std::fs::read(path).expect("read");
+                let at = at(bytes.len());
+                bytes[at] ^= 1;
+                std::fs::write(path, bytes).expect("written");
+            }
+        });
+        let damaged = results.iter().filter(|found| {
+            matches!(found, Err(PinError::SpillDamaged { what: "is damaged", .. }))
+        });
+        assert_eq!(damaged.count(), files);
     }
-    let mut found = 0;
-    for &id in &ids {
-        match client.view::<Vec<u64>>(id) {
-            Ok(_) => {}
-            Err(ViewError::Pin(PinError::Corrupt { .. })) => found += 1,
-            Err(error) => panic!("{error:?}"),
+}
+
+#[test]
+fn a_copy_that_was_cut_short_or_removed_is_an_error_of_its_own() {
+    for keep in [0, 31, 32, 1000] {
+        let (files, results) = after("truncated", |files| {
+            for path in files {
+                let file = std::fs::OpenOptions::new().write(true).open(path).expect("opened");
+                file.set_len(keep).expect("cut");
+            }
+        });
+        let cut = results.iter().filter(|found| {
+            matches!(found, Err(PinError::SpillDamaged { what: "was cut short", .. }))
+        });
+        assert_eq!(cut.count(), files);
+    }
+    let (files, results) = after("removed", |files| {
+        files.iter().for_each(|path| std::fs::remove_file(path).expect("removed"));
+    });
+    let gone = results.iter().filter(|found| matches!(found, Err(PinError::SpillMissing(_))));
+    assert_eq!(gone.count(), files);
+}
+
+#[test]
+fn the_copy_of_another_object_is_not_taken_for_its_own() {
+    let (files, results) = after("exchanged", |files| {
+        let first = std::fs::read(&files[0]).expect("read");
+        for pair in files.windows(2) {
+            std::fs::copy(&pair[1], &pair[0]).expect("copied");
         }
+        std::fs::write(&files[files.len() - 1], first).expect("written");
+    });
+    assert!(files > 1);
+    let found = results.iter().filter(|found| matches!(found, Err(PinError::SpillDamaged { .. })));
+    assert_eq!(found.count(), files);
+}
+
+#[test]
+fn what_was_used_least_recently_goes_first() {
+    let (_node, client, dir) = store("recency");
+    let ids: Vec<_> = (0..10).map(|i| client.put(&value(i)).expect("put")).collect();
+    assert!(files_or_none(&dir).is_empty(), "nothing touches the disk before memory runs short");
+    let favourite = ids[0];
+    let mut more = Vec::new();
+    for i in 10..30 {
+        assert_eq!(client.view::<Vec<u64>>(favourite).expect("view")[1], 0);
+        more.push(client.put(&value(i)).expect("put"));
+        let spilled: Vec<_> = files_or_none(&dir);
+        let name = format!("{:x}", favourite.index);
+        assert!(spilled.iter().all(|path| !path.ends_with(&name)), "it was used just now");
     }
-    assert!(found >= damaged.len(), "{found} of {} were found", damaged.len());
+    assert!(files(&dir).len() >= 15);
     drop((client, _node));
     std::fs::remove_dir(dir).expect("removed");
+}
+
+fn files_or_none(dir: &PathBuf) -> Vec<PathBuf> {
+    let is_empty = std::fs::read_dir(dir).expect("a directory").next().is_none();
+    if is_empty { Vec::new() } else { files(dir) }
+}
+
+#[test]
+fn spilled_bytes_are_nobody_elses_to_read_and_go_at_shutdown() {
+    use std::os::unix::fs::PermissionsExt;
+    let (node, client, dir) = store("private");
+    let ids: Vec<_> = (0..30).map(|i| client.put(&value(i)).expect("put")).collect();
+    let own =
+        std::fs::read_dir(&dir).expect("a directory").next().expect("its own").expect("an entry");
+    assert_eq!(own.metadata().expect("metadata").permissions().mode() & 0o777, 0o700);
+    for path in files(&dir) {
+        assert_eq!(path.metadata().expect("metadata").permissions().mode() & 0o777, 0o600);
+    }
+    let view = client.view::<Vec<u64>>(ids[29]).expect("view");
+    assert_eq!(node.shutdown().objects.len(), 30);
+    assert_eq!(std::fs::read_dir(&dir).expect("a directory").count(), 0);
+    assert_eq!(view[3], 3 * 29, "what is viewed stays");
+    assert!(matches!(client.view::<Vec<u64>>(ids[0]), Err(ViewError::Pin(PinError::Closed))));
+    assert!(matches!(client.put(&1u64), Err(Error::Closed)));
+    std::fs::remove_dir(dir).expect("removed");
+}
+
+const LONELY: &str = "RUSTYRAY_STORE_TEST_LONELY_DIR";
+
+/// Runs a test in a process of its own, which has a store of its own, for limits and deaths of a whole process.
+/// In this process such a test does nothing.
+fn lonely(test: &str, dir: &std::path::Path) -> std::process::Output {
+    std::process::Command::new(std::env::current_exe().expect("the test binary"))
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(LONELY, dir)
+        .output()
+        .expect("a process")
+}
+
+#[test]
+fn a_killed_node() {
+    let Ok(dir) = std::env::var(LONELY) else { return };
+    let config =
+        Config { capacity_bytes: 16 << 20, spill_dir: Some(dir.into()), ..Config::default() };
+    let node = Node::create(config).expect("a store");
+    let _ids: Vec<_> = (0..30).map(|i| node.client().put(&value(i)).expect("put")).collect();
+    assert!(node.stats().spilled_bytes > 0);
+    nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).expect("killed");
+}
+
+#[test]
+fn what_a_killed_node_left_on_disk_is_removed_by_the_next() {
+    use std::os::unix::process::ExitStatusExt;
+    let dir = std::env::temp_dir().join(format!("rustyray-orphans-{}", std::process::id()));
+    std::fs::create_dir(&dir).expect("made");
+    // Another store that lives, and something that is none of a store's.
+    let config = |dir: &PathBuf| Config {
+        capacity_bytes: 16 << 20,
+        spill_dir: Some(dir.clone()),
+        ..Config::default()
+    };
+    let living = Node::create(config(&dir)).expect("a store");
+    let ids: Vec<_> = (0..30).map(|i| living.client().put(&value(i)).expect("put")).collect();
+    std::fs::create_dir(dir.join("something else")).expect("made");
+    assert_eq!(lonely("a_killed_node", &dir).status.signal(), Some(9));
+    let count = || std::fs::read_dir(&dir).expect("a directory").count();
+    assert_eq!(count(), 3, "it left its directory behind");
+    let _next = Node::create(config(&dir)).expect("a store");
+    assert_eq!(count(), 2);
+    for (i, &id) in ids.iter().enumerate() {
+        assert_eq!(living.client().view::<Vec<u64>>(id).expect("view")[1], i as u64);
+    }
+    drop((living, _next));
+    std::fs::remove_dir_all(dir).expect("removed");
+}
+
+#[test]
+fn a_node_whose_disk_takes_little() {
+    use nix::sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        signal::{SigHandler, Signal, signal},
+    };
+    let Ok(dir) = std::env::var(LONELY) else { return };
+    let node = Node::create(Config {
+        capacity_bytes: 16 << 20,
+        spill_dir: Some(dir.into()),
+        put_timeout: Duration::from_millis(50),
+        ..Config::default()
+    })
+    .expect("a store");
+    let client = node.client();
+    // SAFETY: no handler runs; writes beyond the limit fail with an error instead.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.expect("ignored");
+    let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).expect("a limit");
+    setrlimit(Resource::RLIMIT_FSIZE, 600 << 10, hard).expect("set");
+    let mut kept = Vec::new();
+    let error = loop {
+        match client.put(&value(kept.len() as u64)) {
+            Ok(id) => kept.push(id),
+            Err(error) => break error,
+        }
+    };
+    let Error::CannotSpill { capacity_bytes, used_bytes, requested_bytes, source, .. } = error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(source.raw_os_error(), Some(nix::errno::Errno::EFBIG as i32));
+    assert!(
+        capacity_bytes == 16 << 20 && used_bytes <= capacity_bytes && requested_bytes >= 1 << 20
+    );
+    assert!((10..16).contains(&kept.len()), "{} fitted", kept.len());
+    assert!(node.stats().spilled_bytes == 0);
+    for (i, &id) in kept.iter().enumerate() {
+        assert_eq!(client.view::<Vec<u64>>(id).expect("view")[1], i as u64, "nothing was lost");
+    }
+    client.put(&7u64).expect("what fits goes in");
+    setrlimit(Resource::RLIMIT_FSIZE, hard, hard).expect("set");
+    for i in 0..20 {
+        kept.push(client.put(&value(i)).expect("the disk takes it again"));
+    }
+    assert!(node.stats().spilled_bytes > 0);
+    kept.into_iter().for_each(|id| client.release(id));
+    drop((client, node));
+    println!("well");
+}
+
+#[test]
+fn a_disk_that_is_full_is_an_error_of_that_put_only() {
+    let dir = std::env::temp_dir().join(format!("rustyray-full-{}", std::process::id()));
+    std::fs::create_dir(&dir).expect("made");
+    let output = lonely("a_node_whose_disk_takes_little", &dir);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("well"), "{said}\n{output:?}");
+    std::fs::remove_dir(dir).expect("nothing is left in it");
+}
+
+#[test]
+fn a_put_waits_for_room_until_somebody_makes_some() {
+    let dir = std::env::temp_dir().join(format!("rustyray-room-{}", std::process::id()));
+    let node = Node::create(Config {
+        capacity_bytes: 16 << 20,
+        spill_dir: Some(dir.clone()),
+        put_timeout: Duration::from_secs(120),
+        ..Config::default()
+    })
+    .expect("a store");
+    let client = node.client();
+    let half = client.create(9 << 20).expect("create");
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| client.create(9 << 20).map(|writer| writer.len()));
+        // It is waiting, or will find the room at once: it gets it either way.
+        std::thread::yield_now();
+        drop(half);
+        assert_eq!(waiter.join().expect("the waiter").expect("room"), 9 << 20);
+    });
+    drop((client, node));
+    std::fs::remove_dir(dir).expect("removed");
+}
+
+#[test]
+fn a_directory_that_cannot_be_is_an_error_at_once() {
+    let spill_dir = Some("/proc/nothing/here".into());
+    let error = Node::create(Config { spill_dir, ..Config::default() }).expect_err("no directory");
+    assert!(matches!(&error, Error::SpillDir { path, .. } if path.ends_with("here")), "{error:?}");
 }
 
 #[test]

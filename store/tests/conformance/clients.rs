@@ -99,6 +99,6 @@ pub(crate) fn what_a_dead_client_left_is_cleared_away(backend: Backend) {
     one.release(promised);
     let after = node.stats();
     assert_eq!((after.objects, after.used_bytes), (before.objects, before.used_bytes));
-    assert!(matches!(two.reserve(), Err(Error::Forked)));
+    assert!(matches!(two.reserve(), Err(Error::Closed)));
     assert_eq!(join(&node).id(), number, "the number is free");
 }
