@@ -12,6 +12,7 @@
 //!
 //! It does not show how the rows do beside other programs, nor what cold memory costs.
 
+mod beside;
 mod limits;
 mod measure;
 mod report;
@@ -20,12 +21,18 @@ mod tally;
 mod watch;
 mod work;
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::{
+    beside::Beside,
     measure::{Bencher, Pace},
     report::{Outcome, Report, RowReport},
     rows::ROWS,
@@ -43,6 +50,12 @@ pub struct Options {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Write the JSON to this file, besides what is printed
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Compare with a run of Ray's suite on this machine, as `benches/beside_ray/run` leaves it
+    #[arg(long, value_name = "FILE")]
+    beside: Option<PathBuf>,
     /// Two trials of a tenth of a second, for a first look
     #[arg(long, conflicts_with_all = ["seconds", "trials"])]
     quick: bool,
@@ -116,21 +129,34 @@ pub fn main(options: &Options) -> ExitCode {
     }
     let report = match run(options, &chosen) {
         Ok(report) => report,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return fail(&*error),
     };
     if options.json {
         println!("{}", serde_json::json!(report));
     } else {
         println!("{report}");
     }
+    if let Some(path) = &options.save
+        && let Err(error) = fs::write(path, serde_json::json!(report).to_string())
+    {
+        return fail(&named(path, error));
+    }
     ExitCode::from(u8::from(report.failed()))
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+/// An error of a file, with the file's name.
+fn named(path: &Path, error: impl std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{}: {error}", path.display()))
 }
 
 fn run(options: &Options, chosen: &[&rows::Row]) -> Result<Report, Box<dyn std::error::Error>> {
     let pace = options.pace();
+    let beside = options.beside.as_deref().map(Beside::read).transpose()?;
     let bar = progress(chosen.len() as u64 * (u64::from(pace.trials) + 2) + 1);
     bar.set_message("what the machine allows");
     let limits = match options.no_physics {
@@ -158,14 +184,14 @@ fn run(options: &Options, chosen: &[&rows::Row]) -> Result<Report, Box<dyn std::
                 }
                 Err(reason) => Outcome::Skipped { reason: reason.to_owned() },
             };
-            reports.push(RowReport::new(row, outcome, limits.as_ref()));
+            reports.push(RowReport::new(row, outcome, limits.as_ref(), beside.as_ref()));
         }
         watch.enter("shutting down");
         rustyray::shutdown().await?;
         Ok::<_, rustyray::Error>(reports)
     })?;
     bar.finish_and_clear();
-    Ok(Report::new(&pace, limits, rows))
+    Ok(Report::new(&pace, limits, beside, rows))
 }
 
 fn progress(len: u64) -> ProgressBar {

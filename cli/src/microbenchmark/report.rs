@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
 use super::{
+    beside::Beside,
     measure::{Measured, Pace},
     rows::{Limit, Row, Unit},
 };
@@ -41,6 +42,8 @@ pub(super) struct Report {
     trial_s: f64,
     scale: f64,
     limits: Option<Limits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<Beside>,
     rows: Vec<RowReport>,
 }
 
@@ -63,6 +66,8 @@ pub(super) struct RowReport {
     reason: Option<String>,
     ray_64_cores: f64,
     ray_2_cores: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ray_here: Option<f64>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     figures: Option<Figures>,
 }
@@ -81,6 +86,8 @@ struct Figures {
     other_processes: usize,
     times_ray_64_cores: f64,
     times_ray_2_cores: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    times_ray_here: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<LimitReport>,
 }
@@ -107,7 +114,13 @@ impl Limit {
 }
 
 impl RowReport {
-    pub(super) fn new(row: &Row, outcome: Outcome, limits: Option<&Limits>) -> Self {
+    pub(super) fn new(
+        row: &Row,
+        outcome: Outcome,
+        limits: Option<&Limits>,
+        beside: Option<&Beside>,
+    ) -> Self {
+        let ray_here = beside.and_then(|beside| beside.mean(row.name));
         let (state, reason, figures) = match outcome {
             Outcome::Skipped { reason } => ("skipped", Some(reason), None),
             Outcome::Failed { reason } => ("failed", Some(reason), None),
@@ -123,6 +136,7 @@ impl RowReport {
                     other_processes: measured.processes,
                     times_ray_64_cores: mean / row.ray_64,
                     times_ray_2_cores: mean / row.ray_2,
+                    times_ray_here: ray_here.map(|ray| mean / ray),
                     limit: limits.map(|limits| row.limit.report(limits, mean)),
                     trials: measured.trials,
                 };
@@ -139,24 +153,19 @@ impl RowReport {
             reason,
             ray_64_cores: row.ray_64,
             ray_2_cores: row.ray_2,
+            ray_here,
             figures,
         }
     }
 
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [String; 8] {
         let none = String::new;
         let name = self.name.to_owned();
         let Some(figures) = &self.figures else {
             let reason = self.reason.as_deref().unwrap_or_default();
-            return [
-                name,
-                format!("{}: {reason}", self.state),
-                none(),
-                none(),
-                none(),
-                none(),
-                none(),
-            ];
+            let mut cells = [const { String::new() }; 8];
+            (cells[0], cells[1]) = (name, format!("{}: {reason}", self.state));
+            return cells;
         };
         let time = |ns: Option<u64>| ns.map_or_else(none, |ns| Nanos(ns as f64).to_string());
         let limit = figures.limit.as_ref();
@@ -165,6 +174,10 @@ impl RowReport {
             format!("{} ± {} {}", number(figures.mean), number(figures.deviation), self.unit),
             time(figures.p50_ns),
             time(figures.p99_ns),
+            figures
+                .times_ray_here
+                .zip(self.ray_here)
+                .map_or_else(none, |(times, ray)| format!("{}× {}", number(times), number(ray))),
             format!("{}×", number(figures.times_ray_2_cores)),
             format!("{}×", number(figures.times_ray_64_cores)),
             limit.map_or_else(none, |limit| {
@@ -175,7 +188,12 @@ impl RowReport {
 }
 
 impl Report {
-    pub(super) fn new(pace: &Pace, limits: Option<Limits>, rows: Vec<RowReport>) -> Self {
+    pub(super) fn new(
+        pace: &Pace,
+        limits: Option<Limits>,
+        beside: Option<Beside>,
+        rows: Vec<RowReport>,
+    ) -> Self {
         Report {
             rustyray: env!("CARGO_PKG_VERSION"),
             optimised: !cfg!(debug_assertions),
@@ -186,6 +204,7 @@ impl Report {
             trial_s: pace.trial.as_secs_f64(),
             scale: pace.scale,
             limits,
+            beside,
             rows,
         }
     }
@@ -246,7 +265,18 @@ impl fmt::Display for Report {
         self.caveats().iter().try_for_each(|caveat| writeln!(f, "Caution: {caveat}."))?;
         let mut table = Table::new();
         table.load_style(STYLE);
-        table.set_header(["", "figure", "p50", "p99", "Ray, 2 cores", "Ray, 64 cores", "takes"]);
+        let here = self.beside.as_ref().map(|beside| format!("Ray {} here", beside.version()));
+        let here = here.as_deref().unwrap_or_default();
+        table.set_header([
+            "",
+            "figure",
+            "p50",
+            "p99",
+            here,
+            "Ray, 2 cores",
+            "Ray, 64 cores",
+            "takes",
+        ]);
         for row in &self.rows {
             table.add_row(row.cells());
         }
