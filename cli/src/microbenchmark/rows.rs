@@ -72,9 +72,6 @@ macro_rules! run {
     ($run:ident) => {
         Ok(|bencher| Box::pin($run(bencher)))
     };
-    ($run:ident, $($argument:expr),+) => {
-        Ok(|bencher| Box::pin($run(bencher, $($argument),+)))
-    };
 }
 
 rows! {
@@ -103,9 +100,9 @@ rows! {
     "1:1 actor calls sync", PerSecond, true, 2_012.0, 463.0,
         Limit::RoundTrip, run!(actor_sync);
     "1:1 actor calls async", PerSecond, false, 8_664.0, 2_258.0,
-        Limit::Messages(1.0), run!(actor_async, 0);
+        Limit::Messages(1.0), run!(actor_async);
     "1:1 actor calls concurrent", PerSecond, false, 5_775.0, 2_334.0,
-        Limit::Messages(1.0), run!(actor_async, 16);
+        Limit::Messages(1.0), run!(actor_concurrent);
     "1:n actor calls async", PerSecond, false, 8_038.0, 1_829.0,
         Limit::Messages(1.0), run!(one_to_n);
     "n:n actor calls async", PerSecond, false, 27_376.0, 1_862.0,
@@ -270,8 +267,13 @@ async fn actor_sync(bencher: &mut Bencher<'_>) -> Result<()> {
         .await
 }
 
-async fn actor_async(bencher: &mut Bencher<'_>, max_concurrency: u32) -> Result<()> {
-    let actor = Server::options().max_concurrency(max_concurrency).remote().await?;
+async fn actor_async(bencher: &mut Bencher<'_>) -> Result<()> {
+    let actor = Server::remote().await?;
+    pipelined(bencher, async |_| actor.small_value().await).await
+}
+
+async fn actor_concurrent(bencher: &mut Bencher<'_>) -> Result<()> {
+    let actor = Server::options().max_concurrency(16).remote().await?;
     pipelined(bencher, async |_| actor.small_value().await).await
 }
 
