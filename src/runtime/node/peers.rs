@@ -9,11 +9,7 @@ use super::{
     Node,
     cause::{Cause, Crash},
 };
-use crate::{
-    error::Error,
-    runtime::{background, pool, wire::ToClient},
-    spec,
-};
+use crate::{error::Error, runtime::pool, spec};
 
 impl Node {
     /// A process has mapped everything and takes part from now on.
@@ -32,6 +28,8 @@ impl Node {
         if runs_tasks && self.closing.load(Ordering::Acquire) {
             self.stop(client);
         }
+        // What it published since it said that it is ready, whoever took its bit before its ring was here.
+        self.drain(client);
     }
 
     /// A process is dead: what it published counts, what it held is released, what it ran is run again or
@@ -51,7 +49,6 @@ impl Node {
         *peer.up.lock() = None;
         *peer.work.write() = None;
         *peer.process.lock() = None;
-        *peer.line.lock() = None;
         let reaped = self.store.reap(client);
         for orphan in reaped.orphans {
             let lost = Error::ObjectLost {
@@ -76,16 +73,6 @@ impl Node {
         if let Some(process) = &*self.peers[client.index()].process.lock() {
             let _ = process.signal(nix::sys::signal::Signal::SIGKILL);
         }
-    }
-
-    /// Says something to a process, without waiting for it to be heard.
-    pub(super) fn tell(&self, client: ClientId, what: &ToClient) {
-        let Some(line) = self.peers[client.index()].line.lock().clone() else { return };
-        let (Ok(background), bytes) = (background::handle(), what.to_bytes()) else { return };
-        background.spawn(async move {
-            // A process that does not hear any more is dying, and is seen to.
-            let _ = line.send(&bytes, &[]).await;
-        });
     }
 
     /// Asks a worker to end after what it has been given.
