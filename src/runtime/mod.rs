@@ -13,8 +13,6 @@ pub(crate) mod current;
 mod doorbells;
 pub(crate) mod executor;
 mod guard;
-mod interrupts;
-mod machine;
 mod node;
 pub(crate) mod occupant;
 mod pool;
@@ -25,14 +23,13 @@ mod wakers;
 pub(crate) mod wire;
 pub(crate) mod worker;
 
-pub(crate) use self::node::words_of;
 pub use current::EnterGuard;
 
 use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -40,13 +37,14 @@ use std::{
 
 use parking_lot::RwLock;
 use rustyray_ipc::{Bell, Patience, Slept};
-use rustyray_store::{Client, ClientId, ObjectId, PinKind, SealError, Status, View, ViewError};
+use rustyray_store::{
+    Client, ClientId, ObjectId, PinError, PinKind, SealError, Status, View, ViewError,
+};
 
 pub(crate) use self::{background::Alarm, node::Claim};
 use self::{
     control::{Control, Words},
     doorbells::Doorbells,
-    interrupts::Interrupts,
     occupant::Occupant,
     uplink::Uplink,
     wakers::Wakers,
@@ -79,10 +77,6 @@ pub struct Core {
     closed: AtomicBool,
     stopping: AtomicBool,
     grace: Duration,
-    /// The driver's own number; in a worker, that of the task it began last.
-    job: AtomicU32,
-    gpu_ids: RwLock<Arc<[u32]>>,
-    pub(crate) interrupts: Interrupts,
 }
 
 impl Core {
@@ -93,7 +87,6 @@ impl Core {
         control: Control,
         doorbells: Arc<Doorbells>,
         grace: Duration,
-        job: u32,
     ) -> Core {
         let bell = match &link {
             Link::Node(_) => Arc::new(control.bell(ClientId::NODE)),
@@ -112,33 +105,11 @@ impl Core {
             closed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             grace,
-            job: AtomicU32::new(job),
-            gpu_ids: RwLock::default(),
-            interrupts: Interrupts::default(),
         }
     }
 
     pub(crate) fn session(&self) -> u64 {
         self.session
-    }
-
-    pub(crate) fn job(&self) -> u32 {
-        self.job.load(Ordering::Relaxed)
-    }
-
-    /// The gpus that what runs in this process may use.
-    pub(crate) fn gpu_ids(&self) -> Arc<[u32]> {
-        self.gpu_ids.read().clone()
-    }
-
-    /// From now on it may use these.
-    pub(crate) fn set_gpu_ids(&self, gpus: Arc<[u32]>) {
-        *self.gpu_ids.write() = gpus;
-    }
-
-    /// What is submitted by threads that know nothing of a task is for this job from now on.
-    pub(crate) fn set_job(&self, job: u32) {
-        self.job.store(job, Ordering::Relaxed);
     }
 
     pub(crate) fn control(&self) -> &Control {
@@ -245,33 +216,6 @@ impl Core {
         self.client.status(id) == Status::Pending && !self.is_closed()
     }
 
-    /// Whether the task that this thread runs was asked to stop.
-    #[inline]
-    pub(crate) fn is_interrupted(&self) -> bool {
-        self.interrupts.any()
-            && crate::context::running()
-                .is_some_and(|(task, _)| self.interrupts.is_interrupted(task))
-    }
-
-    /// The task that this thread runs ends here, since it was asked to stop.
-    fn interrupted(&self) -> Error {
-        Error::TaskCancelled { task: crate::context::running_name().unwrap_or_else(|| "?".into()) }
-    }
-
-    /// The task is to stop: whoever waits for it here looks again.
-    pub(crate) fn interrupt(&self, task: u64) {
-        self.interrupts.insert(task);
-        self.bell.wake_local();
-        // Code that cannot be stopped may take its time: whoever waits for its result learns at once that
-        // there will be none.
-        if let Some(running) = self.interrupts.begun(task)
-            && let Some(id) = running.returns
-        {
-            let cancelled = Error::TaskCancelled { task: running.name() };
-            self.fail(id, running.header.attempt, &cancelled);
-        }
-    }
-
     /// Asks for this process's doorbell to be rung when the object is settled.
     pub(crate) fn subscribe(&self, id: ObjectId) {
         self.client.subscribe(id);
@@ -296,11 +240,11 @@ impl Core {
     /// A view of a settled object.
     #[inline]
     pub(crate) fn view_sealed<T: Value>(&self, id: ObjectId) -> Result<View<T>> {
-        self.client.view::<T>(id).map_err(|error| self.view_error(id, error))
+        self.client.view::<T>(id).map_err(|error| self.view_error::<T>(id, error))
     }
 
     #[cold]
-    fn view_error(&self, id: ObjectId, error: ViewError) -> Error {
+    fn view_error<T: ?Sized>(&self, id: ObjectId, error: ViewError) -> Error {
         match error {
             ViewError::Failed(pin) => {
                 debug_assert_eq!(pin.kind(), PinKind::Failed);
@@ -314,8 +258,8 @@ impl Core {
             error @ ViewError::Corrupt { .. } => {
                 Error::CorruptObject { object: id.to_string(), reason: error.to_string() }
             }
-            _ if self.is_pending(id) && self.is_interrupted() => self.interrupted(),
             _ if self.is_closed() => Error::ShutDown { what: format!("object {id} went with it") },
+            ViewError::Pin(PinError::Restore { source, .. }) => store_error::<T>(source),
             other => Error::ObjectLost { object: id.to_string(), reason: other.to_string() },
         }
     }
@@ -359,22 +303,6 @@ impl Core {
         // Late, stale or sealed: somebody else settled it, which is all that is wanted. A store that has no
         // room for an error is handled by the store itself, which keeps the failed state without bytes.
         let _ = self.client.fail(id, attempt, &error.to_bytes());
-    }
-
-    /// A stream of this process has consumed all that came before this grant.
-    pub(crate) fn advance_stream(&self, end: ObjectId, grant: ObjectId) {
-        match &self.link {
-            Link::Node(node) => node.advance_stream(end, grant),
-            Link::Uplink(uplink) => uplink.advance_stream(self, end, grant),
-        }
-    }
-
-    /// The grant with which the producer of a stream is to begin, should the first one be gone.
-    pub(crate) fn stream_head(&self, end: ObjectId) -> Option<ObjectId> {
-        match &self.link {
-            Link::Node(node) => node.stream_head(end),
-            Link::Uplink(uplink) => uplink.stream_head(end).ok().flatten(),
-        }
     }
 
     /// Archives `value` for an argument and gives its bytes and the references inside it to `f`.
@@ -496,17 +424,40 @@ impl Core {
     ) -> Option<R> {
         let patience = Patience::calibrated();
         let uplink = match &self.link {
-            Link::Uplink(uplink) if crate::context::running().is_some() => uplink,
-            _ => return patience.wait(&self.bell, deadline, poll, || self.help()),
+            Link::Node(_) => return patience.wait(&self.bell, deadline, poll, || self.help()),
+            Link::Uplink(uplink) if crate::context::is_running() => uplink,
+            Link::Uplink(uplink) => return self.wait_letting_go(uplink, deadline, poll),
         };
         if let Some(found) = patience.wait_awake(&self.bell, &mut poll, || self.help()) {
             return Some(found);
         }
         uplink.publish(&[uplink::UP_BLOCKED]);
         uplink.ring_node();
-        let found = patience.wait(&self.bell, deadline, poll, || self.help());
+        let found = self.wait_letting_go(uplink, deadline, poll);
         uplink.publish(&[uplink::UP_UNBLOCKED]);
         found
+    }
+
+    /// Waits, and lets go of what was kept until the node took it over: nobody tells when it has, so as
+    /// long as there is any the sleep is a short one.
+    fn wait_letting_go<R>(
+        &self,
+        uplink: &Uplink,
+        deadline: Option<Instant>,
+        mut poll: impl FnMut() -> Option<R>,
+    ) -> Option<R> {
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let kept = uplink.let_go(|id| self.release(id));
+            let short = kept.then(|| Instant::now() + pause);
+            let until = [deadline, short].into_iter().flatten().min();
+            let patience = Patience::calibrated();
+            let found = patience.wait(&self.bell, until, &mut poll, || self.help());
+            if found.is_some() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return found;
+            }
+            pause = (2 * pause).min(Duration::from_secs(1));
+        }
     }
 
     /// Serves the doorbell of the node until the runtime is closed or a second has passed.
@@ -535,21 +486,18 @@ impl Core {
             return Ok(());
         }
         let started = Instant::now();
-        let settled = || (!self.is_pending(id) || self.is_interrupted()).then_some(());
+        let settled = || (!self.is_pending(id)).then_some(());
         if deadline.is_none() {
             self.refuse_deadlock(id);
         }
-        if self.spin(settled).is_none() {
-            self.subscribe(id);
-            self.wait(deadline, settled).ok_or_else(|| Error::GetTimeout {
-                object: id.to_string(),
-                waited_ms: started.elapsed().as_millis() as u64,
-            })?;
+        if self.spin(settled).is_some() {
+            return Ok(());
         }
-        if self.is_pending(id) && self.is_interrupted() {
-            return Err(self.interrupted());
-        }
-        Ok(())
+        self.subscribe(id);
+        self.wait(deadline, settled).ok_or_else(|| Error::GetTimeout {
+            object: id.to_string(),
+            waited_ms: started.elapsed().as_millis() as u64,
+        })
     }
 
     /// Ready once the object is settled; registers the waker otherwise.
@@ -568,7 +516,7 @@ impl Core {
 
     /// The same where a deadlock is no matter, since the wait ends by itself.
     fn poll_pending(self: &Arc<Self>, id: ObjectId, context: &mut Context<'_>) -> Poll<()> {
-        if !self.is_pending(id) || self.is_interrupted() {
+        if !self.is_pending(id) {
             return Poll::Ready(());
         }
         if executor::watch(self, id, context.waker()) {
