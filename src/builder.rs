@@ -9,7 +9,7 @@ use std::{
 use crate::{
     error::{Error, Result},
     runtime::{
-        Core, EnterGuard, current,
+        Core, EnterGuard, Link, current,
         start::{self, NodeConfig},
     },
 };
@@ -43,7 +43,6 @@ impl Builder {
             config: NodeConfig {
                 cpus: None,
                 gpus: 0.0,
-                memory_bytes: None,
                 custom: Vec::new(),
                 store: rustyray_store::Config::default(),
                 grace: GRACE,
@@ -61,13 +60,6 @@ impl Builder {
     /// How many gpus the node has to give.
     pub fn num_gpus(mut self, gpus: f64) -> Self {
         self.config.gpus = gpus;
-        self
-    }
-
-    /// How much memory the node has to give to tasks and actors that ask for some, in bytes; by default what
-    /// the machine, or the control group of this process, has beyond the object store.
-    pub fn memory(mut self, bytes: u64) -> Self {
-        self.config.memory_bytes = Some(bytes);
         self
     }
 
@@ -175,6 +167,15 @@ impl Runtime {
     pub async fn shutdown(&self) -> Result<()> {
         self.core.shutdown();
         Ok(())
+    }
+
+    /// The store of the node in this process, to look into: for tests. `None` in an attached driver.
+    #[doc(hidden)]
+    pub fn store(&self) -> Option<Arc<rustyray_store::Node>> {
+        match &self.core.link {
+            Link::Node(node) => Some(Arc::clone(&node.store)),
+            Link::Uplink(_) => None,
+        }
     }
 
     /// The process ids of the workers that are alive.

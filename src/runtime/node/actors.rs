@@ -57,7 +57,6 @@ impl Node {
     pub(super) fn construct(
         &self,
         wanted: &Wanted,
-        header: &Header,
         job: Job,
         dependencies: &[ObjectKey],
         returns: &[ObjectKey],
@@ -88,7 +87,7 @@ impl Node {
         let created = self.scheduler().create_actor(NewActor {
             spec: job,
             pool: pool::OWN,
-            job: JobId(header.job),
+            job: JobId(caller.0 as u32),
             demand: &demand(wanted),
             dependencies,
             returns,

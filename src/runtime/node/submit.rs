@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use rustyray_scheduler::{
-    CallerId, Demand, JobId, NewTask, ObjectKey, Placement, Refusal, Retries, TaskId,
+    CallerId, Demand, JobId, NewTask, ObjectKey, Placement, Refusal, Retries,
 };
 use rustyray_store::ObjectId;
 
@@ -69,24 +69,20 @@ impl Node {
                 .submit(NewTask {
                     spec: job,
                     pool: pool::OWN,
-                    job: JobId(header.job),
+                    job: JobId(caller.0 as u32),
                     demand: &demand(wanted),
                     dependencies,
                     returns: &made,
                     placement: Placement::Inherit,
                     priority: i32::from(wanted.priority),
                     retries,
-                    parent: (wanted.parent != 0).then(|| TaskId::from_bits(wanted.parent)),
+                    parent: None,
                 })
                 .map(drop)
                 .map_err(|refused| (refused.spec, refused.why)),
-            Kind::Construct => {
-                return self.construct(wanted, &header, job, dependencies, &made, caller);
-            }
+            Kind::Construct => return self.construct(wanted, job, dependencies, &made, caller),
             Kind::Method => return self.call(&header, job, dependencies, &made, caller),
-            Kind::Stop | Kind::Gpus => {
-                return Err(Error::invalid("a word to a worker is not submitted"));
-            }
+            Kind::Stop => return Err(Error::invalid("a stop is not submitted")),
         };
         outcome.map_err(|(job, why)| self.refused(job, why))
     }

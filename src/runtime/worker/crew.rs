@@ -19,10 +19,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    actor::take_exit,
-    calls::{Order, stoppable},
-    lanes::Slot,
-    report::Reports,
+    actor::take_exit, calls::Order, failure::guarded_future, lanes::Slot, report::Reports,
 };
 use crate::{
     call::{End, Failure},
@@ -125,7 +122,6 @@ impl Shared {
     fn work(&self) {
         let _runtime = current::enter(&self.core);
         let executor = Executor::new();
-        self.core.interrupts.attend(executor.waker());
         let mut board = self.board.lock();
         loop {
             if let Some(order) = board.orders.pop_front() {
@@ -156,8 +152,7 @@ impl Shared {
             Ok(End::Later(future)) => match background::handle() {
                 Ok(background) => {
                     let _tokio = background.enter();
-                    let task = order.header.task;
-                    executor.run(stoppable(&self.core, task, None, future))
+                    executor.run(guarded_future(future)).flatten()
                 }
                 Err(error) => Err(error.into()),
             },
