@@ -27,7 +27,8 @@ use crate::{
     registry::{self, ActorClass, ConstructorIndex, MethodIndex},
     runtime::{Alarm, Claim, Core, Link, current, submission::Wanted},
     spec::Kind,
-    submit::{returns_of, submit_words},
+    stream::{BACKPRESSURE, ObjectRefStream},
+    submit::{Invocation, returns_of, submit_words},
 };
 
 /// A handle to an actor of class `A`: cheap to clone, to send, and to pass to other processes.
@@ -75,6 +76,20 @@ impl<A> ActorHandle<A> {
         Ok(Out::refs(&self.core, ids.as_slice()))
     }
 
+    /// The same for a method that gives one object after the other.
+    ///
+    /// # Errors
+    /// As [`ActorHandle::call`].
+    pub async fn call_stream<Out>(
+        &self,
+        method: MethodIndex,
+        arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+    ) -> Result<ObjectRefStream<Out>> {
+        let call = Invocation::new(Kind::Method, self.class, method.0);
+        let call = Invocation { token: Some(self.token), ..call };
+        ObjectRefStream::submit(&self.core, call, &mut Wanted::default(), BACKPRESSURE, arguments)
+    }
+
     fn submit(
         &self,
         method: MethodIndex,
@@ -82,16 +97,9 @@ impl<A> ActorHandle<A> {
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
     ) -> Result<crate::call::Ids> {
         let (core, token) = (&self.core, Some(self.token));
-        let ids = submit_words(
-            core,
-            Kind::Method,
-            self.class,
-            method.0,
-            &Wanted::default(),
-            returns,
-            token,
-            arguments,
-        )?;
+        let call =
+            Invocation { returns, token, ..Invocation::new(Kind::Method, self.class, method.0) };
+        let ids = submit_words(core, call, &mut Wanted::default(), arguments)?;
         if let Some(actor) = core.occupant()
             && actor.token() == self.token
         {
@@ -222,10 +230,11 @@ pub async fn create<A: 'static>(
 ) -> Result<ActorHandle<A>> {
     let core = current::get()?;
     core.check_open()?;
-    let wanted = Wanted::actor(class.name(), options);
+    let mut wanted = Wanted::actor(class.name(), options);
     let construct = |named: Option<ObjectId>| -> Result<ObjectId> {
-        let (kind, class) = (Kind::Construct, class.id());
-        let ids = submit_words(&core, kind, class, constructor.0, &wanted, 1, named, arguments)?;
+        let call = Invocation::new(Kind::Construct, class.id(), constructor.0);
+        let call = Invocation { token: named, ..call };
+        let ids = submit_words(&core, call, &mut wanted, arguments)?;
         Ok(ids.as_slice()[0])
     };
     let Some(name) = &options.name else {

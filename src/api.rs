@@ -174,7 +174,7 @@ pub async fn wait<T>(
 /// # Errors
 /// [`Error::InvalidArgument`] outside an actor.
 pub fn exit_actor() -> Result<()> {
-    if !crate::context::context()?.in_actor {
+    if !crate::context::context().in_actor() {
         return Err(Error::invalid("`exit_actor` was called outside an actor"));
     }
     crate::runtime::worker::exit_actor();

@@ -43,6 +43,7 @@ impl Builder {
             config: NodeConfig {
                 cpus: None,
                 gpus: 0.0,
+                memory_bytes: None,
                 custom: Vec::new(),
                 store: rustyray_store::Config::default(),
                 grace: GRACE,
@@ -60,6 +61,13 @@ impl Builder {
     /// How many gpus the node has to give.
     pub fn num_gpus(mut self, gpus: f64) -> Self {
         self.config.gpus = gpus;
+        self
+    }
+
+    /// How much memory the node has to give to tasks and actors that ask for some, in bytes; by default what
+    /// the machine, or the control group of this process, has beyond the object store.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.config.memory_bytes = Some(bytes);
         self
     }
 

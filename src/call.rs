@@ -39,6 +39,10 @@ pub(crate) enum FailureKind {
     Panicked { message: String, location: String },
     /// It could not run, or its result could not be stored.
     Runtime(Error),
+    /// It was cancelled.
+    Cancelled,
+    /// It ran longer than it may.
+    TimedOut { timeout_ms: u32 },
     /// Another attempt has already given the result; this one is dropped.
     Late,
 }
@@ -120,6 +124,8 @@ pub struct Returns {
     pub(crate) core: Arc<Core>,
     pub(crate) ids: Ids,
     pub(crate) attempt: u16,
+    /// Of a stream: the grant with which it begins.
+    pub(crate) grant: Option<ObjectId>,
 }
 
 /// The objects that a call returns; nearly always one.
@@ -152,6 +158,12 @@ impl fmt::Debug for Returns {
 }
 
 impl Returns {
+    /// Of a hook, whose result nobody asks for.
+    pub(crate) fn none(core: &Arc<Core>) -> Returns {
+        let ids = Ids::Several([].into());
+        Returns { core: Arc::clone(core), ids, attempt: 0, grant: None }
+    }
+
     fn expect(&self, results: usize) -> Result<(), Failure> {
         let asked = self.ids.as_slice().len();
         if asked == results {
@@ -163,7 +175,7 @@ impl Returns {
         .into())
     }
 
-    fn seal<T: Value>(&self, index: usize, value: &T) -> Result<(), Failure> {
+    pub(crate) fn seal<T: Value>(&self, index: usize, value: &T) -> Result<(), Failure> {
         let ids = self.ids.as_slice();
         if ids.is_empty() {
             // A hook, whose result nobody asks for.
@@ -176,6 +188,9 @@ impl Returns {
                 ids.len()
             ))));
         };
+        if self.core.is_interrupted() {
+            return Err(Failure(FailureKind::Cancelled));
+        }
         self.core.seal_value(id, self.attempt, value)
     }
 }

@@ -1,86 +1,207 @@
 //! Where the current code runs: which task, which actor, which process.
+//!
+//! A worker notes on its thread what it is about to run; whoever asks gets a copy. Threads that user code
+//! starts itself know their process and nothing of the task.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, fmt, sync::Arc};
 
 use rustyray_store::ObjectId;
 
 use crate::{
-    call::Returns,
-    error::Result,
-    runtime::current,
+    options::UNIT,
+    runtime::{
+        Core, current,
+        submission::{Extension, Occupied},
+    },
     spec::{Header, Kind},
 };
 
 /// What is known about the code that asks.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Context {
-    /// The session: one for each start of a node.
-    pub node_id: u64,
+    /// The session: one for each start of a node. `None` when no runtime is running.
+    pub node_id: Option<u64>,
+    /// The driver whose work this is, counted from 1; a task's is that of whoever submitted it.
+    pub job_id: Option<u32>,
     /// The process id of this worker, or of the driver.
     pub worker_id: u32,
-    /// The task that is running, in a worker.
+    /// The task or call that is running, in a worker.
     pub task_id: Option<u64>,
+    /// The name of that task: its own, its function's, or `Class::method`.
+    pub task_name: Option<String>,
     /// The first object that the task returns.
     pub returns: Option<ObjectId>,
     /// Which attempt of the task this is, from 0; for an actor's constructor, which incarnation.
-    pub attempt: u16,
-    /// Whether the code runs in an actor.
-    pub in_actor: bool,
-    /// The actor that the code runs in: what its handles call [`ActorHandle::id`](crate::ActorHandle::id).
+    pub attempt: u32,
+    /// The actor in whose process the code runs, as its handle's `id` names it.
     pub actor_id: Option<ObjectId>,
+    /// The name under which that actor is registered, where it has one.
+    pub actor_name: Option<String>,
     /// How often that actor was restarted: 0 in its first process.
     pub incarnation: u32,
+    /// What the task, or the actor, occupies.
+    pub resources: Resources,
+    core: Option<Arc<Core>>,
 }
 
+/// What a task or an actor occupies while it runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Resources {
+    /// Cpus.
+    pub cpus: f64,
+    /// Gpus, perhaps a part of one.
+    pub gpus: f64,
+    /// Which gpus these are; `CUDA_VISIBLE_DEVICES` names the same.
+    pub gpu_ids: Vec<u32>,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+    /// Custom resources by name.
+    pub custom: Vec<(String, f64)>,
+}
+
+impl Context {
+    /// Whether somebody has cancelled the task that asks. Code that can end early looks now and then; what
+    /// it returns then is of no interest to anybody.
+    pub fn is_cancelled(&self) -> bool {
+        match (&self.core, self.task_id) {
+            (Some(core), Some(task)) => core.interrupts.is_interrupted(task),
+            _ => false,
+        }
+    }
+
+    /// Whether the code runs in an actor.
+    pub fn in_actor(&self) -> bool {
+        self.actor_id.is_some()
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("node_id", &self.node_id)
+            .field("job_id", &self.job_id)
+            .field("worker_id", &self.worker_id)
+            .field("task_id", &self.task_id)
+            .field("task_name", &self.task_name)
+            .field("attempt", &self.attempt)
+            .field("actor_id", &self.actor_id)
+            .field("actor_name", &self.actor_name)
+            .field("resources", &self.resources)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A task or call, as the thread that runs it knows it.
 #[derive(Clone)]
-struct Running {
-    task: u64,
-    attempt: u16,
-    returns: Option<ObjectId>,
-    kind: Kind,
-    method: u16,
+pub(crate) struct Running {
+    pub(crate) header: Header,
+    pub(crate) returns: Option<ObjectId>,
+    pub(crate) extension: Option<Arc<Extension>>,
+}
+
+impl Running {
+    /// The name by which the call appears in errors.
+    pub(crate) fn name(&self) -> String {
+        let own = self.extension.as_ref().and_then(|extension| extension.name.clone());
+        match own {
+            Some(name) if self.header.kind == Kind::Task => name,
+            _ => self.header.name(),
+        }
+    }
+}
+
+fn resources(extension: Option<&Extension>, otherwise: Occupied, gpu_ids: &[u32]) -> Resources {
+    let occupied = extension.and_then(|extension| extension.occupied).unwrap_or(otherwise);
+    let parts = |parts: u32| f64::from(parts) / f64::from(UNIT);
+    Resources {
+        cpus: parts(occupied.cpus),
+        gpus: parts(occupied.gpus),
+        gpu_ids: gpu_ids.to_vec(),
+        memory_bytes: occupied.memory_bytes,
+        custom: extension.map_or_else(Vec::new, |extension| {
+            let custom = extension.custom.iter();
+            custom.map(|(name, amount)| (name.clone(), parts(*amount))).collect()
+        }),
+    }
 }
 
 thread_local! {
     static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
 }
 
-/// Where the current code runs.
+/// Where the current code runs: in a task, an actor, or a driver.
 ///
-/// # Errors
-/// [`crate::Error::NotInitialized`] when no runtime is running.
-pub fn context() -> Result<Context> {
-    let running = RUNNING.with(|running| running.borrow().clone());
-    current::with(|core| {
-        let actor = core.occupant();
-        let constructing = running.as_ref().filter(|running| running.kind == Kind::Construct);
-        Context {
-            actor_id: constructing
-                .and_then(|running| running.returns)
-                .or_else(|| actor.as_ref().map(|actor| actor.token())),
-            incarnation: constructing
-                .map(|running| u32::from(running.attempt))
-                .or_else(|| actor.as_ref().map(|actor| actor.incarnation()))
-                .unwrap_or(0),
-            node_id: core.session(),
-            worker_id: std::process::id(),
-            task_id: running.as_ref().map(|running| running.task),
-            returns: running.as_ref().and_then(|running| running.returns),
-            attempt: running.as_ref().map_or(0, |running| running.attempt),
-            in_actor: actor.is_some() || running.is_some_and(|running| running.kind != Kind::Task),
+/// ```
+/// let context = rustyray::context();
+/// assert_eq!(context.worker_id, std::process::id());
+/// assert_eq!(context.task_id, None);
+/// assert!(!context.is_cancelled());
+/// ```
+pub fn context() -> Context {
+    let running = current_call();
+    let running = running.as_ref();
+    let core = current::get().ok();
+    let actor = core.as_ref().and_then(|core| core.occupant());
+    let constructing = running.filter(|running| running.header.kind == Kind::Construct);
+    let job = running.map(|running| running.header.job);
+    let gpu_ids = core.as_ref().map(|core| core.gpu_ids()).unwrap_or_default();
+    // Of the actor that is being constructed, or lives here; otherwise of the task.
+    let actor_extension = match constructing {
+        Some(running) => running.extension.as_ref(),
+        None => actor.as_ref().and_then(|actor| actor.extension()),
+    };
+    let resources = match running {
+        _ if actor.is_some() || constructing.is_some() => {
+            resources(actor_extension.map(|extension| &**extension), Occupied::default(), &gpu_ids)
         }
+        Some(running) => resources(running.extension.as_deref(), Occupied::ORDINARY, &gpu_ids),
+        None => Resources::default(),
+    };
+    Context {
+        node_id: core.as_ref().map(|core| core.session()),
+        job_id: job.or_else(|| core.as_ref().map(|core| core.job())).filter(|&job| job != 0),
+        worker_id: std::process::id(),
+        task_id: running.map(|running| running.header.task).filter(|&task| task != 0),
+        task_name: running.map(Running::name),
+        returns: running.and_then(|running| running.returns),
+        attempt: running.map_or(0, |running| u32::from(running.header.attempt)),
+        actor_id: constructing
+            .and_then(|running| running.returns)
+            .or_else(|| actor.as_ref().map(|actor| actor.token())),
+        actor_name: actor_extension.and_then(|extension| extension.name.clone()),
+        incarnation: constructing
+            .map(|running| u32::from(running.header.attempt))
+            .or_else(|| actor.as_ref().map(|actor| actor.incarnation()))
+            .unwrap_or(0),
+        resources,
+        core,
+    }
+}
+
+/// The task or call that this thread runs just now.
+pub(crate) fn current_call() -> Option<Running> {
+    RUNNING.with(|running| running.borrow().clone())
+}
+
+/// Its number and whose work it is.
+pub(crate) fn running() -> Option<(u64, u32)> {
+    RUNNING.with(|running| {
+        running.borrow().as_ref().map(|running| (running.header.task, running.header.job))
     })
 }
 
-/// What kind of call this thread runs, and its method.
+/// What kind of call it is, and its method.
 pub(crate) fn running_call() -> Option<(Kind, u16)> {
-    RUNNING.with(|running| running.borrow().as_ref().map(|running| (running.kind, running.method)))
+    RUNNING.with(|running| {
+        running.borrow().as_ref().map(|running| (running.header.kind, running.header.index))
+    })
 }
 
-/// Whether this thread runs a task or a call just now.
-pub(crate) fn is_running() -> bool {
-    RUNNING.with(|running| running.borrow().is_some())
+/// The name of the task that this thread runs just now.
+pub(crate) fn running_name() -> Option<String> {
+    RUNNING.with(|running| running.borrow().as_ref().map(Running::name))
 }
 
 /// While it lives, this thread runs a task.
@@ -89,14 +210,7 @@ pub(crate) struct TaskContext {
 }
 
 impl TaskContext {
-    pub(crate) fn enter(header: &Header, returns: &Returns) -> TaskContext {
-        let running = Running {
-            task: header.task,
-            attempt: header.attempt,
-            returns: returns.ids.as_slice().first().copied(),
-            kind: header.kind,
-            method: header.index,
-        };
+    pub(crate) fn enter(running: Running) -> TaskContext {
         TaskContext { outer: RUNNING.with(|slot| slot.borrow_mut().replace(running)) }
     }
 }
@@ -104,6 +218,7 @@ impl TaskContext {
 impl Drop for TaskContext {
     fn drop(&mut self) {
         let outer = self.outer.take();
-        RUNNING.with(|slot| *slot.borrow_mut() = outer);
+        // A thread that is ending runs nothing any more.
+        let _ = RUNNING.try_with(|slot| *slot.borrow_mut() = outer);
     }
 }

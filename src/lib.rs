@@ -33,10 +33,12 @@ mod args;
 pub mod blocking;
 mod builder;
 mod call;
+mod cancel;
 mod context;
 pub mod death;
 mod entry;
 mod error;
+mod items;
 pub mod manual;
 mod object;
 mod options;
@@ -44,6 +46,7 @@ mod registry;
 mod residence;
 mod runtime;
 mod spec;
+mod stream;
 mod submit;
 mod value;
 
@@ -55,15 +58,17 @@ pub use crate::{
     actor::ActorHandle,
     api::{ObjectWriter, create, exit_actor, get_all, put, put_bytes, wait},
     builder::{Builder, Runtime, connect, init, shutdown},
-    context::{Context, context},
+    cancel::CancelOptions,
+    context::{Context, Resources, context},
     death::{ActorEnd, Death},
     error::{Cause, Error, Result},
     object::{ArchivedObjectRef, Get, GetOwned, ObjectRef, View},
     runtime::{EnterGuard, executor::block_on},
+    stream::{BlockingItems, ObjectRefStream},
     value::Value,
 };
 
 /// What a program needs: `use rustyray::prelude::*`.
 pub mod prelude {
-    pub use crate::{Bytes, Error, ObjectRef, View};
+    pub use crate::{Bytes, CancelOptions, Error, ObjectRef, ObjectRefStream, View};
 }

@@ -43,12 +43,14 @@ pub use crate::{
         Outcome, Parameter, Plain, Several, SeveralReturns, returns_match,
     },
     entry::{Exit, run_main, run_test},
+    items::{Items, outcomes},
     options::{ActorOptions, MAX_CONCURRENCY_GROUPS, MAX_CUSTOM_RESOURCES, TaskOptions},
     registry::{
         ACTORS, ActorClass, Body, Constructor, ConstructorIndex, FUNCTIONS, Function, Method,
         MethodIndex,
     },
     residence::{Residence, ResidenceHere},
+    stream::submit_stream,
     submit::{submit, submit_several},
     value::Value,
 };

@@ -101,6 +101,7 @@ pub struct TaskOptions {
     pub(crate) retry_exceptions: bool,
     pub(crate) timeout_ms: u64,
     pub(crate) num_returns: u16,
+    pub(crate) backpressure: u32,
     pub(crate) name: Option<&'static str>,
     pub(crate) priority: i16,
 }
@@ -114,6 +115,7 @@ impl TaskOptions {
             retry_exceptions: false,
             timeout_ms: 0,
             num_returns: 1,
+            backpressure: crate::stream::BACKPRESSURE,
             name: None,
             priority: 0,
         }
@@ -153,6 +155,13 @@ impl TaskOptions {
     #[must_use]
     pub const fn num_returns(mut self, returns: u16) -> Self {
         self.num_returns = returns;
+        self
+    }
+
+    /// How many items of a streaming task may be made and not yet consumed, at least 1; 64 by default.
+    #[must_use]
+    pub const fn backpressure(mut self, items: u32) -> Self {
+        self.backpressure = items;
         self
     }
 

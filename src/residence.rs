@@ -27,7 +27,7 @@ pub(crate) enum Resident {
 }
 
 impl Resident {
-    fn lock<A: 'static>(&self) -> Result<&RwLock<A>, Failure> {
+    pub(crate) fn lock<A: 'static>(&self) -> Result<&RwLock<A>, Failure> {
         let lock = match self {
             Resident::Here(actor) => actor.downcast_ref(),
             Resident::Anywhere(actor) => actor.downcast_ref(),
@@ -176,7 +176,7 @@ impl Call<'_> {
         later(async move { method(&*resident.lock()?.read().await).await.seal(&returns) })
     }
 
-    fn resident(&self) -> Result<&Resident, Failure> {
+    pub(crate) fn resident(&self) -> Result<&Resident, Failure> {
         self.actor.ok_or_else(|| Error::invalid("no actor lives in this process").into())
     }
 }

@@ -5,15 +5,20 @@
 //! | 0 | [`Kind`] (8 bits), flags (8), returns (16), argument words (32) |
 //! | 1 | task id, given by the node's scheduler when it dispatches |
 //! | 2 | function id, or actor class id |
-//! | 3 | of a construction: how many calls may overlap; else 0 |
+//! | 3 | timeout in milliseconds, or of a construction how many calls may overlap (32), job (32) |
 //! | 4 | attempt (16), constructor or method index (16), argument count (32) |
-//! | 5 … | return objects: index, generation |
+//! | 5, 6 | of a stream: the grant with which its producer begins, as index and generation |
+//! | … | return objects: index, generation |
 //! | … | arguments, each: tag (8) and length in bytes (56), then the bytes padded to a word; or tag and index, then generation |
+//! | … | the extension, where there is one: length in bytes, then the bytes padded to a word |
 //!
 //! Where that is longer than a ring's entry, the words from 5 on are put into the store as one object, the
-//! *body*, and words 5 and 6 name it. What a peer wrote is checked by [`Spec::parse`] before it is used.
+//! *body*, and words 5 and 6 name it; the grant follows in words 7 and 8. What a peer wrote is checked by
+//! [`Header::parse`] before it is used.
 
 use rustyray_store::ObjectId;
+
+use crate::registry;
 
 /// Payload words of an entry of any ring; with its header word an entry fills four cache lines.
 pub(crate) const ENTRY_WORDS: usize = 31;
@@ -36,10 +41,15 @@ pub(crate) enum Kind {
     Method = 3,
     /// End in order: run `on_stop` first where an actor lives here.
     Stop = 4,
+    /// What runs here may use these gpus from now on. Its words after the header are gpus, and parts of them
+    /// in ten-thousandths, 32 bits each; its index tells whether more follow.
+    Gpus = 5,
 }
 
 const FLAG_BODY: u64 = 1 << 8;
 const FLAG_RETRIED: u64 = 1 << 9;
+const FLAG_STREAM: u64 = 1 << 10;
+const FLAG_EXTENSION: u64 = 1 << 11;
 
 const TAG_VALUE: u64 = 1;
 const TAG_REFERENCE: u64 = 2;
@@ -53,6 +63,8 @@ pub(crate) struct Malformed(pub(crate) &'static str);
 #[derive(Debug)]
 pub(crate) struct SpecWriter {
     words: Vec<u64>,
+    /// Where the returns begin.
+    first: usize,
     arguments: u32,
 }
 
@@ -61,12 +73,22 @@ impl SpecWriter {
     pub(crate) fn new(mut words: Vec<u64>, kind: Kind, function: u64, index: u16) -> Self {
         words.clear();
         words.extend_from_slice(&[kind as u64, 0, function, 0, u64::from(index) << 16]);
-        SpecWriter { words, arguments: 0 }
+        SpecWriter { words, first: HEADER_WORDS, arguments: 0 }
     }
 
-    /// Writes word 3.
-    pub(crate) fn set_extra(&mut self, extra: u64) {
-        self.words[3] = extra;
+    /// Says whose work it is, and its *extra*: of a construction how many calls may overlap, of anything
+    /// else for how many milliseconds each attempt may run, 0 for as long as it takes.
+    pub(crate) fn set_terms(&mut self, job: u32, extra: u64) {
+        let extra = u32::try_from(extra).unwrap_or(u32::MAX);
+        self.words[3] = u64::from(extra) | u64::from(job) << 32;
+    }
+
+    /// Makes it a stream that begins with this grant; before the first return.
+    pub(crate) fn push_grant(&mut self, grant: ObjectId) {
+        debug_assert_eq!(self.words.len(), HEADER_WORDS, "the grant comes first");
+        self.words[0] |= FLAG_STREAM;
+        self.words.extend_from_slice(&[u64::from(grant.index), grant.generation]);
+        self.first += 2;
     }
 
     /// Names the next return object; all of them come before the first argument.
@@ -85,6 +107,11 @@ impl SpecWriter {
     /// Appends `bytes`, an archive, as the next argument.
     pub(crate) fn push_value(&mut self, bytes: &[u8]) {
         self.words.push(TAG_VALUE | (bytes.len() as u64) << 8);
+        self.push_bytes(bytes);
+        self.arguments += 1;
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8]) {
         let (chunks, rest) = bytes.as_chunks::<8>();
         self.words.extend(chunks.iter().map(|&chunk| u64::from_le_bytes(chunk)));
         if !rest.is_empty() {
@@ -92,15 +119,19 @@ impl SpecWriter {
             last[..rest.len()].copy_from_slice(rest);
             self.words.push(u64::from_le_bytes(last));
         }
-        self.arguments += 1;
     }
 
-    /// The finished words.
-    pub(crate) fn finish(mut self) -> Vec<u64> {
+    /// The finished words. `extension` is what few tasks have; empty for the others.
+    pub(crate) fn finish(mut self, extension: &[u8]) -> Vec<u64> {
         let returns = (self.words[0] >> 16 & 0xffff) as usize;
-        let arguments = self.words.len() - HEADER_WORDS - 2 * returns;
+        let arguments = self.words.len() - self.first - 2 * returns;
         self.words[0] |= (arguments as u64) << 32;
         self.words[4] |= u64::from(self.arguments) << 32;
+        if !extension.is_empty() {
+            self.words[0] |= FLAG_EXTENSION;
+            self.words.push(extension.len() as u64);
+            self.push_bytes(extension);
+        }
         self.words
     }
 }
@@ -110,21 +141,46 @@ pub(crate) fn head_of(words: &[u64], body: ObjectId) -> Vec<u64> {
     let mut head = words[..HEADER_WORDS].to_vec();
     head[0] |= FLAG_BODY;
     head.extend_from_slice(&[u64::from(body.index), body.generation]);
+    if words[0] & FLAG_STREAM != 0 {
+        head.extend_from_slice(&words[HEADER_WORDS..HEADER_WORDS + 2]);
+    }
     head
 }
 
-/// The objects that a task returns, and those that it takes as arguments.
-pub(crate) fn references(words: &[u64]) -> Result<(Vec<ObjectId>, Vec<ObjectId>), Malformed> {
+/// Whether these are the words of a stream.
+pub(crate) fn is_stream(words: &[u64]) -> bool {
+    words.first().is_some_and(|first| first & FLAG_STREAM != 0)
+}
+
+/// Has a stream begin with another grant: its entry, whole or as a head, is about to be dispatched.
+pub(crate) fn regrant(entry: &mut [u64], grant: ObjectId) {
+    let at = if entry[0] & FLAG_BODY == 0 { HEADER_WORDS } else { HEADER_WORDS + 2 };
+    entry[at..at + 2].copy_from_slice(&[u64::from(grant.index), grant.generation]);
+}
+
+/// What the node has to know of a task's words, beside the words.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) returns: Vec<ObjectId>,
+    /// The objects that it takes as arguments.
+    pub(crate) dependencies: Vec<ObjectId>,
+    /// The bytes of the extension.
+    pub(crate) extension: rkyv::util::AlignedVec<16>,
+}
+
+/// Reads all of a task's words.
+pub(crate) fn read(words: &[u64]) -> Result<Known, Malformed> {
     let header = Header::parse(words)?;
     let mut parts = header.split(&words[HEADER_WORDS..])?;
     let returns = parts.returns().collect::<Result<_, _>>()?;
+    let extension = parts.extension();
     let mut dependencies = Vec::new();
     while let Some(argument) = parts.arguments.next()? {
         if let Argument::Reference(id) = argument {
             dependencies.push(id);
         }
     }
-    Ok((returns, dependencies))
+    Ok(Known { returns, dependencies, extension })
 }
 
 /// Names the attempt under which the node dispatches `words`, and the scheduler's id of the task. With
@@ -140,14 +196,29 @@ pub(crate) fn stop() -> [u64; HEADER_WORDS] {
     [Kind::Stop as u64, 0, 0, 0, 0]
 }
 
+/// The words of the entries that tell a worker which gpus it may use.
+pub(crate) fn gpus(gpus: impl IntoIterator<Item = (u32, u32)>) -> Vec<Vec<u64>> {
+    let words: Vec<u64> =
+        gpus.into_iter().map(|(gpu, share)| u64::from(gpu) | u64::from(share) << 32).collect();
+    let mut chunks = words.chunks(ENTRY_WORDS - HEADER_WORDS).peekable();
+    let mut entries = Vec::new();
+    loop {
+        let chunk = chunks.next().unwrap_or_default();
+        let more = u64::from(chunks.peek().is_some());
+        let head = [Kind::Gpus as u64, 0, 0, 0, more << 16 | (chunk.len() as u64) << 32];
+        entries.push([&head[..], chunk].concat());
+        if more == 0 {
+            return entries;
+        }
+    }
+}
+
 /// The fixed part of a task, checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) kind: Kind,
     pub(crate) task: u64,
     pub(crate) function: u64,
-    /// Word 3.
-    pub(crate) extra: u64,
     pub(crate) attempt: u16,
     pub(crate) index: u16,
     pub(crate) arguments: u32,
@@ -157,12 +228,35 @@ pub(crate) struct Header {
     pub(crate) retried: bool,
     /// The object that holds the words from [`HEADER_WORDS`] on, where they did not fit.
     pub(crate) body: Option<ObjectId>,
+    /// Of a stream: the grant with which its producer begins.
+    pub(crate) grant: Option<ObjectId>,
+    /// Whose work it is.
+    pub(crate) job: u32,
+    /// See [`SpecWriter::set_terms`].
+    pub(crate) extra: u32,
+    extended: bool,
 }
 
 impl Header {
+    /// The name of what is run: a function's path, a class's, or `Class::method`.
+    pub(crate) fn name(&self) -> String {
+        let known = match self.kind {
+            Kind::Task => registry::function(self.function).map(|f| f.name().to_owned()),
+            Kind::Construct => {
+                registry::actor_class(self.function).map(|class| class.name().to_owned())
+            }
+            Kind::Method | Kind::Stop | Kind::Gpus => registry::actor_class(self.function)
+                .and_then(|class| {
+                    let method = class.methods.get(usize::from(self.index))?;
+                    Some(format!("{}::{}", class.name(), method.name))
+                }),
+        };
+        known.unwrap_or_else(|| format!("{:016x}", self.function))
+    }
+
     /// Reads the fixed part of `words`.
     pub(crate) fn parse(words: &[u64]) -> Result<Header, Malformed> {
-        let &[first, task, function, extra, fifth, ..] = words else {
+        let &[first, task, function, terms, fifth, ..] = words else {
             return Err(Malformed("shorter than its header"));
         };
         let kind = match first & 0xff {
@@ -170,6 +264,7 @@ impl Header {
             2 => Kind::Construct,
             3 => Kind::Method,
             4 => Kind::Stop,
+            5 => Kind::Gpus,
             _ => return Err(Malformed("of an unknown kind")),
         };
         let body = if first & FLAG_BODY == 0 {
@@ -177,6 +272,15 @@ impl Header {
         } else {
             let &[index, generation, ..] = &words[HEADER_WORDS..] else {
                 return Err(Malformed("shorter than the name of its body"));
+            };
+            Some(object_id(index, generation)?)
+        };
+        let grant = if first & FLAG_STREAM == 0 {
+            None
+        } else {
+            let at = if body.is_some() { HEADER_WORDS + 2 } else { HEADER_WORDS };
+            let &[index, generation, ..] = &words[at.min(words.len())..] else {
+                return Err(Malformed("shorter than the name of its grant"));
             };
             Some(object_id(index, generation)?)
         };
@@ -188,7 +292,6 @@ impl Header {
             kind,
             task,
             function,
-            extra,
             attempt: fifth as u16,
             index: (fifth >> 16) as u16,
             arguments: (fifth >> 32) as u32,
@@ -196,19 +299,33 @@ impl Header {
             argument_words: (first >> 32) as usize,
             retried: first & FLAG_RETRIED != 0,
             body,
+            grant,
+            job: (terms >> 32) as u32,
+            extra: terms as u32,
+            extended: first & FLAG_EXTENSION != 0,
         })
     }
 
     /// Splits `rest`, the words after the header, into return objects and arguments.
     pub(crate) fn split<'a>(&self, rest: &'a [u64]) -> Result<Parts<'a>, Malformed> {
-        if rest.len() < 2 * self.returns + self.argument_words {
+        let grant = if self.grant.is_some() { 2 } else { 0 };
+        if rest.len() < grant + 2 * self.returns + self.argument_words {
             return Err(Malformed("shorter than it says"));
         }
-        let (returns, arguments) = rest.split_at(2 * self.returns);
-        Ok(Parts {
-            returns,
-            arguments: Arguments { words: &arguments[..self.argument_words], left: self.arguments },
-        })
+        let (returns, rest) = rest[grant..].split_at(2 * self.returns);
+        let (arguments, rest) = rest.split_at(self.argument_words);
+        let extension = match rest.split_first() {
+            Some((&len, rest)) if self.extended => {
+                if (len as usize).div_ceil(8) > rest.len() {
+                    return Err(Malformed("with an extension longer than itself"));
+                }
+                Some((rest, len as usize))
+            }
+            _ if self.extended => return Err(Malformed("without the extension it announced")),
+            _ => None,
+        };
+        let arguments = Arguments { words: arguments, left: self.arguments };
+        Ok(Parts { returns, arguments, extension })
     }
 }
 
@@ -223,9 +340,21 @@ fn object_id(index: u64, generation: u64) -> Result<ObjectId, Malformed> {
 pub(crate) struct Parts<'a> {
     returns: &'a [u64],
     pub(crate) arguments: Arguments<'a>,
+    extension: Option<(&'a [u64], usize)>,
 }
 
 impl Parts<'_> {
+    /// The bytes of the extension; empty where there is none.
+    pub(crate) fn extension(&self) -> rkyv::util::AlignedVec<16> {
+        let Some((words, len)) = self.extension else { return rkyv::util::AlignedVec::new() };
+        let mut bytes = rkyv::util::AlignedVec::with_capacity(8 * len.div_ceil(8));
+        words[..len.div_ceil(8)]
+            .iter()
+            .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+        bytes.resize(len, 0);
+        bytes
+    }
+
     /// The objects that the task returns.
     pub(crate) fn returns(&self) -> impl Iterator<Item = Result<ObjectId, Malformed>> {
         self.returns
@@ -294,10 +423,12 @@ mod tests {
 
     fn written() -> Vec<u64> {
         let mut spec = SpecWriter::new(Vec::new(), Kind::Method, 77, 3);
+        spec.set_terms(12, 1_500);
+        spec.push_grant(ObjectId { index: 4, generation: 8 });
         spec.push_return(ObjectId { index: 9, generation: 2 });
         spec.push_value(b"eleven byte");
         spec.push_reference(ObjectId { index: u32::MAX, generation: 1 << 39 });
-        let mut words = spec.finish();
+        let mut words = spec.finish(b"an extension");
         address(&mut words, 1234, 6, true);
         words
     }
@@ -308,6 +439,8 @@ mod tests {
         let header = Header::parse(&words).expect("well formed");
         assert_eq!((header.kind, header.task, header.function), (Kind::Method, 1234, 77));
         assert_eq!((header.attempt, header.index, header.retried), (6, 3, true));
+        assert_eq!((header.job, header.extra), (12, 1_500));
+        assert_eq!(header.grant, Some(ObjectId { index: 4, generation: 8 }));
         let mut parts = header.split(&words[HEADER_WORDS..]).expect("well formed");
         let returns: Vec<_> = parts.returns().map(|id| id.expect("an id")).collect();
         assert_eq!(returns, [ObjectId { index: 9, generation: 2 }]);
@@ -322,6 +455,21 @@ mod tests {
             other => panic!("expected a reference, got {other:?}"),
         }
         assert!(parts.arguments.next().expect("well formed").is_none());
+        assert_eq!(&parts.extension()[..], b"an extension");
+    }
+
+    #[test]
+    fn a_stream_can_be_told_to_begin_with_another_grant() {
+        let (body, grant) =
+            (ObjectId { index: 1, generation: 2 }, ObjectId { index: 6, generation: 7 });
+        let mut whole = written();
+        let mut head = head_of(&whole, body);
+        regrant(&mut whole, grant);
+        regrant(&mut head, grant);
+        assert_eq!(Header::parse(&whole).expect("well formed").grant, Some(grant));
+        let header = Header::parse(&head).expect("well formed");
+        assert_eq!((header.body, header.grant), (Some(body), Some(grant)));
+        assert!(header.split(&whole[HEADER_WORDS..]).is_ok());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use rustyray_store::ObjectId;
 use crate::{
     args::ArgWriter,
     call::{Ids, SeveralReturns},
+    context,
     error::{Error, Result},
     object::ObjectRef,
     options::TaskOptions,
@@ -70,22 +71,40 @@ fn submit_function(
     returns: usize,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
 ) -> Result<Ids> {
-    let wanted = Wanted::task(options);
-    submit_words(core, Kind::Task, function.id(), 0, &wanted, returns, None, arguments)
+    let call = Invocation { returns, ..Invocation::new(Kind::Task, function.id(), 0) };
+    submit_words(core, call, &mut Wanted::task(options), arguments)
+}
+
+/// What is to be run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Invocation {
+    pub(crate) kind: Kind,
+    /// The function, or the actor's class.
+    pub(crate) function: u64,
+    /// Which constructor or method.
+    pub(crate) index: u16,
+    /// How many objects it returns.
+    pub(crate) returns: usize,
+    /// The actor that is called.
+    pub(crate) token: Option<ObjectId>,
+    /// Of a stream: the grant with which it begins.
+    pub(crate) grant: Option<ObjectId>,
+}
+
+impl Invocation {
+    pub(crate) fn new(kind: Kind, function: u64, index: u16) -> Invocation {
+        Invocation { kind, function, index, returns: 1, token: None, grant: None }
+    }
 }
 
 /// Reserves the returns, writes the words, and hands them to the node.
-#[expect(clippy::too_many_arguments, reason = "the one place where all parts of a task meet")]
 pub(crate) fn submit_words(
     core: &Arc<Core>,
-    kind: Kind,
-    function: u64,
-    index: u16,
-    wanted: &Wanted,
-    returns: usize,
-    token: Option<ObjectId>,
+    call: Invocation,
+    wanted: &mut Wanted,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
 ) -> Result<Ids> {
+    let Invocation { kind, function, index, returns, token, grant } = call;
     core.check_open()?;
     if returns > MAX_RETURNS {
         return Err(Error::invalid(format!(
@@ -99,15 +118,27 @@ pub(crate) fn submit_words(
         _ => Reserved::new(core, returns)?,
     };
     let mut spec = SpecWriter::new(Vec::with_capacity(16), kind, function, index);
-    spec.set_extra(wanted.max_concurrency());
+    let (parent, job) = context::running().unwrap_or_else(|| (0, core.job()));
+    let extra = match kind {
+        Kind::Construct => wanted.max_concurrency(),
+        _ => wanted.timeout_ms,
+    };
+    spec.set_terms(job, extra);
+    if let Some(grant) = grant {
+        spec.push_grant(grant);
+    }
     reserved.ids.iter().for_each(|&id| spec.push_return(id));
     let mut writer = ArgWriter::new(core, spec);
     if let Some(token) = token.filter(|_| is_call) {
         writer.held.hold(token)?;
     }
+    if let Some(grant) = grant {
+        writer.held.hold(grant)?;
+    }
     arguments(&mut writer)?;
     let ArgWriter { spec, dependencies, mut held, .. } = writer;
-    let words = spec.finish();
+    wanted.parent = parent;
+    let words = spec.finish(&wanted.extension.to_bytes());
     match &core.link {
         Link::Node(node) => node.submit(
             wanted,

@@ -93,7 +93,7 @@ impl Diarist {
     }
 
     pub fn incarnation(&self) -> u32 {
-        rustyray::context().expect("in an actor").incarnation
+        rustyray::context().incarnation
     }
 
     pub fn leave(&mut self) {
@@ -101,7 +101,7 @@ impl Diarist {
     }
 
     pub fn whoami(&self) -> Option<String> {
-        rustyray::context().expect("in an actor").actor_id.map(|id| id.to_string())
+        rustyray::context().actor_id.map(|id| id.to_string())
     }
 }
 

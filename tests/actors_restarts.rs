@@ -64,7 +64,7 @@ impl Victim {
     /// Fails when there is a file `forbidden`; waits while there is a file `slow`.
     pub fn new(directory: String) -> Result<Self, String> {
         let directory = PathBuf::from(directory);
-        let incarnation = rustyray::context().map_err(|error| error.to_string())?.incarnation;
+        let incarnation = rustyray::context().incarnation;
         if directory.join("forbidden").exists() {
             return Err("it is forbidden".to_owned());
         }

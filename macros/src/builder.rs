@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 
-use crate::signature::documentation;
+use crate::{outcome::Shape, signature::documentation};
 
 /// One method of a generated options type: its name, its parameters, what they are passed on as, its documentation.
 pub(crate) struct Delegate {
@@ -32,8 +32,8 @@ fn demand_delegates() -> Vec<Delegate> {
     ]
 }
 
-/// The methods of a task's options; `several` where its result becomes several objects.
-pub(crate) fn task_delegates(several: bool) -> Vec<Delegate> {
+/// The methods of a task's options; some only where its result has the shape for them.
+pub(crate) fn task_delegates(shape: &Shape) -> Vec<Delegate> {
     let mut delegates = demand_delegates();
     delegates.extend([
         delegate("name", quote!(&'static str), "Its name in errors and listings."),
@@ -50,12 +50,18 @@ pub(crate) fn task_delegates(several: bool) -> Vec<Delegate> {
         delegate("timeout_ms", quote!(u64), "How long one attempt may run, in milliseconds."),
         delegate("priority", quote!(i16), "Tasks of higher priority are dispatched first."),
     ]);
-    if several {
-        delegates.push(delegate(
+    match shape {
+        Shape::One => {}
+        Shape::Several(_) => delegates.push(delegate(
             "num_returns",
             quote!(u16),
             "How many objects its result becomes.",
-        ));
+        )),
+        Shape::Iterator | Shape::Stream => delegates.push(delegate(
+            "backpressure",
+            quote!(u32),
+            "How many of its items may be made and not yet consumed.",
+        )),
     }
     delegates
 }

@@ -11,7 +11,7 @@ use crate::{
     value::{self, NumReturns},
 };
 
-const TASK: [&str; 11] = [
+const TASK: [&str; 12] = [
     "num_cpus",
     "num_gpus",
     "resources",
@@ -20,6 +20,7 @@ const TASK: [&str; 11] = [
     "retry_exceptions",
     "timeout_ms",
     "num_returns",
+    "backpressure",
     "name",
     "priority",
     "crate",
@@ -98,6 +99,10 @@ impl Task {
             "timeout_ms" => {
                 let most = i128::from(u64::MAX);
                 value::integer("timeout_ms", argument.is("timeout_ms = 1000")?, 1..=most)?
+            }
+            "backpressure" => {
+                let most = i128::from(u32::MAX);
+                value::integer("backpressure", argument.is("backpressure = 16")?, 1..=most)?
             }
             "name" => value::text("name", argument.is("name = \"…\"")?)?,
             "priority" => {

@@ -90,10 +90,25 @@ extern "C" fn boot() {
     end(code)
 }
 
+/// Names the gpus that libraries may use in this worker, none included.
+pub(crate) fn show_gpus(gpus: &[u32]) {
+    let names: Vec<String> = gpus.iter().map(u32::to_string).collect();
+    // SAFETY: this is the thread that runs tasks, between two of them: no code of a task runs here. Rust code
+    // on other threads reads the environment under the lock of the standard library, which this takes too;
+    // the runtime's own threads do not read it by other means.
+    unsafe { std::env::set_var("CUDA_VISIBLE_DEVICES", names.join(",")) };
+}
+
 /// Ends the process without running the exit handlers of a program whose `main` never ran.
 pub(crate) fn end(code: i32) -> ! {
     use std::io::Write;
     let _ = std::io::stdout().flush();
+    // SAFETY: `_exit` has no precondition; it ends the process at once.
+    unsafe { nix::libc::_exit(code) }
+}
+
+/// The same at once, whatever the other threads hold.
+pub(crate) fn end_at_once(code: i32) -> ! {
     // SAFETY: `_exit` has no precondition; it ends the process at once.
     unsafe { nix::libc::_exit(code) }
 }

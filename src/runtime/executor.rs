@@ -183,7 +183,7 @@ impl Executor {
     fn is_woken(&self) -> bool {
         let mut settled = false;
         self.waiting.borrow_mut().retain(|interest| {
-            let pending = interest.core.is_pending(interest.id);
+            let pending = interest.core.is_pending(interest.id) && !interest.core.is_interrupted();
             if !pending {
                 settled = true;
                 interest.waker.wake_by_ref();

@@ -13,6 +13,8 @@ pub(crate) mod current;
 mod doorbells;
 pub(crate) mod executor;
 mod guard;
+mod interrupts;
+mod machine;
 mod node;
 pub(crate) mod occupant;
 mod pool;
@@ -23,13 +25,14 @@ mod wakers;
 pub(crate) mod wire;
 pub(crate) mod worker;
 
+pub(crate) use self::node::words_of;
 pub use current::EnterGuard;
 
 use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -45,6 +48,7 @@ pub(crate) use self::{background::Alarm, node::Claim};
 use self::{
     control::{Control, Words},
     doorbells::Doorbells,
+    interrupts::Interrupts,
     occupant::Occupant,
     uplink::Uplink,
     wakers::Wakers,
@@ -77,6 +81,10 @@ pub struct Core {
     closed: AtomicBool,
     stopping: AtomicBool,
     grace: Duration,
+    /// The driver's own number; in a worker, that of the task it began last.
+    job: AtomicU32,
+    gpu_ids: RwLock<Arc<[u32]>>,
+    pub(crate) interrupts: Interrupts,
 }
 
 impl Core {
@@ -87,6 +95,7 @@ impl Core {
         control: Control,
         doorbells: Arc<Doorbells>,
         grace: Duration,
+        job: u32,
     ) -> Core {
         let bell = match &link {
             Link::Node(_) => Arc::new(control.bell(ClientId::NODE)),
@@ -105,11 +114,33 @@ impl Core {
             closed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             grace,
+            job: AtomicU32::new(job),
+            gpu_ids: RwLock::default(),
+            interrupts: Interrupts::default(),
         }
     }
 
     pub(crate) fn session(&self) -> u64 {
         self.session
+    }
+
+    pub(crate) fn job(&self) -> u32 {
+        self.job.load(Ordering::Relaxed)
+    }
+
+    /// The gpus that what runs in this process may use.
+    pub(crate) fn gpu_ids(&self) -> Arc<[u32]> {
+        self.gpu_ids.read().clone()
+    }
+
+    /// From now on it may use these.
+    pub(crate) fn set_gpu_ids(&self, gpus: Arc<[u32]>) {
+        *self.gpu_ids.write() = gpus;
+    }
+
+    /// What is submitted by threads that know nothing of a task is for this job from now on.
+    pub(crate) fn set_job(&self, job: u32) {
+        self.job.store(job, Ordering::Relaxed);
     }
 
     pub(crate) fn control(&self) -> &Control {
@@ -216,6 +247,33 @@ impl Core {
         self.client.status(id) == Status::Pending && !self.is_closed()
     }
 
+    /// Whether the task that this thread runs was asked to stop.
+    #[inline]
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupts.any()
+            && crate::context::running()
+                .is_some_and(|(task, _)| self.interrupts.is_interrupted(task))
+    }
+
+    /// The task that this thread runs ends here, since it was asked to stop.
+    fn interrupted(&self) -> Error {
+        Error::TaskCancelled { task: crate::context::running_name().unwrap_or_else(|| "?".into()) }
+    }
+
+    /// The task is to stop: whoever waits for it here looks again.
+    pub(crate) fn interrupt(&self, task: u64) {
+        self.interrupts.insert(task);
+        self.bell.wake_local();
+        // Code that cannot be stopped may take its time: whoever waits for its result learns at once that
+        // there will be none.
+        if let Some(running) = self.interrupts.begun(task)
+            && let Some(id) = running.returns
+        {
+            let cancelled = Error::TaskCancelled { task: running.name() };
+            self.fail(id, running.header.attempt, &cancelled);
+        }
+    }
+
     /// Asks for this process's doorbell to be rung when the object is settled.
     pub(crate) fn subscribe(&self, id: ObjectId) {
         self.client.subscribe(id);
@@ -258,6 +316,7 @@ impl Core {
             error @ ViewError::Corrupt { .. } => {
                 Error::CorruptObject { object: id.to_string(), reason: error.to_string() }
             }
+            _ if self.is_pending(id) && self.is_interrupted() => self.interrupted(),
             _ if self.is_closed() => Error::ShutDown { what: format!("object {id} went with it") },
             ViewError::Pin(PinError::Restore { source, .. }) => store_error::<T>(source),
             other => Error::ObjectLost { object: id.to_string(), reason: other.to_string() },
@@ -303,6 +362,22 @@ impl Core {
         // Late, stale or sealed: somebody else settled it, which is all that is wanted. A store that has no
         // room for an error is handled by the store itself, which keeps the failed state without bytes.
         let _ = self.client.fail(id, attempt, &error.to_bytes());
+    }
+
+    /// A stream of this process has consumed all that came before this grant.
+    pub(crate) fn advance_stream(&self, end: ObjectId, grant: ObjectId) {
+        match &self.link {
+            Link::Node(node) => node.advance_stream(end, grant),
+            Link::Uplink(uplink) => uplink.advance_stream(self, end, grant),
+        }
+    }
+
+    /// The grant with which the producer of a stream is to begin, should the first one be gone.
+    pub(crate) fn stream_head(&self, end: ObjectId) -> Option<ObjectId> {
+        match &self.link {
+            Link::Node(node) => node.stream_head(end),
+            Link::Uplink(uplink) => uplink.stream_head(end).ok().flatten(),
+        }
     }
 
     /// Archives `value` for an argument and gives its bytes and the references inside it to `f`.
@@ -425,7 +500,7 @@ impl Core {
         let patience = Patience::calibrated();
         let uplink = match &self.link {
             Link::Node(_) => return patience.wait(&self.bell, deadline, poll, || self.help()),
-            Link::Uplink(uplink) if crate::context::is_running() => uplink,
+            Link::Uplink(uplink) if crate::context::running().is_some() => uplink,
             Link::Uplink(uplink) => return self.wait_letting_go(uplink, deadline, poll),
         };
         if let Some(found) = patience.wait_awake(&self.bell, &mut poll, || self.help()) {
@@ -486,18 +561,21 @@ impl Core {
             return Ok(());
         }
         let started = Instant::now();
-        let settled = || (!self.is_pending(id)).then_some(());
+        let settled = || (!self.is_pending(id) || self.is_interrupted()).then_some(());
         if deadline.is_none() {
             self.refuse_deadlock(id);
         }
-        if self.spin(settled).is_some() {
-            return Ok(());
+        if self.spin(settled).is_none() {
+            self.subscribe(id);
+            self.wait(deadline, settled).ok_or_else(|| Error::GetTimeout {
+                object: id.to_string(),
+                waited_ms: started.elapsed().as_millis() as u64,
+            })?;
         }
-        self.subscribe(id);
-        self.wait(deadline, settled).ok_or_else(|| Error::GetTimeout {
-            object: id.to_string(),
-            waited_ms: started.elapsed().as_millis() as u64,
-        })
+        if self.is_pending(id) && self.is_interrupted() {
+            return Err(self.interrupted());
+        }
+        Ok(())
     }
 
     /// Ready once the object is settled; registers the waker otherwise.
@@ -516,7 +594,7 @@ impl Core {
 
     /// The same where a deadlock is no matter, since the wait ends by itself.
     fn poll_pending(self: &Arc<Self>, id: ObjectId, context: &mut Context<'_>) -> Poll<()> {
-        if !self.is_pending(id) {
+        if !self.is_pending(id) || self.is_interrupted() {
             return Poll::Ready(());
         }
         if executor::watch(self, id, context.waker()) {

@@ -18,13 +18,16 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
 use rustyray_store::ObjectId;
 
-use super::Core;
+use super::{Core, submission::Extension};
 use crate::{
     error::Error,
     registry::{ActorClass, Method},
@@ -39,6 +42,7 @@ pub(crate) struct Occupant {
     class: &'static ActorClass,
     token: ObjectId,
     incarnation: u32,
+    extension: Option<Arc<Extension>>,
     /// For each method its lane, and whether that takes one call only.
     lanes: Vec<(usize, bool)>,
     own: Mutex<HashMap<ObjectId, OwnCall>>,
@@ -58,12 +62,14 @@ impl Occupant {
         class: &'static ActorClass,
         token: ObjectId,
         incarnation: u32,
+        extension: Option<Arc<Extension>>,
         lanes: Vec<(usize, bool)>,
     ) -> Occupant {
         Occupant {
             class,
             token,
             incarnation,
+            extension,
             lanes,
             own: Mutex::default(),
             count: AtomicUsize::new(0),
@@ -72,6 +78,11 @@ impl Occupant {
 
     pub(crate) fn token(&self) -> ObjectId {
         self.token
+    }
+
+    /// Its name and what it occupies, where its options say.
+    pub(crate) fn extension(&self) -> Option<&Arc<Extension>> {
+        self.extension.as_ref()
     }
 
     /// How often the actor was constructed before.

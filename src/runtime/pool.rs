@@ -33,6 +33,7 @@ use super::{
     wire::{BUSY, PROTOCOL, Question, Role, ToClient, ToNode},
 };
 use crate::{
+    cancel::CancelOptions,
     error::{Error, Result},
     registry,
 };
@@ -124,7 +125,7 @@ async fn life(node: &Arc<Node>) -> Result<()> {
     let pid = child.id();
     forward(&mut child);
     let process = Arc::new(ProcessHandle::open(pid as i32).map_err(io)?);
-    let connection = Connection::from_fd(ours).map_err(io)?;
+    let connection = Arc::new(Connection::from_fd(ours).map_err(io)?);
     let joined =
         timeout(HANDSHAKE, let_in(node, &connection, Role::Worker, Some(nonce), &process)).await;
     let client = match joined {
@@ -189,6 +190,7 @@ pub(crate) fn listen_for_drivers(node: &Arc<Node>, listener: Listener, guard: Gu
 
 /// The whole life of an attached driver.
 async fn attend_driver(node: Arc<Node>, connection: Connection) {
+    let connection = Arc::new(connection);
     let Ok(process) = connection.peer_process().map(Arc::new) else { return };
     let joined = timeout(HANDSHAKE, let_in(&node, &connection, Role::Driver, None, &process)).await;
     let Ok(Ok(client)) = joined else { return };
@@ -212,6 +214,14 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
         node.help();
         let token = match question {
             Question::ActorNamed(name) => node.actor_named(&name),
+            Question::Cancel { index, generation, force, recursive } => {
+                let options = CancelOptions { force, recursive };
+                node.cancel(ObjectId { index, generation }, options);
+                None
+            }
+            Question::StreamHead { index, generation } => {
+                node.stream_head(ObjectId { index, generation })
+            }
             Question::KillActor { index, generation, restart } => {
                 node.kill_actor(ObjectId { index, generation }, restart);
                 None
@@ -263,7 +273,7 @@ fn describe(status: ExitStatus) -> String {
 /// Shakes hands with a process that has connected; when it is refused it is told why.
 pub(crate) async fn let_in(
     node: &Arc<Node>,
-    connection: &Connection,
+    connection: &Arc<Connection>,
     expected: Role,
     nonce: Option<u64>,
     process: &Arc<ProcessHandle>,
@@ -306,11 +316,16 @@ pub(crate) async fn let_in(
     let admission = node.store.admit().map_err(super::store_error::<()>)?;
     let client = admission.client;
     node.control.clear(client);
+    let job = match role {
+        Role::Worker => 0,
+        Role::Driver => node.next_job.fetch_add(1, Ordering::Relaxed),
+    };
     let welcome = ToClient::Welcome {
         client: client.get(),
         session: node.pool.session,
         node_pid: std::process::id(),
         pool: OWN.0,
+        job,
         geometry: admission.geometry.to_words().to_vec(),
     };
     let mut descriptors = vec![node.pool.control.as_fd()];
@@ -323,7 +338,10 @@ pub(crate) async fn let_in(
     };
     match ready {
         Ok(ToNode::Ready) => {
-            *node.peers[client.index()].process.lock() = Some(Arc::clone(process));
+            let peer = &node.peers[client.index()];
+            *peer.process.lock() = Some(Arc::clone(process));
+            *peer.line.lock() = Some(Arc::clone(connection));
+            peer.job.store(job, Ordering::Relaxed);
             node.joined(client, pid, role == Role::Worker);
             Ok(client)
         }

@@ -18,7 +18,8 @@ use super::{
     current,
     doorbells::Doorbells,
     guard::Guard,
-    node::Node,
+    machine,
+    node::{self, Node},
     pool::{self, Pool},
     wire::Role,
     worker,
@@ -30,6 +31,7 @@ use crate::error::{Error, Result};
 pub(crate) struct NodeConfig {
     pub(crate) cpus: Option<f64>,
     pub(crate) gpus: f64,
+    pub(crate) memory_bytes: Option<u64>,
     pub(crate) custom: Vec<(String, f64)>,
     pub(crate) store: rustyray_store::Config,
     pub(crate) grace: Duration,
@@ -54,11 +56,22 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     let session = session();
     let (control, descriptor) =
         Control::create(session).map_err(|error| Error::io("making the control memory", &error))?;
+    let capacity_bytes = config.store.capacity_bytes;
     let store = rustyray_store::Node::create(config.store).map_err(super::store_error::<()>)?;
     let doorbells = Arc::new(Doorbells::new(&control));
     store.connect_wake(Arc::clone(&doorbells) as _);
     let cpus = config.cpus.unwrap_or(available_cpus() as f64);
-    let scheduler = Config { cpus, gpus: config.gpus, custom: config.custom, ..Config::default() };
+    let memory_bytes = config.memory_bytes.unwrap_or_else(|| {
+        let total = machine::memory().map_or(0, |memory| memory.total_bytes);
+        total.saturating_sub(capacity_bytes)
+    });
+    let scheduler = Config {
+        cpus,
+        gpus: config.gpus,
+        memory_bytes,
+        custom: config.custom,
+        ..Config::default()
+    };
     let _context = background.enter();
     let listener = config.socket.map(Listener::bind).transpose();
     let listener = listener.map_err(|error| Error::Io {
@@ -76,6 +89,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         control,
         doorbells,
         config.grace,
+        node::OWN_JOB,
     ));
     let serving = Arc::clone(&core);
     std::thread::Builder::new()

@@ -5,21 +5,23 @@
 //! | 0 | cpus, gpus in ten-thousandths, 32 bits each |
 //! | 1 | memory, bytes |
 //! | 2 | retries (32, signed), priority (16, signed), flags (16) |
-//! | 3 | timeout, milliseconds |
-//! | 4 | bytes of the extension (32), references inside values (32) |
+//! | 3 | the task that submits, 0 for none |
+//! | 4 | references inside values |
 //! | 5 … | those references: index, generation |
-//! | … | the extension, padded to words: names and what only actors have |
-//! | … | the task's words ([`crate::spec`]) |
+//! | … | the task's words ([`crate::spec`]), with the extension: names and what only some have |
 
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 use rustyray_store::ObjectId;
 
 use crate::{
-    options::{ActorOptions, Demand, TaskOptions},
+    options::{ActorOptions, Demand, TaskOptions, UNIT},
     spec::Malformed,
 };
 
 const FLAG_ON_ERROR: u64 = 1 << 48;
+
+/// Words before the references.
+const FIXED_WORDS: usize = 5;
 
 /// What a task or an actor asks for, in a form that owns its names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,15 +33,53 @@ pub(crate) struct Wanted {
     pub(crate) on_error: bool,
     pub(crate) priority: i16,
     pub(crate) timeout_ms: u64,
+    /// The task that submits, 0 for none.
+    pub(crate) parent: u64,
     pub(crate) extension: Extension,
 }
 
-/// The rare part.
+/// The rare part, which travels with the task's own words as far as its worker.
 #[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
 pub(crate) struct Extension {
     pub(crate) name: Option<String>,
     pub(crate) custom: Vec<(String, u32)>,
     pub(crate) actor: Option<ActorWanted>,
+    /// What it occupies, for who asks in the worker.
+    pub(crate) occupied: Option<Occupied>,
+}
+
+/// The resources that every node has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub(crate) struct Occupied {
+    /// In ten-thousandths.
+    pub(crate) cpus: u32,
+    /// In ten-thousandths.
+    pub(crate) gpus: u32,
+    pub(crate) memory_bytes: u64,
+}
+
+impl Occupied {
+    /// What a task occupies whose options say nothing.
+    pub(crate) const ORDINARY: Occupied = Occupied { cpus: UNIT, gpus: 0, memory_bytes: 0 };
+}
+
+impl Extension {
+    /// The bytes that [`Extension::from_bytes`] reads; none where there is nothing to say.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        if *self == Extension::default() {
+            return Vec::new();
+        }
+        // Serialising into memory fails only when memory does.
+        rkyv::to_bytes::<rancor::Error>(self).map(|bytes| bytes.into_vec()).unwrap_or_default()
+    }
+
+    pub(crate) fn from_bytes(bytes: &rkyv::util::AlignedVec<16>) -> Result<Self, Malformed> {
+        if bytes.is_empty() {
+            return Ok(Extension::default());
+        }
+        rkyv::from_bytes::<Extension, rancor::Error>(bytes)
+            .map_err(|_| Malformed("with an extension that cannot be read"))
+    }
 }
 
 /// What only an actor's creation has.
@@ -56,11 +96,14 @@ pub(crate) struct ActorWanted {
 impl Wanted {
     fn of(demand: &Demand) -> Wanted {
         let custom = demand.custom.iter().flatten().map(|&(name, parts)| (name.to_owned(), parts));
+        let &Demand { cpus, gpus, memory_bytes, .. } = demand;
+        let occupied = Occupied { cpus, gpus, memory_bytes };
+        let occupied = (occupied != Occupied::ORDINARY).then_some(occupied);
         Wanted {
-            cpus: demand.cpus,
-            gpus: demand.gpus,
-            memory_bytes: demand.memory_bytes,
-            extension: Extension { custom: custom.collect(), ..Extension::default() },
+            cpus,
+            gpus,
+            memory_bytes,
+            extension: Extension { custom: custom.collect(), occupied, ..Extension::default() },
             ..Wanted::default()
         }
     }
@@ -98,60 +141,37 @@ impl Wanted {
 
     /// The words of a submission.
     pub(crate) fn to_words(&self, nested: &[ObjectId], spec: &[u64]) -> Vec<u64> {
-        let extension = if self.extension == Extension::default() {
-            Vec::new()
-        } else {
-            rkyv::to_bytes::<rancor::Error>(&self.extension)
-                .map(|b| b.into_vec())
-                .unwrap_or_default()
-        };
-        let mut words =
-            Vec::with_capacity(5 + 2 * nested.len() + extension.len().div_ceil(8) + spec.len());
+        let mut words = Vec::with_capacity(FIXED_WORDS + 2 * nested.len() + spec.len());
         words.extend_from_slice(&[
             u64::from(self.cpus) | u64::from(self.gpus) << 32,
             self.memory_bytes,
             u64::from(self.retries as u32)
                 | u64::from(self.priority as u16) << 32
                 | if self.on_error { FLAG_ON_ERROR } else { 0 },
-            self.timeout_ms,
-            extension.len() as u64 | (nested.len() as u64) << 32,
+            self.parent,
+            nested.len() as u64,
         ]);
         words.extend(nested.iter().flat_map(|id| [u64::from(id.index), id.generation]));
-        words.extend(extension.chunks(8).map(|chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u64::from_le_bytes(word)
-        }));
         words.extend_from_slice(spec);
         words
     }
 
-    /// Reads what [`Wanted::to_words`] wrote: the wishes, the references inside values, the task's words.
+    /// Reads what [`Wanted::to_words`] wrote: the wishes but for the extension, the references inside
+    /// values, the task's words.
     pub(crate) fn from_words(words: &[u64]) -> Result<(Wanted, Vec<ObjectId>, &[u64]), Malformed> {
-        let &[resources, memory_bytes, rest, timeout_ms, lengths, ref tail @ ..] = words else {
+        let &[resources, memory_bytes, rest, parent, nested, ref tail @ ..] = words else {
             return Err(Malformed("shorter than a submission"));
         };
-        let (extension_bytes, nested) = (lengths as u32 as usize, (lengths >> 32) as usize);
-        let extension_words = extension_bytes.div_ceil(8);
-        if tail.len() < 2 * nested + extension_words {
+        let nested = usize::try_from(nested).unwrap_or(usize::MAX);
+        if tail.len() / 2 < nested {
             return Err(Malformed("a submission shorter than it says"));
         }
-        let (nested, tail) = tail.split_at(2 * nested);
-        let (extension, spec) = tail.split_at(extension_words);
+        let (nested, spec) = tail.split_at(2 * nested);
         let nested = nested.as_chunks::<2>().0.iter().map(|&[index, generation]| {
             u32::try_from(index)
                 .map(|index| ObjectId { index, generation })
                 .map_err(|_| Malformed("with an object index beyond 32 bits"))
         });
-        let extension = if extension_bytes == 0 {
-            Extension::default()
-        } else {
-            let mut bytes = rkyv::util::AlignedVec::<16>::with_capacity(8 * extension_words);
-            extension.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
-            bytes.resize(extension_bytes, 0);
-            rkyv::from_bytes::<Extension, rancor::Error>(&bytes)
-                .map_err(|_| Malformed("with an extension that cannot be read"))?
-        };
         let wanted = Wanted {
             cpus: resources as u32,
             gpus: (resources >> 32) as u32,
@@ -159,8 +179,9 @@ impl Wanted {
             retries: rest as u32 as i32,
             on_error: rest & FLAG_ON_ERROR != 0,
             priority: (rest >> 32) as u16 as i16,
-            timeout_ms,
-            extension,
+            timeout_ms: 0,
+            parent,
+            extension: Extension::default(),
         };
         Ok((wanted, nested.collect::<Result<_, _>>()?, spec))
     }
@@ -181,11 +202,16 @@ mod tests {
                 .name("x"),
         );
         wanted.on_error = true;
-        wanted.timeout_ms = u64::MAX;
+        wanted.parent = u64::MAX;
         let nested = [ObjectId { index: 3, generation: 9 }];
         let words = wanted.to_words(&nested, &[1, 2, 3]);
         let (back, ids, spec) = Wanted::from_words(&words).expect("well formed");
+        let extension = std::mem::take(&mut wanted.extension);
         assert_eq!((back, ids.as_slice(), spec), (wanted, &nested[..], &[1, 2, 3][..]));
         assert!(Wanted::from_words(&words[..6]).is_err());
+        let mut bytes = rkyv::util::AlignedVec::new();
+        bytes.extend_from_slice(&extension.to_bytes());
+        assert_eq!(Extension::from_bytes(&bytes).expect("readable"), extension);
+        assert!(Extension::default().to_bytes().is_empty());
     }
 }

@@ -10,6 +10,7 @@
 //! | [`UP_REQUEST`] | a request to the store; bits 8 … of the first word name the cell for its reply |
 //! | [`UP_BLOCKED`], [`UP_UNBLOCKED`] | none |
 //! | [`UP_EXIT`] | none: the actor that lives in the client ends on its own |
+//! | [`UP_STREAM`] | the end of a stream and the grant it has come to: index and generation of each |
 //!
 //! A cell is free, asked, or answered. Only its client frees and asks, only the node answers; a client that
 //! died leaves its cells to nobody, since the area is cleared before the next client gets it.
@@ -40,6 +41,7 @@ use super::{
     wire::{BUSY, Question, ToNode},
 };
 use crate::{
+    cancel::CancelOptions,
     error::{Error, Result},
     spec::ENTRY_WORDS,
 };
@@ -51,6 +53,7 @@ pub(super) const UP_REQUEST: u64 = 4;
 pub(super) const UP_BLOCKED: u64 = 5;
 pub(super) const UP_UNBLOCKED: u64 = 6;
 pub(super) const UP_EXIT: u64 = 7;
+pub(super) const UP_STREAM: u64 = 8;
 
 const CELL_FREE: u64 = 0;
 const CELL_ASKED: u64 = 1;
@@ -186,6 +189,23 @@ impl Uplink {
         Ok(())
     }
 
+    /// Tells the node which grant of a stream is the first that may still be needed.
+    pub(crate) fn advance_stream(&self, core: &Core, end: ObjectId, grant: ObjectId) {
+        let held = core.retain(grant).map_or_else(|_| Vec::new(), |()| vec![grant]);
+        let words = [end, grant].map(|id| [u64::from(id.index), id.generation]);
+        let entry = [UP_STREAM, words[0][0], words[0][1], words[1][0], words[1][1]];
+        match self.publish(&entry) {
+            // There is no haste: the node reads it with the next entry that is rung for.
+            Some(at) => self.keep_in_transit(at, held).into_iter().for_each(|id| core.release(id)),
+            None => held.into_iter().for_each(|id| core.release(id)),
+        }
+    }
+
+    /// Asks the node for the grant with which a stream's producer is to begin.
+    pub(crate) fn stream_head(&self, end: ObjectId) -> Result<Option<ObjectId>> {
+        self.ask(Question::StreamHead { index: end.index, generation: end.generation })
+    }
+
     /// The token of the actor of this name.
     pub(crate) fn actor_named(&self, name: &str) -> Result<Option<ObjectId>> {
         self.ask(Question::ActorNamed(name.to_owned()))
@@ -217,6 +237,13 @@ impl Uplink {
     /// The object that is settled when the actor of this token dies.
     pub(crate) fn obituary(&self, token: ObjectId) -> Result<Option<ObjectId>> {
         self.ask(Question::Obituary { index: token.index, generation: token.generation })
+    }
+
+    /// Asks the node to cancel what is to make the object.
+    pub(crate) fn cancel(&self, id: ObjectId, options: CancelOptions) -> Result<()> {
+        let CancelOptions { force, recursive } = options;
+        let ObjectId { index, generation } = id;
+        self.ask(Question::Cancel { index, generation, force, recursive }).map(drop)
     }
 
     /// Ends the connection.

@@ -20,7 +20,7 @@ use rkyv::{Archive, Deserialize, Serialize, rancor};
 use rustyray_store::ObjectId;
 
 /// Grows with every change of a message, an entry or a layout; two sides that differ do not talk.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 
 /// What a process wants to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -58,6 +58,10 @@ pub(crate) enum Question {
     DropClaim { name: String, index: u32, generation: u64 },
     /// Which object is settled when the actor of this token dies?
     Obituary { index: u32, generation: u64 },
+    /// Cancel what is to make this object.
+    Cancel { index: u32, generation: u64, force: bool, recursive: bool },
+    /// With which grant is the producer of the stream that ends in this object to begin?
+    StreamHead { index: u32, generation: u64 },
 }
 
 /// The answer to [`Question::ClaimName`] while another actor of the name is being created: ask again.
@@ -76,11 +80,15 @@ pub(crate) enum ToClient {
         session: u64,
         node_pid: u32,
         pool: u32,
+        /// The driver's job; 0 for a worker.
+        job: u32,
         /// Words of the store's geometry.
         geometry: Vec<u64>,
     },
     /// The answer to a question: the token of the actor that was asked for.
     Answer { number: u64, token: Option<(u32, u64)> },
+    /// The task that was cancelled is to stop.
+    Interrupt { task: u64 },
     /// End in order.
     Bye,
 }

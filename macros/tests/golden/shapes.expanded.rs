@@ -395,7 +395,8 @@ const _: () = {
             )
         },
     );
-    const __OPTIONS: ::rustyray::manual::TaskOptions = ::rustyray::manual::TaskOptions::new();
+    const __OPTIONS: ::rustyray::manual::TaskOptions = ::rustyray::manual::TaskOptions::new()
+        .backpressure(8);
     impl count_remote {
         /// Submits a task that runs `count` in a worker process.
         ///
@@ -464,6 +465,11 @@ const _: () = {
         #[must_use]
         fn priority(self, priority: i16) -> Self {
             Self(self.0.priority(priority))
+        }
+        /// How many of its items may be made and not yet consumed.
+        #[must_use]
+        fn backpressure(self, backpressure: u32) -> Self {
+            Self(self.0.backpressure(backpressure))
         }
         /// Submits a task that runs `count` with these options.
         async fn remote(
@@ -573,6 +579,11 @@ const _: () = {
         #[must_use]
         fn priority(self, priority: i16) -> Self {
             Self(self.0.priority(priority))
+        }
+        /// How many of its items may be made and not yet consumed.
+        #[must_use]
+        fn backpressure(self, backpressure: u32) -> Self {
+            Self(self.0.backpressure(backpressure))
         }
         /// Submits a task that runs `lines` with these options.
         async fn remote(

@@ -25,7 +25,7 @@ async fn many() -> Result<Vec<u8>, String> {
     Ok(vec![0; 3000])
 }
 
-#[rustyray::remote(num_returns = "streaming")]
+#[rustyray::remote(num_returns = "streaming", backpressure = 8)]
 fn count(to: u64) -> impl Iterator<Item = u64> {
     0..to
 }

@@ -85,7 +85,7 @@ const _: () = {
     }
 };
 ::core::compile_error! {
-    "`#[remote]` has no argument `num_cpu`; did you mean `num_cpus`?\nit has `num_cpus`, `num_gpus`, `resources`, `memory`, `max_retries`, `retry_exceptions`, `timeout_ms`, `num_returns`, `name`, `priority` and `crate`"
+    "`#[remote]` has no argument `num_cpu`; did you mean `num_cpus`?\nit has `num_cpus`, `num_gpus`, `resources`, `memory`, `max_retries`, `retry_exceptions`, `timeout_ms`, `num_returns`, `backpressure`, `name`, `priority` and `crate`"
 }
 ::core::compile_error! {
     "a remote function cannot be generic, since another process finds it by name; write one function for each type that is needed, such as `fn greet_i64(…)`, which calls the generic one"

@@ -57,6 +57,7 @@ impl Node {
     pub(super) fn construct(
         &self,
         wanted: &Wanted,
+        header: &Header,
         job: Job,
         dependencies: &[ObjectKey],
         returns: &[ObjectKey],
@@ -87,7 +88,7 @@ impl Node {
         let created = self.scheduler().create_actor(NewActor {
             spec: job,
             pool: pool::OWN,
-            job: JobId(caller.0 as u32),
+            job: JobId(header.job),
             demand: &demand(wanted),
             dependencies,
             returns,

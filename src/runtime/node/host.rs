@@ -4,15 +4,15 @@ use std::sync::{Arc, Weak};
 
 use rustyray_ipc::Ticket;
 use rustyray_scheduler::{
-    ActorId, DeathReason, Failure, Host as SchedulerHost, ObjectKey, PoolId, QueueFull, Readiness,
-    TaskId, WorkerId,
+    ActorId, DeathReason, Failure, GpuShare, Host as SchedulerHost, ObjectKey, PoolId, QueueFull,
+    Readiness, TaskId, WorkerId,
 };
 use rustyray_store::Status;
 
 use super::{Node, cause::Cause, client_of, id, job::Job, key};
 use crate::{
     error::Error,
-    runtime::pool,
+    runtime::{pool, wire::ToClient},
     spec::{self, ENTRY_WORDS, HEADER_WORDS},
 };
 
@@ -88,6 +88,13 @@ impl SchedulerHost for Host {
             entry[..head.len()].copy_from_slice(&head);
             head.len()
         };
+        if attempt > 0
+            && job.is_stream()
+            && let Some(&end) = job.returns.as_slice().first()
+            && let Some(grant) = node.stream_head(end)
+        {
+            spec::regrant(&mut entry, grant);
+        }
         spec::address(&mut entry, task.to_bits(), attempt, retried);
         let peer = &node.peers[client.index()];
         let ticket = match &*peer.work.read() {
@@ -151,12 +158,37 @@ impl SchedulerHost for Host {
                 settled => node.scheduler().settled(key(id), settled),
             }
         }
+        if job.is_stream()
+            && let Some(&end) = job.returns.as_slice().first()
+        {
+            node.end_stream(end);
+        }
         node.release_all(&job);
     }
 
     fn kill(&self, worker: WorkerId) {
         if let Some(node) = self.node() {
             node.kill(client_of(worker));
+        }
+    }
+
+    fn granted(&self, worker: WorkerId, gpus: &[GpuShare]) {
+        let Some(node) = self.node() else { return };
+        let client = client_of(worker);
+        let told = {
+            let work = node.peers[client.index()].work.read();
+            let entries = spec::gpus(gpus.iter().map(|held| (held.gpu, held.share)));
+            work.as_ref().is_some_and(|work| entries.iter().all(|entry| work.push(entry).is_ok()))
+        };
+        if !told {
+            // It would run with gpus that are not its own.
+            node.kill(client);
+        }
+    }
+
+    fn interrupt(&self, worker: WorkerId, task: TaskId, _: u16) {
+        if let Some(node) = self.node() {
+            node.tell(client_of(worker), &ToClient::Interrupt { task: task.to_bits() });
         }
     }
 

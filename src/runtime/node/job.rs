@@ -7,8 +7,7 @@ use rustyray_store::ObjectId;
 
 use crate::{
     call::Ids,
-    registry,
-    spec::{Header, Kind},
+    spec::{self, Header, Kind},
 };
 
 /// A task, call or construction as the scheduler keeps it.
@@ -34,22 +33,16 @@ impl Job {
         self.held.first().copied().filter(|_| is_call)
     }
 
+    /// Whether its results are the items of a stream.
+    pub(super) fn is_stream(&self) -> bool {
+        spec::is_stream(&self.words)
+    }
+
     /// The name by which the job appears in errors.
     pub(super) fn name(&self) -> String {
         if let Some(name) = &self.name {
             return name.to_string();
         }
-        let Some(header) = self.header() else { return "?".into() };
-        let known = match header.kind {
-            Kind::Task => registry::function(header.function).map(|f| f.name().to_owned()),
-            Kind::Construct => {
-                registry::actor_class(header.function).map(|class| class.name().to_owned())
-            }
-            Kind::Method | Kind::Stop => registry::actor_class(header.function).and_then(|class| {
-                let method = class.methods.get(usize::from(header.index))?;
-                Some(format!("{}::{}", class.name(), method.name))
-            }),
-        };
-        known.unwrap_or_else(|| format!("{:016x}", header.function))
+        self.header().map_or_else(|| "?".into(), |header| header.name())
     }
 }

@@ -7,11 +7,13 @@
 //! Invariant: user code never runs here.
 
 mod actors;
+mod cancel;
 mod cause;
 mod host;
 mod job;
 mod peers;
 mod serve;
+mod streams;
 mod submit;
 
 use std::{
@@ -40,6 +42,9 @@ use crate::error::Error;
 /// The attempt in whose name the node itself settles an object; no worker ever has it.
 const BY_NODE: u16 = u16::MAX;
 
+/// The job of the node's own process.
+pub(crate) const OWN_JOB: u32 = 1;
+
 /// Another process of the session.
 pub(crate) struct Peer {
     up: Mutex<Option<Consumer<Words>>>,
@@ -47,6 +52,10 @@ pub(crate) struct Peer {
     pub(crate) pid: AtomicU32,
     stopping: AtomicBool,
     runs_tasks: AtomicBool,
+    /// Whose work a driver submits; 0 in a worker, whose tasks say so themselves.
+    pub(crate) job: AtomicU32,
+    /// The socket, for the rare words that are no answer.
+    pub(crate) line: Mutex<Option<Arc<rustyray_ipc::Connection>>>,
     /// The process, to be killed by.
     pub(crate) process: Mutex<Option<Arc<rustyray_ipc::ProcessHandle>>>,
 }
@@ -66,6 +75,9 @@ pub(crate) struct Node {
     draining: AtomicBool,
     /// Counts calls that wait for their arguments aside.
     out_of_order: AtomicU64,
+    streams: streams::Streams,
+    /// The number of the next driver's job.
+    pub(crate) next_job: AtomicU32,
     pub(crate) pool: pool::Pool,
     pub(crate) closing: AtomicBool,
 }
@@ -102,6 +114,8 @@ impl Node {
             pid: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
             runs_tasks: AtomicBool::new(false),
+            job: AtomicU32::new(0),
+            line: Mutex::new(None),
             process: Mutex::new(None),
         };
         let node = Arc::new(Node {
@@ -116,6 +130,8 @@ impl Node {
             actor_ended: Notify::new(),
             draining: AtomicBool::new(false),
             out_of_order: AtomicU64::new(0),
+            streams: streams::Streams::default(),
+            next_job: AtomicU32::new(OWN_JOB + 1),
             pool,
             closing: AtomicBool::new(false),
         });

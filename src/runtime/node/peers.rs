@@ -9,7 +9,11 @@ use super::{
     Node,
     cause::{Cause, Crash},
 };
-use crate::{error::Error, runtime::pool, spec};
+use crate::{
+    error::Error,
+    runtime::{background, pool, wire::ToClient},
+    spec,
+};
 
 impl Node {
     /// A process has mapped everything and takes part from now on.
@@ -49,6 +53,7 @@ impl Node {
         *peer.up.lock() = None;
         *peer.work.write() = None;
         *peer.process.lock() = None;
+        *peer.line.lock() = None;
         let reaped = self.store.reap(client);
         for orphan in reaped.orphans {
             let lost = Error::ObjectLost {
@@ -73,6 +78,16 @@ impl Node {
         if let Some(process) = &*self.peers[client.index()].process.lock() {
             let _ = process.signal(nix::sys::signal::Signal::SIGKILL);
         }
+    }
+
+    /// Says something to a process, without waiting for it to be heard.
+    pub(super) fn tell(&self, client: ClientId, what: &ToClient) {
+        let Some(line) = self.peers[client.index()].line.lock().clone() else { return };
+        let (Ok(background), bytes) = (background::handle(), what.to_bytes()) else { return };
+        background.spawn(async move {
+            // A process that does not hear any more is dying, and is seen to.
+            let _ = line.send(&bytes, &[]).await;
+        });
     }
 
     /// Asks a worker to end after what it has been given.

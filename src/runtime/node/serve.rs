@@ -11,14 +11,14 @@ use crate::{
     call::Ids,
     runtime::{
         control::Words,
-        submission::Wanted,
+        submission::{Extension, Wanted},
         uplink::{
-            self, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_REQUEST, UP_SUBMIT, UP_SUBMIT_BODY,
-            UP_UNBLOCKED,
+            self, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_REQUEST, UP_STREAM, UP_SUBMIT,
+            UP_SUBMIT_BODY, UP_UNBLOCKED,
         },
-        worker::{FAILED, FLAG_EXIT, REPORTED},
+        worker::{CANCELLED, FAILED, FLAG_EXIT, REPORTED},
     },
-    spec::{self, ENTRY_WORDS},
+    spec::{self, ENTRY_WORDS, Known},
 };
 
 impl Node {
@@ -93,6 +93,7 @@ impl Node {
                 let outcome = match first >> 8 & 0xff {
                     REPORTED => Outcome::Failed { retry: true },
                     FAILED => Outcome::Failed { retry: false },
+                    CANCELLED => Outcome::Cancelled,
                     _ => Outcome::Done,
                 };
                 let task = TaskId::from_bits(entry[1]);
@@ -127,6 +128,11 @@ impl Node {
                 self.scheduler().blocked(worker);
                 self.dispatch();
             }
+            UP_STREAM if entry.len() >= 5 => {
+                let id =
+                    |at: usize| ObjectId { index: entry[at] as u32, generation: entry[at + 1] };
+                self.advance_stream(id(1), id(3));
+            }
             UP_UNBLOCKED => self.scheduler().unblocked(worker),
             kind => {
                 eprintln!("rustyray: process {client:?} sent an entry of unknown kind {kind}");
@@ -138,8 +144,10 @@ impl Node {
     /// Takes a submission of a client: the references are held here before the client's entry is passed.
     pub(super) fn accept_words(&self, client: ClientId, words: &[u64]) {
         let accepted = Wanted::from_words(words).map_err(|error| error.to_string()).and_then(
-            |(wanted, nested, spec)| {
-                let (returns, dependencies) = spec::references(spec).map_err(|e| e.to_string())?;
+            |(mut wanted, nested, spec)| {
+                let Known { returns, dependencies, extension, .. } =
+                    spec::read(spec).map_err(|e| e.to_string())?;
+                wanted.extension = Extension::from_bytes(&extension).map_err(|e| e.to_string())?;
                 let mut held = nested;
                 held.extend(&dependencies);
                 held.retain(|&id| self.client.retain(id).is_ok());

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use rustyray_scheduler::{
-    CallerId, Demand, JobId, NewTask, ObjectKey, Placement, Refusal, Retries,
+    CallerId, Demand, JobId, NewTask, ObjectKey, Placement, Refusal, Retries, TaskId,
 };
 use rustyray_store::ObjectId;
 
@@ -69,20 +69,24 @@ impl Node {
                 .submit(NewTask {
                     spec: job,
                     pool: pool::OWN,
-                    job: JobId(caller.0 as u32),
+                    job: JobId(header.job),
                     demand: &demand(wanted),
                     dependencies,
                     returns: &made,
                     placement: Placement::Inherit,
                     priority: i32::from(wanted.priority),
                     retries,
-                    parent: None,
+                    parent: (wanted.parent != 0).then(|| TaskId::from_bits(wanted.parent)),
                 })
                 .map(drop)
                 .map_err(|refused| (refused.spec, refused.why)),
-            Kind::Construct => return self.construct(wanted, job, dependencies, &made, caller),
+            Kind::Construct => {
+                return self.construct(wanted, &header, job, dependencies, &made, caller);
+            }
             Kind::Method => return self.call(&header, job, dependencies, &made, caller),
-            Kind::Stop => return Err(Error::invalid("a stop is not submitted")),
+            Kind::Stop | Kind::Gpus => {
+                return Err(Error::invalid("a word to a worker is not submitted"));
+            }
         };
         outcome.map_err(|(job, why)| self.refused(job, why))
     }

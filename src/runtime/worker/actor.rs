@@ -14,9 +14,11 @@ use super::{
     crew::Crew,
     failure::{guarded, guarded_future},
     lanes::Lanes,
+    limits::Limit,
 };
 use crate::{
-    call::{Call, End, Failure, Ids, Returns},
+    call::{Call, End, Failure, Returns},
+    context,
     error::Error,
     registry::{self, ActorClass},
     residence::Resident,
@@ -155,7 +157,10 @@ impl Worker {
     ) {
         let resident = self.home.as_ref().map(|home| home.resident.clone());
         let core = Arc::clone(&self.core);
-        let begun = calls::begin(&core, &header, rest, resident.as_ref());
+        let (limit, reports) = (&mut self.limit, &self.reports);
+        let begun = calls::begin(&core, &header, rest, resident.as_ref(), |running, returns| {
+            *limit = Limit::set(running, returns, reports, executor.waker());
+        });
         self.end(executor, header, begun, slot);
     }
 
@@ -170,7 +175,9 @@ impl Worker {
             return self.complete(header, returns, Err(failure.into()), false);
         };
         let lanes = Lanes::new(Arc::clone(&self.core), class, header.extra as usize);
-        let occupant = Occupant::new(class, token, u32::from(header.attempt), lanes.of_method());
+        let extension = context::current_call().and_then(|running| running.extension);
+        let incarnation = u32::from(header.attempt);
+        let occupant = Occupant::new(class, token, incarnation, extension, lanes.of_method());
         self.core.move_in(occupant);
         let crew = Crew::new(Arc::clone(&self.core), Arc::clone(&self.reports), lanes.total());
         let parked = (0..lanes.len()).map(|_| VecDeque::new()).collect();
@@ -191,8 +198,7 @@ impl Worker {
 
     /// Runs `on_start` or `on_stop`.
     pub(super) fn hook(&self, hook: registry::Body) -> Result<(), Failure> {
-        let returns =
-            Returns { core: Arc::clone(&self.core), ids: Ids::Several([].into()), attempt: 0 };
+        let returns = Returns::none(&self.core);
         let mut call = Call {
             core: &self.core,
             arguments: spec::Arguments::none(),

@@ -47,12 +47,12 @@ pub(crate) fn attach(socket: BlockingConnection, role: Role, nonce: u64) -> Resu
             }
             Ok(ToClient::Refused { error }) => return Err(Error::from_bytes("refusal", &error)),
             Ok(welcome @ ToClient::Welcome { .. }) => break (welcome, message.fds),
-            Ok(ToClient::Bye | ToClient::Answer { .. }) | Err(_) => {
+            Ok(ToClient::Bye | ToClient::Answer { .. } | ToClient::Interrupt { .. }) | Err(_) => {
                 return Err(lost("waiting for its welcome"));
             }
         }
     };
-    let ToClient::Welcome { client, session, geometry, .. } = welcome else {
+    let ToClient::Welcome { client, session, job, geometry, .. } = welcome else {
         return Err(lost("reading its welcome"));
     };
     let client = ClientId::new(client);
@@ -78,6 +78,7 @@ pub(crate) fn attach(socket: BlockingConnection, role: Role, nonce: u64) -> Resu
         control,
         doorbells,
         Duration::ZERO,
+        job,
     ));
     socket.send(&ToNode::Ready.to_bytes(), &[]).map_err(frame)?;
     watch_node(&core, socket, role);
@@ -91,6 +92,7 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
     let watch = move || {
         while let Ok(Some(message)) = socket.recv() {
             match ToClient::from_bytes(&message.bytes) {
+                Ok(ToClient::Interrupt { task }) => core.interrupt(task),
                 Ok(ToClient::Bye) if role == Role::Worker => core.stop(),
                 Ok(ToClient::Answer { number, token }) => {
                     if let Link::Uplink(uplink) = &core.link {

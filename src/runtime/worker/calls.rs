@@ -15,14 +15,15 @@ use super::{
     actor::take_exit,
     failure::{guarded, guarded_future, poll_guarded},
     lanes::Slot,
+    limits::Limit,
 };
 use crate::{
     call::{Call, End, Failure, FailureKind, Finished, Ids, Later, Returns},
-    context::TaskContext,
+    context::{self, Running, TaskContext},
     error::{Error, Result},
     registry,
     residence::Resident,
-    runtime::{Core, background, executor::Executor},
+    runtime::{Core, background, executor::Executor, submission::Extension},
     spec::{HEADER_WORDS, Header, Kind},
 };
 
@@ -43,31 +44,36 @@ impl Order {
 
     /// Runs the call's code up to where it waits.
     pub(super) fn begin(&self, core: &Arc<Core>, actor: Option<&Resident>) -> Begun {
-        begin(core, &self.header, &self.rest, actor)
+        begin(core, &self.header, &self.rest, actor, |_, _| ())
     }
 }
 
 /// What a call returns into, the mark that it is the one that runs, and how far it got.
 pub(super) type Begun = (Returns, Option<TaskContext>, Result<Finished, Failure>);
 
-/// Runs the code that an entry names up to where it waits. `rest` are the words after its header.
+/// Runs the code that an entry names up to where it waits. `rest` are the words after its header;
+/// `about_to` is told of a task just before it begins.
 pub(super) fn begin(
     core: &Arc<Core>,
     header: &Header,
     rest: &[u64],
     actor: Option<&Resident>,
+    about_to: impl FnOnce(&Running, &Returns),
 ) -> Begun {
     let body = header.body.map(|id| core.body_words(id)).transpose();
     let parts = body.as_ref().map_err(|error| error.to_string()).and_then(|body| {
-        header.split(body.as_deref().unwrap_or(rest)).map_err(|error| error.to_string())
+        let parts = header.split(body.as_deref().unwrap_or(rest));
+        let known = parts.and_then(|parts| {
+            let extension = Extension::from_bytes(&parts.extension())?;
+            Ok((parts, extension))
+        });
+        known.map_err(|error| error.to_string())
     });
-    let parts = match parts {
+    let (parts, extension) = match parts {
         Ok(parts) => parts,
         Err(error) => {
             eprintln!("rustyray: the words of a task are lost: {error}");
-            let returns =
-                Returns { core: Arc::clone(core), ids: Ids::Several([].into()), attempt: 0 };
-            return (returns, None, Err(Failure::message(error)));
+            return (Returns::none(core), None, Err(Failure::message(error)));
         }
     };
     let ids = {
@@ -77,7 +83,8 @@ pub(super) fn begin(
             _ => Ids::Several(ids.collect::<Vec<ObjectId>>().into()),
         }
     };
-    let returns = Returns { core: Arc::clone(core), ids, attempt: header.attempt };
+    let returns =
+        Returns { core: Arc::clone(core), ids, attempt: header.attempt, grant: header.grant };
     if header.kind == Kind::Method
         && core
             .occupant()
@@ -85,10 +92,45 @@ pub(super) fn begin(
     {
         return (returns, None, Err(Failure(FailureKind::Late)));
     }
-    let context = TaskContext::enter(header, &returns);
+    let running = Running {
+        header: *header,
+        returns: returns.ids.as_slice().first().copied(),
+        extension: (extension != Extension::default()).then(|| Arc::new(extension)),
+    };
+    core.set_job(header.job);
+    if header.kind == Kind::Task {
+        core.interrupts.begin(&running);
+        about_to(&running, &returns);
+    }
+    let context = TaskContext::enter(running);
+    if core.is_interrupted() {
+        return (returns, Some(context), Err(Failure(FailureKind::Cancelled)));
+    }
     let mut call = Call { core, arguments: parts.arguments, returns: &returns, actor };
     let outcome = code(header).and_then(|code| guarded(|| code(&mut call)));
     (returns, Some(context), outcome)
+}
+
+/// A future that ends where it waits when its task is cancelled or overdue; a panic becomes a failure.
+pub(super) async fn stoppable(
+    core: &Core,
+    task: u64,
+    limit: Option<&Limit>,
+    mut future: Later,
+) -> Result<(), Failure> {
+    std::future::poll_fn(move |context| {
+        if core.interrupts.is_interrupted(task) {
+            return Poll::Ready(Err(Failure(FailureKind::Cancelled)));
+        }
+        if let Some(limit) = limit
+            && limit.is_overdue()
+        {
+            // What it comes to is said by the limit.
+            return Poll::Ready(Ok(()));
+        }
+        poll_guarded(&mut future, context)
+    })
+    .await
 }
 
 /// The code that an entry names.
@@ -107,7 +149,7 @@ fn code(header: &Header) -> Result<registry::Body, Failure> {
             .and_then(|class| class.methods.get(index))
             .map(|method| method.body)
             .ok_or_else(|| missing(format!("method {index} of {:016x}", header.function))),
-        Kind::Stop => Err(missing("stop".into())),
+        Kind::Stop | Kind::Gpus => Err(missing("a word to the worker".into())),
     }
 }
 
@@ -121,6 +163,7 @@ pub(super) struct InFlight {
     due: Arc<Due>,
     waker: Waker,
     exits: bool,
+    running: Option<Running>,
 }
 
 /// Whether a future is to be polled; set by its waker.
@@ -188,18 +231,27 @@ impl Worker {
         };
         let _tokio = background.enter();
         if header.kind == Kind::Task {
-            let outcome = executor.run(guarded_future(future)).flatten();
+            let limit = self.limit.take();
+            let stoppable = stoppable(&self.core, header.task, limit.as_ref(), future);
+            let outcome = executor.run(stoppable);
+            self.limit = limit;
             return self.complete(&header, &returns, outcome, take_exit());
         }
+        let running = context::current_call();
         let due = Arc::new(Due { due: AtomicBool::new(false), thread: executor.waker() });
         let waker = Waker::from(Arc::clone(&due));
-        let call = InFlight { header, returns, future, _slot: slot, due, waker, exits: false };
+        let call =
+            InFlight { header, returns, future, _slot: slot, due, waker, exits: false, running };
         self.poll(executor, call);
     }
 
     fn poll(&mut self, executor: &Executor, mut call: InFlight) {
         let waker = call.waker.clone();
-        let polled = executor.poll_as(&waker, |context| poll_guarded(&mut call.future, context));
+        let polled = if self.core.interrupts.is_interrupted(call.header.task) {
+            Poll::Ready(Err(Failure(FailureKind::Cancelled)))
+        } else {
+            executor.poll_as(&waker, |context| poll_guarded(&mut call.future, context))
+        };
         call.exits |= take_exit();
         match polled {
             Poll::Ready(outcome) => {
@@ -218,8 +270,8 @@ impl Worker {
         let _tokio = background.enter();
         for _ in 0..self.in_flight.len() {
             let Some(call) = self.in_flight.pop_front() else { break };
-            if call.due.take() {
-                let _context = TaskContext::enter(&call.header, &call.returns);
+            if call.due.take() || self.core.interrupts.is_interrupted(call.header.task) {
+                let _context = call.running.clone().map(TaskContext::enter);
                 self.poll(executor, call);
             } else {
                 self.in_flight.push_back(call);
@@ -235,6 +287,10 @@ impl Worker {
         outcome: Result<(), Failure>,
         exits: bool,
     ) {
+        let outcome = match self.limit.take() {
+            Some(limit) => limit.end(outcome),
+            None => outcome,
+        };
         self.reports.complete(header, returns, outcome, exits);
         self.exiting |= exits;
     }

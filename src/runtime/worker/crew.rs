@@ -19,7 +19,10 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    actor::take_exit, calls::Order, failure::guarded_future, lanes::Slot, report::Reports,
+    actor::take_exit,
+    calls::{Order, stoppable},
+    lanes::Slot,
+    report::Reports,
 };
 use crate::{
     call::{End, Failure},
@@ -122,6 +125,7 @@ impl Shared {
     fn work(&self) {
         let _runtime = current::enter(&self.core);
         let executor = Executor::new();
+        self.core.interrupts.attend(executor.waker());
         let mut board = self.board.lock();
         loop {
             if let Some(order) = board.orders.pop_front() {
@@ -152,7 +156,8 @@ impl Shared {
             Ok(End::Later(future)) => match background::handle() {
                 Ok(background) => {
                     let _tokio = background.enter();
-                    executor.run(guarded_future(future)).flatten()
+                    let task = order.header.task;
+                    executor.run(stoppable(&self.core, task, None, future))
                 }
                 Err(error) => Err(error.into()),
             },

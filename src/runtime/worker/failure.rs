@@ -10,8 +10,6 @@ use std::{
 use crate::{
     call::{Failure, FailureKind, Later},
     error::Error,
-    registry,
-    spec::{Header, Kind},
 };
 
 thread_local! {
@@ -32,24 +30,9 @@ pub(super) fn keep_panics() {
     }));
 }
 
-/// The name by which a call appears in errors.
-pub(super) fn name_of(header: &Header) -> String {
-    match header.kind {
-        Kind::Task => registry::function(header.function).map(|f| f.name().to_owned()),
-        Kind::Construct => {
-            registry::actor_class(header.function).map(|class| class.name().to_owned())
-        }
-        Kind::Method | Kind::Stop => registry::actor_class(header.function).and_then(|class| {
-            let method = class.methods.get(usize::from(header.index))?;
-            Some(format!("{}::{}", class.name(), method.name))
-        }),
-    }
-    .unwrap_or_else(|| format!("{:016x}", header.function))
-}
-
 impl Failure {
     /// The public error of a failed call.
-    pub(super) fn into_error(self, task: &str, attempt: u16) -> Error {
+    pub(crate) fn into_error(self, task: &str, attempt: u16) -> Error {
         let (task, worker, attempt) = (task.to_owned(), process::id(), u32::from(attempt));
         match self.0 {
             FailureKind::Returned { message, cause } => {
@@ -68,7 +51,10 @@ impl Failure {
                 message: error.to_string(),
                 cause: std::error::Error::source(&error).map(crate::error::Cause::chain),
             },
-            FailureKind::Late => Error::TaskCancelled { task },
+            FailureKind::Late | FailureKind::Cancelled => Error::TaskCancelled { task },
+            FailureKind::TimedOut { timeout_ms } => {
+                Error::TaskTimedOut { task, timeout_ms: u64::from(timeout_ms) }
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod calls;
 mod crew;
 mod failure;
 mod lanes;
+mod limits;
 mod report;
 
 use std::{collections::VecDeque, sync::Arc};
@@ -22,11 +23,17 @@ use rustyray_ipc::{BlockingConnection, WorkConsumer};
 use self::{
     actor::Home,
     calls::{InFlight, rest_of},
+    limits::Limit,
     report::Reports,
 };
 pub(crate) use self::{actor::exit_actor, attach::attach};
 use super::{
-    Core, Link, boot::Birth, control::Words, executor::Executor, uplink::Uplink, wire::Role,
+    Core, Link,
+    boot::{self, Birth},
+    control::Words,
+    executor::Executor,
+    uplink::Uplink,
+    wire::Role,
 };
 use crate::{
     error::Error,
@@ -39,6 +46,8 @@ pub(super) const DONE: u64 = 0;
 pub(super) const FAILED: u64 = 1;
 /// Nothing is sealed: the node runs it again.
 pub(super) const REPORTED: u64 = 2;
+/// It was cancelled, and nothing is sealed: the node does that.
+pub(super) const CANCELLED: u64 = 3;
 /// The actor is to end after this call.
 pub(super) const FLAG_EXIT: u64 = 1 << 16;
 
@@ -71,6 +80,10 @@ struct Worker {
     stopping: bool,
     /// The actor asked for its end: nothing is begun any more.
     exiting: bool,
+    /// Those of the next grant that were named already.
+    gpus: Vec<u32>,
+    /// Of the task that runs now.
+    limit: Option<Limit>,
 }
 
 impl Worker {
@@ -88,11 +101,14 @@ impl Worker {
             in_flight: VecDeque::new(),
             stopping: false,
             exiting: false,
+            gpus: Vec::new(),
+            limit: None,
         }
     }
 
     fn serve(mut self) -> i32 {
         let executor = Executor::new();
+        self.core.interrupts.attend(executor.waker());
         loop {
             self.begin_parked(&executor);
             while self.may_claim() {
@@ -127,6 +143,11 @@ impl Worker {
         (claimed && !self.exiting) || (self.may_claim() && !self.work.is_empty())
     }
 
+    /// Whether nothing is under way here.
+    fn is_quiet(&self) -> bool {
+        self.in_flight.is_empty() && self.home.as_ref().is_none_or(Home::is_quiet)
+    }
+
     /// Whether the process is to end now.
     fn is_done(&self) -> bool {
         if !self.in_flight.is_empty() {
@@ -151,7 +172,19 @@ impl Worker {
             return;
         }
         self.reports.nudge();
+        self.core.interrupts.forget_if(|| this.work.is_empty() && this.is_quiet());
         executor.sleep(&self.core, &ready);
+    }
+
+    /// What runs here may use other gpus from now on.
+    fn take_gpus(&mut self, header: &Header, rest: &[u64]) {
+        let named = rest.iter().take(header.arguments as usize).map(|&word| word as u32);
+        self.gpus.extend(named);
+        if header.index == 0 {
+            let gpus = std::mem::take(&mut self.gpus);
+            boot::show_gpus(&gpus);
+            self.core.set_gpu_ids(gpus.into());
+        }
     }
 
     /// Takes the entry that was just claimed.
@@ -168,6 +201,7 @@ impl Worker {
         let rest = rest_of(&entry);
         match header.kind {
             Kind::Stop => self.stopping = true,
+            Kind::Gpus => self.take_gpus(&header, rest),
             Kind::Method => self.take_call(executor, header, rest),
             Kind::Task | Kind::Construct => self.run(executor, header, rest, None),
         }

@@ -8,9 +8,10 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use super::{DONE, FAILED, FLAG_EXIT, REPORTED, failure::name_of};
+use super::{CANCELLED, DONE, FAILED, FLAG_EXIT, REPORTED};
 use crate::{
     call::{Failure, FailureKind, Returns},
+    context,
     error::Error,
     runtime::{
         Core,
@@ -41,11 +42,43 @@ impl Reports {
         outcome: Result<(), Failure>,
         exits: bool,
     ) {
+        let task = || context::running_name().unwrap_or_else(|| header.name());
+        self.complete_with(header, task, returns, outcome, exits);
+    }
+
+    /// The same from a thread that does not run the task, whose name is given.
+    pub(super) fn complete_as(
+        &self,
+        header: &Header,
+        name: &str,
+        returns: &Returns,
+        outcome: Result<(), Failure>,
+        exits: bool,
+    ) {
+        self.complete_with(header, || name.to_owned(), returns, outcome, exits);
+    }
+
+    fn complete_with(
+        &self,
+        header: &Header,
+        name: impl FnOnce() -> String,
+        returns: &Returns,
+        outcome: Result<(), Failure>,
+        exits: bool,
+    ) {
+        let outcome = match (self.core.interrupts.take(header.task), outcome) {
+            // Whatever it says: it was asked to stop.
+            (true, Err(_)) => Err(Failure(FailureKind::Cancelled)),
+            (_, outcome) => outcome,
+        };
         let doorbells = Arc::clone(self.core.doorbells());
         doorbells.deferring(|| match outcome {
             Ok(()) | Err(Failure(FailureKind::Late)) => self.publish(header, DONE, exits),
+            Err(Failure(FailureKind::Cancelled)) if header.task != 0 => {
+                self.publish(header, CANCELLED, exits);
+            }
             Err(failure) => {
-                let error = failure.into_error(&name_of(header), header.attempt);
+                let error = failure.into_error(&name(), header.attempt);
                 if header.retried {
                     eprintln!("attempt {} failed and is run again: {error}", header.attempt);
                     self.publish(header, REPORTED, exits);

@@ -1,0 +1,66 @@
+//! Cancelling what was submitted.
+
+use crate::{error::Result, object::ObjectRef, runtime::Link, stream::ObjectRefStream};
+
+/// How to cancel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CancelOptions {
+    /// Kill the worker process if the task is running. Without it the code is only asked to stop: an async
+    /// task is dropped at its next `await`, a blocking wait of the task ends with an error, and other code
+    /// sees [`Context::is_cancelled`](crate::Context::is_cancelled). An actor's process is not killed for a
+    /// call.
+    pub force: bool,
+    /// Cancel what the task has submitted as well, and what that has.
+    pub recursive: bool,
+}
+
+impl<T> ObjectRef<T> {
+    /// Cancels the task or call that is to make this object, wherever it stands: waiting, queued or running.
+    ///
+    /// The object fails with [`Error::TaskCancelled`](crate::Error::TaskCancelled) and so does what depends
+    /// on it; the task is not run again. What is there already stays: nothing happens then, nor for an object
+    /// that was put.
+    ///
+    /// The node has acted when this returns. Dropping the future earlier does not undo it.
+    ///
+    /// ```no_run
+    /// # use rustyray::{CancelOptions, ObjectRef};
+    /// # async fn doc(result: ObjectRef<u64>) -> rustyray::Result<()> {
+    /// result.cancel(CancelOptions { force: true, ..CancelOptions::default() }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the runtime is gone.
+    pub async fn cancel(&self, options: CancelOptions) -> Result<()> {
+        self.cancel_blocking(options)
+    }
+
+    /// [`ObjectRef::cancel`], blocking this thread.
+    ///
+    /// # Errors
+    /// As [`ObjectRef::cancel`].
+    pub fn cancel_blocking(&self, options: CancelOptions) -> Result<()> {
+        let core = self.core();
+        core.check_open()?;
+        match &core.link {
+            Link::Node(node) => {
+                node.cancel(self.object_id(), options);
+                Ok(())
+            }
+            Link::Uplink(uplink) => uplink.cancel(self.object_id(), options),
+        }
+    }
+}
+
+impl<T> ObjectRefStream<T> {
+    /// Cancels the task that makes the items. Those that are made can still be consumed; the error is the
+    /// last item.
+    ///
+    /// # Errors
+    /// As [`ObjectRef::cancel`].
+    pub async fn cancel(&self, options: CancelOptions) -> Result<()> {
+        self.completed().cancel(options).await
+    }
+}

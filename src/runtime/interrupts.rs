@@ -1,0 +1,116 @@
+//! Which of the tasks that this process runs have been cancelled.
+//!
+//! The thread that listens to the node notes them and wakes the threads that wait; the thread that runs a
+//! task looks whenever it waits or seals, and user code by `context().is_cancelled()`. A task that ended is
+//! forgotten, so the set is empty but for the moments between a cancellation and the end of what was
+//! cancelled. A cancellation that comes too late is forgotten when the process has nothing to do.
+
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicBool, Ordering},
+    task::Waker,
+};
+
+use parking_lot::Mutex;
+
+use crate::context::Running;
+
+/// The cancelled tasks of one process.
+#[derive(Default)]
+pub(crate) struct Interrupts {
+    /// Whether there is one: all that is looked at as long as nobody cancels.
+    any: AtomicBool,
+    tasks: Mutex<HashSet<u64>>,
+    /// Of the executors that run tasks here.
+    wakers: Mutex<Vec<Waker>>,
+    /// The task that the worker began last, which may have ended.
+    begun: Mutex<Option<Running>>,
+}
+
+impl Interrupts {
+    /// `waker` is woken for each cancellation from now on.
+    pub(super) fn attend(&self, waker: Waker) {
+        self.wakers.lock().push(waker);
+    }
+
+    /// The worker begins a task.
+    #[inline]
+    pub(super) fn begin(&self, running: &Running) {
+        *self.begun.lock() = Some(running.clone());
+    }
+
+    /// The task, if it is the one that was begun last.
+    pub(super) fn begun(&self, task: u64) -> Option<Running> {
+        self.begun.lock().as_ref().filter(|running| running.header.task == task).cloned()
+    }
+
+    /// The task is to stop.
+    pub(super) fn insert(&self, task: u64) {
+        let mut tasks = self.tasks.lock();
+        tasks.insert(task);
+        // Release: pairs with the acquire in `is_interrupted`, so that who sees the mark finds the task.
+        self.any.store(true, Ordering::Release);
+        drop(tasks);
+        self.wakers.lock().iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Whether the task was asked to stop.
+    #[inline]
+    pub(crate) fn is_interrupted(&self, task: u64) -> bool {
+        self.any.load(Ordering::Acquire) && self.tasks.lock().contains(&task)
+    }
+
+    /// Whether any task was asked to stop.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    /// The task has ended; tells whether it had been asked to.
+    #[inline]
+    pub(super) fn take(&self, task: u64) -> bool {
+        if !self.any() {
+            return false;
+        }
+        let mut tasks = self.tasks.lock();
+        let was_there = tasks.remove(&task);
+        self.any.store(!tasks.is_empty(), Ordering::Release);
+        was_there
+    }
+
+    /// Forgets what is there now, if `is_idle` says that nothing is left which it could mean: a task is
+    /// cancelled only after it was handed out, so one that is noted already can be seen by `is_idle`.
+    pub(super) fn forget_if(&self, is_idle: impl FnOnce() -> bool) {
+        if !self.any() {
+            return;
+        }
+        let noted: Vec<u64> = self.tasks.lock().iter().copied().collect();
+        if is_idle() {
+            let mut tasks = self.tasks.lock();
+            noted.iter().for_each(|task| {
+                tasks.remove(task);
+            });
+            self.any.store(!tasks.is_empty(), Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancellation_is_seen_until_its_task_has_ended() {
+        let interrupts = Interrupts::default();
+        assert!(!interrupts.is_interrupted(7));
+        interrupts.insert(7);
+        assert!(interrupts.is_interrupted(7) && !interrupts.is_interrupted(8));
+        assert!(interrupts.take(7) && !interrupts.take(7));
+        assert!(!interrupts.any());
+        interrupts.insert(8);
+        interrupts.forget_if(|| false);
+        assert!(interrupts.is_interrupted(8));
+        interrupts.forget_if(|| true);
+        assert!(!interrupts.any());
+    }
+}

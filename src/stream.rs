@@ -1,0 +1,408 @@
+//! Streams: the results of a task that gives one after the other.
+//!
+//! The caller reserves the objects that the items will be, ahead of their production and as many as may be
+//! unconsumed at one time, and *grants* them to the producer: a grant is a small object that lists them and
+//! names the grant that will follow it. The producer seals item after item into the granted objects; where
+//! a grant ends it waits for the next one, which the caller seals when it has consumed enough. So an item
+//! reaches its consumer as a result does, by one compare-and-swap and without a message, and a producer
+//! that is ahead sleeps as anybody does who waits for an object.
+//!
+//! - *The end* is the task's one return object: sealed with the number of items, or failed with the error
+//!   of the task. Retries, cancellation and timeouts are those of any task.
+//! - *A retried attempt* begins with the latest grant that the caller has told the node of ([`Head`]); it
+//!   passes over what comes before, and finds what was sealed after sealed. Nothing is delivered twice.
+//! - *A dropped stream* fails its last grant. The producer finds that there, or when it looks between two
+//!   items, and stops; a consumer that dies leaves the same behind, since its reservations are failed.
+//!
+//! The producer's half is in `items`.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_core::{FusedStream, Stream};
+use rustyray_store::{ObjectId, Status};
+
+use crate::{
+    args::ArgWriter,
+    error::{Error, Result},
+    object::ObjectRef,
+    options::TaskOptions,
+    registry::Function,
+    runtime::{Core, current, executor::block_on, submission::Wanted, words_of},
+    spec::Kind,
+    submit::{Invocation, submit_words},
+};
+
+/// How many items may be unconsumed where the options do not say.
+pub(crate) const BACKPRESSURE: u32 = 64;
+
+/// The items of a task that gives one after the other, as references, in their order.
+///
+/// It is a [`Stream`], has [`next`](ObjectRefStream::next) for programs without the traits of the `futures`
+/// crates, and is an iterator for programs without async: `for item in stream` blocks until the next item
+/// is there. An item is an [`ObjectRef`] that is settled already. An item that is an `Err` fails at its
+/// `get`, and the stream goes on; an error of the task as a whole (a panic, a crash after the retries are
+/// spent) is the last item.
+///
+/// At most as many items as the task's `backpressure` are made ahead of the consumer. Dropping the stream
+/// stops the task.
+///
+/// ```no_run
+/// use rustyray::prelude::*;
+///
+/// #[rustyray::remote(num_returns = "streaming", backpressure = 8)]
+/// fn squares(to: u64) -> impl Iterator<Item = u64> {
+///     (0..to).map(|n| n * n)
+/// }
+///
+/// # async fn doc() -> rustyray::Result<()> {
+/// let mut squares = squares_remote::remote(1_000_000).await?;
+/// while let Some(square) = squares.next().await {
+///     println!("{}", square.get().await?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "dropping a stream stops its task"]
+pub struct ObjectRefStream<T> {
+    core: Arc<Core>,
+    /// Sealed with the number of items, or failed.
+    end: ObjectRef<u64>,
+    /// Granted and not consumed, each counted once.
+    items: VecDeque<ObjectId>,
+    /// The index of the first of them.
+    index: u64,
+    /// The grants that a producer may still begin with, each with the index of its first item.
+    grants: VecDeque<(u64, ObjectId)>,
+    /// The grant that follows them; not given yet.
+    next_grant: ObjectId,
+    /// How many consumed items make the next grant.
+    batch: usize,
+    /// Consumed since the last grant.
+    consumed: usize,
+    /// Where an error of the task becomes an item.
+    last: ObjectId,
+    is_done: bool,
+    value: PhantomData<fn() -> T>,
+}
+
+/// Submits one run of a streaming `function`.
+///
+/// # Errors
+/// As [`crate::manual::submit`].
+pub async fn submit_stream<Out>(
+    function: &'static Function,
+    options: &TaskOptions,
+    arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+) -> Result<ObjectRefStream<Out>> {
+    current::with(|core| {
+        let mut wanted = Wanted::task(options);
+        let call = Invocation::new(Kind::Task, function.id(), 0);
+        ObjectRefStream::submit(core, call, &mut wanted, options.backpressure, arguments)
+    })?
+}
+
+impl<T> ObjectRefStream<T> {
+    pub(crate) fn submit(
+        core: &Arc<Core>,
+        call: Invocation,
+        wanted: &mut Wanted,
+        backpressure: u32,
+        arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+    ) -> Result<Self> {
+        core.check_open()?;
+        let window = backpressure.max(1) as usize;
+        let mut reserved = Reserved { core, ids: Vec::with_capacity(window + 3) };
+        let first_grant = reserved.one()?;
+        let next_grant = reserved.one()?;
+        let last = reserved.one()?;
+        let items = (0..window).map(|_| reserved.one()).collect::<Result<VecDeque<_>>>()?;
+        give(
+            core,
+            first_grant,
+            &Grant { base: 0, items: items.iter().copied().collect(), next: next_grant },
+        )?;
+        let ids =
+            submit_words(core, Invocation { grant: Some(first_grant), ..call }, wanted, arguments)?;
+        reserved.ids.clear();
+        Ok(ObjectRefStream {
+            core: Arc::clone(core),
+            end: ObjectRef::adopt(core, ids.as_slice()[0]),
+            items,
+            index: 0,
+            grants: VecDeque::from([(0, first_grant)]),
+            next_grant,
+            batch: window.div_ceil(2),
+            consumed: 0,
+            last,
+            is_done: false,
+            value: PhantomData,
+        })
+    }
+
+    /// The next item, once it is there; `None` after the last.
+    ///
+    /// Dropping the future loses no item.
+    pub async fn next(&mut self) -> Option<ObjectRef<T>> {
+        poll_fn(|context| self.poll_item(context)).await
+    }
+
+    /// The next item, blocking this thread.
+    pub fn next_blocking(&mut self) -> Option<ObjectRef<T>> {
+        block_on(self.next())
+    }
+
+    /// A reference to the number of items, which is there when the last one is made: to wait for the whole,
+    /// or to cancel it.
+    pub fn completed(&self) -> ObjectRef<u64> {
+        self.end.clone()
+    }
+
+    fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<ObjectRef<T>>> {
+        if self.is_done {
+            return Poll::Ready(None);
+        }
+        let Some(&front) = self.items.front() else {
+            // The last grant failed for want of room.
+            return Poll::Ready(match self.grant() {
+                Ok(()) => return self.poll_item(context),
+                Err(error) => self.end_with(&error),
+            });
+        };
+        if self.core.poll_settled(front, context).is_ready() {
+            return Poll::Ready(Some(self.consume(front)));
+        }
+        if self.core.poll_settled(self.end.object_id(), context).is_pending() {
+            return Poll::Pending;
+        }
+        // Items are sealed before the end.
+        if !self.core.is_pending(front) {
+            return Poll::Ready(Some(self.consume(front)));
+        }
+        match self.core.error_of(self.end.object_id()) {
+            None => {
+                self.is_done = true;
+                Poll::Ready(None)
+            }
+            Some(error) => Poll::Ready(self.end_with(&error)),
+        }
+    }
+
+    fn consume(&mut self, front: ObjectId) -> ObjectRef<T> {
+        let item = ObjectRef::adopt(&self.core, front);
+        self.items.pop_front();
+        if self.core.is_closed() {
+            self.is_done = true;
+            return item;
+        }
+        // An item of the second grant is made: whoever made it has read that grant, and so will whoever
+        // begins again from now on.
+        if let Some(&(base, grant)) = self.grants.get(1)
+            && base == self.index
+            && let Some((_, passed)) = self.grants.pop_front()
+        {
+            self.core.advance_stream(self.end.object_id(), grant);
+            self.core.release(passed);
+        }
+        self.index += 1;
+        self.consumed += 1;
+        if self.consumed >= self.batch {
+            // Without room for it the stream goes on with what is granted, and asks again.
+            let _ = self.grant();
+        }
+        item
+    }
+
+    /// Grants as many items as were consumed.
+    fn grant(&mut self) -> Result<()> {
+        let core = Arc::clone(&self.core);
+        let mut reserved = Reserved { core: &core, ids: Vec::with_capacity(self.batch + 1) };
+        let next = reserved.one()?;
+        let items = (0..self.batch).map(|_| reserved.one()).collect::<Result<Vec<_>>>()?;
+        let base = self.index + self.items.len() as u64;
+        give(&core, self.next_grant, &Grant { base, items, next })?;
+        let items = reserved.ids.drain(..).skip(1);
+        self.items.extend(items);
+        self.grants.push_back((base, std::mem::replace(&mut self.next_grant, next)));
+        self.consumed = self.consumed.saturating_sub(self.batch);
+        Ok(())
+    }
+
+    /// The last item, which is an error.
+    fn end_with(&mut self, error: &Error) -> Option<ObjectRef<T>> {
+        self.is_done = true;
+        self.core.fail(self.last, 0, error);
+        self.core.retain_held(self.last);
+        Some(ObjectRef::adopt(&self.core, self.last))
+    }
+}
+
+impl<T> Stream for ObjectRefStream<T> {
+    type Item = ObjectRef<T>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<ObjectRef<T>>> {
+        self.poll_item(context)
+    }
+}
+
+impl<T> FusedStream for ObjectRefStream<T> {
+    fn is_terminated(&self) -> bool {
+        self.is_done
+    }
+}
+
+/// The items of an [`ObjectRefStream`], each blocking the thread until it is there.
+#[derive(Debug)]
+pub struct BlockingItems<T>(ObjectRefStream<T>);
+
+impl<T> IntoIterator for ObjectRefStream<T> {
+    type Item = ObjectRef<T>;
+    type IntoIter = BlockingItems<T>;
+
+    fn into_iter(self) -> BlockingItems<T> {
+        BlockingItems(self)
+    }
+}
+
+impl<T> Iterator for BlockingItems<T> {
+    type Item = ObjectRef<T>;
+
+    fn next(&mut self) -> Option<ObjectRef<T>> {
+        self.0.next_blocking()
+    }
+}
+
+impl<T> Drop for ObjectRefStream<T> {
+    fn drop(&mut self) {
+        let core = &self.core;
+        // Whoever still produces finds this where it looks for more.
+        let gone = Error::TaskCancelled { task: "the producer of a dropped stream".into() };
+        core.fail(self.next_grant, 0, &gone);
+        let grants = self.grants.drain(..).map(|(_, grant)| grant);
+        for id in self.items.drain(..).chain(grants).chain([self.next_grant, self.last]) {
+            core.release(id);
+        }
+    }
+}
+
+impl<T> fmt::Debug for ObjectRefStream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectRefStream")
+            .field("end", &self.end)
+            .field("consumed", &self.index)
+            .field("is_done", &self.is_done)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Objects that were reserved for a stream, released again unless taken.
+struct Reserved<'a> {
+    core: &'a Arc<Core>,
+    ids: Vec<ObjectId>,
+}
+
+impl Reserved<'_> {
+    fn one(&mut self) -> Result<ObjectId> {
+        let id = self.core.client.reserve().map_err(crate::runtime::store_error::<()>)?;
+        self.ids.push(id);
+        Ok(id)
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.ids.iter().for_each(|&id| self.core.release(id));
+    }
+}
+
+/// Objects for the producer to seal. As words: the index of the first item, how many there are, theirs
+/// names, the name of the grant that will follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// The index of the first item.
+    pub(crate) base: u64,
+    pub(crate) items: Vec<ObjectId>,
+    pub(crate) next: ObjectId,
+}
+
+impl Grant {
+    fn to_bytes(&self) -> Vec<u8> {
+        let names = self.items.iter().chain([&self.next]);
+        let names = names.flat_map(|id| [u64::from(id.index), id.generation]);
+        let words = [self.base, self.items.len() as u64].into_iter().chain(names);
+        words.flat_map(u64::to_le_bytes).collect()
+    }
+
+    fn from_words(words: &[u64]) -> Option<Grant> {
+        let &[base, count, ref names @ ..] = words else { return None };
+        let name = |&[index, generation]: &[u64; 2]| {
+            Some(ObjectId { index: u32::try_from(index).ok()?, generation })
+        };
+        let mut names = names.as_chunks::<2>().0.iter();
+        let items = names.by_ref().take(usize::try_from(count).ok()?).map(name);
+        let items: Vec<ObjectId> = items.collect::<Option<_>>()?;
+        let next = name(names.next()?)?;
+        (items.len() as u64 == count).then_some(Grant { base, items, next })
+    }
+}
+
+/// What became of a grant.
+#[derive(Debug)]
+pub(crate) enum Granted {
+    /// Here it is.
+    Given(Grant),
+    /// It will not come: the consumer is gone.
+    Never,
+    /// It is gone because the consumer has passed it.
+    Passed,
+}
+
+/// Reads a grant that is settled.
+pub(crate) fn read_grant(core: &Arc<Core>, id: ObjectId) -> Granted {
+    match core.client.status(id) {
+        Status::Sealed => {}
+        Status::Gone => return Granted::Passed,
+        Status::Failed | Status::Pending => return Granted::Never,
+    }
+    match core.client.pin(id) {
+        Ok(pin) => Grant::from_words(&words_of(&pin)).map_or(Granted::Never, Granted::Given),
+        Err(_) => Granted::Passed,
+    }
+}
+
+fn give(core: &Arc<Core>, id: ObjectId, grant: &Grant) -> Result<()> {
+    let bytes = grant.to_bytes();
+    let store = crate::runtime::store_error::<()>;
+    let mut writer = core.client.create_bytes(bytes.len()).map_err(store)?;
+    writer.copy_from_slice(&bytes);
+    core.client
+        .seal_bytes(id, 0, writer)
+        .map_err(|error| Error::ObjectLost { object: id.to_string(), reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_is_read_as_it_was_written_and_not_when_cut_short() {
+        let id = |index| ObjectId { index, generation: 40 + u64::from(index) };
+        let grant = Grant { base: 128, items: vec![id(1), id(9)], next: id(3) };
+        let words = words_of(&grant.to_bytes());
+        assert_eq!(Grant::from_words(&words), Some(grant));
+        for len in 0..words.len() {
+            assert_eq!(Grant::from_words(&words[..len]), None, "{len} words");
+        }
+        assert_eq!(Grant::from_words(&[0, u64::MAX, 1, 2]), None);
+    }
+}

@@ -1,0 +1,413 @@
+//! What users rely on when tasks are to end early, to be run again, or to know where they run.
+
+#![allow(unreachable_pub)] // what is `pub` here is what other processes may call
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rustyray::prelude::*;
+
+const FORCE: CancelOptions = CancelOptions { force: true, recursive: false };
+const RECURSIVE: CancelOptions = CancelOptions { force: false, recursive: true };
+
+/// Says that it has begun by making the file, and then works until it is cancelled.
+#[rustyray::remote]
+fn works_until_cancelled(begun: String, ended: String) -> u64 {
+    touch(&begun);
+    while !rustyray::context().is_cancelled() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    touch(&ended);
+    7
+}
+
+/// Never looks.
+#[rustyray::remote]
+fn is_stuck(begun: String) -> u64 {
+    touch(&begun);
+    loop {
+        std::thread::park();
+    }
+}
+
+#[rustyray::remote]
+async fn waits_for_ever(begun: String, dropped: String) -> u64 {
+    struct OnDrop(String);
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            touch(&self.0);
+        }
+    }
+    let _guard = OnDrop(dropped);
+    touch(&begun);
+    std::future::pending().await
+}
+
+/// Waits, blocking, for something that never comes.
+#[rustyray::remote]
+fn blocks_on(inner: Vec<ObjectRef<u64>>, ended: String) -> rustyray::Result<u64> {
+    let value = inner[0].get_blocking();
+    touch(&ended);
+    value
+}
+
+#[rustyray::remote]
+async fn spawns_and_waits(begun: String, ended: String) -> rustyray::Result<u64> {
+    let child = works_until_cancelled_remote::remote(begun, ended).await?;
+    child.get().await
+}
+
+#[rustyray::remote]
+async fn cancels(inner: Vec<ObjectRef<u64>>) -> rustyray::Result<()> {
+    inner[0].cancel(CancelOptions::default()).await
+}
+
+#[rustyray::remote]
+fn add(a: u64, b: u64) -> u64 {
+    a + b
+}
+
+#[rustyray::remote(timeout_ms = 100)]
+fn overtime(ms: u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(ms));
+    ms
+}
+
+#[rustyray::remote(timeout_ms = 100)]
+async fn overtime_later(ms: u64) -> u32 {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    std::process::id()
+}
+
+/// Takes too long on its first attempts.
+#[rustyray::remote(timeout_ms = 200, retry_exceptions, max_retries = 5)]
+fn slow_at_first(attempts: u32) -> u32 {
+    let attempt = rustyray::context().attempt;
+    if attempt < attempts {
+        std::thread::sleep(Duration::from_secs(600));
+    }
+    attempt
+}
+
+#[rustyray::remote]
+fn pid() -> u32 {
+    std::process::id()
+}
+
+#[rustyray::remote(max_retries = 2, retry_exceptions)]
+fn fails_at_first(attempts: u32, how: String) -> Result<u32, String> {
+    let attempt = rustyray::context().attempt;
+    if attempt >= attempts {
+        return Ok(attempt);
+    }
+    match how.as_str() {
+        "error" => Err(format!("attempt {attempt}")),
+        "panic" => panic!("attempt {attempt}"),
+        _ => std::process::abort(),
+    }
+}
+
+/// Dies more often than any default allows.
+#[rustyray::remote(max_retries = -1)]
+fn dies_often(times: u32) -> u32 {
+    let attempt = rustyray::context().attempt;
+    if attempt < times {
+        std::process::abort();
+    }
+    attempt
+}
+
+/// Everything that a task can know of itself, as text.
+#[rustyray::remote(num_cpus = 0.5, resources(tpu = 0.25), memory = "1MiB")]
+fn knows() -> (Vec<String>, f64, u64, Vec<(String, f64)>) {
+    let context = rustyray::context();
+    let known = vec![
+        format!("{:?}", context.node_id.is_some()),
+        format!("{:?}", context.job_id),
+        context.task_name.clone().expect("a task has a name"),
+        format!("{:?}", context.task_id.is_some()),
+        format!("{}", context.worker_id == std::process::id()),
+        format!("{}", context.in_actor()),
+        format!("{}", context.is_cancelled()),
+    ];
+    let resources = context.resources;
+    (known, resources.cpus, resources.memory_bytes, resources.custom)
+}
+
+#[rustyray::remote]
+async fn knows_of_its_child() -> rustyray::Result<Option<u32>> {
+    job_remote::remote().await?.get().await
+}
+
+#[rustyray::remote]
+fn job() -> Option<u32> {
+    rustyray::context().job_id
+}
+
+fn touch(path: &str) {
+    std::fs::write(path, "").expect("the directory is there");
+}
+
+struct Marks(tempfile::TempDir);
+
+impl Marks {
+    fn new() -> Marks {
+        Marks(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.at(name).to_string_lossy().into_owned()
+    }
+
+    fn wait(&self, name: &str) {
+        wait_for(&self.at(name));
+    }
+}
+
+fn wait_for(path: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !path.exists() {
+        assert!(Instant::now() < deadline, "{} was not made", path.display());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn assert_cancelled<T: std::fmt::Debug>(outcome: rustyray::Result<T>, name: &str) {
+    match outcome {
+        Err(Error::TaskCancelled { task }) => assert!(task.ends_with(name), "{task}"),
+        other => panic!("expected `{name}` to be cancelled, got {other:?}"),
+    }
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_running_task_is_asked_to_stop() -> rustyray::Result<()> {
+    let marks = Marks::new();
+    let task = works_until_cancelled_remote::remote(marks.text("begun"), marks.text("ended"));
+    let task = task.await?;
+    marks.wait("begun");
+    let downstream = add_remote::remote(&task, 1).await?;
+    task.cancel(CancelOptions::default()).await?;
+    assert_cancelled(task.get().await, "::works_until_cancelled");
+    let Err(Error::DependencyFailed { cause, .. }) = downstream.get().await else {
+        panic!("what depends on it should fail")
+    };
+    assert!(matches!(*cause, Error::TaskCancelled { .. }), "{cause:?}");
+    marks.wait("ended");
+    // Cancelling again, and what has ended, is nothing.
+    task.cancel(CancelOptions::default()).await?;
+    let done = add_remote::remote(1, 2).await?;
+    assert_eq!(done.get().await?, 3);
+    done.cancel(FORCE).await?;
+    assert_eq!(done.get().await?, 3);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn an_async_task_is_dropped_where_it_waits() -> rustyray::Result<()> {
+    let marks = Marks::new();
+    let task = waits_for_ever_remote::remote(marks.text("begun"), marks.text("dropped")).await?;
+    marks.wait("begun");
+    task.cancel(CancelOptions::default()).await?;
+    assert_cancelled(task.get().await, "::waits_for_ever");
+    marks.wait("dropped");
+    assert_eq!(add_remote::remote(1, 2).await?.get().await?, 3);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_task_that_blocks_in_get_is_woken() -> rustyray::Result<()> {
+    let marks = Marks::new();
+    let never = is_stuck_remote::remote(marks.text("stuck")).await?;
+    let task = blocks_on_remote::remote(vec![never.clone()], marks.text("ended")).await?;
+    marks.wait("stuck");
+    task.cancel(CancelOptions::default()).await?;
+    assert_cancelled(task.get().await, "::blocks_on");
+    marks.wait("ended");
+    never.cancel(FORCE).await?;
+    assert_cancelled(never.get().await, "::is_stuck");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn what_waits_or_is_queued_never_begins() -> rustyray::Result<()> {
+    let marks = Marks::new();
+    let stuck = is_stuck_remote::remote(marks.text("stuck")).await?;
+    marks.wait("stuck");
+    let queued = works_until_cancelled_remote::remote(marks.text("a"), marks.text("b")).await?;
+    let waiting = add_remote::remote(&stuck, 1).await?;
+    queued.cancel(CancelOptions::default()).await?;
+    waiting.cancel(CancelOptions::default()).await?;
+    assert_cancelled(queued.get().await, "::works_until_cancelled");
+    assert_cancelled(waiting.get().await, "::add");
+    // Its worker is killed and another one takes its place; the task is not run again.
+    stuck.cancel(FORCE).await?;
+    assert_cancelled(stuck.get().await, "::is_stuck");
+    assert_eq!(add_remote::remote(1, 2).await?.get().await?, 3);
+    assert!(!marks.at("a").exists(), "a cancelled task was begun");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn children_are_cancelled_when_asked() -> rustyray::Result<()> {
+    let marks = Marks::new();
+    let task = spawns_and_waits_remote::remote(marks.text("begun"), marks.text("ended")).await?;
+    marks.wait("begun");
+    task.cancel(RECURSIVE).await?;
+    assert_cancelled(task.get().await, "::spawns_and_waits");
+    marks.wait("ended");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_task_cancels_another() -> rustyray::Result<()> {
+    let marks = Marks::new();
+    let task = works_until_cancelled_remote::remote(marks.text("begun"), marks.text("ended"));
+    let task = task.await?;
+    marks.wait("begun");
+    cancels_remote::remote(vec![task.clone()]).await?.get().await?;
+    assert_cancelled(task.get().await, "::works_until_cancelled");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 4)]
+async fn a_hundred_stuck_tasks_are_cancelled() -> rustyray::Result<()> {
+    let marks = Marks::new();
+    let mut tasks = Vec::new();
+    for at in 0..100 {
+        tasks.push(is_stuck_remote::remote(marks.text(&at.to_string())).await?);
+    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !tasks.is_empty() && std::fs::read_dir(marks.0.path()).expect("there").count() < 4 {
+        assert!(Instant::now() < deadline, "four run at a time");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    for task in &tasks {
+        task.cancel(FORCE).await?;
+    }
+    for task in &tasks {
+        assert_cancelled(task.get().await, "::is_stuck");
+    }
+    assert_eq!(add_remote::remote(1, 2).await?.get().await?, 3);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_task_that_takes_too_long_is_ended() -> rustyray::Result<()> {
+    let worker = pid_remote::remote().await?.get().await?;
+    // An async task is dropped, and its worker goes on.
+    let error = overtime_later_remote::remote(600_000).await?.get().await.expect_err("too long");
+    let Error::TaskTimedOut { task, timeout_ms: 100 } = &error else { panic!("{error:?}") };
+    assert!(task.ends_with("::overtime_later"), "{task}");
+    assert_eq!(pid_remote::remote().await?.get().await?, worker);
+    // Code that is stuck takes its worker with it, and nothing else.
+    let stuck = overtime_remote::remote(600_000).await?;
+    let behind = pid_remote::remote().await?;
+    let error = stuck.get().await.expect_err("too long");
+    assert!(matches!(error, Error::TaskTimedOut { timeout_ms: 100, .. }), "{error:?}");
+    assert_ne!(behind.get().await?, worker);
+    // In time.
+    assert_eq!(overtime_remote::remote(1).await?.get().await?, 1);
+    assert_eq!(overtime_remote::options().timeout_ms(60_000).remote(300).await?.get().await?, 300);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn the_time_counts_for_each_attempt() -> rustyray::Result<()> {
+    assert_eq!(slow_at_first_remote::remote(2).await?.get().await?, 2);
+    let error =
+        slow_at_first_remote::options().max_retries(1).remote(9).await?.get().await.expect_err("");
+    assert!(matches!(error, Error::TaskTimedOut { timeout_ms: 200, .. }), "{error:?}");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn errors_and_panics_are_retried_where_asked() -> rustyray::Result<()> {
+    for how in ["error", "panic", "abort"] {
+        assert_eq!(fails_at_first_remote::remote(2, how).await?.get().await?, 2, "{how}");
+        let spent = fails_at_first_remote::remote(3, how).await?.get().await.expect_err("spent");
+        let attempt = match &spent {
+            Error::TaskFailed { attempt, message, .. } => {
+                assert_eq!((how, message.as_str()), ("error", "attempt 2"));
+                attempt
+            }
+            Error::TaskPanicked { attempt, message, .. } => {
+                assert_eq!((how, message.as_str()), ("panic", "attempt 2"));
+                attempt
+            }
+            Error::WorkerCrashed { attempt, .. } => {
+                assert_eq!(how, "abort");
+                attempt
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(*attempt, 2, "{how}");
+    }
+    // Without being asked an error is the result.
+    let once = fails_at_first_remote::options().retry_exceptions(false).remote(1, "error").await?;
+    let error = once.get().await.expect_err("it fails");
+    assert!(matches!(error, Error::TaskFailed { attempt: 0, .. }), "{error:?}");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_task_may_be_run_again_without_end() -> rustyray::Result<()> {
+    assert_eq!(dies_often_remote::remote(8).await?.get().await?, 8);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2, resources(tpu = 1))]
+async fn a_task_knows_where_it_runs() -> rustyray::Result<()> {
+    let (known, cpus, memory_bytes, custom) = knows_remote::remote().await?.get().await?;
+    let named = knows_remote::options().name("a name of its own").remote().await?.get().await?.0;
+    let expected = ["true", "Some(1)", "?", "true", "true", "false", "false"];
+    for (at, (known, expected)) in known.iter().zip(expected).enumerate() {
+        assert!(known == expected || (at == 2 && known.ends_with("::knows")), "{known} at {at}");
+    }
+    assert_eq!(named[2], "a name of its own");
+    assert_eq!((cpus, memory_bytes), (0.5, 1 << 20));
+    assert_eq!(custom, [("tpu".to_owned(), 0.25)]);
+    assert_eq!(knows_of_its_child_remote::remote().await?.get().await?, Some(1));
+    // An error says the same name.
+    let failing = fails_at_first_remote::options().max_retries(0).name("mine");
+    let error = failing.remote(1, "error").await?.get().await.expect_err("it fails");
+    assert!(matches!(&error, Error::TaskFailed { task, .. } if task == "mine"), "{error:?}");
+    let here = rustyray::context();
+    assert_eq!((here.job_id, here.task_id, here.in_actor()), (Some(1), None, false));
+    Ok(())
+}
+
+#[rustyray::remote(num_gpus = 0.5)]
+fn gpus() -> (Vec<u32>, f64, String) {
+    let resources = rustyray::context().resources;
+    let visible = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_else(|_| "unset".into());
+    std::thread::sleep(Duration::from_millis(20));
+    (resources.gpu_ids, resources.gpus, visible)
+}
+
+#[rustyray::test(num_cpus = 4, num_gpus = 2)]
+async fn gpus_are_given_out_by_name() -> rustyray::Result<()> {
+    let mut halves = Vec::new();
+    for _ in 0..8 {
+        halves.push(gpus_remote::options().num_cpus(0.1).remote().await?);
+    }
+    for (ids, gpus, visible) in rustyray::get_all(&halves).await? {
+        assert!(ids == [0] || ids == [1], "{ids:?}");
+        assert_eq!((gpus, visible), (0.5, ids[0].to_string()));
+    }
+    let (mut ids, gpus, visible) =
+        gpus_remote::options().num_gpus(2.0).remote().await?.get().await?;
+    ids.sort_unstable();
+    assert_eq!((ids, gpus), (vec![0, 1], 2.0));
+    assert!(visible == "0,1" || visible == "1,0", "{visible}");
+    // Who asks for none gets none, also where others had some.
+    let (ids, gpus, visible) = gpus_remote::options().num_gpus(0.0).remote().await?.get().await?;
+    assert_eq!((ids, gpus), (vec![], 0.0));
+    assert!(visible.is_empty() || visible == "unset", "{visible}");
+    Ok(())
+}
