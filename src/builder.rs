@@ -48,6 +48,9 @@ impl Builder {
                 store: rustyray_store::Config::default(),
                 grace: GRACE,
                 socket: None,
+                visible: true,
+                daemon: false,
+                first_workers: None,
             },
         }
     }
@@ -90,9 +93,31 @@ impl Builder {
         self
     }
 
-    /// Where the node listens for other processes that want to attach. Without it nobody can.
+    /// Where the node listens for other processes that want to attach, besides its place among the user's
+    /// nodes ([`Builder::visible`]).
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.socket = Some(path.into());
+        self
+    }
+
+    /// Whether the node has a place in the directory of this user's nodes, where `rustyray status` and
+    /// `connect("auto")` find it; true by default. The directory is `$RUSTYRAY_DIR`, or `rustyray` in
+    /// `$XDG_RUNTIME_DIR`, or `rustyray-UID` among the temporary files. Other users cannot enter it.
+    pub fn visible(mut self, visible: bool) -> Self {
+        self.config.visible = visible;
+        self
+    }
+
+    /// How many workers are started with the node; by default as many as it has cpus, at most one per core.
+    /// Others follow when they are needed.
+    pub fn first_workers(mut self, workers: usize) -> Self {
+        self.config.first_workers = Some(workers);
+        self
+    }
+
+    /// Says that the node is all this process is for, as `rustyray start` does: `rustyray stop` may end it.
+    pub fn daemon(mut self) -> Self {
+        self.config.daemon = true;
         self
     }
 
@@ -186,6 +211,11 @@ impl Runtime {
         }
     }
 
+    /// Where the node can be reached by other processes of this user; `None` when it cannot.
+    pub fn socket(&self) -> Option<&Path> {
+        self.core.socket()
+    }
+
     /// The process ids of the workers that are alive.
     pub fn worker_pids(&self) -> Vec<u32> {
         self.core.worker_pids()
@@ -200,11 +230,14 @@ pub async fn init() -> Result<Runtime> {
     Builder::new().start().await
 }
 
-/// Attaches to the node that listens at `path`.
+/// Attaches to the node that listens at `path`, or, for `"auto"`, to the only node of this user.
+///
+/// The node may run another program: the tasks and actors of this one then run in workers of their own, which
+/// the node starts from this process's executable, in this process's directory and with its environment.
 ///
 /// # Errors
-/// [`Error::Io`] when no node of this user listens there, [`Error::RegistryMismatch`] when it runs another
-/// program.
+/// [`Error::NodeGone`] when nobody listens there any more, [`Error::Io`] when this process cannot connect;
+/// for `"auto"`, [`Error::NoNode`] and [`Error::SeveralNodes`].
 pub async fn connect(path: impl AsRef<Path>) -> Result<Runtime> {
     connect_blocking(path.as_ref())
 }

@@ -26,6 +26,24 @@ pub enum Error {
         /// What was looked for and what was found.
         what: String,
     },
+    /// No node of this user is running.
+    #[error("no node of this user is running (looked in {directory})")]
+    NoNode {
+        /// Where nodes have their sockets.
+        directory: String,
+    },
+    /// Several nodes of this user are running, and it was not said which is meant.
+    #[error("{} nodes of this user are running: {}", .sockets.len(), .sockets.join(", "))]
+    SeveralNodes {
+        /// Their sockets.
+        sockets: Vec<String>,
+    },
+    /// There is a socket, and the node that listened on it is gone.
+    #[error("nobody listens on {socket} any more")]
+    NodeGone {
+        /// The socket.
+        socket: String,
+    },
     /// The object was not ready before the timeout passed; it may still become ready.
     #[error("object {object} was not ready within {waited_ms} ms")]
     GetTimeout {
@@ -272,6 +290,13 @@ impl Error {
             Error::NotInitialized { .. } => {
                 "call `rustyray::init().await` first, or put `#[rustyray::main]` on `main`; on a thread of \
                  your own while several runtimes run, enter one with `Runtime::enter`"
+            }
+            Error::NoNode { .. } => {
+                "start one with `rustyray start`, or a program that calls `rustyray::init`"
+            }
+            Error::SeveralNodes { .. } => "say which one is meant: `--address <socket>`",
+            Error::NodeGone { .. } => {
+                "the node was killed or has ended; `rustyray status` without an address finds what runs"
             }
             Error::ObjectStoreFull { .. } => {
                 "drop references or views that are no longer needed, raise `Builder::object_store_memory`, or \

@@ -46,6 +46,7 @@ mod registry;
 mod residence;
 mod runtime;
 mod spec;
+pub mod state;
 mod stream;
 mod submit;
 mod value;

@@ -7,6 +7,8 @@
 use std::{collections::HashMap, fmt, sync::OnceLock};
 
 use linkme::distributed_slice;
+use parking_lot::RwLock;
+use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::{
     call::{Call, Failure, Finished},
@@ -309,14 +311,133 @@ pub(crate) fn entries() -> Vec<String> {
     entries
 }
 
-/// What differs between this process's registry and another's, in words; `None` when nothing does.
-pub(crate) fn difference(theirs: &[String]) -> Option<String> {
-    let ours = entries();
+/// The names of a registry's functions and classes, by id.
+#[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
+pub(crate) struct Names {
+    functions: Vec<(u64, String)>,
+    classes: Vec<ClassNames>,
+}
+
+/// What a node must know of a class, whichever program it is of.
+#[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
+struct ClassNames {
+    id: u64,
+    name: String,
+    has_groups: bool,
+    methods: Vec<MethodNames>,
+}
+
+/// The same of a method.
+#[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
+struct MethodNames {
+    name: String,
+    out_of_order: bool,
+}
+
+/// The names of this executable's registry.
+pub(crate) fn names() -> Names {
+    let known = |method: &Method| MethodNames {
+        name: method.name.to_owned(),
+        out_of_order: method.out_of_order,
+    };
+    Names {
+        functions: FUNCTIONS.iter().map(|f| (f.id, f.name.to_owned())).collect(),
+        classes: ACTORS
+            .iter()
+            .map(|class| ClassNames {
+                id: class.id,
+                name: class.name.to_owned(),
+                has_groups: class.has_groups(),
+                methods: class.methods.iter().map(known).collect(),
+            })
+            .collect(),
+    }
+}
+
+/// Names of other programs, whose tasks this process only passes on. An id is a hash of name and place, so
+/// they do not contradict each other.
+static LEARNED: RwLock<Option<Learned>> = RwLock::new(None);
+
+#[derive(Default)]
+struct Learned {
+    functions: HashMap<u64, String>,
+    classes: HashMap<u64, ClassNames>,
+}
+
+/// Keeps the names of another program's registry.
+pub(crate) fn learn(names: &Names) {
+    /// Programs are rebuilt, nodes run for weeks: what is beyond this is spoken of by its id.
+    const LIMIT: usize = 1 << 16;
+    let mut learned = LEARNED.write();
+    let learned = learned.get_or_insert_default();
+    if learned.functions.len() + learned.classes.len() < LIMIT {
+        learned.functions.extend(names.functions.iter().cloned());
+        learned.classes.extend(names.classes.iter().map(|class| (class.id, class.clone())));
+    }
+}
+
+/// The name of the function with this id, of whichever program.
+pub(crate) fn function_name(id: u64) -> Option<String> {
+    if let Some(known) = function(id) {
+        return Some(known.name.to_owned());
+    }
+    LEARNED.read().as_ref()?.functions.get(&id).cloned()
+}
+
+/// The name of the class with this id, of whichever program.
+pub(crate) fn class_name(id: u64) -> Option<String> {
+    if let Some(known) = actor_class(id) {
+        return Some(known.name.to_owned());
+    }
+    LEARNED.read().as_ref()?.classes.get(&id).map(|class| class.name.clone())
+}
+
+/// The name of a method, as `Class::method`, of whichever program.
+pub(crate) fn method_name(class: u64, index: u16) -> Option<String> {
+    if let Some(known) = actor_class(class) {
+        let method = known.methods.get(usize::from(index))?;
+        return Some(format!("{}::{}", known.name, method.name));
+    }
+    let learned = LEARNED.read();
+    let known = learned.as_ref()?.classes.get(&class)?;
+    Some(format!("{}::{}", known.name, known.methods.get(usize::from(index))?.name))
+}
+
+/// Whether calls of the class may overlap by group, in whichever program.
+pub(crate) fn has_groups(class: u64) -> bool {
+    match actor_class(class) {
+        Some(known) => known.has_groups(),
+        None => {
+            let learned = LEARNED.read();
+            let known = learned.as_ref().and_then(|learned| learned.classes.get(&class));
+            known.is_some_and(|known| known.has_groups)
+        }
+    }
+}
+
+/// Whether a call of the method may go before earlier ones that wait, in whichever program.
+pub(crate) fn is_out_of_order(class: u64, index: u16) -> bool {
+    match actor_class(class) {
+        Some(known) => {
+            known.methods.get(usize::from(index)).is_some_and(|method| method.out_of_order)
+        }
+        None => {
+            let learned = LEARNED.read();
+            let known = learned.as_ref().and_then(|learned| learned.classes.get(&class));
+            let method = known.and_then(|known| known.methods.get(usize::from(index)));
+            method.is_some_and(|method| method.out_of_order)
+        }
+    }
+}
+
+/// What differs between two registries, in words; `None` when nothing does. `ours` is what the node starts
+/// workers of.
+pub(crate) fn difference(ours: &[String], theirs: &[String]) -> Option<String> {
     let missing = |of: &[String], from: &[String]| -> Vec<String> {
         of.iter().filter(|&entry| !from.contains(entry)).cloned().collect()
     };
-    let only_theirs = missing(theirs, &ours);
-    let only_ours = missing(&ours, theirs);
+    let only_theirs = missing(theirs, ours);
+    let only_ours = missing(ours, theirs);
     let mut said = Vec::new();
     if !only_theirs.is_empty() {
         said.push(format!("only it has {}", only_theirs.join(", ")));
@@ -340,9 +461,9 @@ mod tests {
     #[test]
     fn a_difference_names_what_only_one_side_has() {
         let mut theirs = entries();
-        assert_eq!(difference(&theirs), None);
+        assert_eq!(difference(&entries(), &theirs), None);
         theirs.push("other::f@x.rs:1:1".into());
-        let said = difference(&theirs).expect("one side has more");
+        let said = difference(&entries(), &theirs).expect("one side has more");
         assert!(said.contains("only it has other::f@x.rs:1:1"), "{said}");
     }
 }

@@ -241,15 +241,11 @@ impl Header {
     /// The name of what is run: a function's path, a class's, or `Class::method`.
     pub(crate) fn name(&self) -> String {
         let known = match self.kind {
-            Kind::Task => registry::function(self.function).map(|f| f.name().to_owned()),
-            Kind::Construct => {
-                registry::actor_class(self.function).map(|class| class.name().to_owned())
+            Kind::Task => registry::function_name(self.function),
+            Kind::Construct => registry::class_name(self.function),
+            Kind::Method | Kind::Stop | Kind::Gpus => {
+                registry::method_name(self.function, self.index)
             }
-            Kind::Method | Kind::Stop | Kind::Gpus => registry::actor_class(self.function)
-                .and_then(|class| {
-                    let method = class.methods.get(usize::from(self.index))?;
-                    Some(format!("{}::{}", class.name(), method.name))
-                }),
         };
         known.unwrap_or_else(|| format!("{:016x}", self.function))
     }

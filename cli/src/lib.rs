@@ -2,22 +2,41 @@
 //!
 //! | module | subcommand |
 //! | --- | --- |
+//! | `start`, `stop` | `rustyray start` and `stop`: a node that programs attach to |
+//! | `status` | `rustyray status`: resources, object store and work at a glance |
+//! | `list` | `rustyray list` and `summary`: tasks, actors, objects, workers, placement groups |
+//! | `memory` | `rustyray memory`: who holds which objects |
+//! | `logs` | `rustyray logs`: what workers wrote |
 //! | [`microbenchmark`] | `rustyray microbenchmark`: the rows of `ray microbenchmark`, by the same method |
 //! | [`physics`] | `rustyray physics`: what this machine's memory and kernel allow at best |
 //!
-//! Exit codes: 0 when all went well, 1 when something failed, 2 when the command line was wrong.
+//! Exit codes: 0 when all went well, 1 when something failed, 2 when the command line was wrong; and for those
+//! that look at a node: 3 when none is running, 4 when several are and it was not said which is meant, 5 when
+//! the node at an address is gone, 6 without permission.
 //!
 //! It is a library besides a program so that benches and tests run the same code.
 
+mod exit;
+mod list;
+mod logs;
+mod memory;
 pub mod microbenchmark;
 pub mod physics;
+mod print;
 mod shared;
+mod start;
+mod status;
+mod stop;
+mod target;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 /// The command line of RustyRay.
+///
+/// Programs embed RustyRay as a library. This command looks into them while they run, starts a node that
+/// several programs share, and measures.
 #[derive(Debug, Parser)]
 #[command(name = "rustyray", version, arg_required_else_help = true)]
 struct CommandLine {
@@ -27,6 +46,20 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start a node that programs attach to
+    Start(start::Options),
+    /// End a node that `rustyray start` started
+    Stop(stop::Options),
+    /// Show a node's resources, object store and work
+    Status(target::Target),
+    /// List tasks, actors, objects, workers or placement groups
+    List(list::Options),
+    /// Count tasks, actors, objects, workers or placement groups by name and state
+    Summary(list::Summary),
+    /// Show who holds which objects, by size
+    Memory(memory::Options),
+    /// Show what workers wrote
+    Logs(logs::Options),
     /// Measure tasks, actors and objects by the rows and the method of `ray microbenchmark`
     Microbenchmark(microbenchmark::Options),
     /// Measure what this machine allows at best: round trips, copies, system calls
@@ -36,8 +69,15 @@ enum Command {
 /// Runs the command that the arguments of this process name.
 pub fn main() -> ExitCode {
     physics::be_the_peer_if_asked();
-    match CommandLine::parse().command {
-        Command::Microbenchmark(options) => microbenchmark::main(&options),
-        Command::Physics(options) => physics::main(&options),
-    }
+    exit::end(match CommandLine::parse().command {
+        Command::Start(options) => start::run(&options),
+        Command::Stop(options) => stop::run(&options),
+        Command::Status(target) => status::run(&target),
+        Command::List(options) => list::run(&options),
+        Command::Summary(options) => list::summary(&options),
+        Command::Memory(options) => memory::run(&options),
+        Command::Logs(options) => logs::run(&options),
+        Command::Microbenchmark(options) => return microbenchmark::main(&options),
+        Command::Physics(options) => return physics::main(&options),
+    })
 }

@@ -55,6 +55,6 @@ pub use {
     connection::Connection,
     fd::{Peer, pair},
     frame::{FrameError, MAX_FRAME_BYTES, MAX_FRAME_FDS, Message, Rubbish},
-    listener::{AcceptError, BindError, Listener},
+    listener::{AcceptError, BindError, Listener, remove_stale},
     process::ProcessHandle,
 };

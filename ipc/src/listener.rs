@@ -169,6 +169,21 @@ impl Drop for Listener {
     }
 }
 
+/// Removes the socket at `path` if nobody listens on it any more, under the lock that [`Listener::bind`]
+/// takes, so that one which is just being made is not mistaken for an old one.
+///
+/// # Errors
+/// [`BindError::InUse`] when somebody listens there; otherwise see [`BindError`].
+pub fn remove_stale(path: impl AsRef<Path>) -> Result<(), BindError> {
+    let path = path.as_ref();
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let _lock = lock_directory(directory)?;
+    clear(path)
+}
+
 /// Makes `directory` where it is missing, and refuses one that somebody else controls.
 fn make_directory(directory: &Path) -> Result<(), BindError> {
     let failed = |doing| move |source| BindError::Io { doing, path: directory.into(), source };

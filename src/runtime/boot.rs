@@ -16,6 +16,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use super::program::Launch;
 use crate::error::{Error, Result};
 
 const VARIABLE: &str = "RUSTYRAY_WORKER";
@@ -23,13 +24,20 @@ const VARIABLE: &str = "RUSTYRAY_WORKER";
 /// Stands for the nonce where the process is to be a guard.
 const GUARD: &str = "guard";
 
-/// Starts one worker from `executable` and gives its process and the nonce that its first word must repeat.
+/// Starts one worker as `launch` says; its first word must repeat `nonce`.
 ///
 /// `socket` becomes the worker's end of the connection. Its output comes through pipes, never through the
 /// driver's own streams, so that a worker that outlives its driver for a moment holds nothing open.
-pub(crate) fn spawn(executable: &str, socket: OwnedFd, nonce: u64) -> Result<Child> {
+pub(crate) fn spawn(launch: &Launch<'_>, socket: OwnedFd, nonce: u64) -> Result<Child> {
     use std::os::unix::process::CommandExt;
-    Command::new(executable)
+    let mut command = Command::new(&launch.executable);
+    if let Some(directory) = launch.directory {
+        command.current_dir(directory);
+    }
+    if let Some(environment) = launch.environment {
+        command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+    }
+    command
         .arg0("rustyray-worker")
         .env(VARIABLE, format!("{}:{nonce}", std::process::id()))
         .stdin(Stdio::from(socket))
@@ -38,7 +46,9 @@ pub(crate) fn spawn(executable: &str, socket: OwnedFd, nonce: u64) -> Result<Chi
         // Ctrl-C goes to the foreground group; the node alone decides what it means for workers.
         .process_group(0)
         .spawn()
-        .map_err(|error| Error::io(format_args!("starting a worker from {executable}"), &error))
+        .map_err(|error| {
+            Error::io(format_args!("starting a worker from {}", launch.executable), &error)
+        })
 }
 
 /// Starts the guard of a socket file: a process that outlives the node and removes what the node listened

@@ -13,11 +13,15 @@ pub(crate) mod current;
 mod doorbells;
 pub(crate) mod executor;
 mod guard;
+mod history;
 mod interrupts;
 mod machine;
 mod node;
 pub(crate) mod occupant;
+mod output;
+pub(crate) mod places;
 mod pool;
+mod program;
 pub(crate) mod start;
 pub(crate) mod submission;
 mod uplink;
@@ -30,6 +34,7 @@ pub use current::EnterGuard;
 
 use std::{
     fmt,
+    path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -70,6 +75,7 @@ pub(crate) enum Link {
 /// One process's part in a session.
 pub struct Core {
     session: u64,
+    sockets: Vec<PathBuf>,
     pub(crate) client: Arc<Client>,
     pub(crate) link: Link,
     control: Control,
@@ -88,8 +94,10 @@ pub struct Core {
 }
 
 impl Core {
+    #[expect(clippy::too_many_arguments, reason = "the one place where all parts meet")]
     pub(crate) fn new(
         session: u64,
+        sockets: Vec<PathBuf>,
         client: Arc<Client>,
         link: Link,
         control: Control,
@@ -103,6 +111,7 @@ impl Core {
         };
         Core {
             session,
+            sockets,
             client,
             link,
             control,
@@ -141,6 +150,11 @@ impl Core {
     /// What is submitted by threads that know nothing of a task is for this job from now on.
     pub(crate) fn set_job(&self, job: u32) {
         self.job.store(job, Ordering::Relaxed);
+    }
+
+    /// Where the node of this session can be reached, as far as this process knows.
+    pub(crate) fn socket(&self) -> Option<&Path> {
+        self.sockets.first().map(PathBuf::as_path)
     }
 
     pub(crate) fn control(&self) -> &Control {

@@ -7,12 +7,14 @@
 use std::{
     fmt,
     os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
     process::{Child, ExitStatus},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    task::Poll,
+    time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
@@ -29,17 +31,17 @@ use tokio::{
 use super::{
     background, boot,
     guard::Guard,
-    node::{Claim, Node},
+    node::{Claim, Node, inspect},
+    output::Output,
+    program::{Card, Program, Programs},
     wire::{BUSY, PROTOCOL, Question, Role, ToClient, ToNode},
 };
 use crate::{
     cancel::CancelOptions,
     error::{Error, Result},
     registry,
+    state::Stream,
 };
-
-/// The pool of workers that run the node's own executable.
-pub(crate) const OWN: PoolId = PoolId(0);
 
 /// How long a process may take from its start to its being ready.
 const HANDSHAKE: Duration = Duration::from_secs(30);
@@ -50,6 +52,13 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct Pool {
     pub(crate) session: u64,
     pub(crate) control: OwnedFd,
+    /// Where the node listens.
+    pub(crate) sockets: Vec<PathBuf>,
+    /// The node is all that this process is for.
+    pub(crate) daemon: bool,
+    pub(crate) started: Instant,
+    pub(crate) programs: Programs,
+    pub(crate) output: Arc<Output>,
     nonces: AtomicU64,
     alive: watch::Sender<usize>,
     failures: AtomicUsize,
@@ -65,11 +74,16 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(session: u64, control: OwnedFd, listens: bool) -> Pool {
-        let deaf = watch::Sender::new(!listens);
+    pub(crate) fn new(session: u64, control: OwnedFd, sockets: Vec<PathBuf>, daemon: bool) -> Pool {
+        let deaf = watch::Sender::new(sockets.is_empty());
         Pool {
             session,
             control,
+            sockets,
+            daemon,
+            started: Instant::now(),
+            programs: Programs::new(),
+            output: Arc::new(Output::new()),
             nonces: AtomicU64::new(session.rotate_left(17)),
             alive: watch::Sender::new(0),
             failures: AtomicUsize::new(0),
@@ -90,26 +104,27 @@ impl Pool {
     }
 }
 
-/// Starts `how_many` workers; says so to the scheduler when they cannot be had.
-pub(crate) fn start(node: &Arc<Node>, how_many: usize) {
-    let Ok(background) = background::handle() else {
-        return node.scheduler().spawn_failed(OWN, how_many);
+/// Starts `how_many` workers of a pool; says so to the scheduler when they cannot be had.
+pub(crate) fn start(node: &Arc<Node>, pool: PoolId, how_many: usize) {
+    let (Ok(background), Some(program)) = (background::handle(), node.pool.programs.get(pool))
+    else {
+        return node.scheduler().spawn_failed(pool, how_many);
     };
     for _ in 0..how_many {
         if node.closing.load(Ordering::Acquire) {
             return;
         }
         node.pool.alive.send_modify(|alive| *alive += 1);
-        let node = Arc::clone(node);
+        let (node, program) = (Arc::clone(node), Arc::clone(&program));
         background.spawn(async move {
-            if let Err(error) = life(&node).await {
+            if let Err(error) = life(&node, &program).await {
                 if !node.closing.load(Ordering::Acquire) {
                     eprintln!("rustyray: a worker did not start: {error}");
                     // An executable whose workers never come up is not started for ever.
                     let failures = node.pool.failures.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(20 << failures.min(8))).await;
                 }
-                node.scheduler().spawn_failed(OWN, 1);
+                node.scheduler().spawn_failed(pool, 1);
             }
             node.pool.alive.send_modify(|alive| *alive -= 1);
         });
@@ -117,17 +132,17 @@ pub(crate) fn start(node: &Arc<Node>, how_many: usize) {
 }
 
 /// The whole life of one worker process.
-async fn life(node: &Arc<Node>) -> Result<()> {
+async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
     let io = |error: std::io::Error| Error::io("starting a worker", &error);
     let (ours, theirs) = rustyray_ipc::pair().map_err(io)?;
     let nonce = node.pool.nonces.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-    let mut child = boot::spawn("/proc/self/exe", theirs, nonce)?;
+    let mut child = boot::spawn(&program.launch(), theirs, nonce)?;
     let pid = child.id();
-    forward(&mut child);
+    forward(node, &mut child);
     let process = Arc::new(ProcessHandle::open(pid as i32).map_err(io)?);
     let connection = Arc::new(Connection::from_fd(ours).map_err(io)?);
     let joined =
-        timeout(HANDSHAKE, let_in(node, &connection, Role::Worker, Some(nonce), &process)).await;
+        timeout(HANDSHAKE, let_worker_in(node, program, &connection, nonce, &process)).await;
     let client = match joined {
         Ok(Ok(client)) => client,
         other => {
@@ -158,50 +173,88 @@ async fn life(node: &Arc<Node>) -> Result<()> {
 }
 
 /// Lets in whoever connects, until the node closes.
-pub(crate) fn listen_for_drivers(node: &Arc<Node>, listener: Listener, guard: Guard) {
+pub(crate) fn listen_for_others(node: &Arc<Node>, listeners: Vec<Listener>, guard: Guarding) {
     let node = Arc::clone(node);
     tokio::spawn(async move {
-        let closed = node.pool.closed.subscribe();
-        let serve = async {
-            loop {
-                let mut closed = closed.clone();
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    _ = closed.wait_for(|&closed| closed) => return,
-                };
-                match accepted {
-                    Ok(connection) => {
-                        drop(tokio::spawn(attend_driver(Arc::clone(&node), connection)))
-                    }
-                    Err(error) => {
-                        eprintln!("rustyray: a process was not let in: {error}");
-                        tokio::time::sleep(Duration::from_millis(10)).await;
-                    }
-                }
-            }
-        };
-        serve.await;
-        // First the guard, then the socket and its file.
-        drop(guard);
-        drop(listener);
+        let serving = listeners.iter().map(|listener| accept(&node, listener));
+        futures_join(serving.collect()).await;
+        // First the guard, then the sockets and their files.
+        drop(guard.await);
+        drop(listeners);
         node.pool.deaf.send_replace(true);
     });
 }
 
-/// The whole life of an attached driver.
-async fn attend_driver(node: Arc<Node>, connection: Connection) {
+/// The guard of the sockets, as it is being started.
+pub(crate) type Guarding = tokio::task::JoinHandle<Result<Guard>>;
+
+/// Runs all of the futures at once; `Ready` when all are.
+async fn futures_join(futures: Vec<impl Future<Output = ()>>) {
+    let mut futures: Vec<_> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
+    std::future::poll_fn(|context| {
+        for slot in &mut futures {
+            if let Some(future) = slot
+                && future.as_mut().poll(context).is_ready()
+            {
+                *slot = None;
+            }
+        }
+        if futures.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+async fn accept(node: &Arc<Node>, listener: &Listener) {
+    let mut closed = node.pool.closed.subscribe();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = closed.wait_for(|&closed| closed) => return,
+        };
+        match accepted {
+            Ok(connection) => drop(tokio::spawn(attend(Arc::clone(node), connection))),
+            Err(error) => {
+                eprintln!("rustyray: a process was not let in: {error}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+}
+
+/// The whole stay of a process that connected by itself.
+async fn attend(node: Arc<Node>, connection: Connection) {
     let connection = Arc::new(connection);
     let Ok(process) = connection.peer_process().map(Arc::new) else { return };
-    let joined = timeout(HANDSHAKE, let_in(&node, &connection, Role::Driver, None, &process)).await;
-    let Ok(Ok(client)) = joined else { return };
     let mut closed = node.pool.closed.subscribe();
+    let Ok(Ok(visitor)) = timeout(HANDSHAKE, let_visitor_in(&node, &connection, &process)).await
+    else {
+        return;
+    };
+    let (client, program) = match visitor {
+        Visitor::Driver(client, program) => (client, program),
+        Visitor::Observer => {
+            tokio::select! {
+                () = inspect::serve(&node, &connection) => {}
+                _ = closed.wait_for(|&closed| closed) => {}
+            }
+            return;
+        }
+    };
     tokio::select! {
         () = listen(&node, &connection, client) => {}
         _ = closed.wait_for(|&closed| closed) => return,
     }
+    program.detach();
+    node.peers[client.index()].stopping.store(true, Ordering::Relaxed);
     // Its memory may be used again only when nothing of it is left that could write.
     let _ = process.exited().await;
     node.left(client, "ended", false);
+}
+
+/// A process that connected by itself and was let in.
+enum Visitor {
+    Driver(ClientId, Arc<Program>),
+    Observer,
 }
 
 /// Answers what a client asks, until its connection ends.
@@ -270,102 +323,203 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// Shakes hands with a process that has connected; when it is refused it is told why.
-pub(crate) async fn let_in(
+/// One side of a handshake.
+struct Handshake<'a> {
+    connection: &'a Arc<Connection>,
+}
+
+/// The first word of a process.
+struct Hello {
+    role: Role,
+    nonce: u64,
+    pid: u32,
+    digest: u64,
+    executable: Option<OwnedFd>,
+}
+
+impl Handshake<'_> {
+    async fn next(&self) -> Result<(ToNode, Vec<OwnedFd>)> {
+        let message = self.connection.recv().await.map_err(frame_error)?.ok_or_else(|| {
+            Error::io("letting a process in", &std::io::ErrorKind::UnexpectedEof.into())
+        })?;
+        let said = ToNode::from_bytes(&message.bytes)
+            .map_err(|error| Error::invalid(error.to_string()))?;
+        Ok((said, message.fds))
+    }
+
+    async fn say(&self, message: ToClient) -> Result<()> {
+        self.connection.send(&message.to_bytes(), &[]).await.map_err(frame_error)
+    }
+
+    /// Tells the process why it is not let in.
+    async fn refuse(&self, error: Error) -> Error {
+        let _ = self.say(ToClient::Refused { error: error.to_bytes() }).await;
+        error
+    }
+
+    async fn hello(&self) -> Result<Hello> {
+        let (said, descriptors) = self.next().await?;
+        let ToNode::Hello { protocol, role, nonce, pid, digest } = said else {
+            let what = "the first word of a process is not its name";
+            return Err(self.refuse(Error::invalid(what)).await);
+        };
+        if protocol != PROTOCOL {
+            let what =
+                format!("process {pid} speaks version {protocol}, the node speaks {PROTOCOL}");
+            return Err(self.refuse(Error::invalid(what)).await);
+        }
+        Ok(Hello { role, nonce, pid, digest, executable: descriptors.into_iter().next() })
+    }
+
+    /// What is behind a digest.
+    async fn program(&self) -> Result<super::wire::Program> {
+        self.say(ToClient::Explain).await?;
+        match self.next().await? {
+            (ToNode::Program(program), _) => Ok(program),
+            _ => {
+                let what = "a process does not say what it has registered";
+                Err(self.refuse(Error::invalid(what)).await)
+            }
+        }
+    }
+
+    /// Gives the process its place and its descriptors, and waits until it has mapped everything.
+    async fn admit(
+        &self,
+        node: &Arc<Node>,
+        program: &Program,
+        hello: &Hello,
+        process: &Arc<ProcessHandle>,
+    ) -> Result<ClientId> {
+        let admission = match node.store.admit().map_err(super::store_error::<()>) {
+            Ok(admission) => admission,
+            Err(error) => return Err(self.refuse(error).await),
+        };
+        let client = admission.client;
+        node.control.clear(client);
+        let job = match hello.role {
+            Role::Driver => node.next_job.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        let welcome = ToClient::Welcome {
+            client: client.get(),
+            session: node.pool.session,
+            node_pid: std::process::id(),
+            pool: program.pool.0,
+            job,
+            geometry: admission.geometry.to_words().to_vec(),
+        };
+        let mut descriptors = vec![node.pool.control.as_fd()];
+        descriptors
+            .extend(admission.segments.descriptors().iter().map(|descriptor| descriptor.as_fd()));
+        let sent =
+            self.connection.send(&welcome.to_bytes(), &descriptors).await.map_err(frame_error);
+        let ready = match sent {
+            Ok(()) => self.next().await,
+            Err(error) => Err(error),
+        };
+        match ready {
+            Ok((ToNode::Ready, _)) => {
+                let peer = &node.peers[client.index()];
+                *peer.process.lock() = Some(Arc::clone(process));
+                *peer.line.lock() = Some(Arc::clone(self.connection));
+                peer.job.store(job, Ordering::Relaxed);
+                node.joined(client, hello.pid, program.pool, hello.role == Role::Worker);
+                Ok(client)
+            }
+            other => {
+                node.store.reap(client);
+                Err(other
+                    .err()
+                    .unwrap_or_else(|| Error::invalid("a process did not say that it is ready")))
+            }
+        }
+    }
+}
+
+fn frame_error(error: rustyray_ipc::FrameError) -> Error {
+    Error::io("letting a process in", &error.into())
+}
+
+/// Shakes hands with a worker that was started; when it is refused it is told why.
+async fn let_worker_in(
     node: &Arc<Node>,
+    program: &Arc<Program>,
     connection: &Arc<Connection>,
-    expected: Role,
-    nonce: Option<u64>,
+    nonce: u64,
     process: &Arc<ProcessHandle>,
 ) -> Result<ClientId> {
-    let io = |error: rustyray_ipc::FrameError| Error::io("letting a process in", &error.into());
-    let gone = || Error::io("letting a process in", &std::io::ErrorKind::UnexpectedEof.into());
-    let next = async || -> Result<ToNode> {
-        let message = connection.recv().await.map_err(io)?.ok_or_else(gone)?;
-        ToNode::from_bytes(&message.bytes).map_err(|error| Error::invalid(error.to_string()))
-    };
-    let refuse = async |error: Error| -> Error {
-        let refused = ToClient::Refused { error: error.to_bytes() };
-        let _ = connection.send(&refused.to_bytes(), &[]).await;
-        error
-    };
-    let ToNode::Hello { protocol, role, nonce: theirs, pid, digest } = next().await? else {
-        return Err(refuse(Error::invalid("the first word of a process is not its name")).await);
-    };
-    if protocol != PROTOCOL {
-        let what = format!("process {pid} speaks version {protocol}, the node speaks {PROTOCOL}");
-        return Err(refuse(Error::invalid(what)).await);
+    let handshake = Handshake { connection };
+    let hello = handshake.hello().await?;
+    let pid = hello.pid;
+    if hello.role != Role::Worker || hello.nonce != nonce {
+        let what = format!("process {pid} is not the one that was started");
+        return Err(handshake.refuse(Error::invalid(what)).await);
     }
-    if role != expected || nonce.is_some_and(|nonce| nonce != theirs) {
-        return Err(refuse(Error::invalid(format!(
-            "process {pid} is not the one that was started"
-        )))
-        .await);
+    if hello.digest != program.digest {
+        let theirs = handshake.program().await?;
+        let difference = registry::difference(&program.entries, &theirs.entries)
+            .unwrap_or_else(|| "only their order differs".into());
+        return Err(handshake.refuse(Error::RegistryMismatch { pid, difference }).await);
     }
-    if digest != registry::digest() {
-        connection.send(&ToClient::Explain.to_bytes(), &[]).await.map_err(io)?;
-        let ToNode::Entries { names } = next().await? else {
-            return Err(
-                refuse(Error::invalid("a process does not say what it has registered")).await
-            );
-        };
-        let difference =
-            registry::difference(&names).unwrap_or_else(|| "only their order differs".into());
-        return Err(refuse(Error::RegistryMismatch { pid, difference }).await);
-    }
-    let admission = node.store.admit().map_err(super::store_error::<()>)?;
-    let client = admission.client;
-    node.control.clear(client);
-    let job = match role {
-        Role::Worker => 0,
-        Role::Driver => node.next_job.fetch_add(1, Ordering::Relaxed),
-    };
-    let welcome = ToClient::Welcome {
-        client: client.get(),
-        session: node.pool.session,
-        node_pid: std::process::id(),
-        pool: OWN.0,
-        job,
-        geometry: admission.geometry.to_words().to_vec(),
-    };
-    let mut descriptors = vec![node.pool.control.as_fd()];
-    descriptors
-        .extend(admission.segments.descriptors().iter().map(|descriptor| descriptor.as_fd()));
-    let sent = connection.send(&welcome.to_bytes(), &descriptors).await.map_err(io);
-    let ready = match sent {
-        Ok(()) => next().await,
-        Err(error) => Err(error),
-    };
-    match ready {
-        Ok(ToNode::Ready) => {
-            let peer = &node.peers[client.index()];
-            *peer.process.lock() = Some(Arc::clone(process));
-            *peer.line.lock() = Some(Arc::clone(connection));
-            peer.job.store(job, Ordering::Relaxed);
-            node.joined(client, pid, role == Role::Worker);
-            Ok(client)
+    handshake.admit(node, program, &hello, process).await
+}
+
+/// Shakes hands with a process that connected by itself; when it is refused it is told why.
+async fn let_visitor_in(
+    node: &Arc<Node>,
+    connection: &Arc<Connection>,
+    process: &Arc<ProcessHandle>,
+) -> Result<Visitor> {
+    let handshake = Handshake { connection };
+    let mut hello = handshake.hello().await?;
+    match hello.role {
+        Role::Observer => {
+            handshake.say(ToClient::Observe).await?;
+            return Ok(Visitor::Observer);
         }
-        other => {
-            node.store.reap(client);
-            Err(other
-                .err()
-                .unwrap_or_else(|| Error::invalid("a process did not say that it is ready")))
+        Role::Worker => {
+            let what = format!("process {} is not one that was started", hello.pid);
+            return Err(handshake.refuse(Error::invalid(what)).await);
+        }
+        Role::Driver => {}
+    }
+    let card = Card::new(hello.digest, hello.executable.take());
+    let program = match node.pool.programs.attach(&card) {
+        Some(program) => program,
+        None => {
+            let described = handshake.program().await?;
+            match node.pool.programs.add(card, described, hello.pid) {
+                Ok(program) => program,
+                Err(error) => return Err(handshake.refuse(error).await),
+            }
+        }
+    };
+    match handshake.admit(node, &program, &hello, process).await {
+        Ok(client) => Ok(Visitor::Driver(client, program)),
+        Err(error) => {
+            program.detach();
+            Err(error)
         }
     }
 }
 
-/// Passes a worker's output on to the driver's, each line with the worker's pid, repeated lines folded.
-fn forward(child: &mut Child) {
+/// Keeps a worker's output, and passes it on to the driver's, each line with the worker's pid, repeated lines
+/// folded.
+fn forward(node: &Node, child: &mut Child) {
     let pid = child.id();
+    let output = &node.pool.output;
     if let Some(stdout) = child.stdout.take() {
-        tokio::spawn(copy_lines(pid, OwnedFd::from(stdout), |line| println!("{line}")));
+        let keep = output.keeper(pid, Stream::Stdout);
+        tokio::spawn(copy_lines(pid, OwnedFd::from(stdout), keep, |line| println!("{line}")));
     }
     if let Some(stderr) = child.stderr.take() {
-        tokio::spawn(copy_lines(pid, OwnedFd::from(stderr), |line| eprintln!("{line}")));
+        let keep = output.keeper(pid, Stream::Stderr);
+        tokio::spawn(copy_lines(pid, OwnedFd::from(stderr), keep, |line| eprintln!("{line}")));
     }
 }
 
-async fn copy_lines(pid: u32, from: OwnedFd, print: fn(&str)) {
+async fn copy_lines(pid: u32, from: OwnedFd, keep: impl Fn(&str), print: fn(&str)) {
     let Ok(from) = pipe::Receiver::from_owned_fd(from) else { return };
     let mut lines = BufReader::new(from).split(b'\n');
     let (mut last, mut repeated) = (None::<String>, 0_usize);
@@ -384,6 +538,7 @@ async fn copy_lines(pid: u32, from: OwnedFd, print: fn(&str)) {
                 continue;
             }
         };
+        keep(&next);
         if last.as_ref() == Some(&next) {
             repeated += 1;
             continue;
@@ -401,7 +556,7 @@ mod tests {
     use super::*;
     use crate::builder::Builder;
 
-    /// A process that runs another program says what it has registered, and is told what differs.
+    /// A process with other functions, of which no workers can be started, is told what differs.
     #[test]
     fn a_process_with_other_functions_is_refused_with_their_names() {
         let directory =
@@ -418,9 +573,9 @@ mod tests {
         let (pid, digest) = (std::process::id(), registry::digest() ^ 1);
         say(ToNode::Hello { protocol: PROTOCOL, role: Role::Driver, nonce: 0, pid, digest });
         assert_eq!(hear(), ToClient::Explain);
-        let mut names = registry::entries();
-        names.push("other::task@src/other.rs:1:1".into());
-        say(ToNode::Entries { names });
+        let mut program = crate::runtime::program::describe();
+        program.entries.push("other::task@src/other.rs:1:1".into());
+        say(ToNode::Program(program));
         let ToClient::Refused { error } = hear() else { panic!("it was let in") };
         let error = Error::from_bytes("refusal", &error);
         assert!(matches!(error, Error::RegistryMismatch { .. }), "{error:?}");

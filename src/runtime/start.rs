@@ -20,7 +20,9 @@ use super::{
     guard::Guard,
     machine,
     node::{self, Node},
+    places,
     pool::{self, Pool},
+    program,
     wire::Role,
     worker,
 };
@@ -36,6 +38,12 @@ pub(crate) struct NodeConfig {
     pub(crate) store: rustyray_store::Config,
     pub(crate) grace: Duration,
     pub(crate) socket: Option<PathBuf>,
+    /// Listen in the directory of the user's nodes, to be found there.
+    pub(crate) visible: bool,
+    /// The node is all that this process is for.
+    pub(crate) daemon: bool,
+    /// Workers to begin with; as many as cpus, at most one per core, where it is not said.
+    pub(crate) first_workers: Option<usize>,
 }
 
 /// How many cpus this process may use.
@@ -73,17 +81,25 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         ..Config::default()
     };
     let _context = background.enter();
-    let listener = config.socket.map(Listener::bind).transpose();
-    let listener = listener.map_err(|error| Error::Io {
-        context: "listening for other processes".into(),
-        message: error.to_string(),
-        errno: None,
-    })?;
-    let pool = Pool::new(session, descriptor, listener.is_some());
+    let mut listeners = Vec::new();
+    if let Some(path) = &config.socket {
+        listeners.push(Listener::bind(path).map_err(|error| Error::Io {
+            context: "listening for other processes".into(),
+            message: error.to_string(),
+            errno: None,
+        })?);
+    }
+    if config.visible {
+        // A place where no directory can be made is no reason not to run: the node is just not found there.
+        listeners.extend(Listener::bind(places::new_entry()));
+    }
+    let sockets: Vec<_> = listeners.iter().map(|listener| listener.path().to_owned()).collect();
+    let pool = Pool::new(session, descriptor, sockets.clone(), config.daemon);
     let node = Node::new(store, control.clone(), Arc::clone(&doorbells), pool, scheduler);
     let client = Arc::clone(&node.client);
     let core = Arc::new(Core::new(
         session,
+        sockets.clone(),
         client,
         Link::Node(Arc::clone(&node)),
         control,
@@ -96,13 +112,13 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         .name("rustyray-node".into())
         .spawn(move || serve(&serving))
         .map_err(|error| Error::io("starting the node's thread", &error))?;
-    if let Some(listener) = listener {
-        let guard = Guard::of(listener.path())?;
-        pool::listen_for_drivers(&node, listener, guard);
+    if !listeners.is_empty() {
+        let guard = background.spawn_blocking(move || Guard::of(&sockets));
+        pool::listen_for_others(&node, listeners, guard);
     }
-    let first = (cpus.ceil() as usize).clamp(1, available_cpus());
+    let first = config.first_workers.unwrap_or((cpus.ceil() as usize).clamp(1, available_cpus()));
     node.scheduler().workers_expected(first);
-    pool::start(&node, first);
+    pool::start(&node, program::OWN, first);
     Ok(core)
 }
 
@@ -118,9 +134,20 @@ fn serve(core: &Core) {
 
 /// Attaches to the node that listens at `path`.
 pub(crate) fn connect(path: &std::path::Path) -> Result<Arc<Core>> {
-    let socket = BlockingConnection::connect(path)
-        .map_err(|error| Error::io_at("connecting to the node at", path, &error))?;
-    worker::attach(socket, Role::Driver, 0)
+    let found;
+    let path = if path == std::path::Path::new("auto") {
+        found = places::only_node()?;
+        &found
+    } else {
+        path
+    };
+    let socket = BlockingConnection::connect(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => {
+            Error::NodeGone { socket: path.display().to_string() }
+        }
+        _ => Error::io_at("connecting to the node at", path, &error),
+    })?;
+    worker::attach(socket, Some(path), Role::Driver, 0)
 }
 
 impl Core {

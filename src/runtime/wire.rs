@@ -4,7 +4,7 @@
 //! client                         node
 //!   Hello {nonce, digest, …}  →         protocol, uid, nonce and registry are compared
 //!                             ←  Explain            only when the digests differ
-//!   Entries {names}           →
+//!   Program {names, …}        →
 //!                             ←  Refused {error}    and the connection ends, or
 //!                             ←  Welcome {…} + descriptors
 //!   Ready                     →         mapped; work may be dispatched
@@ -14,10 +14,27 @@
 //!                             ←  Bye                end now, in order
 //! ```
 //!
+//! An attaching driver sends the descriptor of its executable along with its first word. When its program is
+//! not the node's, that executable is what workers are started from for it. An observer is let in by its
+//! version alone:
+//!
+//! ```text
+//! observer                       node
+//!   Hello {…}                 →
+//!                             ←  Observe, or Refused {error}
+//!   Inspect {query}           →
+//!                             ←  Report {…, last}   several, until the last
+//! ```
+//!
 //! A connection that ends is a client that died: both sides act on that, nobody waits for a last word.
 
 use rkyv::{Archive, Deserialize, Serialize, rancor};
 use rustyray_store::ObjectId;
+
+use crate::{
+    registry::Names,
+    state::{Query, Report},
+};
 
 /// Grows with every change of a message, an entry or a layout; two sides that differ do not talk.
 pub(crate) const PROTOCOL: u32 = 2;
@@ -29,6 +46,8 @@ pub(crate) enum Role {
     Worker,
     /// Attached by itself, puts, gets, submits and calls.
     Driver,
+    /// Looks, and takes no part.
+    Observer,
 }
 
 /// From a client to the node.
@@ -36,12 +55,29 @@ pub(crate) enum Role {
 pub(crate) enum ToNode {
     /// The first word.
     Hello { protocol: u32, role: Role, nonce: u64, pid: u32, digest: u64 },
-    /// The names behind a digest that differed.
-    Entries { names: Vec<String> },
+    /// What is behind a digest that differed.
+    Program(Program),
     /// Everything is mapped.
     Ready,
     /// A question, answered by [`ToClient::Answer`] of the same number.
     Ask { number: u64, question: Question },
+    /// What an observer wants to see, answered by one or more [`ToClient::Report`].
+    Inspect { query: Query },
+}
+
+/// A program, as it describes itself: what it can run, and how it was started.
+#[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
+pub(crate) struct Program {
+    /// Path of the executable, for people.
+    pub(crate) path: String,
+    /// The registry's entries, to be compared.
+    pub(crate) entries: Vec<String>,
+    /// The registry's names, to speak of tasks by.
+    pub(crate) names: Names,
+    /// The working directory.
+    pub(crate) directory: Vec<u8>,
+    /// The environment's variables.
+    pub(crate) environment: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// What a client asks once in a while.
@@ -89,6 +125,10 @@ pub(crate) enum ToClient {
     Answer { number: u64, token: Option<(u32, u64)> },
     /// The task that was cancelled is to stop.
     Interrupt { task: u64 },
+    /// Look.
+    Observe,
+    /// Part of the answer to an observer's question.
+    Report { report: Report, last: bool },
     /// End in order.
     Bye,
 }

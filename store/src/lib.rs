@@ -48,6 +48,8 @@ mod leaks;
 #[cfg(not(rustyray_loom))]
 mod lease;
 #[cfg(not(rustyray_loom))]
+mod listing;
+#[cfg(not(rustyray_loom))]
 mod machine;
 #[cfg(not(rustyray_loom))]
 mod node;
@@ -107,6 +109,7 @@ pub use {
     fingerprint::fingerprint,
     geometry::Geometry,
     leaks::{ClientLeaks, Leak, LeakReport},
+    listing::{Listed, Residence},
     node::{Admission, Node, Reaped},
     numbers::Number,
     pin::{Pin, PinKind},

@@ -29,7 +29,7 @@ use crate::{
 /// The owner of a store's memory. It lives in one process, whose end is the end of the store.
 #[derive(Debug)]
 pub struct Node {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     client: Arc<Client>,
     memory: Memory,
     /// The sockets of clients that joined, to hang up on them.

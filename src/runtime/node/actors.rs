@@ -15,8 +15,8 @@ use super::{Node, cause::Cause, job::Job, submit::demand};
 use crate::{
     death::{ActorEnd, Death},
     error::{Error, Result},
-    registry::{self, ActorClass},
-    runtime::{pool, submission::Wanted},
+    registry,
+    runtime::submission::Wanted,
     spec::Header,
 };
 
@@ -81,13 +81,11 @@ impl Node {
         }
         // What overlaps, or may go first, has to be at the worker.
         let is_overlapping = actor.max_concurrency > 1
-            || job.header().is_some_and(|header| {
-                registry::actor_class(header.function).is_some_and(ActorClass::has_groups)
-            });
+            || job.header().is_some_and(|header| registry::has_groups(header.function));
         // Without the lock: the scheduler tells of changes from within.
         let created = self.scheduler().create_actor(NewActor {
             spec: job,
-            pool: pool::OWN,
+            pool: self.pool_of(caller),
             job: JobId(header.job),
             demand: &demand(wanted),
             dependencies,
@@ -156,22 +154,21 @@ impl Node {
         });
         let Some((actor, label)) = resident else {
             self.release_all(&job);
-            let actor = registry::actor_class(header.function).map_or("?", |class| class.name());
+            let actor = registry::class_name(header.function);
             return Err(Error::ActorDied {
-                actor: actor.to_owned(),
+                actor: actor.unwrap_or_else(|| "?".into()),
                 reason: "it was constructed by another session, or is gone".into(),
                 cause: None,
             });
         };
-        let method = registry::actor_class(header.function)
-            .and_then(|class| class.methods.get(usize::from(header.index)));
-        let caller = match method {
+        let caller = if !dependencies.is_empty()
+            && registry::is_out_of_order(header.function, header.index)
+        {
             // In a line of its own it holds up nobody.
-            Some(method) if method.out_of_order && !dependencies.is_empty() => {
-                let number = self.out_of_order.fetch_add(1, Ordering::Relaxed);
-                CallerId(caller.0 | number << 8 | 1 << 63)
-            }
-            _ => caller,
+            let number = self.out_of_order.fetch_add(1, Ordering::Relaxed);
+            CallerId(caller.0 | number << 8 | 1 << 63)
+        } else {
+            caller
         };
         let call = NewCall { spec: job, dependencies, returns, retries: None, parent: None };
         self.scheduler().call(actor, caller, call).map(drop).map_err(|refused| {

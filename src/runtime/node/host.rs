@@ -111,9 +111,9 @@ impl SchedulerHost for Host {
         peer.work.read().as_ref().is_some_and(|work| work.take_back(Ticket::from_raw(ticket)))
     }
 
-    fn need_workers(&self, _: PoolId, how_many: usize) {
+    fn need_workers(&self, pool: PoolId, how_many: usize) {
         if let Some(node) = self.node() {
-            pool::start(&node, how_many);
+            pool::start(&node, pool, how_many);
         }
     }
 
@@ -150,18 +150,27 @@ impl SchedulerHost for Host {
         job.returns.as_slice().iter().for_each(|&id| node.settle_failed(id, &error));
     }
 
-    fn finished(&self, _: TaskId, _: u16, job: Job) {
+    fn finished(&self, task: TaskId, attempt: u16, job: Job) {
         let Some(node) = self.node() else { return };
+        let mut failed = None;
         for &id in job.returns.as_slice() {
             match node.readiness(id) {
                 Readiness::Pending => {}
-                settled => node.scheduler().settled(key(id), settled),
+                settled => {
+                    if settled == Readiness::Failed {
+                        failed.get_or_insert(id);
+                    }
+                    node.scheduler().settled(key(id), settled);
+                }
             }
         }
         if job.is_stream()
             && let Some(&end) = job.returns.as_slice().first()
         {
             node.end_stream(end);
+        }
+        if let Some(id) = failed {
+            node.remember_failure(task, attempt, &job, id);
         }
         node.release_all(&job);
     }

@@ -38,6 +38,11 @@ impl Job {
         spec::is_stream(&self.words)
     }
 
+    /// The first object that it returns.
+    pub(super) fn first_return(&self) -> Option<ObjectId> {
+        self.returns.as_slice().first().copied()
+    }
+
     /// The name by which the job appears in errors.
     pub(super) fn name(&self) -> String {
         if let Some(name) = &self.name {

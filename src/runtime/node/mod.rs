@@ -10,6 +10,7 @@ mod actors;
 mod cancel;
 mod cause;
 mod host;
+pub(super) mod inspect;
 mod job;
 mod peers;
 mod serve;
@@ -26,7 +27,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 use rustyray_ipc::{Consumer, WorkProducer};
-use rustyray_scheduler::{ObjectKey, Readiness, Scheduler, WorkerId};
+use rustyray_scheduler::{ObjectKey, Readiness, Scheduler, TaskId, WorkerId};
 use rustyray_store::{Client, ClientId, ObjectId, PinKind, Status};
 use tokio::sync::Notify;
 
@@ -35,9 +36,10 @@ use self::{actors::Actors, host::Host, job::Job};
 use super::{
     control::{Control, Words},
     doorbells::Doorbells,
+    history::{Ends, History},
     pool,
 };
-use crate::error::Error;
+use crate::{error::Error, spec::Kind};
 
 /// The attempt in whose name the node itself settles an object; no worker ever has it.
 const BY_NODE: u16 = u16::MAX;
@@ -50,12 +52,17 @@ pub(crate) struct Peer {
     up: Mutex<Option<Consumer<Words>>>,
     work: RwLock<Option<WorkProducer<Words>>>,
     pub(crate) pid: AtomicU32,
-    stopping: AtomicBool,
+    /// It was asked to end, or, attached by itself, has hung up.
+    pub(crate) stopping: AtomicBool,
     runs_tasks: AtomicBool,
     /// Whose work a driver submits; 0 in a worker, whose tasks say so themselves.
     pub(crate) job: AtomicU32,
     /// The socket, for the rare words that are no answer.
     pub(crate) line: Mutex<Option<Arc<rustyray_ipc::Connection>>>,
+    /// The program that it runs, by its pool.
+    pool: AtomicU32,
+    /// What became of the tasks that whoever had this number ran; counted by whoever drains `up`.
+    ends: Ends,
     /// The process, to be killed by.
     pub(crate) process: Mutex<Option<Arc<rustyray_ipc::ProcessHandle>>>,
 }
@@ -79,6 +86,7 @@ pub(crate) struct Node {
     /// The number of the next driver's job.
     pub(crate) next_job: AtomicU32,
     pub(crate) pool: pool::Pool,
+    pub(crate) history: History,
     pub(crate) closing: AtomicBool,
 }
 
@@ -116,6 +124,8 @@ impl Node {
             runs_tasks: AtomicBool::new(false),
             job: AtomicU32::new(0),
             line: Mutex::new(None),
+            pool: AtomicU32::new(0),
+            ends: Ends::default(),
             process: Mutex::new(None),
         };
         let node = Arc::new(Node {
@@ -133,6 +143,7 @@ impl Node {
             streams: streams::Streams::default(),
             next_job: AtomicU32::new(OWN_JOB + 1),
             pool,
+            history: History::default(),
             closing: AtomicBool::new(false),
         });
         let scheduler = Scheduler::new(Host(Arc::downgrade(&node)), config);
@@ -155,6 +166,17 @@ impl Node {
         let _ = self.store.set_attempt(id, BY_NODE);
         let _ = self.client.fail(id, BY_NODE, &error.to_bytes());
         self.scheduler().settled(key(id), self.readiness(id));
+    }
+
+    /// Keeps the error of a task that has just ended, for those who look later.
+    #[cold]
+    fn remember_failure(&self, task: TaskId, attempt: u16, job: &Job, id: ObjectId) {
+        let Ok(pin) = self.client.pin(id) else { return };
+        if pin.kind() == PinKind::Failed {
+            let kind = job.header().map_or(Kind::Task, |header| header.kind);
+            let returns = job.first_return();
+            self.history.fail(task.to_bits(), attempt, job.name(), kind, returns, &pin);
+        }
     }
 
     pub(super) fn readiness(&self, id: ObjectId) -> Readiness {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use rustyray_scheduler::WorkerId;
+use rustyray_scheduler::{CallerId, PoolId, WorkerId};
 use rustyray_store::ClientId;
 
 use super::{
@@ -11,21 +11,25 @@ use super::{
 };
 use crate::{
     error::Error,
-    runtime::{background, pool, wire::ToClient},
+    runtime::{background, program, wire::ToClient},
     spec,
 };
 
 impl Node {
     /// A process has mapped everything and takes part from now on.
-    pub(crate) fn joined(&self, client: ClientId, pid: u32, runs_tasks: bool) {
+    pub(crate) fn joined(&self, client: ClientId, pid: u32, pool: PoolId, runs_tasks: bool) {
         let peer = &self.peers[client.index()];
+        peer.pool.store(pool.0, Ordering::Relaxed);
         *peer.up.lock() = Some(self.control.up_consumer(client));
         *peer.work.write() = Some(self.control.work_producer(client));
         peer.stopping.store(false, Ordering::Relaxed);
         peer.pid.store(pid, Ordering::Relaxed);
         peer.runs_tasks.store(runs_tasks, Ordering::Relaxed);
+        // A driver may have published before its ring was here to be looked at.
+        self.control.set_pending(client);
+        self.doorbells.ring(ClientId::NODE);
         if runs_tasks {
-            self.scheduler().worker_joined(WorkerId(u16::from(client.get())), pool::OWN);
+            self.scheduler().worker_joined(WorkerId(u16::from(client.get())), pool);
             self.dispatch();
         }
         // `close` may have looked before this process was here to be asked.
@@ -36,6 +40,14 @@ impl Node {
         self.drain(client);
     }
 
+    /// The workers that can run what `caller` submits: those of its own program.
+    pub(super) fn pool_of(&self, caller: CallerId) -> PoolId {
+        match self.peers.get(caller.0 as usize) {
+            Some(peer) if caller.0 != 0 => PoolId(peer.pool.load(Ordering::Relaxed)),
+            _ => program::OWN,
+        }
+    }
+
     /// A process is dead: what it published counts, what it held is released, what it ran is run again or
     /// failed. Idempotent.
     pub(crate) fn left(&self, client: ClientId, how: &str, runs_tasks: bool) {
@@ -44,6 +56,11 @@ impl Node {
             self.drain_ring(client, up, true);
         }
         if runs_tasks {
+            let asked =
+                peer.stopping.load(Ordering::Relaxed) || self.closing.load(Ordering::Relaxed);
+            if !asked {
+                self.history.crashed_workers.fetch_add(1, Ordering::Relaxed);
+            }
             let pid = peer.pid.load(Ordering::Relaxed);
             let cause = Crash { pid, how: how.to_owned() };
             self.scheduler()

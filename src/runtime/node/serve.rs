@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use rustyray_ipc::Consumer;
-use rustyray_scheduler::{CallerId, Outcome, TaskId, WorkerId};
+use rustyray_scheduler::{CallerId, Outcome, TaskId, WorkerId, WorkerInfo};
 use rustyray_store::{ClientId, ObjectId};
 
-use super::{Node, words_of};
+use super::{Node, client_of, words_of};
 use crate::{
     call::Ids,
     runtime::{
@@ -53,6 +53,25 @@ impl Node {
         if freed > 0 || self.actor_dropped.swap(false, Ordering::AcqRel) {
             self.release_unreachable_actors();
         }
+        self.let_strangers_go();
+    }
+
+    /// Ends the idle workers of programs that no driver is attached for.
+    fn let_strangers_go(&self) {
+        let unattended = self.pool.programs.unattended();
+        if unattended.is_empty() {
+            return;
+        }
+        let workers = self.scheduler().workers();
+        let idle = |worker: &&WorkerInfo| {
+            let has_nothing = worker.queued == 0 && worker.actor.is_none() && !worker.retired;
+            has_nothing && unattended.contains(&worker.pool)
+        };
+        for worker in workers.iter().filter(idle) {
+            if self.scheduler().retire(worker.id) {
+                self.stop(client_of(worker.id));
+            }
+        }
     }
 
     pub(super) fn drain(&self, client: ClientId) {
@@ -90,11 +109,18 @@ impl Node {
         let worker = WorkerId(u16::from(client.get()));
         match first & 0xff {
             UP_COMPLETE if entry.len() >= 3 => {
+                let ends = &self.peers[client.index()].ends;
                 let outcome = match first >> 8 & 0xff {
-                    REPORTED => Outcome::Failed { retry: true },
+                    REPORTED => {
+                        ends.retried.add();
+                        Outcome::Failed { retry: true }
+                    }
                     FAILED => Outcome::Failed { retry: false },
                     CANCELLED => Outcome::Cancelled,
-                    _ => Outcome::Done,
+                    _ => {
+                        ends.finished.add();
+                        Outcome::Done
+                    }
                 };
                 let task = TaskId::from_bits(entry[1]);
                 if let &[_, _, _, index, generation] = entry {

@@ -11,7 +11,7 @@ use super::{Node, job::Job, key};
 use crate::{
     call::Ids,
     error::{Error, Result},
-    runtime::{pool, submission::Wanted},
+    runtime::submission::Wanted,
     spec::{Header, Kind},
 };
 
@@ -68,7 +68,7 @@ impl Node {
                 .scheduler()
                 .submit(NewTask {
                     spec: job,
-                    pool: pool::OWN,
+                    pool: self.pool_of(caller),
                     job: JobId(header.job),
                     demand: &demand(wanted),
                     dependencies,

@@ -1,6 +1,6 @@
 //! Joining a node: the handshake of a worker or of an attached driver, and the watch over the node's life.
 
-use std::{process, sync::Arc, time::Duration};
+use std::{fs::File, os::fd::AsFd, path::Path, process, sync::Arc, time::Duration};
 
 use rustyray_ipc::BlockingConnection;
 use rustyray_store::{Client, ClientId, Geometry, ObjectId, Transport, Wake};
@@ -13,14 +13,19 @@ use crate::{
         control::Control,
         current,
         doorbells::Doorbells,
-        store_error,
+        program, store_error,
         uplink::Uplink,
         wire::{PROTOCOL, Role, ToClient, ToNode},
     },
 };
 
 /// Shakes hands with the node and joins its session.
-pub(crate) fn attach(socket: BlockingConnection, role: Role, nonce: u64) -> Result<Arc<Core>> {
+pub(crate) fn attach(
+    socket: BlockingConnection,
+    path: Option<&Path>,
+    role: Role,
+    nonce: u64,
+) -> Result<Arc<Core>> {
     let socket = Arc::new(socket);
     let lost = |what: &str| Error::Io {
         context: format!("joining a node: {what}"),
@@ -36,18 +41,24 @@ pub(crate) fn attach(socket: BlockingConnection, role: Role, nonce: u64) -> Resu
         pid: process::id(),
         digest: registry::digest(),
     };
-    socket.send(&hello.to_bytes(), &[]).map_err(frame)?;
+    // What workers are to be started from for a driver: the file that this process runs.
+    let executable = match role {
+        Role::Driver => Some(File::open("/proc/self/exe").map_err(io)?),
+        _ => None,
+    };
+    let executable: Vec<_> = executable.iter().map(AsFd::as_fd).collect();
+    socket.send(&hello.to_bytes(), &executable).map_err(frame)?;
     let (welcome, descriptors) = loop {
         let message =
             socket.recv().map_err(frame)?.ok_or_else(|| lost("waiting for its welcome"))?;
         match ToClient::from_bytes(&message.bytes) {
             Ok(ToClient::Explain) => {
-                let entries = ToNode::Entries { names: registry::entries() };
-                socket.send(&entries.to_bytes(), &[]).map_err(frame)?;
+                let program = ToNode::Program(program::describe());
+                socket.send(&program.to_bytes(), &[]).map_err(frame)?;
             }
             Ok(ToClient::Refused { error }) => return Err(Error::from_bytes("refusal", &error)),
             Ok(welcome @ ToClient::Welcome { .. }) => break (welcome, message.fds),
-            Ok(ToClient::Bye | ToClient::Answer { .. } | ToClient::Interrupt { .. }) | Err(_) => {
+            Ok(_) | Err(_) => {
                 return Err(lost("waiting for its welcome"));
             }
         }
@@ -73,6 +84,7 @@ pub(crate) fn attach(socket: BlockingConnection, role: Role, nonce: u64) -> Resu
     .map_err(store_error::<()>)?;
     let core = Arc::new(Core::new(
         session,
+        path.map(Path::to_path_buf).into_iter().collect(),
         store,
         Link::Uplink(uplink),
         control,
@@ -106,7 +118,7 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
         // The node is gone.
         match role {
             Role::Worker => boot::end(0),
-            Role::Driver => core.close(),
+            Role::Driver | Role::Observer => core.close(),
         }
     };
     if let Err(error) = std::thread::Builder::new().name("rustyray-node-watch".into()).spawn(watch)

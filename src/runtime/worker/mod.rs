@@ -58,7 +58,7 @@ pub(crate) fn run(birth: Birth) -> i32 {
     failure::keep_panics();
     let joined = BlockingConnection::from_fd(birth.socket)
         .map_err(|error| Error::io("taking the socket", &error))
-        .and_then(|socket| attach(socket, Role::Worker, birth.nonce));
+        .and_then(|socket| attach(socket, None, Role::Worker, birth.nonce));
     match joined {
         Ok(core) => Worker::new(core).serve(),
         Err(error) => {

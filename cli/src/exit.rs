@@ -1,0 +1,90 @@
+//! How the command ends: codes that scripts can rely on, and errors as people read them.
+//!
+//! | code | meaning |
+//! | --- | --- |
+//! | 0 | done |
+//! | 1 | it failed, for a reason that none of the others says |
+//! | 2 | the command line is wrong |
+//! | 3 | no node is running |
+//! | 4 | several nodes are running, and `--address` does not say which is meant |
+//! | 5 | the node at the address is gone: its socket is stale |
+//! | 6 | no permission |
+
+use std::process::ExitCode;
+
+use rustyray::Error;
+
+/// Something else than a `rustyray::Error` that went wrong.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The runtime's.
+    Runtime(Error),
+    /// The command's own: what was wrong, and what to do.
+    Own {
+        /// What was wrong.
+        what: String,
+        /// What to do about it.
+        help: Option<String>,
+    },
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Runtime(error)
+    }
+}
+
+impl Failure {
+    /// A failure of the command itself.
+    pub(crate) fn new(what: impl Into<String>) -> Failure {
+        Failure::Own { what: what.into(), help: None }
+    }
+
+    /// The same, with what to do about it.
+    pub(crate) fn with_help(what: impl Into<String>, help: impl Into<String>) -> Failure {
+        Failure::Own { what: what.into(), help: Some(help.into()) }
+    }
+
+    /// The same, of the operating system.
+    pub(crate) fn io(doing: &str, error: &std::io::Error) -> Failure {
+        Failure::new(format!("{doing}: {error}"))
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Failure::Runtime(Error::InvalidArgument { .. }) => 2,
+            Failure::Runtime(Error::NoNode { .. }) => 3,
+            Failure::Runtime(Error::SeveralNodes { .. }) => 4,
+            Failure::Runtime(Error::NodeGone { .. }) => 5,
+            Failure::Runtime(Error::Io { errno: Some(errno), .. }) => match *errno {
+                // Where no socket is, no node is.
+                nix::libc::ENOENT => 3,
+                nix::libc::EACCES | nix::libc::EPERM => 6,
+                _ => 1,
+            },
+            _ => 1,
+        }
+    }
+}
+
+/// Prints a failure and gives the exit code.
+pub(crate) fn end(outcome: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = outcome else { return ExitCode::SUCCESS };
+    let (what, help) = match &failure {
+        Failure::Runtime(error) => {
+            let mut what = error.to_string();
+            let mut cause = std::error::Error::source(error);
+            while let Some(found) = cause {
+                what.push_str(&format!("\n  caused by: {found}"));
+                cause = found.source();
+            }
+            (what, error.help().map(str::to_owned))
+        }
+        Failure::Own { what, help } => (what.clone(), help.clone()),
+    };
+    eprintln!("error: {what}");
+    if let Some(help) = help {
+        eprintln!("help: {help}");
+    }
+    ExitCode::from(failure.code())
+}

@@ -1,0 +1,210 @@
+//! `rustyray list` and `rustyray summary`: what there is, row by row or counted.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, ValueEnum};
+use rustyray::state::{ActorInfo, GroupInfo, Listing, ObjectInfo, Row, TaskInfo, WorkerInfo};
+use serde::Serialize;
+
+use crate::{
+    exit::Failure,
+    print::{self, Column, cell},
+    target::Target,
+};
+
+/// What is listed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum What {
+    /// Tasks, calls and constructions of actors: under way, failed, and recorded ones that finished
+    Tasks,
+    /// Actors
+    Actors,
+    /// Objects, the largest first
+    Objects,
+    /// Workers and attached programs
+    Workers,
+    /// Placement groups
+    #[value(alias = "groups")]
+    PlacementGroups,
+}
+
+/// Which rows.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// What to list
+    what: What,
+    /// Only rows whose field is this value (NAME=VALUE), or contains it (NAME=~PART); may be repeated
+    #[arg(long, short, value_name = "NAME=VALUE", value_parser = filter)]
+    filter: Vec<(String, String)>,
+    /// At most that many rows
+    #[arg(long, short, value_name = "ROWS", default_value_t = 100)]
+    limit: u64,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// `NAME=VALUE`.
+fn filter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it is NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+impl Options {
+    fn listing(&self) -> Listing {
+        let all = Listing::new().limit(self.limit);
+        self.filter.iter().fold(all, |listing, (name, value)| listing.filter(name, value))
+    }
+
+    fn print<R: Row + Serialize>(&self, rows: &[R], columns: &[Column<R>]) -> Result<(), Failure> {
+        if self.target.json {
+            return print::json(&rows);
+        }
+        if rows.is_empty() {
+            return print::text("There are none.\n");
+        }
+        print::text(&print::table(rows, columns))?;
+        if rows.len() as u64 == self.limit {
+            eprintln!("(the first {}; `--limit` shows more, `--filter` others)", self.limit);
+        }
+        Ok(())
+    }
+}
+
+/// Runs `rustyray list`.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let mut inspector = options.target.inspector()?;
+    let listing = options.listing();
+    match options.what {
+        What::Tasks => options.print(&inspector.tasks(&listing)?, TASKS),
+        What::Actors => options.print(&inspector.actors(&listing)?, ACTORS),
+        What::Objects => options.print(&inspector.objects(&listing)?, OBJECTS),
+        What::Workers => options.print(&inspector.workers(&listing)?, WORKERS),
+        What::PlacementGroups => options.print(&inspector.groups(&listing)?, GROUPS),
+    }
+}
+
+const TASKS: &[Column<TaskInfo>] = &[
+    ("task", |row| cell(row, "id")),
+    ("name", |row| cell(row, "name")),
+    ("state", |row| cell(row, "state")),
+    ("worker", |row| cell(row, "worker")),
+    ("attempt", |row| cell(row, "attempt")),
+    ("time", |row| row.duration_us.map(print::duration).unwrap_or_default()),
+    ("error", |row| cell(row, "error")),
+];
+
+const ACTORS: &[Column<ActorInfo>] = &[
+    ("actor", |row| cell(row, "id")),
+    ("class", |row| cell(row, "class")),
+    ("name", |row| cell(row, "name")),
+    ("state", |row| cell(row, "state")),
+    ("worker", |row| cell(row, "worker")),
+    ("calls", |row| cell(row, "unfinished")),
+    ("restarts", |row| cell(row, "restarts")),
+    ("reason", |row| cell(row, "reason")),
+];
+
+pub(crate) const OBJECTS: &[Column<ObjectInfo>] = &[
+    ("object", |row| cell(row, "id")),
+    ("state", |row| cell(row, "state")),
+    ("size", |row| print::bytes(row.size_bytes)),
+    ("type", |row| cell(row, "type_name")),
+    ("held by", |row| cell(row, "holders")),
+    ("viewed by", |row| cell(row, "pins")),
+    ("made by", |row| cell(row, "site")),
+];
+
+const WORKERS: &[Column<WorkerInfo>] = &[
+    ("process", |row| cell(row, "pid")),
+    ("state", |row| cell(row, "state")),
+    ("task", |row| cell(row, "task")),
+    ("actor", |row| cell(row, "actor")),
+    ("queued", |row| cell(row, "queued")),
+    ("gpus", |row| cell(row, "gpus")),
+    ("memory", |row| print::bytes(row.rss_bytes)),
+    ("cpu", |row| print::duration(row.cpu_ms * 1000)),
+    ("program", |row| cell(row, "program")),
+];
+
+const GROUPS: &[Column<GroupInfo>] = &[
+    ("group", |row| cell(row, "id")),
+    ("state", |row| cell(row, "state")),
+    ("bundles", |row| cell(row, "bundles")),
+];
+
+/// What is summarised.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Summary {
+    /// What to count
+    #[arg(default_value = "tasks")]
+    what: What,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// How many rows are counted; beyond it the counts are said to be of a part.
+const COUNTED: u64 = 100_000;
+
+/// Rows of one kind, counted.
+#[derive(Debug, Default, Serialize)]
+struct Counted {
+    name: String,
+    states: BTreeMap<String, u64>,
+    total: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_bytes: Option<u64>,
+}
+
+/// Runs `rustyray summary`.
+pub(crate) fn summary(options: &Summary) -> Result<(), Failure> {
+    let mut inspector = options.target.inspector()?;
+    let all = Listing::new().limit(COUNTED);
+    let counted = match options.what {
+        What::Tasks => count(&inspector.tasks(&all)?, "name", |_| None),
+        What::Actors => count(&inspector.actors(&all)?, "class", |_| None),
+        What::Objects => {
+            count(&inspector.objects(&all)?, "type_name", |object| Some(object.size_bytes))
+        }
+        What::Workers => count(&inspector.workers(&all)?, "program", |_| None),
+        What::PlacementGroups => count(&inspector.groups(&all)?, "bundles", |_| None),
+    };
+    if options.target.json {
+        return print::json(&counted);
+    }
+    if counted.is_empty() {
+        return print::text("There are none.\n");
+    }
+    let mut columns: Vec<Column<Counted>> = vec![
+        ("name", |row| row.name.clone()),
+        ("total", |row| row.total.to_string()),
+        ("states", |row| {
+            let states = row.states.iter().map(|(state, count)| format!("{count} {state}"));
+            states.collect::<Vec<_>>().join(", ")
+        }),
+    ];
+    if counted.iter().any(|row| row.size_bytes.is_some()) {
+        columns.push(("size", |row| row.size_bytes.map(print::bytes).unwrap_or_default()));
+    }
+    print::text(&print::table(&counted, &columns))?;
+    if counted.iter().map(|row| row.total).sum::<u64>() == COUNTED {
+        eprintln!("(of the first {COUNTED} only)");
+    }
+    Ok(())
+}
+
+fn count<R: Row>(rows: &[R], by: &str, size: impl Fn(&R) -> Option<u64>) -> Vec<Counted> {
+    let mut counted: BTreeMap<String, Counted> = BTreeMap::new();
+    for row in rows {
+        let name = row.field(by).unwrap_or_default();
+        let entry = counted.entry(name).or_default();
+        entry.total += 1;
+        *entry.states.entry(row.field("state").unwrap_or_default()).or_default() += 1;
+        if let Some(bytes) = size(row) {
+            *entry.size_bytes.get_or_insert(0) += bytes;
+        }
+    }
+    let mut counted: Vec<Counted> =
+        counted.into_iter().map(|(name, entry)| Counted { name, ..entry }).collect();
+    counted.sort_by_key(|entry| std::cmp::Reverse((entry.size_bytes, entry.total)));
+    counted
+}

@@ -1,0 +1,117 @@
+//! Exit codes that scripts can rely on, and what is said with them.
+
+use std::os::unix::{net::UnixListener, process::CommandExt};
+
+use crate::bench::{Place, is_alive, said, until};
+
+#[test]
+fn without_a_node() {
+    let place = Place::new();
+    for arguments in [&["status"][..], &["list", "tasks"], &["memory"], &["logs"], &["stop"]] {
+        let output = place.run(arguments);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}");
+        let said = said(&output);
+        assert!(said.contains("no node of this user is running"), "{said}");
+        assert!(said.contains("help: start one with `rustyray start`"), "{said}");
+    }
+    let nowhere = place.path().join("nowhere.sock");
+    let output = place.run(&["status", "--address", nowhere.to_str().expect("text")]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+}
+
+#[test]
+fn with_two_nodes() {
+    let place = Place::new();
+    let (one, other) = (place.start(&[]), place.start(&[]));
+    let output = place.run(&["status"]);
+    assert_eq!(output.status.code(), Some(4));
+    let said = said(&output);
+    for daemon in [&one, &other] {
+        assert!(said.contains(daemon.socket.to_str().expect("text")), "{said}");
+    }
+    assert!(said.contains("--address"), "{said}");
+    let socket = one.socket.to_str().expect("text");
+    assert_eq!(place.json(&["status", "--address", socket])["pid"], one.pid);
+    // Both, in one go.
+    let stopped = place.json(&["stop", "--all"]);
+    assert_eq!(stopped["stopped"].as_array().map(Vec::len), Some(2), "{stopped}");
+    assert!(!is_alive(one.pid) && !is_alive(other.pid));
+    assert_eq!(place.entries(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn with_a_stale_socket() {
+    let place = Place::new();
+    let socket = place.path().join("1-0.sock");
+    drop(UnixListener::bind(&socket).expect("a socket"));
+    let output = place.run(&["status", "--address", socket.to_str().expect("text")]);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(said(&output).contains("nobody listens"), "{}", said(&output));
+    // Found in the directory it is no node, and is cleared away.
+    let output = place.run(&["status"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(!socket.exists());
+}
+
+#[test]
+fn without_permission() {
+    let place = Place::new();
+    let node = place.start(&[]);
+    let mut command = place.command(&["status", "--address"]);
+    command.arg(&node.socket);
+    if nix::unistd::geteuid().is_root() {
+        // Somebody who is not root; the command may lie where only root may look.
+        let copy = tempfile::tempdir().expect("a directory");
+        let program = copy.path().join("rustyray");
+        std::fs::copy(env!("CARGO_BIN_EXE_rustyray"), &program).expect("a copy");
+        let everyone = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(copy.path(), everyone).expect("the directory is ours");
+        let mut as_nobody = std::process::Command::new(program);
+        as_nobody.args(["status", "--address"]).arg(&node.socket).uid(65534).gid(65534);
+        let output = as_nobody.output().expect("it starts");
+        assert_eq!(output.status.code(), Some(6), "{}", said(&output));
+        return;
+    }
+    let locked = std::os::unix::fs::PermissionsExt::from_mode(0o000);
+    std::fs::set_permissions(place.path(), locked).expect("the directory is ours");
+    let output = command.output().expect("it starts");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(place.path(), open).expect("the directory is ours");
+    assert_eq!(output.status.code(), Some(6), "{}", said(&output));
+}
+
+#[test]
+fn with_a_wrong_command_line() {
+    let place = Place::new();
+    for arguments in [&["dance"][..], &["list", "dances"], &["list", "tasks", "--filter", "x"], &[]]
+    {
+        assert_eq!(place.run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    let _node = place.start(&[]);
+    let output = place.run(&["list", "tasks", "--filter", "colour=red"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("there are id, name, state"), "{}", said(&output));
+}
+
+#[test]
+fn a_node_that_is_killed_leaves_nothing_to_be_found() {
+    let place = Place::new();
+    let node = place.start(&[]);
+    assert_eq!(place.json(&["status"])["daemon"], true);
+    let pid = nix::unistd::Pid::from_raw(node.pid as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it is there");
+    until("its entry is gone", || !node.socket.exists());
+    assert_eq!(place.run(&["status"]).status.code(), Some(3));
+}
+
+#[test]
+fn a_node_in_a_program_is_not_stopped_by_mistake() {
+    let place = Place::new();
+    let socket = place.path().join("mine.sock");
+    let builder = rustyray::Builder::new().num_cpus(1.0).visible(false).socket(&socket);
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    let output = place.run(&["stop"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("lives in a program"), "{}", said(&output));
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
+}

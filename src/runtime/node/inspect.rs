@@ -1,0 +1,520 @@
+//! What the node tells observers: a walk over its tables, a bounded part at a time.
+//!
+//! It runs on the background thread, among everything else that is done there, so it gives way after each part.
+
+#![expect(
+    clippy::field_reassign_with_default,
+    reason = "a row with many fields is filled in from several sources"
+)]
+
+use std::{collections::HashMap, sync::atomic::Ordering};
+
+use rustyray_ipc::Connection;
+use rustyray_scheduler::{
+    ActorId, ActorInfo, ActorState, Cursor, GroupState, PoolId, ResourceInfo, Resources, TaskInfo,
+    TaskState, UNITS_PER_ONE, WorkerId,
+};
+use rustyray_store::{ClientId, ClientSet, ObjectId, Residence};
+
+use super::Node;
+use crate::{
+    error::{Error, Result},
+    runtime::{
+        history::Failed,
+        wire::{ToClient, ToNode},
+    },
+    spec::Kind,
+    state::{self, Listing, Query, Report},
+};
+
+/// Rows of one message.
+const PART: usize = 2048;
+/// Tasks, actors and groups that are looked at in one go.
+const PAGE: usize = 256;
+/// Slots of the object table that are looked at in one go.
+const SLOTS: u32 = 4096;
+/// The most rows of one listing.
+const MOST: u64 = 200_000;
+
+/// Answers an observer until its connection ends.
+pub(crate) async fn serve(node: &Node, connection: &Connection) {
+    while let Ok(Some(message)) = connection.recv().await {
+        let Ok(ToNode::Inspect { query }) = ToNode::from_bytes(&message.bytes) else { return };
+        // What clients have published and nobody has looked at belongs to the present.
+        node.help();
+        let answered = match query {
+            Query::Node => {
+                say(connection, Report::Node(Box::new(node.overview().await)), true).await
+            }
+            Query::Tasks(listing) => {
+                rows(connection, node.tasks(&listing).await, Report::Tasks).await
+            }
+            Query::Actors(listing) => {
+                rows(connection, node.list_actors(&listing), Report::Actors).await
+            }
+            Query::Objects(listing) => {
+                rows(connection, node.objects(&listing).await, Report::Objects).await
+            }
+            Query::Workers(listing) => {
+                rows(connection, node.workers(&listing), Report::Workers).await
+            }
+            Query::Groups(listing) => rows(connection, node.groups(&listing), Report::Groups).await,
+            Query::Logs(logs) => {
+                rows(connection, Ok(node.pool.output.lines(&logs)), Report::Lines).await
+            }
+            Query::Record => say(connection, Report::Recording, true).await,
+        };
+        if !answered {
+            return;
+        }
+    }
+}
+
+async fn say(connection: &Connection, report: Report, last: bool) -> bool {
+    connection.send(&ToClient::Report { report, last }.to_bytes(), &[]).await.is_ok()
+}
+
+/// Sends the rows in parts; the last part, which may be empty, says so.
+async fn rows<R: Clone>(
+    connection: &Connection,
+    rows: Result<Vec<R>>,
+    report: fn(Vec<R>) -> Report,
+) -> bool {
+    match rows {
+        Ok(mut rows) => {
+            while rows.len() > PART {
+                let rest = rows.split_off(PART);
+                if !say(connection, report(rows), false).await {
+                    return false;
+                }
+                rows = rest;
+            }
+            say(connection, report(rows), true).await
+        }
+        Err(error) => {
+            let refused = ToClient::Refused { error: error.to_bytes() };
+            connection.send(&refused.to_bytes(), &[]).await.is_ok()
+        }
+    }
+}
+
+/// Takes the rows that are wanted, up to the limit.
+struct Taking<'a, R> {
+    listing: &'a Listing,
+    limit: usize,
+    rows: Vec<R>,
+}
+
+impl<'a, R: state::Row> Taking<'a, R> {
+    fn new(listing: &'a Listing) -> Result<Self> {
+        listing.check::<R>()?;
+        Ok(Taking { listing, limit: listing.limit.min(MOST) as usize, rows: Vec::new() })
+    }
+
+    /// `false` once there is no room for more.
+    fn take(&mut self, row: R) -> bool {
+        if self.rows.len() < self.limit && self.listing.takes(&row) {
+            self.rows.push(row);
+        }
+        self.rows.len() < self.limit
+    }
+}
+
+impl Node {
+    /// The process id behind each number; 0 for none.
+    fn pids(&self) -> Vec<u32> {
+        let mut pids: Vec<u32> =
+            self.peers.iter().map(|peer| peer.pid.load(Ordering::Relaxed)).collect();
+        pids[ClientId::NODE.index()] = std::process::id();
+        pids
+    }
+
+    async fn overview(&self) -> state::NodeInfo {
+        let mut node = state::NodeInfo::default();
+        node.pid = std::process::id();
+        node.session = format!("{:016x}", self.pool.session);
+        node.version = env!("CARGO_PKG_VERSION").to_owned();
+        node.program = self.pool.programs.own().path.clone();
+        node.daemon = self.pool.daemon;
+        node.sockets = self.pool.sockets.iter().map(|path| path.display().to_string()).collect();
+        node.uptime_ms = self.pool.started.elapsed().as_millis() as u64;
+        node.resources = resources(&self.scheduler().resources());
+        node.store = self.store_overview();
+        let totals = &mut node.totals;
+        let workers = self.scheduler().workers();
+        totals.workers = workers.len() as u64;
+        totals.idle_workers =
+            workers.iter().filter(|w| w.queued == 0 && w.actor.is_none()).count() as u64;
+        totals.drivers = self.drivers().count() as u64;
+        let mut from = Some(Cursor::default());
+        while let Some(at) = from {
+            let page = self.scheduler().actors(at, PAGE);
+            let alive = |actor: &&ActorInfo| actor.state != ActorState::Dead;
+            totals.actors += page.items.iter().filter(alive).count() as u64;
+            from = page.next;
+            tokio::task::yield_now().await;
+        }
+        let mut from = Some(Cursor::default());
+        while let Some(at) = from {
+            let page = self.scheduler().tasks(at, PAGE, |task, _| task.state);
+            totals.tasks += page.items.len() as u64;
+            let held = |state: &&TaskState| {
+                matches!(state, TaskState::Queued { .. } | TaskState::Running { .. })
+            };
+            totals.queued_tasks +=
+                (page.items.len() - page.items.iter().filter(held).count()) as u64;
+            from = page.next;
+            tokio::task::yield_now().await;
+        }
+        for peer in &self.peers {
+            totals.finished_tasks += peer.ends.finished.get();
+            totals.retried_tasks += peer.ends.retried.get();
+        }
+        totals.failed_tasks = self.history.failed.load(Ordering::Relaxed);
+        totals.crashed_workers = self.history.crashed_workers.load(Ordering::Relaxed);
+        node
+    }
+
+    fn store_overview(&self) -> state::Store {
+        let stats = self.store.stats();
+        let mut store = state::Store::default();
+        store.capacity_bytes = stats.capacity_bytes;
+        store.used_bytes = stats.used_bytes;
+        store.peak_used_bytes = stats.peak_used_bytes;
+        store.spilled_bytes = stats.spilled_bytes;
+        store.objects = stats.objects;
+        if let rustyray_store::Reply::Full { pinned_bytes, .. } =
+            self.store.serve(ClientId::NODE, rustyray_store::Request::Usage)
+        {
+            store.pinned_bytes = pinned_bytes;
+        }
+        store
+    }
+
+    /// Attached processes that run no tasks.
+    fn drivers(&self) -> impl Iterator<Item = (u32, PoolId)> {
+        self.peers.iter().filter_map(|peer| {
+            let pid = peer.pid.load(Ordering::Relaxed);
+            let is_driver = pid != 0
+                && !peer.runs_tasks.load(Ordering::Relaxed)
+                && !peer.stopping.load(Ordering::Relaxed);
+            is_driver.then(|| (pid, PoolId(peer.pool.load(Ordering::Relaxed))))
+        })
+    }
+
+    async fn tasks(&self, listing: &Listing) -> Result<Vec<state::TaskInfo>> {
+        listing.check::<state::TaskInfo>()?;
+        let limit = listing.limit.min(MOST) as usize;
+        let pids = self.pids();
+        let mut live: [Vec<state::TaskInfo>; 4] = Default::default();
+        let mut from = Some(Cursor::default());
+        while let Some(at) = from {
+            // The scheduler may be locked meanwhile: nothing here asks it, or waits for whoever does.
+            let page = self.scheduler().tasks(at, PAGE, |info, job| {
+                (*info, job.name(), job.header().map(|header| header.kind), job.first_return())
+            });
+            for (info, name, kind, returns) in page.items {
+                let task = self.task(&info, name, kind, returns, &pids);
+                let rank = match info.state {
+                    TaskState::Running { .. } => 0,
+                    TaskState::Queued { .. } => 1,
+                    TaskState::Ready => 2,
+                    TaskState::Waiting { .. } => 3,
+                };
+                if live[rank].len() < limit && listing.takes(&task) {
+                    live[rank].push(task);
+                }
+            }
+            from = page.next;
+            tokio::task::yield_now().await;
+        }
+        let [running, rest @ ..] = live;
+        let mut rows = running;
+        let failures = self.history.failures();
+        rows.extend(failures.iter().map(failed_task).filter(|task| listing.takes(task)));
+        rows.extend(rest.into_iter().flatten());
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    fn task(
+        &self,
+        info: &TaskInfo,
+        name: String,
+        kind: Option<Kind>,
+        returns: Option<ObjectId>,
+        pids: &[u32],
+    ) -> state::TaskInfo {
+        let mut task = state::TaskInfo::default();
+        task.id = number(info.id.to_bits());
+        task.name = name;
+        task.kind = kind_of(kind.unwrap_or(Kind::Task));
+        task.attempt = info.attempt;
+        task.actor = info.actor.map(|actor| self.actor_name(actor));
+        task.parent = info.parent.map(|parent| number(parent.to_bits()));
+        task.returns = returns.map(|id| id.to_string());
+        let pid = |worker: WorkerId| pids.get(usize::from(worker.0)).copied();
+        (task.state, task.worker, task.awaits) = match info.state {
+            TaskState::Waiting { objects } => {
+                (state::TaskState::Waiting, None, Some(objects as u64))
+            }
+            TaskState::Ready => (state::TaskState::Ready, None, None),
+            TaskState::Queued { worker } => (state::TaskState::Queued, pid(worker), None),
+            TaskState::Running { worker } => (state::TaskState::Running, pid(worker), None),
+        };
+        task
+    }
+
+    /// What an actor is called: the id of its token, by which `list actors` knows it.
+    fn actor_name(&self, actor: ActorId) -> String {
+        match self.actors.read().by_id.get(&actor) {
+            Some(token) => token.to_string(),
+            None => number(actor.to_bits()),
+        }
+    }
+
+    fn list_actors(&self, listing: &Listing) -> Result<Vec<state::ActorInfo>> {
+        let mut taking = Taking::new(listing)?;
+        let pids = self.pids();
+        let mut from = Some(Cursor::default());
+        while let Some(at) = from {
+            let page = self.scheduler().actors(at, PAGE);
+            for info in page.items {
+                let mut actor = state::ActorInfo::default();
+                {
+                    let actors = self.actors.read();
+                    let token = actors.by_id.get(&info.id);
+                    actor.id = token.map_or_else(|| number(info.id.to_bits()), |t| t.to_string());
+                    if let Some(resident) = token.and_then(|token| actors.by_token.get(token)) {
+                        actor.class =
+                            resident.label.split(" (").next().unwrap_or_default().to_owned();
+                        actor.name.clone_from(&resident.name);
+                        actor.detached = resident.detached;
+                    }
+                }
+                actor.state = match info.state {
+                    ActorState::Pending => "pending",
+                    ActorState::Alive => "alive",
+                    ActorState::Restarting => "restarting",
+                    ActorState::Dead => "dead",
+                }
+                .to_owned();
+                actor.worker =
+                    info.worker.and_then(|worker| pids.get(usize::from(worker.0)).copied());
+                actor.unfinished = info.unfinished as u64;
+                actor.restarts = info.restarts;
+                if info.state == ActorState::Dead {
+                    let reason = self.scheduler().actor_reason(info.id);
+                    actor.reason = Some(match self.actor_died(info.id, reason.as_ref()) {
+                        Error::ActorDied { reason, cause: None, .. } => reason,
+                        Error::ActorDied { reason, cause: Some(cause), .. } => {
+                            format!("{reason}: {cause}")
+                        }
+                        other => other.to_string(),
+                    });
+                }
+                if !taking.take(actor) {
+                    return Ok(taking.rows);
+                }
+            }
+            from = page.next;
+        }
+        Ok(taking.rows)
+    }
+
+    async fn objects(&self, listing: &Listing) -> Result<Vec<state::ObjectInfo>> {
+        /// The largest so far; those beyond the limit are dropped when there are twice as many.
+        fn keep_largest(rows: &mut Vec<state::ObjectInfo>, limit: usize) {
+            rows.sort_by_key(|object| std::cmp::Reverse(object.size_bytes));
+            rows.truncate(limit);
+        }
+        listing.check::<state::ObjectInfo>()?;
+        let limit = listing.limit.min(MOST) as usize;
+        let pids = self.pids();
+        let pid = |clients: ClientSet| -> Vec<u32> {
+            clients.iter().filter_map(|client| pids.get(client.index()).copied()).collect()
+        };
+        let mut rows: Vec<state::ObjectInfo> = Vec::new();
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let (objects, next) = self.store.list(at, SLOTS);
+            for found in objects {
+                let mut object = state::ObjectInfo::default();
+                object.id = found.id.to_string();
+                object.state = match found.residence {
+                    Residence::Pending => "pending",
+                    Residence::Memory => "memory",
+                    Residence::Disk => "disk",
+                    _ => "failed",
+                }
+                .to_owned();
+                object.size_bytes = found.len_bytes;
+                object.type_name = found.type_name;
+                object.holders = pid(found.holders);
+                object.pins = pid(found.pins);
+                if listing.takes(&object) {
+                    rows.push(object);
+                }
+            }
+            if rows.len() > 2 * limit {
+                keep_largest(&mut rows, limit);
+            }
+            from = next;
+            tokio::task::yield_now().await;
+        }
+        keep_largest(&mut rows, limit);
+        Ok(rows)
+    }
+
+    fn workers(&self, listing: &Listing) -> Result<Vec<state::WorkerInfo>> {
+        let mut taking = Taking::new(listing)?;
+        let pids = self.pids();
+        let mut paths: HashMap<PoolId, String> = HashMap::new();
+        let mut path = |pool: PoolId| {
+            let found = || self.pool.programs.get(pool).map(|program| program.path.clone());
+            paths.entry(pool).or_insert_with(|| found().unwrap_or_default()).clone()
+        };
+        for info in self.scheduler().workers() {
+            let mut worker = process(pids.get(usize::from(info.id.0)).copied().unwrap_or_default());
+            worker.state = match () {
+                () if info.retired => "ending",
+                () if info.blocked => "blocked",
+                () if info.queued > 0 => "busy",
+                () => "idle",
+            }
+            .to_owned();
+            worker.program = path(info.pool);
+            worker.actor = info.actor.map(|actor| self.actor_name(actor));
+            worker.task = info.running.map(|task| number(task.to_bits()));
+            worker.queued = info.queued as u64;
+            worker.gpus = info.gpus.iter().map(|share| share.gpu).collect();
+            taking.take(worker);
+        }
+        for (pid, pool) in self.drivers() {
+            let mut driver = process(pid);
+            driver.state = "driver".to_owned();
+            driver.program = path(pool);
+            taking.take(driver);
+        }
+        Ok(taking.rows)
+    }
+
+    fn groups(&self, listing: &Listing) -> Result<Vec<state::GroupInfo>> {
+        let mut taking = Taking::new(listing)?;
+        let mut from = Some(Cursor::default());
+        while let Some(at) = from {
+            let page = self.scheduler().groups(at, PAGE);
+            for info in page.items {
+                let mut group = state::GroupInfo::default();
+                group.id = number(info.id.to_bits());
+                group.state = match info.state {
+                    GroupState::Pending => "pending",
+                    GroupState::Ready => "ready",
+                    GroupState::Removed => "removed",
+                }
+                .to_owned();
+                group.bundles = info.bundles.iter().map(bundle).collect();
+                if !taking.take(group) {
+                    return Ok(taking.rows);
+                }
+            }
+            from = page.next;
+        }
+        Ok(taking.rows)
+    }
+}
+
+fn number(bits: u64) -> String {
+    format!("{bits:x}")
+}
+
+fn kind_of(kind: Kind) -> state::TaskKind {
+    match kind {
+        Kind::Construct => state::TaskKind::Construction,
+        Kind::Method => state::TaskKind::Method,
+        _ => state::TaskKind::Task,
+    }
+}
+
+fn failed_task(failed: &Failed) -> state::TaskInfo {
+    let error = failed.error();
+    let mut task = state::TaskInfo::default();
+    task.id = number(failed.task);
+    task.name.clone_from(&failed.name);
+    task.state = state::TaskState::Failed;
+    task.kind = kind_of(failed.kind);
+    task.attempt = failed.attempt;
+    task.returns = failed.returns.map(|id| id.to_string());
+    task.worker = match &error {
+        Error::TaskFailed { worker, .. }
+        | Error::TaskPanicked { worker, .. }
+        | Error::WorkerCrashed { worker, .. } => Some(*worker).filter(|&pid| pid != 0),
+        _ => None,
+    };
+    task.error = Some(error.to_string());
+    task.help = error.help().map(str::to_owned);
+    let mut cause = std::error::Error::source(&error);
+    while let Some(found) = cause {
+        task.causes.push(found.to_string());
+        cause = found.source();
+    }
+    task
+}
+
+/// The amounts of one thing, by name.
+fn amounts(of: &Resources) -> Vec<(String, f64)> {
+    let parts = |parts: f64| parts / UNITS_PER_ONE as f64;
+    let mut amounts = vec![("cpu".to_owned(), parts(of.cpu as f64))];
+    if of.gpu > 0 {
+        amounts.push(("gpu".to_owned(), parts(of.gpu as f64)));
+    }
+    if of.memory_bytes > 0 {
+        amounts.push(("memory".to_owned(), of.memory_bytes as f64));
+    }
+    amounts.extend(of.custom.iter().map(|(name, amount)| (name.clone(), parts(*amount as f64))));
+    amounts
+}
+
+fn resources(info: &ResourceInfo) -> Vec<state::Resource> {
+    let free = amounts(&info.free);
+    let used = |(name, total): (String, f64)| {
+        let free = free.iter().find(|(other, _)| *other == name).map_or(0.0, |(_, free)| *free);
+        let mut resource = state::Resource::default();
+        (resource.used, resource.name, resource.total) = (total - free, name, total);
+        resource
+    };
+    amounts(&info.total).into_iter().map(used).collect()
+}
+
+fn bundle(of: &Resources) -> state::Bundle {
+    let mut bundle = state::Bundle::default();
+    let amounts = amounts(of).into_iter().filter(|(_, amount)| *amount > 0.0);
+    bundle.resources = amounts
+        .map(|(name, total)| {
+            let mut resource = state::Resource::default();
+            (resource.name, resource.total) = (name, total);
+            resource
+        })
+        .collect();
+    bundle
+}
+
+/// What the kernel knows of a process; zeroes for one that has just ended.
+fn process(pid: u32) -> state::WorkerInfo {
+    let mut worker = state::WorkerInfo::default();
+    worker.pid = pid;
+    let read = |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).ok();
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    let resident = read("statm").and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    worker.rss_bytes = resident.unwrap_or(0) * page.unwrap_or(4096) as u64;
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten();
+    let used = read("stat").and_then(|text| {
+        // The name of the program may hold anything; the fields after its last bracket do not.
+        let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let user: u64 = fields.next()?.parse().ok()?;
+        let system: u64 = fields.next()?.parse().ok()?;
+        Some(user + system)
+    });
+    worker.cpu_ms = used.unwrap_or(0) * 1000 / ticks.unwrap_or(100).max(1) as u64;
+    worker
+}

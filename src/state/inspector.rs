@@ -1,0 +1,235 @@
+//! An observer's end of a connection to a node.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use rustyray_ipc::{BlockingConnection, ProcessHandle};
+
+use super::{
+    query::{Listing, Logs, Query, Report},
+    row::{ActorInfo, GroupInfo, Line, NodeInfo, ObjectInfo, TaskInfo, WorkerInfo},
+};
+use crate::{
+    error::{Error, Result},
+    registry,
+    runtime::{
+        places,
+        wire::{PROTOCOL, Role, ToClient, ToNode},
+    },
+};
+
+/// How long a node may take for one step of an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The sockets of the nodes of this user that are running, the longest-running first. Entries of nodes that
+/// were killed are removed.
+///
+/// # Errors
+/// [`Error::Io`] when the directory of the user's nodes cannot be read.
+pub fn nodes() -> Result<Vec<PathBuf>> {
+    places::nodes()
+}
+
+/// A connection to a node, to look into it.
+pub struct Inspector {
+    connection: BlockingConnection,
+    process: ProcessHandle,
+    socket: PathBuf,
+}
+
+impl Inspector {
+    /// Connects to the only node of this user that is running.
+    ///
+    /// # Errors
+    /// [`Error::NoNode`], [`Error::SeveralNodes`], and as [`Inspector::connect`].
+    pub fn find() -> Result<Inspector> {
+        Inspector::connect(places::only_node()?)
+    }
+
+    /// Connects to the node that listens at `socket`.
+    ///
+    /// # Errors
+    /// [`Error::NodeGone`] when nobody listens there any more, [`Error::Io`] when there is no socket or this
+    /// user may not connect, [`Error::InvalidArgument`] when the node is of another version.
+    pub fn connect(socket: impl AsRef<Path>) -> Result<Inspector> {
+        let socket = socket.as_ref();
+        let connection =
+            BlockingConnection::connect(socket).map_err(|error| match error.kind() {
+                io::ErrorKind::ConnectionRefused => {
+                    Error::NodeGone { socket: socket.display().to_string() }
+                }
+                _ => Error::io_at("connecting to the node at", socket, &error),
+            })?;
+        let io = |error: io::Error| Error::io_at("talking to the node at", socket, &error);
+        let process = connection.peer_process().map_err(io)?;
+        let inspector = Inspector { connection, process, socket: socket.to_owned() };
+        inspector.connection.set_timeout(Some(PATIENCE)).map_err(io)?;
+        inspector.say(&ToNode::Hello {
+            protocol: PROTOCOL,
+            role: Role::Observer,
+            nonce: 0,
+            pid: std::process::id(),
+            digest: registry::digest(),
+        })?;
+        match inspector.hear()? {
+            ToClient::Observe => Ok(inspector),
+            ToClient::Refused { error } => Err(Error::from_bytes("refusal", &error)),
+            _ => Err(inspector.confused()),
+        }
+    }
+
+    /// Where the node listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Asks the process that the node lives in to end, by SIGTERM; with `force` ends it at once, by SIGKILL.
+    /// Whatever that process is: a node that [`NodeInfo::daemon`] does not say to be one lives in somebody's
+    /// program.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the process may not be signalled.
+    pub fn terminate(&self, force: bool) -> Result<()> {
+        let signal = if force { Signal::SIGKILL } else { Signal::SIGTERM };
+        match self.process.signal(signal) {
+            Err(error) if error.raw_os_error() != Some(nix::libc::ESRCH) => {
+                Err(Error::io("ending the node's process", &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for the end of the node's process; whether it came within `timeout`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the process cannot be watched.
+    pub fn wait_for_end(&self, timeout: Duration) -> Result<bool> {
+        self.process
+            .exited_blocking(Some(timeout))
+            .map_err(|error| Error::io("watching the node's process", &error))
+    }
+
+    /// The node as a whole.
+    ///
+    /// # Errors
+    /// [`Error::NodeGone`] when the node ends meanwhile, [`Error::Io`] when it does not answer.
+    pub fn node(&mut self) -> Result<NodeInfo> {
+        let mut node = None;
+        self.ask(Query::Node, |report| {
+            if let Report::Node(found) = report {
+                node = Some(*found);
+            }
+        })?;
+        node.ok_or_else(|| self.confused())
+    }
+
+    /// Records from now on what becomes of tasks, for as long as this inspector lives. Without it the node keeps
+    /// tasks that failed, and those that have not ended.
+    ///
+    /// # Errors
+    /// As [`Inspector::node`].
+    pub fn record(&mut self) -> Result<()> {
+        self.ask(Query::Record, |_| {})
+    }
+
+    /// The workers' output that is kept, the oldest line first.
+    ///
+    /// # Errors
+    /// As [`Inspector::node`].
+    pub fn logs(&mut self, logs: &Logs) -> Result<Vec<Line>> {
+        let mut lines = Vec::new();
+        self.ask(Query::Logs(logs.clone()), |report| {
+            if let Report::Lines(more) = report {
+                lines.extend(more);
+            }
+        })?;
+        Ok(lines)
+    }
+
+    fn ask(&mut self, query: Query, mut take: impl FnMut(Report)) -> Result<()> {
+        self.say(&ToNode::Inspect { query })?;
+        loop {
+            match self.hear()? {
+                ToClient::Report { report, last } => {
+                    take(report);
+                    if last {
+                        return Ok(());
+                    }
+                }
+                ToClient::Refused { error } => return Err(Error::from_bytes("refusal", &error)),
+                _ => return Err(self.confused()),
+            }
+        }
+    }
+
+    fn say(&self, message: &ToNode) -> Result<()> {
+        self.connection.send(&message.to_bytes(), &[]).map_err(|error| self.failed(error.into()))
+    }
+
+    fn hear(&self) -> Result<ToClient> {
+        let message = self.connection.recv().map_err(|error| self.failed(error.into()))?;
+        let message = message.ok_or_else(|| self.gone())?;
+        ToClient::from_bytes(&message.bytes).map_err(|_| self.confused())
+    }
+
+    fn gone(&self) -> Error {
+        Error::NodeGone { socket: self.socket.display().to_string() }
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => self.gone(),
+            _ => Error::io_at("talking to the node at", &self.socket, &error),
+        }
+    }
+
+    fn confused(&self) -> Error {
+        let unexpected = io::Error::from(io::ErrorKind::InvalidData);
+        Error::io_at("understanding the node at", &self.socket, &unexpected)
+    }
+}
+
+macro_rules! listings {
+    ($($(#[$about:meta])* $method:ident: $kind:ident <- $variant:ident;)*) => {
+        impl Inspector {$(
+            $(#[$about])*
+            ///
+            /// # Errors
+            /// [`Error::InvalidArgument`] for a filter by a field that there is not, and as
+            /// [`Inspector::node`].
+            pub fn $method(&mut self, listing: &Listing) -> Result<Vec<$kind>> {
+                listing.check::<$kind>()?;
+                let mut rows: Vec<$kind> = Vec::new();
+                self.ask(Query::$variant(listing.clone()), |report| {
+                    if let Report::$variant(more) = report {
+                        rows.extend(more);
+                    }
+                })?;
+                Ok(rows)
+            }
+        )*}
+    };
+}
+listings! {
+    /// Tasks, calls and constructions: those that have not ended, those that failed, and what was recorded
+    /// of the others, the newest first.
+    tasks: TaskInfo <- Tasks;
+    /// Actors; dead ones too while somebody has a handle.
+    actors: ActorInfo <- Actors;
+    /// Objects.
+    objects: ObjectInfo <- Objects;
+    /// Workers and attached processes.
+    workers: WorkerInfo <- Workers;
+    /// Placement groups.
+    groups: GroupInfo <- Groups;
+}
+
+impl fmt::Debug for Inspector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inspector").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}

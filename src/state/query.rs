@@ -1,0 +1,121 @@
+//! What an observer asks, and what the node says.
+
+#![allow(missing_debug_implementations)] // of the resolvers that rkyv makes
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::row::{ActorInfo, GroupInfo, Line, NodeInfo, ObjectInfo, Row, TaskInfo, WorkerInfo};
+use crate::error::{Error, Result};
+
+/// How many rows a listing has where it was not said.
+const DEFAULT_LIMIT: u64 = 100;
+
+/// Which rows of a listing are wanted, and how many.
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+#[must_use]
+pub struct Listing {
+    pub(crate) filters: Vec<(String, String)>,
+    pub(crate) limit: u64,
+}
+
+impl Listing {
+    /// All rows, the first 100 of them.
+    pub const fn new() -> Listing {
+        Listing { filters: Vec::new(), limit: DEFAULT_LIMIT }
+    }
+
+    /// Only rows whose field `name` is `value`, or contains it where `value` begins with `~`. Several filters
+    /// must all hold.
+    pub fn filter(mut self, name: impl Into<String>, value: impl Into<String>) -> Listing {
+        self.filters.push((name.into(), value.into()));
+        self
+    }
+
+    /// At most that many rows.
+    pub const fn limit(mut self, rows: u64) -> Listing {
+        self.limit = rows;
+        self
+    }
+
+    /// Whether a row is wanted.
+    pub fn takes(&self, row: &impl Row) -> bool {
+        self.filters.iter().all(|(name, wanted)| {
+            row.field(name).is_some_and(|value| match wanted.strip_prefix('~') {
+                Some(part) => value.contains(part),
+                None => value == *wanted,
+            })
+        })
+    }
+
+    /// # Errors
+    /// [`Error::InvalidArgument`] when a filter names a field that the rows do not have.
+    pub fn check<R: Row>(&self) -> Result<()> {
+        match self.filters.iter().find(|(name, _)| !R::FIELDS.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::invalid(format!(
+                "there is no field `{name}` to filter by; there are {}",
+                R::FIELDS.join(", ")
+            ))),
+        }
+    }
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Listing::new()
+    }
+}
+
+/// Which lines of the workers' output are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
+#[must_use]
+pub struct Logs {
+    pub(crate) worker: Option<u32>,
+    pub(crate) after: u64,
+}
+
+impl Logs {
+    /// All lines that are kept.
+    pub fn new() -> Logs {
+        Logs::default()
+    }
+
+    /// Only those of the worker with this process id.
+    pub fn worker(mut self, pid: u32) -> Logs {
+        self.worker = Some(pid);
+        self
+    }
+
+    /// Only those that came after the line of this number.
+    pub fn after(mut self, number: u64) -> Logs {
+        self.after = number;
+        self
+    }
+}
+
+/// From an observer to the node.
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+pub(crate) enum Query {
+    Node,
+    Tasks(Listing),
+    Actors(Listing),
+    Objects(Listing),
+    Workers(Listing),
+    Groups(Listing),
+    Logs(Logs),
+    /// Record tasks that end, for as long as this observer stays.
+    Record,
+}
+
+/// From the node to an observer. Rows come in several of these.
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+pub(crate) enum Report {
+    Node(Box<NodeInfo>),
+    Tasks(Vec<TaskInfo>),
+    Actors(Vec<ActorInfo>),
+    Objects(Vec<ObjectInfo>),
+    Workers(Vec<WorkerInfo>),
+    Groups(Vec<GroupInfo>),
+    Lines(Vec<Line>),
+    Recording,
+}

@@ -1,0 +1,368 @@
+//! The rows of listings, and their fields by name.
+
+#![allow(missing_debug_implementations)] // of the resolvers that rkyv makes
+
+use std::fmt;
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// A row of a listing, whose fields can be asked for by name: for filters and for tables.
+pub trait Row {
+    /// The names of the fields, in the order in which a table shows them.
+    const FIELDS: &'static [&'static str];
+
+    /// The field of this name as text, empty when there is nothing to say; `None` when no field has this
+    /// name.
+    fn field(&self, name: &str) -> Option<String>;
+}
+
+/// A field as text.
+trait Cell {
+    fn text(&self) -> String;
+}
+
+macro_rules! cell_by_display {
+    ($($kind:ty),*) => {$(
+        impl Cell for $kind {
+            fn text(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+cell_by_display!(String, u16, u32, u64, i64, bool, f64, TaskState, TaskKind, Stream);
+
+impl<T: Cell> Cell for Option<T> {
+    fn text(&self) -> String {
+        self.as_ref().map(T::text).unwrap_or_default()
+    }
+}
+
+impl<T: Cell> Cell for Vec<T> {
+    fn text(&self) -> String {
+        self.iter().map(T::text).collect::<Vec<_>>().join(", ")
+    }
+}
+
+macro_rules! record {
+    ($(#[$about:meta])* $name:ident { $($(#[$field_about:meta])* $field:ident: $kind:ty,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+        #[non_exhaustive]
+        pub struct $name {
+            $($(#[$field_about])* pub $field: $kind,)*
+        }
+    };
+}
+
+macro_rules! row {
+    ($(#[$about:meta])* $name:ident { $($(#[$field_about:meta])* $field:ident: $kind:ty,)* }) => {
+        record! { $(#[$about])* $name { $($(#[$field_about])* $field: $kind,)* } }
+
+        impl Row for $name {
+            const FIELDS: &'static [&'static str] = &[$(stringify!($field)),*];
+
+            fn field(&self, name: &str) -> Option<String> {
+                match name {
+                    $(stringify!($field) => Some(self.$field.text()),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+macro_rules! named {
+    ($(#[$about:meta])* $name:ident { $($(#[$variant_about:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Archive, Serialize, Deserialize)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$variant_about])* $variant,)*
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self { $($name::$variant => $text,)* })
+            }
+        }
+    };
+}
+
+named! {
+    /// Where a task stands.
+    TaskState {
+        /// It waits for objects.
+        #[default]
+        Waiting = "waiting",
+        /// It waits for resources, for a worker or, as a call, for its turn.
+        Ready = "ready",
+        /// It is in a worker's queue, behind what runs there.
+        Queued = "queued",
+        /// A worker runs it.
+        Running = "running",
+        /// It gave its result.
+        Finished = "finished",
+        /// It gave an error.
+        Failed = "failed",
+    }
+}
+
+named! {
+    /// What kind of task it is.
+    TaskKind {
+        /// A function.
+        #[default]
+        Task = "task",
+        /// The construction of an actor.
+        Construction = "construction",
+        /// A call of an actor's method.
+        Method = "call",
+    }
+}
+
+named! {
+    /// Where a line was written.
+    Stream {
+        /// Standard output.
+        #[default]
+        Stdout = "stdout",
+        /// Standard error.
+        Stderr = "stderr",
+    }
+}
+
+row! {
+    /// A task, a call or an actor's construction.
+    TaskInfo {
+        /// Its name within the session.
+        id: String,
+        /// The name of what it runs, or the one that its options give it.
+        name: String,
+        /// Where it stands.
+        state: TaskState,
+        /// What kind it is.
+        kind: TaskKind,
+        /// The process id of the worker that has or had it.
+        worker: Option<u32>,
+        /// Which attempt it is, from 0.
+        attempt: u16,
+        /// How long its last attempt has been running, or ran, in microseconds; where it was recorded.
+        duration_us: Option<u64>,
+        /// When its last attempt began, in microseconds since the node's start; where it was recorded.
+        started_us: Option<u64>,
+        /// The actor that it calls or constructs.
+        actor: Option<String>,
+        /// The task that submitted it.
+        parent: Option<String>,
+        /// How many objects it still waits for.
+        awaits: Option<u64>,
+        /// The first object that it returns.
+        returns: Option<String>,
+        /// Its error.
+        error: Option<String>,
+        /// The chain of causes below its error, the nearest first.
+        causes: Vec<String>,
+        /// What to do about the error, where that is known.
+        help: Option<String>,
+    }
+}
+
+row! {
+    /// An actor.
+    ActorInfo {
+        /// Its name within the session.
+        id: String,
+        /// Its class.
+        class: String,
+        /// Its registered name.
+        name: Option<String>,
+        /// `pending`, `alive`, `restarting` or `dead`.
+        state: String,
+        /// The process id of the worker in which it lives.
+        worker: Option<u32>,
+        /// Calls that have not ended.
+        unfinished: u64,
+        /// How often it was restarted.
+        restarts: u32,
+        /// Whether it outlives its handles.
+        detached: bool,
+        /// Why it died.
+        reason: Option<String>,
+    }
+}
+
+row! {
+    /// An object.
+    ObjectInfo {
+        /// Its name within the session.
+        id: String,
+        /// `pending`, `memory`, `disk` or `failed`.
+        state: String,
+        /// How many bytes its value or its error has.
+        size_bytes: u64,
+        /// Its type.
+        type_name: Option<String>,
+        /// The process ids of those who refer to it.
+        holders: Vec<u32>,
+        /// The process ids of those who look at it in place.
+        pins: Vec<u32>,
+        /// Where it was put: `file:line:column`, or the task that returned it; where it was recorded.
+        site: Option<String>,
+    }
+}
+
+row! {
+    /// A worker process, or another process that takes part in the session.
+    WorkerInfo {
+        /// Its process id.
+        pid: u32,
+        /// `idle`, `busy`, `blocked`, `ending`, or `driver` for a process that runs no tasks.
+        state: String,
+        /// The program whose functions it runs.
+        program: String,
+        /// The actor that lives in it.
+        actor: Option<String>,
+        /// The task that it was told to run.
+        task: Option<String>,
+        /// How many tasks it was handed, the running one included.
+        queued: u64,
+        /// The gpus that it holds.
+        gpus: Vec<u32>,
+        /// Bytes of its memory that are resident, shared ones included.
+        rss_bytes: u64,
+        /// Processor time that it has used, in milliseconds.
+        cpu_ms: u64,
+    }
+}
+
+row! {
+    /// A placement group.
+    GroupInfo {
+        /// Its name within the session.
+        id: String,
+        /// `pending`, `ready` or `removed`.
+        state: String,
+        /// What each bundle holds.
+        bundles: Vec<Bundle>,
+    }
+}
+
+record! {
+    /// A bundle of a placement group.
+    Bundle {
+        /// What it holds.
+        resources: Vec<Resource>,
+    }
+}
+
+impl Cell for Bundle {
+    fn text(&self) -> String {
+        let amounts =
+            self.resources.iter().map(|resource| format!("{} {}", resource.total, resource.name));
+        format!("{{{}}}", amounts.collect::<Vec<_>>().join(", "))
+    }
+}
+
+row! {
+    /// An amount of a resource.
+    Resource {
+        /// Its name: `cpu`, `gpu`, `memory` (in bytes) or a custom one.
+        name: String,
+        /// How much there is.
+        total: f64,
+        /// How much of it is given out. Above the total while tasks that waited go on beside those that took
+        /// their place.
+        used: f64,
+    }
+}
+
+row! {
+    /// A line that a worker wrote.
+    Line {
+        /// Its place among all lines of the session.
+        number: u64,
+        /// When it came, in milliseconds since the node's start.
+        at_ms: u64,
+        /// The process id of the worker.
+        worker: u32,
+        /// Where it was written.
+        stream: Stream,
+        /// What it says.
+        text: String,
+    }
+}
+
+record! {
+    /// What the object store holds.
+    Store {
+        /// Bytes that it may keep in memory.
+        capacity_bytes: u64,
+        /// Bytes in use.
+        used_bytes: u64,
+        /// The most that were in use so far.
+        peak_used_bytes: u64,
+        /// Bytes that views keep in place.
+        pinned_bytes: u64,
+        /// Bytes on disk.
+        spilled_bytes: u64,
+        /// Objects that are alive.
+        objects: u64,
+    }
+}
+
+record! {
+    /// How many of each there are, or were.
+    Totals {
+        /// Processes that run tasks.
+        workers: u64,
+        /// Those of them that have nothing to do.
+        idle_workers: u64,
+        /// Other processes that are attached.
+        drivers: u64,
+        /// Actors that are not dead.
+        actors: u64,
+        /// Tasks that have not ended.
+        tasks: u64,
+        /// Those of them that no worker has.
+        queued_tasks: u64,
+        /// Tasks that gave a result, since the node's start.
+        finished_tasks: u64,
+        /// Tasks that gave an error, since the node's start.
+        failed_tasks: u64,
+        /// Attempts that failed and were run again, since the node's start.
+        retried_tasks: u64,
+        /// Workers that ended without being asked to, since the node's start.
+        crashed_workers: u64,
+    }
+}
+
+record! {
+    /// A node as a whole.
+    NodeInfo {
+        /// The process that it lives in.
+        pid: u32,
+        /// The session: one for each start of a node.
+        session: String,
+        /// The version of RustyRay.
+        version: String,
+        /// The program that it lives in.
+        program: String,
+        /// Whether it was started by `rustyray start` rather than within a program.
+        daemon: bool,
+        /// Where it listens.
+        sockets: Vec<String>,
+        /// How long it has been running, in milliseconds.
+        uptime_ms: u64,
+        /// Its resources.
+        resources: Vec<Resource>,
+        /// Its object store.
+        store: Store,
+        /// Counts.
+        totals: Totals,
+        /// Whether tasks that end are recorded.
+        recording: bool,
+    }
+}
