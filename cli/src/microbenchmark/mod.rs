@@ -156,6 +156,7 @@ fn named(path: &Path, error: impl std::fmt::Display) -> io::Error {
 
 fn run(options: &Options, chosen: &[&rows::Row]) -> Result<Report, Box<dyn std::error::Error>> {
     let pace = options.pace();
+    let load_average = Report::load_average();
     let beside = options.beside.as_deref().map(Beside::read).transpose()?;
     let bar = progress(chosen.len() as u64 * (u64::from(pace.trials) + 2) + 1);
     bar.set_message("what the machine allows");
@@ -191,7 +192,7 @@ fn run(options: &Options, chosen: &[&rows::Row]) -> Result<Report, Box<dyn std::
         Ok::<_, rustyray::Error>(reports)
     })?;
     bar.finish_and_clear();
-    Ok(Report::new(&pace, limits, beside, rows))
+    Ok(Report::new(&pace, limits, beside, load_average, rows))
 }
 
 fn progress(len: u64) -> ProgressBar {

@@ -37,6 +37,8 @@ pub(super) struct Report {
     optimised: bool,
     unix_time_s: u64,
     machine: Machine,
+    /// How many programs wanted a core in the minute before.
+    load_average: f64,
     warm_up_s: f64,
     trials: u32,
     trial_s: f64,
@@ -192,6 +194,7 @@ impl Report {
         pace: &Pace,
         limits: Option<Limits>,
         beside: Option<Beside>,
+        load_average: f64,
         rows: Vec<RowReport>,
     ) -> Self {
         Report {
@@ -199,6 +202,7 @@ impl Report {
             optimised: !cfg!(debug_assertions),
             unix_time_s: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             machine: Machine::this(),
+            load_average,
             warm_up_s: pace.warm_up.as_secs_f64(),
             trials: pace.trials,
             trial_s: pace.trial.as_secs_f64(),
@@ -214,6 +218,12 @@ impl Report {
         self.rows.iter().any(|row| row.state == "failed")
     }
 
+    /// The load average of the last minute; 0 where the system tells none.
+    pub(super) fn load_average() -> f64 {
+        let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0.0)
+    }
+
     /// What a reader has to know before comparing.
     fn caveats(&self) -> Vec<String> {
         let mut caveats = Vec::new();
@@ -224,6 +234,12 @@ impl Report {
             caveats.push(format!(
                 "quicker than Ray's method: {} s of warming up, {} trials of {} s",
                 self.warm_up_s, self.trials, self.trial_s
+            ));
+        }
+        if self.load_average > 1.0 {
+            caveats.push(format!(
+                "beside other programs: a load of {:.1} at first",
+                self.load_average
             ));
         }
         if self.scale != 1.0 {

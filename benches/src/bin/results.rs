@@ -1,0 +1,313 @@
+//! Writes what was measured as Markdown: `results DIRECTORY`, where `benches/results` has left it.
+//!
+//! Every section names the command that makes its figures again. A file that is not there leaves its
+//! section out; a run that was not optimised, or quicker than Ray's method, is refused: its figures compare
+//! with nothing.
+
+use std::{
+    env,
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use serde_json::Value;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let Some(directory) = env::args_os().nth(1) else {
+        eprintln!("usage: results DIRECTORY");
+        return ExitCode::from(2);
+    };
+    match render(Path::new(&directory)) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn render(directory: &Path) -> Outcome<String> {
+    let read = |name: &str| -> Outcome<Option<Value>> {
+        let path = directory.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(
+                serde_json::from_slice(&bytes)
+                    .map_err(|error| format!("{}: {error}", path.display()))?,
+            )),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(format!("{}: {error}", path.display()).into()),
+        }
+    };
+    let suite = read("suite.json")?.ok_or("there is no suite.json to begin with")?;
+    if !suite["optimised"].as_bool().unwrap_or(false) {
+        return Err("suite.json is of a build that was not optimised".into());
+    }
+    let method = [("warm_up_s", 1.0), ("trials", 4.0), ("trial_s", 2.0), ("scale", 1.0)];
+    if let Some((name, ray)) = method.iter().find(|(name, ray)| suite[*name].as_f64() != Some(*ray))
+    {
+        return Err(format!("suite.json has {name} = {}, Ray's is {ray}", suite[*name]).into());
+    }
+    let mut text = heading(&suite);
+    text += &rows(&suite);
+    text += &physics(&suite["limits"]);
+    if let Some(limits) = read("limits.json")? {
+        if limits["optimised"] != true || limits["scale"].as_f64() != Some(1.0) {
+            return Err("limits.json is not of an optimised build, or not of the whole work".into());
+        }
+        text += &node_limits(&limits);
+    }
+    if let Some(rivals) = read("rivals.json")? {
+        text += &rivals_of(&rivals);
+    }
+    text += &questions(&criterion_directory()?)?;
+    if let Ok(said) = fs::read_to_string(directory.join("questions.txt")) {
+        text += &idle(&said);
+    }
+    Ok(text)
+}
+
+fn heading(suite: &Value) -> String {
+    let machine = &suite["machine"];
+    let said = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        text.unwrap_or_default()
+    };
+    let time = format!("@{}", suite["unix_time_s"]);
+    let ray = match suite["beside"]["ray"].as_str() {
+        Some(version) => format!(
+            "Ray {version} on Python {}, on the same machine, just before",
+            text(&suite["beside"]["python"])
+        ),
+        None => {
+            "Ray's figures are those that it publishes, and those of a machine of this kind".into()
+        }
+    };
+    format!(
+        "# Results\n\nMade by `benches/results`; nothing here is written by hand.\n\n\
+         | | |\n| --- | --- |\n\
+         | date | {} |\n| machine | {}, {} cores, {} MiB |\n| kernel | Linux {} |\n\
+         | other work | a load average of {} when it began |\n\
+         | RustyRay | {}, commit {} |\n| compiler | {} |\n| Ray | {ray} |\n\n",
+        said("date", &["--utc", "--date", &time, "+%Y-%m-%d %H:%M UTC"]),
+        text(&machine["processor"]),
+        machine["cores"],
+        machine["memory_mib"],
+        text(&machine["kernel"]),
+        number(&suite["load_average"]),
+        text(&suite["rustyray"]),
+        said("git", &["rev-parse", "--short=10", "HEAD"]),
+        said("rustc", &["--version"]),
+    )
+}
+
+fn rows(suite: &Value) -> String {
+    let beside = suite["beside"].is_object();
+    let command = if beside { "benches/beside_ray/run" } else { "rustyray microbenchmark" };
+    let mut table = format!(
+        "## The rows of `ray microbenchmark`\n\n```sh\n{command}\n```\n\n\
+         Per second; mean ± standard deviation of four trials of two seconds. p50 and p99 are of single \
+         operations. *Takes* is how many times longer a row takes than the limit of this machine that it \
+         rests on.\n\n\
+         | row | RustyRay | p50 | p99 |{} Ray, 2 cores | Ray, 64 cores | takes |\n\
+         | --- | ---: | ---: | ---: |{} ---: | ---: | ---: |\n",
+        if beside { " Ray here |" } else { "" },
+        if beside { " ---: |" } else { "" },
+    );
+    for row in suite["rows"].as_array().into_iter().flatten() {
+        let name = text(&row["name"]);
+        if row["state"] != "measured" {
+            table += &format!("| {name} | {}: {} |\n", text(&row["state"]), text(&row["reason"]));
+            continue;
+        }
+        let gigabytes = if row["unit"] == "GB/s" { " GB" } else { "" };
+        let here = match beside {
+            true => {
+                format!(" **{}×** ({}) |", number(&row["times_ray_here"]), number(&row["ray_here"]))
+            }
+            false => String::new(),
+        };
+        table += &format!(
+            "| {name} | {} ± {}{gigabytes} | {} | {} |{here} {}× | {}× | {}× {} |\n",
+            number(&row["mean"]),
+            number(&row["deviation"]),
+            time(&row["p50_ns"]),
+            time(&row["p99_ns"]),
+            number(&row["times_ray_2_cores"]),
+            number(&row["times_ray_64_cores"]),
+            number(&row["limit"]["times_longer"]),
+            text(&row["limit"]["name"]),
+        );
+    }
+    table + "\n"
+}
+
+fn physics(limits: &Value) -> String {
+    let mut table =
+        "## What this machine allows\n\n```sh\nrustyray physics\n```\n\n| | |\n| --- | ---: |\n"
+            .to_owned();
+    for (name, value) in limits.as_object().into_iter().flatten() {
+        let (what, unit) = [("_ns", "ns"), ("_ms", "ms"), ("_gb_per_s", "GB/s"), ("_per_s", "/s")]
+            .iter()
+            .find_map(|(suffix, unit)| Some((name.strip_suffix(suffix)?, *unit)))
+            .unwrap_or((name, ""));
+        table += &format!("| {} | {} {unit} |\n", what.replace('_', " "), number(value));
+    }
+    table + "\n"
+}
+
+fn node_limits(limits: &Value) -> String {
+    let mut table = "## What Ray states as the limits of one node\n\n```sh\nrustyray microbenchmark \
+                     --limits\n```\n\nRay's seconds are those it states for its own machine.\n\n\
+                     | | seconds | Ray | submitting | memory |\n| --- | ---: | ---: | ---: | ---: |\n"
+        .to_owned();
+    for passed in limits["passed"].as_array().into_iter().flatten() {
+        let with = |value: &Value, unit: &str| match value.as_f64() {
+            Some(_) => format!("{} {unit}", number(value)),
+            None => String::new(),
+        };
+        table += &format!(
+            "| {} | {} | {} | {} | {} |\n",
+            text(&passed["name"]),
+            passed["seconds"].as_f64().map_or_else(String::new, |seconds| format!("{seconds:.4}")),
+            with(&passed["ray_seconds"], "s"),
+            with(&passed["submit_ns_per_task"], "ns a task"),
+            with(&passed["bytes_per_queued_task"], "B a task"),
+        );
+    }
+    table + "\n"
+}
+
+fn rivals_of(rivals: &Value) -> String {
+    let mut section = "## Other systems\n\n```sh\ncargo run --release --manifest-path \
+                       benches/rivals/Cargo.toml\n```\n\nMedians, with the fastest and the slowest batch; \
+                       each on a part of the work only.\n\n"
+        .to_owned();
+    for rival in rivals.as_array().into_iter().flatten() {
+        section += &format!("**{}** {}.\n\n", text(&rival["rival"]), text(&rival["does_not"]));
+        section += "| | median | fastest | slowest |\n| --- | ---: | ---: | ---: |\n";
+        for figure in rival["figures"].as_array().into_iter().flatten() {
+            let per_second = figure["unit"] == "per_second";
+            let show = |value: &Value| match per_second {
+                true => format!("{} /s", number(value)),
+                false => time(value),
+            };
+            let (fastest, slowest) = if per_second { ("most", "least") } else { ("least", "most") };
+            section += &format!(
+                "| {} | {} | {} | {} |\n",
+                text(&figure["what"]),
+                show(&figure["median"]),
+                show(&figure[fastest]),
+                show(&figure[slowest]),
+            );
+        }
+        section += "\n";
+    }
+    section
+}
+
+/// Where criterion leaves what it measured.
+fn criterion_directory() -> Outcome<PathBuf> {
+    let metadata = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .output()?;
+    let metadata: Value = serde_json::from_slice(&metadata.stdout)?;
+    let target = metadata["target_directory"].as_str().ok_or("cargo names no target directory")?;
+    Ok(Path::new(target).join("criterion"))
+}
+
+fn questions(criterion: &Path) -> Outcome<String> {
+    let mut found = Vec::new();
+    collect(criterion, &mut found)?;
+    if found.is_empty() {
+        return Ok(String::new());
+    }
+    found.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+    let mut table = "## One question each\n\n```sh\ncargo bench -p rustyray-benches\n```\n\nMedian time of one \
+                     iteration, with the 95% confidence interval; the files of `benches/benches` say what an \
+                     iteration is and what it does not show.\n\n\
+                     | | median | from | to |\n| --- | ---: | ---: | ---: |\n"
+        .to_owned();
+    for (name, estimates) in found {
+        let median = &estimates["median"];
+        let interval = &median["confidence_interval"];
+        table += &format!(
+            "| {name} | {} | {} | {} |\n",
+            time(&median["point_estimate"]),
+            time(&interval["lower_bound"]),
+            time(&interval["upper_bound"]),
+        );
+    }
+    Ok(table + "\n")
+}
+
+/// The estimates below a directory, by the full name of what was measured.
+fn collect(directory: &Path, found: &mut Vec<(String, Value)>) -> Outcome<()> {
+    let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
+    for entry in entries {
+        let path = entry?.path();
+        if path.ends_with("new") {
+            let benchmark: Value = serde_json::from_slice(&fs::read(path.join("benchmark.json"))?)?;
+            let estimates: Value = serde_json::from_slice(&fs::read(path.join("estimates.json"))?)?;
+            found.push((text(&benchmark["full_id"]).to_owned(), estimates));
+        } else if path.is_dir() {
+            collect(&path, found)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the bench `idle` has printed.
+fn idle(said: &str) -> String {
+    let lines: Vec<_> = said
+        .lines()
+        .skip_while(|line| !line.starts_with("idle for"))
+        .take_while(|line| line.starts_with("idle") || line.starts_with("  "))
+        .collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!(
+        "## Idle\n\n```sh\ncargo bench -p rustyray-benches --bench idle\n```\n\n```text\n{}\n```\n",
+        lines.join("\n")
+    )
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn time(value: &Value) -> String {
+    match value.as_f64() {
+        None => String::new(),
+        Some(ns) if ns < 1e3 => format!("{ns:.0} ns"),
+        Some(ns) if ns < 1e6 => format!("{:.2} µs", ns / 1e3),
+        Some(ns) if ns < 1e9 => format!("{:.2} ms", ns / 1e6),
+        Some(ns) => format!("{:.2} s", ns / 1e9),
+    }
+}
+
+/// Three significant digits, with separators.
+fn number(value: &Value) -> String {
+    let Some(value) = value.as_f64() else { return String::new() };
+    if value.abs() < 1000.0 {
+        let decimals = if value.abs() < 10.0 { 2 } else { usize::from(value.abs() < 100.0) };
+        return format!("{value:.decimals$}");
+    }
+    let digits = format!("{value:.0}");
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) && !grouped.ends_with('-') {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
