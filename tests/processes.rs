@@ -249,6 +249,24 @@ fn a_driver_whose_workers_are_stopped_is_killed_and_leaves_nothing() {
     let _ = std::fs::remove_file(socket);
 }
 
+/// A worker whose node died before it looked must end, and not run the program in its place.
+#[test]
+fn a_worker_that_finds_its_node_gone_never_reaches_main() {
+    use std::os::unix::process::CommandExt;
+    let run = |name: Option<&str>| {
+        let mut command = Command::new(std::env::current_exe().expect("this executable"));
+        command.arg("--list").env("RUSTYRAY_WORKER", "1:7").stdin(Stdio::null());
+        name.map(|name| command.arg0(name));
+        command.output().expect("it runs")
+    };
+    for name in ["rustyray-worker", "rustyray-guard"] {
+        let output = run(Some(name));
+        assert!(output.status.success() && output.stdout.is_empty(), "{name}: {output:?}");
+    }
+    // A variable that was copied to another program means nothing.
+    assert!(!run(None).stdout.is_empty());
+}
+
 #[test]
 fn a_driver_that_panics_leaves_nothing() {
     driver("driver_that_panics").leaves_nothing();

@@ -6,7 +6,8 @@
 //! program, an example, a test binary and a bench, since none of their `main`s is reached.
 //!
 //! The variable holds the pid of the node and a nonce. It is removed at once, so that a process which the
-//! worker starts does not take itself for one; a stale copy names another parent and is ignored.
+//! worker starts does not take itself for one; a stale copy names another parent and is ignored. A worker
+//! whose node died before it got this far names another parent too, and ends.
 //!
 //! Invariant: nothing but this module reads or writes the variable.
 
@@ -73,6 +74,12 @@ pub(crate) struct Birth {
     pub(crate) nonce: u64,
 }
 
+/// Whether this process was started by [`spawn`] or [`spawn_guard`], going by its first argument: the
+/// standard library may not know the arguments yet.
+fn is_named_as_ours() -> bool {
+    std::fs::read("/proc/self/cmdline").is_ok_and(|arguments| arguments.starts_with(b"rustyray-"))
+}
+
 #[used]
 #[unsafe(link_section = ".init_array")]
 static BOOT: extern "C" fn() = boot;
@@ -83,6 +90,10 @@ extern "C" fn boot() {
     unsafe { std::env::remove_var(VARIABLE) };
     let Some((parent, nonce)) = value.split_once(':') else { return };
     if parent.parse() != Ok(std::os::unix::process::parent_id()) {
+        // Started for a node that is gone already, it must not run the program's `main` in its place.
+        if is_named_as_ours() {
+            end(0);
+        }
         return;
     }
     if nonce == GUARD {
