@@ -128,28 +128,23 @@ pub async fn wait<T>(
     }
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut alarm = None;
+    let is_enough = || {
+        let ready = references.iter().filter(|reference| reference.is_ready());
+        ready.take(num_returns).count() == num_returns
+    };
     std::future::poll_fn(|context| {
-        let mut settled = 0;
-        for reference in references {
-            if settled == num_returns {
-                break;
-            }
-            if reference.is_ready() {
-                settled += 1;
-            }
-        }
-        if settled >= num_returns || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if is_enough() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Poll::Ready(());
         }
         for reference in references {
             let mut watch = Settled { core: reference.core(), id: reference.object_id() };
-            if !reference.is_ready()
-                && std::future::Future::poll(std::pin::Pin::new(&mut watch), context).is_ready()
-            {
-                // Settled between the two looks: count again.
-                context.waker().wake_by_ref();
-                break;
+            if !reference.is_ready() {
+                let _ = std::future::Future::poll(std::pin::Pin::new(&mut watch), context);
             }
+        }
+        // What was settled between the two looks is watched by nobody.
+        if is_enough() {
+            return Poll::Ready(());
         }
         if let Some(deadline) = deadline {
             alarm.get_or_insert_with(|| Alarm::set(deadline, context.waker().clone()));
