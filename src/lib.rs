@@ -38,6 +38,9 @@ mod context;
 pub mod death;
 mod entry;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod items;
 pub mod manual;
 mod object;

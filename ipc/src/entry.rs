@@ -119,22 +119,27 @@ impl<'a> Header<'a> {
 
     #[inline]
     fn turn_bits(self) -> u64 {
-        (self.position + 1) << TURN_SHIFT
+        self.turn_number() << TURN_SHIFT
+    }
+
+    /// The number that stands for the position. A peer may have left any position: it wraps.
+    #[inline]
+    fn turn_number(self) -> u64 {
+        self.position.wrapping_add(1)
     }
 
     #[inline]
     fn decode(self, word: u64) -> Turn {
         let turn = word >> TURN_SHIFT;
-        if turn == self.position + 1 {
+        let now = self.turn_number();
+        if turn == now {
             match word & STATE_MASK {
                 PUBLISHED => Turn::Published((word & LENGTH_MASK) as usize),
                 CLAIMED => Turn::Claimed,
                 TAKEN_BACK => Turn::TakenBack,
                 _ => Turn::Garbage,
             }
-        } else if turn < self.position + 1
-            && (turn == 0 || (self.position + 1 - turn).is_multiple_of(self.entries))
-        {
+        } else if turn < now && (turn == 0 || (now - turn).is_multiple_of(self.entries)) {
             // Never written, or for an earlier lap: the one before, unless that one was a hole.
             Turn::Vacant
         } else {

@@ -74,7 +74,7 @@ impl<M: Memory> Lane<M> {
                 return Err(Full);
             }
             // Relaxed: the tail only gives out positions; the header publishes.
-            match tail.compare_exchange_weak(position, position + 1, Relaxed, Relaxed) {
+            match tail.compare_exchange_weak(position, position.wrapping_add(1), Relaxed, Relaxed) {
                 Ok(_) => return Ok(position),
                 Err(now) => position = now,
             }

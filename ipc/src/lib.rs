@@ -33,6 +33,9 @@ mod crowding;
 mod fd;
 #[cfg(not(rustyray_loom))]
 mod frame;
+#[cfg(all(not(rustyray_loom), any(test, feature = "fuzzing")))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(not(rustyray_loom))]
 mod listener;
 mod patience;

@@ -96,7 +96,7 @@ impl<M: Memory> Consumer<M> {
     /// Passes the first entry, which [`Consumer::front`] has given.
     #[inline]
     pub fn advance(&mut self) {
-        self.cursor.pass_to(self.cursor.position() + 1);
+        self.cursor.pass_to(self.cursor.position().wrapping_add(1));
     }
 
     /// Copies the first entry out and passes it.

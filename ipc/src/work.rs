@@ -109,11 +109,11 @@ impl<M: Memory> WorkConsumer<M> {
             match self.cursor.header(position).transition_to_claimed() {
                 Claim::Mine(len) => {
                     let copied = self.cursor.copy(position, len, into)?;
-                    self.cursor.pass_to(position + 1);
+                    self.cursor.pass_to(position.wrapping_add(1));
                     return Ok(Some(copied));
                 }
                 Claim::Not(Turn::Vacant) => return Ok(None),
-                Claim::Not(Turn::TakenBack) => self.cursor.pass_to(position + 1),
+                Claim::Not(Turn::TakenBack) => self.cursor.pass_to(position.wrapping_add(1)),
                 Claim::Not(Turn::Published(_)) => {}
                 Claim::Not(Turn::Claimed | Turn::Garbage) => {
                     return Err(self.cursor.garbage(position));
@@ -126,8 +126,8 @@ impl<M: Memory> WorkConsumer<M> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         let first = self.cursor.position();
-        for position in first..first + self.cursor.entries() as u64 {
-            match self.cursor.header(position).turn() {
+        for ahead in 0..self.cursor.entries() as u64 {
+            match self.cursor.header(first.wrapping_add(ahead)).turn() {
                 Turn::TakenBack => {}
                 turn => return turn == Turn::Vacant,
             }

@@ -35,6 +35,9 @@ mod fingerprint;
 #[cfg(not(rustyray_loom))]
 #[allow(unsafe_code)]
 mod fork;
+#[cfg(all(not(rustyray_loom), any(test, feature = "fuzzing")))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(not(rustyray_loom))]
 mod geometry;
 #[cfg(not(rustyray_loom))]

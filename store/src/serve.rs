@@ -170,10 +170,11 @@ impl Core {
         let Some(extent) = ledger.extents.get_mut(&offset_bytes) else {
             return Reply::Refused(Refusal::Garbage);
         };
-        let kept = len_bytes.max(1).next_multiple_of(PAGE_BYTES);
-        if extent.client != Some(client) || kept > extent.len_bytes {
+        // In this order: what is longer than the extent may be too long to be rounded up.
+        if extent.client != Some(client) || len_bytes > extent.len_bytes {
             return Reply::Refused(Refusal::Garbage);
         }
+        let kept = len_bytes.max(1).next_multiple_of(PAGE_BYTES);
         let tail = extent.len_bytes - kept;
         extent.len_bytes = kept;
         if tail > 0 {
@@ -196,14 +197,16 @@ impl Core {
         }
         let block = (offset_bytes / self.geometry.block_bytes) as u32;
         match ledger.blocks.get_mut(&block) {
-            Some(lease) if lease.client == Some(client) && lease.is_open => {
-                *lease = Lease { client: is_populated.then_some(client), is_open: false };
-            }
+            Some(lease) if lease.client == Some(client) && lease.is_open => lease.is_open = false,
             _ => return Reply::Refused(Refusal::Garbage),
         }
         if self.blocks.close(block, 0) == Block::Empty {
+            if let Some(lease) = ledger.blocks.get_mut(&block) {
+                lease.client = is_populated.then_some(client);
+            }
             ledger.take_block_back(block, &self.geometry);
         }
+        // What is not empty, against the client's word, stays in its name and is counted at its end.
         Reply::Done
     }
 

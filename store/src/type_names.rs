@@ -33,7 +33,8 @@ impl<'a, M: Memory> TypeNames<'a, M> {
 
     fn entries(&self, fingerprint: u64) -> impl Iterator<Item = usize> + use<M> {
         let base = self.base;
-        (0..PROBES).map(move |i| base + (fingerprint as usize + i) % ENTRIES * ENTRY_WORDS)
+        (0..PROBES)
+            .map(move |i| base + (fingerprint as usize % ENTRIES + i) % ENTRIES * ENTRY_WORDS)
     }
 
     /// Makes the name known; one load when it is already.
