@@ -91,6 +91,24 @@ impl Region {
         len_bytes: usize,
         align_bytes: usize,
     ) -> io::Result<Self> {
+        Self::aligned(file, len_bytes, align_bytes, ProtFlags::PROT_READ)
+    }
+
+    /// As [`Region::map`], at an address that is a multiple of `align_bytes`, itself one of the page size.
+    ///
+    /// # Errors
+    /// As for [`Region::map`].
+    pub fn map_aligned(file: &File, len_bytes: usize, align_bytes: usize) -> io::Result<Self> {
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        Self::aligned(file, len_bytes, align_bytes, protection)
+    }
+
+    fn aligned(
+        file: &File,
+        len_bytes: usize,
+        align_bytes: usize,
+        protection: ProtFlags,
+    ) -> io::Result<Self> {
         Self::options(file, len_bytes)?;
         // What is mapped here is the room: the file comes into it where the address is right.
         let room_bytes = len_bytes
@@ -104,7 +122,7 @@ impl Region {
         let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
         // SAFETY: `start + len_bytes` is within the room, which was mapped just now, to which nobody has
         // a pointer yet, and which unmaps all of it when it is dropped.
-        let mapped = unsafe { mmap(Some(at), len, ProtFlags::PROT_READ, flags, file, 0) };
+        let mapped = unsafe { mmap(Some(at), len, protection, flags, file, 0) };
         let start = mapped.map_err(io::Error::from)?.cast();
         Ok(Region { start, len_bytes, _backing: Backing::Map(room) })
     }

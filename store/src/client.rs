@@ -17,7 +17,7 @@ use rustyray_memory::sync::AtomicU64;
 
 use crate::{
     ClientId, ClientSet, Error, Geometry, ObjectId, Pin, PinError, Refusal, Reply, Request,
-    Segments, Stale, TransportError, Writer, backend,
+    Segments, Stale, Tier, TransportError, Writer, backend,
     core::Core,
     dirty::{DIRTY_GROUPS, Dirty},
     fault,
@@ -26,6 +26,7 @@ use crate::{
     holdings::{Holdings, NotPinned},
     lease::OpenBlock,
     place::Place,
+    sealed::Mapped,
     segment::Segment,
     slot::Owner,
     state::Phase,
@@ -72,6 +73,8 @@ pub struct Client {
     refill: Mutex<BTreeSet<u32>>,
     /// Per type (by fingerprint): how large its last value was, to guess the next one.
     pub(crate) hints: Box<[AtomicU64]>,
+    /// The strict objects that are mapped here.
+    pub(crate) mapped: Mapped,
     link: Link,
 }
 
@@ -147,6 +150,7 @@ impl Client {
             stock: ArrayQueue::new(2 * GRANT as usize),
             refill: Mutex::new(BTreeSet::new()),
             hints: (0..HINTS).map(|_| AtomicU64::new(0)).collect(),
+            mapped: Mapped::default(),
             link,
         })
     }
@@ -206,6 +210,10 @@ impl Client {
             Reply::Refused(Refusal::Garbage) => Err(Error::Protocol("the node refused a request")),
             Reply::Refused(Refusal::UnknownClient) => Err(Error::UnknownClient(self.id().get())),
             Reply::Refused(Refusal::Closed) => Err(Error::Closed),
+            Reply::Refused(Refusal::NoFiles) => Err(Error::Os {
+                doing: "making the file of a strict object (each takes a descriptor of the node's)",
+                source: nix::errno::Errno::EMFILE.into(),
+            }),
             Reply::Refused(Refusal::TableFull) => {
                 Err(Error::TableFull { max_objects: self.geometry.max_objects })
             }
@@ -291,6 +299,7 @@ impl Client {
             return Ok(());
         }
         let (result, perhaps_dead) = self.holdings.retain(id);
+        fault::point("retain.held");
         if perhaps_dead {
             self.perhaps_dead(id.index);
         }
@@ -323,7 +332,10 @@ impl Client {
             Link::Home(core) => {
                 core.try_free(index);
             }
-            Link::Away { .. } => self.table().dead().mark(index),
+            Link::Away { .. } => {
+                self.table().dead().mark(index);
+                fault::point("release.marked");
+            }
         }
     }
 
@@ -395,11 +407,17 @@ impl Client {
     /// Gets memory for `capacity` bytes, of which the value takes the first `len`.
     pub(crate) fn create_reserved(
         self: &Arc<Self>,
+        tier: Tier,
         len: usize,
         capacity: usize,
     ) -> Result<Writer, Error> {
         self.check_ours()?;
         let mut capacity = capacity;
+        if capacity > 0 && (tier == Tier::Strict || self.geometry.is_strict) {
+            let (key, file) = self.place_strict(capacity as u64)?;
+            fault::point("create.placed");
+            return Ok(Writer::in_file(Arc::clone(self), key, file, len, capacity));
+        }
         let place = match capacity as u64 {
             0 => Place::Empty,
             bytes if bytes < self.geometry.large_bytes => self.place_small(bytes)?,
@@ -483,6 +501,31 @@ impl Client {
         })
     }
 
+    /// A file for a strict object, and where this process has mapped it for writing.
+    #[cold]
+    fn place_strict(&self, len_bytes: u64) -> Result<(u64, Segment), Error> {
+        let os = |source| Error::Os { doing: "mapping the file of a strict object", source };
+        self.wait_for_room(len_bytes, || {
+            let reply = self.ask(Request::Create { len_bytes })?;
+            let Reply::File { key, at, len_bytes: granted, .. } = reply else {
+                return Self::no_room(reply, len_bytes, &self.geometry);
+            };
+            fault::point("strict.granted");
+            let mapped = at
+                .open(true)
+                .and_then(|file| Segment::writable(&file, granted as usize))
+                .map_err(os)
+                .and_then(|file| file.populate(0, granted).map(|()| file));
+            match mapped {
+                Ok(file) => Ok(Room::Found((key, file))),
+                Err(error) => {
+                    let _ = self.ask(Request::Drop { key });
+                    Err(error)
+                }
+            }
+        })
+    }
+
     /// Gives the tail of an extent back to the node. This process may not write there any more, from
     /// before the node hears of it: it may lend the tail to another thread of this process at once.
     pub(crate) fn shrink(&self, offset_bytes: u64, from_bytes: u64, to_bytes: u64) {
@@ -490,6 +533,7 @@ impl Client {
             (from_bytes.next_multiple_of(PAGE_BYTES), to_bytes.next_multiple_of(PAGE_BYTES));
         if from > to {
             self.segment.forbid_writes(offset_bytes + to, from - to);
+            fault::point("shrink.forbidden");
             // If the node cannot be told, the tail goes back with the rest.
             let _ = self.ask(Request::Shrink { offset_bytes, len_bytes: to });
         }
@@ -498,6 +542,7 @@ impl Client {
     fn no_room<P>(reply: Reply, len_bytes: u64, geometry: &Geometry) -> Result<Room<P>, Error> {
         match reply {
             Reply::Full { .. } | Reply::CannotSpill { .. } => Ok(Room::None(disk_error(reply))),
+            Reply::Refused(Refusal::NotStrict) => Err(Error::NotStrict),
             Reply::Refused(Refusal::TooLarge) => Err(Error::TooLarge {
                 requested_bytes: len_bytes,
                 capacity_bytes: geometry.capacity_bytes,

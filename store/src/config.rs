@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::Backend;
+use crate::{Backend, Tier};
 
 /// How to make a store.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Config {
     /// Bytes of fresh memory to populate when the store is created, so that the first objects find
     /// warm pages.
     pub warm_bytes: u64,
+    /// How every object is kept from being changed; each may ask for more. The strict tier needs memfds.
+    pub tier: Tier,
     /// Where the memory comes from.
     pub backend: Backend,
 }
@@ -41,6 +43,7 @@ impl Default for Config {
             low_water: 0.8,
             put_timeout: Duration::from_secs(10),
             warm_bytes: 0,
+            tier: Tier::Ordinary,
             backend: Backend::Memfd,
         }
     }

@@ -22,6 +22,7 @@ use crate::{
     spill::Spills,
     state::{Phase, Snapshot},
     stock::FreeSlots,
+    strict::Files,
     table::Table,
 };
 
@@ -37,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) wake: OnceLock<Arc<dyn Wake>>,
     pub(crate) water: Option<Water>,
+    /// Under which strict objects on disk are summed.
+    pub(crate) spill_key: [u8; 16],
     /// Held while an object moves between memory and disk.
     pub(crate) moving: Mutex<()>,
 }
@@ -60,6 +63,7 @@ pub(crate) struct Ledger {
     pub(crate) nested: HashMap<u32, (u64, Vec<ObjectId>)>,
     pub(crate) clients: ClientSet,
     pub(crate) spills: Spills,
+    pub(crate) files: Files,
 }
 
 /// Memory of one large object.
@@ -105,7 +109,7 @@ impl Core {
     pub(crate) fn end(&self, index: u32, before: Snapshot, perhaps_dead: &mut Vec<u32>) {
         let slot = self.table.slot(index);
         match before.phase() {
-            Phase::Sealed | Phase::Failed => self.free_memory(slot.header()),
+            Phase::Sealed | Phase::Failed => self.free_memory(index, slot.header()),
             Phase::Spilled => self.ledger.lock().spills.remove(index),
             _ => {}
         }
@@ -129,8 +133,13 @@ impl Core {
     }
 
     /// Gives back the memory of a value.
-    pub(crate) fn free_memory(&self, header: Header) {
+    pub(crate) fn free_memory(&self, index: u32, header: Header) {
+        if self.geometry.is_strict {
+            // Whatever the slot says.
+            return self.free_strict(index);
+        }
         match Place::from_word(header.location) {
+            Some(Place::File { .. }) => self.free_strict(index),
             Some(Place::Block { offset_bytes }) => {
                 let block = (offset_bytes / self.geometry.block_bytes) as u32;
                 if self.blocks.take_one(block) == Block::Empty {
@@ -141,6 +150,14 @@ impl Core {
                 self.ledger.lock().free_extent(offset_bytes);
             }
             Some(Place::Empty) | None => {}
+        }
+    }
+
+    /// Gives free memory back to the system where it and the files of strict objects are more than the store
+    /// may have.
+    pub(crate) fn cool(&self, ledger: &mut Ledger) {
+        for (offset_bytes, len_bytes) in ledger.space.cool() {
+            self.segment.punch(offset_bytes, len_bytes);
         }
     }
 

@@ -42,6 +42,12 @@ pub enum Error {
         /// Slots in the table.
         max_objects: u32,
     },
+    /// This store cannot have strict objects: they need memfds.
+    #[error("the store's backend has no strict objects")]
+    NotStrict,
+    /// Another process has the memory of a strict object mapped for writing, so that it could still change.
+    #[error("the object was not sealed: its memory is still mapped for writing by another process")]
+    StillWritable,
     /// All client numbers are taken.
     #[error("all client numbers are taken")]
     TooManyClients,
@@ -186,6 +192,10 @@ pub enum SealError {
     /// The object has a value (or an error) already, or somebody is writing it this instant.
     #[error("object {0} is sealed already")]
     AlreadySealed(ObjectId),
+    /// Somebody has the strict object's memory mapped for writing, so that it could still change. It was given
+    /// back.
+    #[error("object {0} was not sealed: its memory is still mapped for writing by another process")]
+    StillWritable(ObjectId),
     /// The object is gone: nobody refers to it any more.
     #[error(transparent)]
     Stale(#[from] Stale),

@@ -3,6 +3,10 @@
 //! `TypeId` is not stable between builds, so the fingerprint is made of the archived type's name,
 //! size and alignment, and of the format that rkyv is built for (little endian, 64-bit pointers).
 
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher24;
+
 use crate::Value;
 
 /// The rkyv format that this crate is built for: changes whenever archives change their layout.
@@ -30,15 +34,29 @@ pub(crate) fn of<A>() -> u64 {
 
 /// A checksum of bytes, to tell whether a copy is whole.
 #[derive(Debug)]
-pub(crate) struct Checksum(u64);
+pub(crate) enum Checksum {
+    /// Against accidents.
+    Plain(u64),
+    /// Against somebody who may write what is summed, and does not know the key.
+    Keyed(Box<SipHasher24>),
+}
 
 impl Checksum {
     pub(crate) fn of_len(len_bytes: u64) -> Self {
-        Checksum(mix(len_bytes ^ FORMAT, 0x9e37_79b9_7f4a_7c15))
+        Checksum::Plain(mix(len_bytes ^ FORMAT, 0x9e37_79b9_7f4a_7c15))
+    }
+
+    pub(crate) fn under_key(key: &[u8; 16], len_bytes: u64) -> Self {
+        let mut hasher = SipHasher24::new_with_key(key);
+        hasher.write_u64(len_bytes);
+        Checksum::Keyed(Box::new(hasher))
     }
 
     /// The bytes that follow: a multiple of 8 of them, but the last ones.
     pub(crate) fn add(&mut self, bytes: &[u8]) {
+        if let Checksum::Keyed(hasher) = self {
+            return hasher.write(bytes);
+        }
         let mut words = bytes.chunks_exact(8);
         for word in &mut words {
             self.add_word(u64::from_le_bytes(word.try_into().expect("a chunk of eight bytes")));
@@ -51,11 +69,16 @@ impl Checksum {
     }
 
     fn add_word(&mut self, word: u64) {
-        self.0 = mix(self.0 ^ word, 0xd6e8_feb8_6659_fd93);
+        if let Checksum::Plain(hash) = self {
+            *hash = mix(*hash ^ word, 0xd6e8_feb8_6659_fd93);
+        }
     }
 
     pub(crate) fn finish(self) -> u64 {
-        self.0
+        match self {
+            Checksum::Plain(hash) => hash,
+            Checksum::Keyed(hasher) => hasher.finish(),
+        }
     }
 }
 

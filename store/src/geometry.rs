@@ -48,6 +48,8 @@ pub struct Geometry {
     /// The public generation of generation 0.
     pub(crate) base_generation: u64,
     pub(crate) put_timeout_ms: u64,
+    /// Every object is strict.
+    pub(crate) is_strict: bool,
 }
 
 impl Geometry {
@@ -64,7 +66,7 @@ impl Geometry {
             self.large_bytes,
             self.base_generation,
             self.put_timeout_ms,
-            0,
+            self.is_strict.into(),
         ]
     }
 
@@ -73,7 +75,7 @@ impl Geometry {
     /// # Errors
     /// When the words are not one that this version can work with.
     pub fn from_words(words: &[u64]) -> Result<Self, Error> {
-        let &[magic, capacity_bytes, max_objects, block_bytes, large_bytes, base, timeout, _] =
+        let &[magic, capacity_bytes, max_objects, block_bytes, large_bytes, base, timeout, strict] =
             words
         else {
             return Err(Error::Protocol("a geometry has eight words"));
@@ -86,8 +88,10 @@ impl Geometry {
             large_bytes,
             base_generation: base,
             put_timeout_ms: timeout,
+            is_strict: strict == 1,
         };
         let sound = magic == MAGIC
+            && strict <= 1
             && (1..=deadmap::MAX_SLOTS).contains(&geometry.max_objects)
             && block_bytes.is_power_of_two()
             && (PAGE_BYTES..=MAX_BLOCK_BYTES).contains(&block_bytes)

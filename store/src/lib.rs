@@ -71,6 +71,8 @@ mod request;
 #[allow(unsafe_code)]
 mod seal;
 #[cfg(not(rustyray_loom))]
+mod sealed;
+#[cfg(not(rustyray_loom))]
 #[allow(unsafe_code)]
 mod segment;
 #[cfg(not(rustyray_loom))]
@@ -87,7 +89,11 @@ mod state;
 #[cfg(not(rustyray_loom))]
 mod stock;
 #[cfg(not(rustyray_loom))]
+mod strict;
+#[cfg(not(rustyray_loom))]
 mod table;
+#[cfg(not(rustyray_loom))]
+mod tier;
 mod type_names;
 #[cfg(not(rustyray_loom))]
 mod value;
@@ -116,9 +122,11 @@ pub use {
     node::{Admission, Node, Reaped},
     numbers::Number,
     pin::{Pin, PinKind},
-    request::{Refusal, Reply, Request},
+    request::{Refusal, Reply, Request, SealRequest},
     seal::Written,
+    sealed::FileAt,
     serializer::{RefSink, ValueSerializer},
+    tier::Tier,
     value::{OwnedValue, Value, ValueDeserializer},
     view::View,
     writer::{BytesWriter, Writer},

@@ -10,8 +10,8 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    AttemptError, Client, ClientId, ClientSet, Config, Error, Geometry, Leak, LeakReport, ObjectId,
-    Refusal, Reply, Request, Segments, Stats, Wake,
+    AttemptError, Backend, Client, ClientId, ClientSet, Config, Error, Geometry, Leak, LeakReport,
+    ObjectId, Refusal, Reply, Request, Segments, Stats, Tier, Wake,
     backend::Memory,
     blocks::Blocks,
     core::{Core, Ledger, Water},
@@ -89,6 +89,7 @@ impl Node {
                 extents: Default::default(),
                 blocks: Default::default(),
                 nested: Default::default(),
+                files: Default::default(),
                 clients,
                 spills: Spills::new(config.spill_dir.as_deref(), geometry.base_generation)
                     .map_err(|source| Error::SpillDir {
@@ -98,6 +99,7 @@ impl Node {
             }),
             wake: OnceLock::new(),
             water,
+            spill_key: random()?,
             moving: Mutex::new(()),
         });
         core.warm_up(config.warm_bytes)?;
@@ -262,25 +264,30 @@ fn geometry(config: &Config) -> Result<Geometry, Error> {
             "the low-water mark lies below the high-water mark, both in 0..=1",
         ));
     }
+    if config.tier == Tier::Strict && config.backend != Backend::Memfd {
+        return Err(Error::Config("the strict tier needs memfds"));
+    }
     // A block is 1/64 of a small store, so that a few writers do not fill it with what they lease.
     let block_bytes = (capacity_bytes / 64).next_power_of_two().clamp(PAGE_BYTES, MAX_BLOCK_BYTES);
-    let mut random = [0; 8];
-    std::io::Read::read_exact(
-        &mut std::fs::File::open("/dev/urandom").map_err(|source| Error::Os {
-            doing: "opening the source of random numbers",
-            source,
-        })?,
-        &mut random,
-    )
-    .map_err(|source| Error::Os { doing: "drawing the session's first generation", source })?;
+    let random: [u8; 8] = random()?;
     Ok(Geometry {
         capacity_bytes,
         max_objects: config.max_objects,
         block_bytes,
         large_bytes: block_bytes / 4,
         base_generation: 1 + u64::from_le_bytes(random) % (GENERATIONS - 1),
+        is_strict: config.tier == Tier::Strict,
         put_timeout_ms: config.put_timeout.as_millis().try_into().unwrap_or(u64::MAX),
     })
+}
+
+/// Bytes that nobody can guess.
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    let os = |source| Error::Os { doing: "drawing random numbers", source };
+    let mut source = std::fs::File::open("/dev/urandom").map_err(os)?;
+    std::io::Read::read_exact(&mut source, &mut bytes).map_err(os)?;
+    Ok(bytes)
 }
 
 impl Core {

@@ -2,9 +2,12 @@
 //!
 //! One of the crate's unsafe files: it makes slices of sealed shared memory.
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, ptr::NonNull, sync::Arc};
 
-use crate::{Client, ObjectId, PinError, holdings::NotPinned, place::Place, state::Phase};
+use crate::{
+    Client, ObjectId, PinError, fault, holdings::NotPinned, place::Place, sealed::SealedFile,
+    state::Phase,
+};
 
 /// Whether an object has a value or an error.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -20,16 +23,24 @@ pub enum PinKind {
 pub struct Pin {
     client: Arc<Client>,
     id: ObjectId,
-    offset_bytes: u64,
-    len_bytes: u64,
+    /// Where the bytes are, in the segment of `client` or in `file`.
+    start: NonNull<u8>,
+    len_bytes: usize,
     fingerprint: u64,
     kind: PinKind,
+    file: Option<Arc<SealedFile>>,
 }
+
+// SAFETY: a pin is a shared reference to bytes that nobody writes, and what keeps them; nothing in it is tied
+// to a thread.
+unsafe impl Send for Pin {}
+// SAFETY: as above.
+unsafe impl Sync for Pin {}
 
 /// No bytes, at a multiple of what objects are aligned to: the archive of a type without bytes.
 #[repr(align(64))]
-struct Nothing([u8; 0]);
-static NOTHING: Nothing = Nothing([]);
+struct Nothing;
+static NOTHING: Nothing = Nothing;
 
 impl Pin {
     /// Reads the header of an object that the caller has just counted a pin for, and takes that over.
@@ -42,31 +53,46 @@ impl Pin {
         };
         let header = slot.header();
         slot.touch(client.table().tick());
+        // Dropping `pin` takes the count back, whatever is wrong.
         let mut pin = Pin {
             client: Arc::clone(client),
             id,
-            offset_bytes: 0,
+            start: NonNull::from(&NOTHING).cast(),
             len_bytes: 0,
             fingerprint: header.fingerprint,
             kind,
+            file: None,
         };
-        match Place::from_word(header.location) {
-            Some(Place::Empty) if header.len_bytes == 0 => Ok(pin),
-            Some(Place::Block { offset_bytes } | Place::Extent { offset_bytes })
+        let corrupt = || PinError::Corrupt {
+            id,
+            what: format!("{} bytes at {:#x} are nowhere", header.len_bytes, header.location),
+        };
+        let place = Place::from_word(header.location).ok_or_else(corrupt)?;
+        if client.geometry().is_strict || matches!(place, Place::File { .. }) {
+            // What the slot says is anybody's; what the node says is not.
+            match client.sealed_file(id)? {
+                Some(file) => {
+                    pin.start = file.start();
+                    pin.len_bytes = file.len_bytes;
+                    pin.fingerprint = file.fingerprint;
+                    pin.kind = file.kind;
+                    pin.file = Some(file);
+                    return Ok(pin);
+                }
+                None if place == Place::Empty && header.len_bytes == 0 => return Ok(pin),
+                None => return Err(corrupt()),
+            }
+        }
+        match place {
+            Place::Empty if header.len_bytes == 0 => Ok(pin),
+            Place::Block { offset_bytes } | Place::Extent { offset_bytes }
                 if client.segment().contains(offset_bytes, header.len_bytes) =>
             {
-                pin.offset_bytes = offset_bytes;
-                pin.len_bytes = header.len_bytes;
+                pin.start = client.segment().address(offset_bytes);
+                pin.len_bytes = header.len_bytes as usize;
                 Ok(pin)
             }
-            // Dropping `pin` takes the count back.
-            _ => Err(PinError::Corrupt {
-                id,
-                what: format!(
-                    "{} bytes at {:#x} are not in the segment",
-                    header.len_bytes, header.location
-                ),
-            }),
+            _ => Err(corrupt()),
         }
     }
 
@@ -96,13 +122,12 @@ impl Deref for Pin {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        if self.len_bytes == 0 {
-            return &NOTHING.0;
-        }
         // SAFETY: `new` read the place from the header of a settled object after this process's pin bit
-        // was validated; settled bytes do not change and, while the bit is set, do not move. The pin is
-        // counted until `self` is dropped, and `client` keeps the mapping.
-        unsafe { self.client.segment().bytes(self.offset_bytes, self.len_bytes) }
+        // was validated, and checked that it lies in the segment, or mapped the file that the node named; or
+        // there are no bytes, at an address that is aligned for any. Settled bytes are initialised, do not
+        // change and, while the bit is set, do not move: who enforces that is told in `DESIGN.md`. The pin is
+        // counted until `self` is dropped, and `client` and `file` keep the mappings.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len_bytes) }
     }
 }
 
@@ -116,7 +141,7 @@ impl Clone for Pin {
     fn clone(&self) -> Self {
         let (result, _) = self.client.holdings().pin(self.id);
         debug_assert!(result.is_ok(), "what is pinned can be pinned again");
-        Pin { client: Arc::clone(&self.client), ..*self }
+        Pin { client: Arc::clone(&self.client), file: self.file.clone(), ..*self }
     }
 }
 
@@ -124,6 +149,7 @@ impl Drop for Pin {
     #[inline]
     fn drop(&mut self) {
         if self.client.is_ours() && self.client.holdings().unpin(self.id) {
+            fault::point("unpin.cleared");
             self.client.perhaps_dead(self.id.index);
         }
     }

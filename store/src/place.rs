@@ -1,6 +1,6 @@
 //! Where an object's bytes are, as one word of its slot.
 
-/// A place in the data segment.
+/// A place in the data segment, or beside it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Nowhere: the object has no bytes.
@@ -15,6 +15,11 @@ pub enum Place {
         /// Where it begins in the segment.
         offset_bytes: u64,
     },
+    /// In a sealed file of its own, which only the node can name.
+    File {
+        /// Which file it was made as; says nothing to anybody.
+        key: u64,
+    },
 }
 
 const KIND_SHIFT: u32 = 56;
@@ -26,6 +31,7 @@ impl Place {
             Place::Empty => 0,
             Place::Block { offset_bytes } => 1 << KIND_SHIFT | offset_bytes,
             Place::Extent { offset_bytes } => 2 << KIND_SHIFT | offset_bytes,
+            Place::File { key } => 3 << KIND_SHIFT | key,
         }
     }
 
@@ -37,15 +43,16 @@ impl Place {
             0 if word == 0 => Some(Place::Empty),
             1 => Some(Place::Block { offset_bytes }),
             2 => Some(Place::Extent { offset_bytes }),
+            3 => Some(Place::File { key: offset_bytes }),
             _ => None,
         }
     }
 
-    /// Where the bytes begin; 0 for none.
+    /// Where the bytes begin in the data segment; 0 when they are not there.
     #[inline]
     pub fn offset_bytes(self) -> u64 {
         match self {
-            Place::Empty => 0,
+            Place::Empty | Place::File { .. } => 0,
             Place::Block { offset_bytes } | Place::Extent { offset_bytes } => offset_bytes,
         }
     }

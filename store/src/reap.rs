@@ -41,6 +41,7 @@ impl Core {
             }
         }
         self.reap_memory(client);
+        self.reap_strict(client);
         let mut ledger = self.ledger.lock();
         ledger.space.forget(client.get());
         ledger.clients.remove(client);

@@ -1,6 +1,6 @@
 //! The rare questions a client asks the node, as words.
 
-use crate::ObjectId;
+use crate::{ObjectId, sealed::FileAt};
 
 /// What a client asks of the node. None of them is on the hot path.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -56,8 +56,44 @@ pub enum Request {
         /// The object.
         id: ObjectId,
     },
+    /// A file for a strict object: answered by [`Reply::File`].
+    Create {
+        /// Bytes needed.
+        len_bytes: u64,
+    },
+    /// A file is not needed after all.
+    Drop {
+        /// Which.
+        key: u64,
+    },
+    /// A file is written, and its object to be sealed.
+    Seal(SealRequest),
+    /// The file of a strict object: answered by [`Reply::File`].
+    Find {
+        /// The object.
+        id: ObjectId,
+    },
     /// The sizes to report when there was no room: answered by [`Reply::Full`].
     Usage,
+}
+
+/// What the node seals a strict object with.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct SealRequest {
+    /// The object.
+    pub id: ObjectId,
+    /// The attempt whose value it is.
+    pub attempt: u16,
+    /// The file.
+    pub key: u64,
+    /// Bytes of the value.
+    pub len_bytes: u64,
+    /// The fingerprint of its type.
+    pub fingerprint: u64,
+    /// How many references follow the value.
+    pub nested: u32,
+    /// Whether the value is an error.
+    pub is_failed: bool,
 }
 
 /// What the node answers.
@@ -103,6 +139,19 @@ pub enum Reply {
         /// What the disk, or the memory, said.
         errno: i32,
     },
+    /// A file for, or of, a strict object.
+    File {
+        /// By what name to return or seal it; 0 when it is sealed.
+        key: u64,
+        /// Where it can be opened.
+        at: FileAt,
+        /// Bytes of the file, or of the value once it is sealed.
+        len_bytes: u64,
+        /// The fingerprint of the value's type, once it is sealed.
+        fingerprint: u64,
+        /// Whether the value is an error.
+        is_failed: bool,
+    },
     /// The node does not do that.
     Refused(Refusal),
     /// An object named in the request is gone.
@@ -136,6 +185,12 @@ pub enum Refusal {
     SpillTruncated = 10,
     /// The store has ended.
     Closed = 11,
+    /// The store has no strict objects, or this is none.
+    NotStrict = 12,
+    /// No file could be made or looked at.
+    NoFiles = 13,
+    /// Somebody still has the object's memory mapped for writing.
+    StillWritable = 14,
 }
 
 impl Refusal {
@@ -153,6 +208,9 @@ impl Refusal {
             SpillDamaged,
             SpillTruncated,
             Closed,
+            NotStrict,
+            NoFiles,
+            StillWritable,
         ]
         .into_iter()
         .find(|&refusal| refusal as u64 == word)
@@ -184,6 +242,19 @@ impl Request {
                 (8, [index, generation, 0, 0, 0])
             }
             Request::Usage => (9, [0; 5]),
+            Request::Create { len_bytes } => (10, [len_bytes, 0, 0, 0, 0]),
+            Request::Drop { key } => (11, [key, 0, 0, 0, 0]),
+            Request::Seal(seal) => {
+                let [index, generation] = seal.id.to_words();
+                let flags = u64::from(seal.is_failed) << 16 | u64::from(seal.nested) << 32;
+                words[6] = seal.fingerprint;
+                let about = u64::from(seal.attempt) | flags;
+                (12, [index, generation, about, seal.key, seal.len_bytes])
+            }
+            Request::Find { id } => {
+                let [index, generation] = id.to_words();
+                (13, [index, generation, 0, 0, 0])
+            }
         };
         words[0] = body.0;
         words[1..6].copy_from_slice(&body.1);
@@ -192,7 +263,7 @@ impl Request {
 
     /// The request that [`Request::to_words`] wrote; `None` when the words are not one.
     pub fn from_words(words: [u64; 8]) -> Option<Self> {
-        let [kind, a, b, c, d, e, ..] = words;
+        let [kind, a, b, c, d, e, f, _] = words;
         let small = |word: u64| u32::try_from(word).ok();
         Some(match kind {
             1 => Request::Slots { count: small(a)? },
@@ -210,6 +281,18 @@ impl Request {
             },
             8 => Request::Restore { id: ObjectId::from_words([a, b])? },
             9 => Request::Usage,
+            10 => Request::Create { len_bytes: a },
+            11 => Request::Drop { key: a },
+            12 => Request::Seal(SealRequest {
+                id: ObjectId::from_words([a, b])?,
+                attempt: c as u16,
+                key: d,
+                len_bytes: e,
+                fingerprint: f,
+                nested: (c >> 32) as u32,
+                is_failed: c >> 16 & 1 == 1,
+            }),
+            13 => Request::Find { id: ObjectId::from_words([a, b])? },
             _ => return None,
         })
     }
@@ -235,6 +318,12 @@ impl Reply {
             }
             Reply::CannotSpill { errno } => (7, [errno as u64, 0, 0, 0]),
             Reply::CannotRestore { errno } => (8, [errno as u64, 0, 0, 0]),
+            Reply::File { key, at, len_bytes, fingerprint, is_failed } => {
+                words[5] = at.inode;
+                words[6] = fingerprint;
+                words[7] = is_failed.into();
+                (9, [key, at.pid.into(), at.descriptor.into(), len_bytes])
+            }
         };
         words[0] = body.0;
         words[1..5].copy_from_slice(&body.1);
@@ -256,6 +345,13 @@ impl Reply {
             6 => Reply::Stale(ObjectId::from_words([a, b])?),
             7 => Reply::CannotSpill { errno: a as i32 },
             8 => Reply::CannotRestore { errno: a as i32 },
+            9 => Reply::File {
+                key: a,
+                at: FileAt { pid: small(b)?, descriptor: small(c)?, inode: words[5] },
+                len_bytes: d,
+                fingerprint: words[6],
+                is_failed: words[7] == 1,
+            },
             _ => return None,
         })
     }
@@ -279,6 +375,18 @@ mod tests {
             Request::Hold { id, attempt: 2, offset_bytes: 64, count: 5 },
             Request::Restore { id },
             Request::Usage,
+            Request::Create { len_bytes: 1 << 33 },
+            Request::Drop { key: 9 },
+            Request::Seal(SealRequest {
+                id,
+                attempt: u16::MAX,
+                key: 7,
+                len_bytes: 1 << 33,
+                fingerprint: u64::MAX,
+                nested: u32::MAX,
+                is_failed: true,
+            }),
+            Request::Find { id },
         ] {
             assert_eq!(Request::from_words(request.to_words()), Some(request));
         }
@@ -291,6 +399,13 @@ mod tests {
             Reply::Stale(id),
             Reply::CannotSpill { errno: 28 },
             Reply::CannotRestore { errno: 5 },
+            Reply::File {
+                key: 1,
+                at: FileAt { pid: 2, descriptor: 3, inode: u64::MAX },
+                len_bytes: 1 << 33,
+                fingerprint: 5,
+                is_failed: true,
+            },
         ] {
             assert_eq!(Reply::from_words(reply.to_words()), Some(reply));
         }

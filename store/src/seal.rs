@@ -7,8 +7,8 @@ use rkyv::{Archived, vec::ArchivedVec};
 use rustyray_memory::sync::Ordering;
 
 use crate::{
-    BytesWriter, Client, Error, ObjectId, Refusal, Reply, Request, SealError, Value,
-    ValueSerializer, Writer, client::HINTS, fault, geometry::PAGE_BYTES, place::Place,
+    BytesWriter, Client, Error, ObjectId, Refusal, Reply, Request, SealError, SealRequest, Tier,
+    Value, ValueSerializer, Writer, client::HINTS, fault, geometry::PAGE_BYTES, place::Place,
     slot::Header, state::BeginSeal,
 };
 
@@ -45,10 +45,18 @@ impl Client {
     /// # Errors
     /// When `len` is 0, larger than the store, or when there is no room within the put timeout.
     pub fn create(self: &Arc<Self>, len: usize) -> Result<Writer, Error> {
+        self.create_in(Tier::Ordinary, len)
+    }
+
+    /// The same for an object of a tier of its own.
+    ///
+    /// # Errors
+    /// As for [`Client::create`], and when the store cannot have such objects.
+    pub fn create_in(self: &Arc<Self>, tier: Tier, len: usize) -> Result<Writer, Error> {
         if len == 0 {
             return Err(Error::ZeroLength);
         }
-        self.create_reserved(len, len)
+        self.create_reserved(tier, len, len)
     }
 
     /// Gets memory for an object of `len` plain bytes, to be read as [`Bytes`] once it is sealed.
@@ -56,8 +64,16 @@ impl Client {
     /// # Errors
     /// As for [`Client::create`], but that `len` may be 0.
     pub fn create_bytes(self: &Arc<Self>, len: usize) -> Result<BytesWriter, Error> {
+        self.create_bytes_in(Tier::Ordinary, len)
+    }
+
+    /// The same for an object of a tier of its own.
+    ///
+    /// # Errors
+    /// As for [`Client::create_bytes`], and when the store cannot have such objects.
+    pub fn create_bytes_in(self: &Arc<Self>, tier: Tier, len: usize) -> Result<BytesWriter, Error> {
         let total = len.next_multiple_of(8) + size_of::<Archived<Bytes>>();
-        Ok(BytesWriter { writer: self.create_reserved(total, total)?, len })
+        Ok(BytesWriter { writer: self.create_reserved(tier, total, total)?, len })
     }
 
     /// Gives a reserved object its value. `nested` are the objects that the value refers to; the caller
@@ -90,7 +106,7 @@ impl Client {
         }
         let (at, total) = (list_at(writer.len()), footprint(writer.len(), nested.len()));
         if writer.capacity() < total {
-            let mut larger = writer.client().create_reserved(writer.len(), total)?;
+            let mut larger = writer.client().create_reserved(writer.tier(), writer.len(), total)?;
             larger.copy_from_slice(&writer);
             writer = larger;
         }
@@ -114,12 +130,15 @@ impl Client {
         attempt: u16,
         error_bytes: &[u8],
     ) -> Result<(), SealError> {
-        let writer = match self.create_reserved(error_bytes.len(), error_bytes.len()) {
+        let tier = Tier::Ordinary;
+        let writer = match self.create_reserved(tier, error_bytes.len(), error_bytes.len()) {
             Ok(mut writer) => {
                 writer.copy_from_slice(error_bytes);
                 writer
             }
-            Err(Error::StoreFull { .. } | Error::TooLarge { .. }) => self.create_reserved(0, 0)?,
+            Err(Error::StoreFull { .. } | Error::CannotSpill { .. } | Error::TooLarge { .. }) => {
+                self.create_reserved(tier, 0, 0)?
+            }
             Err(error) => return Err(error.into()),
         };
         self.settle(id, attempt, writer, 0, 0, true)
@@ -138,7 +157,25 @@ impl Client {
         self.check_ours().map_err(Error::from)?;
         let stale = || SealError::Stale(self.table().stale(id));
         let generation = self.geometry().generation(id).ok_or_else(stale)?;
+        if let Place::File { .. } = writer.place()
+            && footprint(writer.len(), nested) == 0
+        {
+            // What has no bytes needs no file.
+            writer = Writer::new(Arc::clone(writer.client()), Place::Empty, 0, 0);
+        }
         let place = writer.place();
+        if let Place::File { key } = place {
+            let request = SealRequest {
+                id,
+                attempt,
+                key,
+                len_bytes: writer.len() as u64,
+                fingerprint,
+                nested: nested as u32,
+                is_failed: failed,
+            };
+            return self.settle_strict(writer, request);
+        }
         if nested > 0 {
             let offset_bytes = place.offset_bytes() + list_at(writer.len()) as u64;
             let count = nested as u32;
@@ -185,6 +222,27 @@ impl Client {
         Ok(())
     }
 
+    /// Has the node seal and publish what was written to a file.
+    fn settle_strict(&self, writer: Writer, request: SealRequest) -> Result<(), SealError> {
+        let SealRequest { id, attempt, .. } = request;
+        writer.close_file();
+        fault::point("strict.unmapped");
+        let reply = self.ask(Request::Seal(request))?;
+        fault::point("strict.sealed");
+        match reply {
+            Reply::Done => Ok(()),
+            Reply::Stale(inner) if inner == id => Err(SealError::Stale(self.table().stale(id))),
+            Reply::Stale(inner) => Err(SealError::Nested(self.table().stale(inner))),
+            Reply::Refused(Refusal::StillWritable) => Err(SealError::StillWritable(id)),
+            Reply::Refused(Refusal::AlreadySealed) => Err(SealError::AlreadySealed(id)),
+            Reply::Refused(Refusal::Late) => {
+                let current = self.table().slot(id.index).owner().attempt;
+                Err(SealError::Late { id, attempt, current })
+            }
+            _ => Err(Error::Protocol("a seal was asked for").into()),
+        }
+    }
+
     /// Gives a reserved object the bytes that were written. See [`Client::seal`] for the errors.
     ///
     /// # Errors
@@ -218,6 +276,18 @@ impl Client {
     /// # Errors
     /// When the value refuses, or there is no room for it within the put timeout.
     pub fn write_value<T: Value>(self: &Arc<Self>, value: &T) -> Result<Written, Error> {
+        self.write_value_in(Tier::Ordinary, value)
+    }
+
+    /// The same for an object of a tier of its own.
+    ///
+    /// # Errors
+    /// As for [`Client::write_value`], and when the store cannot have such objects.
+    pub fn write_value_in<T: Value>(
+        self: &Arc<Self>,
+        tier: Tier,
+        value: &T,
+    ) -> Result<Written, Error> {
         self.check_ours()?;
         let fingerprint = T::fingerprint();
         self.table().type_names().register(fingerprint, T::type_name);
@@ -230,11 +300,12 @@ impl Client {
         let least = size_of::<T::Archived>();
         // The first try is a small one in any case: what does not fit says at once how much it wants.
         let mut capacity = if hinted == 0 { least + SLACK } else { hinted.max(least) };
-        if capacity > small {
+        let is_strict = tier == Tier::Strict || self.geometry().is_strict;
+        if capacity > small && !is_strict {
             capacity = small.min(least + SLACK);
         }
         for tries in 1u32.. {
-            let mut writer = self.create_reserved(capacity, capacity)?;
+            let mut writer = self.create_reserved(tier, capacity, capacity)?;
             let destination =
                 if capacity == 0 { std::ptr::NonNull::dangling() } else { writer.address() };
             // SAFETY: the writer's memory is ours alone, writable, and `capacity` bytes long; nobody
@@ -290,12 +361,30 @@ impl Client {
         self.or_release(id, self.seal_value(id, 0, value))
     }
 
+    /// The same for an object of a tier of its own.
+    ///
+    /// # Errors
+    /// As for [`Client::put`]; when the store cannot have such objects; and [`Error::StillWritable`].
+    pub fn put_in<T: Value>(self: &Arc<Self>, tier: Tier, value: &T) -> Result<ObjectId, Error> {
+        let Written { writer, nested, fingerprint } = self.write_value_in(tier, value)?;
+        let id = self.reserve()?;
+        self.or_release(id, self.seal(id, 0, writer, fingerprint, &nested))
+    }
+
     /// Stores bytes as a new object, which the caller then refers to once; read as [`Bytes`].
     ///
     /// # Errors
     /// When there is no room within the put timeout.
     pub fn put_bytes(self: &Arc<Self>, bytes: &[u8]) -> Result<ObjectId, Error> {
-        let mut writer = self.create_bytes(bytes.len())?;
+        self.put_bytes_in(Tier::Ordinary, bytes)
+    }
+
+    /// The same for an object of a tier of its own.
+    ///
+    /// # Errors
+    /// As for [`Client::put_bytes`]; when the store cannot have such objects; and [`Error::StillWritable`].
+    pub fn put_bytes_in(self: &Arc<Self>, tier: Tier, bytes: &[u8]) -> Result<ObjectId, Error> {
+        let mut writer = self.create_bytes_in(tier, bytes.len())?;
         writer.copy_from_slice(bytes);
         let id = self.reserve()?;
         self.or_release(id, self.seal_bytes(id, 0, writer))
@@ -306,6 +395,7 @@ impl Client {
             Ok(()) => return Ok(id),
             Err(SealError::Store(error)) => error,
             Err(SealError::Nested(stale)) => Error::Nested(stale),
+            Err(SealError::StillWritable(_)) => Error::StillWritable,
             Err(SealError::Late { .. } | SealError::AlreadySealed(_) | SealError::Stale(_)) => {
                 Error::Protocol("somebody else sealed an object that was reserved just now")
             }

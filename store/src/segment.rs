@@ -22,6 +22,7 @@ use std::{
 
 use nix::{
     errno::Errno,
+    fcntl::{FallocateFlags, fallocate},
     libc,
     sys::mman::{ProtFlags, mprotect},
 };
@@ -57,6 +58,17 @@ impl Segment {
     /// A segment whose pages are writable at all times, to everybody.
     pub(crate) fn unguarded(region: Region) -> Self {
         Segment { region, file: None, has_huge_pages: AtomicBool::new(false) }
+    }
+
+    /// A file of this process's own to write, on huge pages if there is enough of it.
+    pub(crate) fn writable(file: &File, len_bytes: usize) -> io::Result<Self> {
+        let is_huge = len_bytes as u64 >= HUGE_PAGE_BYTES;
+        let region = if is_huge {
+            Region::map_aligned(file, len_bytes, HUGE_PAGE_BYTES as usize)?
+        } else {
+            Region::map(file, len_bytes)?
+        };
+        Ok(Segment { region, file: None, has_huge_pages: AtomicBool::new(is_huge) })
     }
 
     /// The memfd, if it is one.
@@ -151,20 +163,12 @@ impl Segment {
         }
     }
 
-    /// The bytes of a sealed object.
-    ///
-    /// # Safety
-    /// While the result lives, nobody writes there: the bytes belong to a sealed object that this
-    /// process has pinned. (What enforces it: the pages are read-only in every process but, for small
-    /// objects, the one that wrote the block, which goes on behind them.)
-    #[inline]
-    pub(crate) unsafe fn bytes(&self, offset_bytes: u64, len_bytes: u64) -> &[u8] {
-        assert!(self.contains(offset_bytes, len_bytes), "an object beyond the segment");
-        // SAFETY: within the mapping (checked), readable, initialised (a memfd is zeroed), and not
-        // written while borrowed, as the caller promises.
-        unsafe {
-            std::slice::from_raw_parts(self.address(offset_bytes).as_ptr(), len_bytes as usize)
-        }
+    /// Gives the memory of a free piece back to the system; it reads as zeroes then.
+    pub(crate) fn punch(&self, offset_bytes: u64, len_bytes: u64) {
+        let Some(file) = &self.file else { return };
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        // What cannot be given back is taken again later, as it is.
+        let _ = fallocate(file, flags, offset_bytes as i64, len_bytes as i64);
     }
 
     /// A copy of bytes that somebody may be writing: what it holds is an allegation. They begin at a
@@ -248,8 +252,8 @@ mod tests {
             unsafe { segment.address(offset_bytes).write(7) };
         }
         segment.forbid_writes(at, len);
-        // SAFETY: nobody writes to the segment any more.
-        let bytes = unsafe { segment.bytes(at - 1, len + 2) };
+        let mut bytes = vec![0; len as usize];
+        segment.read_at(at, &mut bytes).expect("read");
         assert_eq!(bytes.iter().filter(|&&byte| byte == 7).count(), 3);
     }
 }

@@ -36,6 +36,10 @@ impl Core {
             }
             Request::Restore { id } => self.restore(id),
             Request::Usage => self.usage(),
+            Request::Create { len_bytes } => self.make_strict(client, len_bytes),
+            Request::Drop { key } => self.drop_strict(client, key),
+            Request::Seal(seal) => self.seal_strict(client, seal),
+            Request::Find { id } => self.find_strict(id),
         }
     }
 
@@ -74,6 +78,7 @@ impl Core {
             let mut ledger = core.ledger.lock();
             let piece = ledger.space.allocate(bytes, bytes, client.get())?;
             let block = (piece.offset_bytes / bytes) as u32;
+            core.cool(&mut ledger);
             core.blocks.open(block);
             ledger.blocks.insert(block, Lease { client: Some(client), is_open: true });
             Some(Reply::Extent {
@@ -111,6 +116,7 @@ impl Core {
                 .allocate(wanted, align, client.get())
                 .or_else(|| ledger.space.allocate(least, PAGE_BYTES, client.get()))?;
             let len_bytes = piece.len_bytes;
+            core.cool(&mut ledger);
             ledger.extents.insert(piece.offset_bytes, Extent { len_bytes, client: Some(client) });
             Some(Reply::Extent {
                 offset_bytes: piece.offset_bytes,
@@ -121,7 +127,11 @@ impl Core {
     }
 
     /// Allocates; when that fails, makes room as far as it goes and tries again.
-    fn with_room(&self, len_bytes: u64, allocate: impl Fn(&Core) -> Option<Reply>) -> Reply {
+    pub(crate) fn with_room(
+        &self,
+        len_bytes: u64,
+        allocate: impl Fn(&Core) -> Option<Reply>,
+    ) -> Reply {
         self.keep_below_high_water(len_bytes);
         if let Some(reply) = allocate(self) {
             return reply;
@@ -222,8 +232,20 @@ impl Core {
         if self.segment.read_at(offset_bytes, &mut bytes).is_err() {
             return Reply::Refused(Refusal::Garbage);
         }
+        self.hold_listed(id, attempt, generation, &bytes)
+    }
+
+    /// The same for a list that was read already.
+    pub(crate) fn hold_listed(
+        &self,
+        id: ObjectId,
+        attempt: u16,
+        generation: u64,
+        bytes: &[u8],
+    ) -> Reply {
+        let count = bytes.len() / 16;
         let mut perhaps_dead = Vec::new();
-        let mut held = Vec::with_capacity(count as usize);
+        let mut held = Vec::with_capacity(count);
         let mut refusal = None;
         for pair in bytes.chunks_exact(16) {
             let word = |at: usize| {
@@ -255,7 +277,7 @@ impl Core {
             } else if seen.aux() != attempt {
                 refusal = Some(Reply::Refused(Refusal::Late));
             } else {
-                slot.set_nested(count.into());
+                slot.set_nested(count as u64);
                 let entry = (generation, std::mem::take(&mut held));
                 let before = ledger.nested.insert(id.index, entry);
                 held.extend(before.into_iter().flat_map(|(_, ids)| ids));

@@ -16,6 +16,8 @@ pub(crate) enum LastUser {
     Client(u8),
     /// Several, or nobody.
     Mixed,
+    /// Nobody, and it has no memory: that was given back to the system.
+    Cold,
 }
 
 impl From<Option<ClientId>> for LastUser {
@@ -43,6 +45,8 @@ pub(crate) struct Space {
     by_len: BTreeSet<(u64, u64)>,
     used_bytes: u64,
     peak_used_bytes: u64,
+    /// The part of `used_bytes` that is in files beside the segment.
+    files_bytes: u64,
 }
 
 /// How many candidates of sufficient length are looked at for one of the client's own.
@@ -57,6 +61,7 @@ impl Space {
             by_len: BTreeSet::new(),
             used_bytes: 0,
             peak_used_bytes: 0,
+            files_bytes: 0,
         }
     }
 
@@ -79,6 +84,9 @@ impl Space {
         align_bytes: u64,
         client: u8,
     ) -> Option<Piece> {
+        if self.used_bytes + len_bytes > self.capacity_bytes {
+            return None;
+        }
         let piece = self
             .allocate_warm(len_bytes, align_bytes, client)
             .or_else(|| self.allocate_fresh(len_bytes, align_bytes))
@@ -124,6 +132,51 @@ impl Space {
         self.insert(self.frontier_bytes, start - self.frontier_bytes, LastUser::Mixed);
         self.frontier_bytes = end;
         Some(Piece { offset_bytes: start, len_bytes, is_warm: false })
+    }
+
+    /// Counts bytes in a file beside the segment; false when there is no room for them.
+    pub(crate) fn charge(&mut self, len_bytes: u64) -> bool {
+        if self.used_bytes + len_bytes > self.capacity_bytes {
+            return false;
+        }
+        self.files_bytes += len_bytes;
+        self.used_bytes += len_bytes;
+        self.peak_used_bytes = self.peak_used_bytes.max(self.used_bytes);
+        true
+    }
+
+    /// Such bytes are gone.
+    pub(crate) fn discharge(&mut self, len_bytes: u64) {
+        self.files_bytes -= len_bytes;
+        self.used_bytes -= len_bytes;
+    }
+
+    /// Free pieces whose memory is to be given back to the system, so that the segment's and the files'
+    /// together are no more than the capacity.
+    pub(crate) fn cool(&mut self) -> Vec<(u64, u64)> {
+        if self.files_bytes == 0 {
+            return Vec::new();
+        }
+        let cold_bytes: u64 = self
+            .free
+            .values()
+            .filter(|(_, last)| *last == LastUser::Cold)
+            .map(|(len, _)| len)
+            .sum();
+        let mut over_bytes = (self.frontier_bytes - cold_bytes + self.files_bytes)
+            .saturating_sub(self.capacity_bytes);
+        let mut cooled = Vec::new();
+        for (&offset, (len, last)) in self.free.iter_mut().rev() {
+            if over_bytes == 0 {
+                break;
+            }
+            if *last != LastUser::Cold {
+                *last = LastUser::Cold;
+                over_bytes = over_bytes.saturating_sub(*len);
+                cooled.push((offset, *len));
+            }
+        }
+        cooled
     }
 
     /// Takes a piece back.
@@ -229,6 +282,27 @@ mod tests {
         assert_eq!(space.used_bytes(), 0);
         assert!(space.allocate(8 * PAGE, 8 * PAGE, 0).is_some());
         assert_eq!(space.allocate(PAGE, PAGE, 0), None);
+    }
+
+    #[test]
+    fn files_and_the_segment_share_the_capacity() {
+        let mut space = Space::new(16 * PAGE);
+        let one = space.allocate(8 * PAGE, PAGE, 1).expect("room");
+        let two = space.allocate(4 * PAGE, PAGE, 1).expect("room");
+        assert!(!space.charge(5 * PAGE));
+        assert!(space.charge(4 * PAGE));
+        assert_eq!(space.allocate(PAGE, PAGE, 1), None);
+        assert!(space.cool().is_empty(), "nothing is free");
+        space.release(one.offset_bytes, one.len_bytes, LastUser::Client(1));
+        assert!(space.charge(6 * PAGE));
+        assert_eq!(space.cool(), [(0, 8 * PAGE)]);
+        assert!(space.cool().is_empty(), "once");
+        let cold = space.allocate(2 * PAGE, PAGE, 1).expect("room");
+        assert!(!cold.is_warm);
+        space.discharge(10 * PAGE);
+        space.release(two.offset_bytes, two.len_bytes, LastUser::Client(1));
+        space.release(cold.offset_bytes, cold.len_bytes, LastUser::Client(1));
+        assert_eq!(space.used_bytes(), 0);
     }
 
     proptest::proptest! {

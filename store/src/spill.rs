@@ -79,7 +79,9 @@ struct Own {
 #[derive(Copy, Clone, Debug)]
 struct Spilled {
     len_bytes: u64,
+    fingerprint: u64,
     checksum: u64,
+    is_strict: bool,
 }
 
 impl Spills {
@@ -180,6 +182,8 @@ fn sweep(parent: &Path) {
 /// Why the file of an object gives nothing back.
 enum Unreadable {
     Refused(Refusal),
+    /// There is no room for it.
+    NoRoom(Reply),
     Io(io::Error),
 }
 
@@ -279,24 +283,35 @@ impl Core {
         if seen.generation() != generation || seen.phase() != Phase::Sealed {
             return Ok(false);
         }
-        let header = slot.header();
-        let offset_bytes = match Place::from_word(header.location) {
-            Some(Place::Block { offset_bytes } | Place::Extent { offset_bytes })
-                if self.segment.contains(offset_bytes, header.len_bytes) =>
-            {
-                offset_bytes
+        let (header, source) = match self.strict_source(index, generation)? {
+            Some((header, file)) => (header, Source::File(file)),
+            None => {
+                let header = slot.header();
+                match Place::from_word(header.location) {
+                    Some(Place::Block { offset_bytes } | Place::Extent { offset_bytes })
+                        if !self.geometry.is_strict
+                            && self.segment.contains(offset_bytes, header.len_bytes) =>
+                    {
+                        (header, Source::Segment { offset_bytes })
+                    }
+                    _ => return Ok(false),
+                }
             }
-            _ => return Ok(false),
         };
         let path = self.ledger.lock().spills.place(index)?;
-        let written = self.write_file(&path, offset_bytes, &header);
+        let written = self.write_file(&path, &source, &header);
         let detached = written.is_ok()
             && slot.state().transition_spill(generation, Phase::Sealed, Phase::Spilling);
         if !detached {
             let _ = fs::remove_file(&path);
             return written.map(|_| false);
         }
-        let spilled = Spilled { len_bytes: header.len_bytes, checksum: written? };
+        let spilled = Spilled {
+            len_bytes: header.len_bytes,
+            fingerprint: header.fingerprint,
+            checksum: written?,
+            is_strict: source.is_strict(),
+        };
         // SeqCst: against a viewer, see the module.
         fence(Ordering::SeqCst);
         if !slot.pins().is_empty() {
@@ -309,27 +324,48 @@ impl Core {
         self.ledger.lock().spills.insert(index, spilled);
         let moved = slot.state().transition_spill(generation, Phase::Spilling, Phase::Spilled);
         debug_assert!(moved, "one thread at a time moves objects");
-        self.free_memory(header);
+        self.free_memory(index, header);
         Ok(true)
     }
 
+    /// A strict object's true header, and its file.
+    fn strict_source(&self, index: u32, generation: u64) -> io::Result<Option<(Header, File)>> {
+        let ledger = self.ledger.lock();
+        let Some(sealed) = ledger.files.find(index, generation) else { return Ok(None) };
+        let header = Header {
+            location: Place::File { key: 0 }.to_word(),
+            len_bytes: sealed.len_bytes,
+            fingerprint: sealed.fingerprint,
+        };
+        Ok(Some((header, sealed.try_clone()?)))
+    }
+
+    /// The checksum of an object's bytes: under a key that nobody else knows where somebody may mean harm.
+    fn checksum(&self, header: &Header, is_strict: bool) -> Checksum {
+        if is_strict {
+            Checksum::under_key(&self.spill_key, header.len_bytes)
+        } else {
+            Checksum::of_len(header.len_bytes)
+        }
+    }
+
     /// Copies an object's bytes to a new file; their checksum.
-    fn write_file(&self, path: &Path, offset_bytes: u64, header: &Header) -> io::Result<u64> {
+    fn write_file(&self, path: &Path, source: &Source, header: &Header) -> io::Result<u64> {
         fault::fail("spill.write")?;
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         file.write_all(&[0; HEADER_BYTES])?;
-        let mut checksum = Checksum::of_len(header.len_bytes);
-        let mut buffer = vec![0; CHUNK_BYTES.min(header.len_bytes as usize)];
-        let mut done = 0;
-        while done < header.len_bytes {
-            let len = CHUNK_BYTES.min((header.len_bytes - done) as usize);
-            let chunk = &mut buffer[..len];
-            self.segment.read_at(offset_bytes + done, chunk)?;
+        let mut checksum = self.checksum(header, source.is_strict());
+        in_chunks(header.len_bytes, |done, chunk| {
+            match source {
+                Source::Segment { offset_bytes } => {
+                    self.segment.read_at(offset_bytes + done, chunk)?;
+                }
+                Source::File(file) => file.read_exact_at(chunk, done)?,
+            }
             checksum.add(chunk);
-            file.write_all(chunk)?;
-            done += len as u64;
-        }
+            file.write_all(chunk)
+        })?;
         let checksum = checksum.finish();
         file.write_all_at(&header_bytes(header, checksum), 0)?;
         Ok(checksum)
@@ -358,27 +394,26 @@ impl Core {
         let Some((path, spilled)) = self.ledger.lock().spills.find(id.index) else {
             return Reply::Refused(Refusal::SpillMissing);
         };
-        let header = Header { len_bytes: spilled.len_bytes, ..slot.header() };
-        let offset_bytes = match self.room_to_restore(header.len_bytes) {
-            Ok(offset_bytes) => offset_bytes,
-            Err(reply) => return reply,
+        let &Spilled { len_bytes, fingerprint, .. } = &spilled;
+        let header = Header { location: Place::Empty.to_word(), len_bytes, fingerprint };
+        let restored = if spilled.is_strict {
+            self.restore_to_file(id, generation, &path, &header, spilled.checksum)
+        } else {
+            self.restore_to_extent(&path, &header, spilled.checksum)
         };
-        let refused = match self.read_file(&path, offset_bytes, &header, spilled.checksum) {
-            Ok(()) => None,
-            Err(Unreadable::Refused(refusal)) => Some(Reply::Refused(refusal)),
+        let header = match restored {
+            Ok(header) => header,
+            Err(Unreadable::Refused(refusal)) => return Reply::Refused(refusal),
+            Err(Unreadable::NoRoom(reply)) => return reply,
             Err(Unreadable::Io(error)) => {
-                Some(Reply::CannotRestore { errno: error.raw_os_error().unwrap_or(0) })
+                return Reply::CannotRestore { errno: error.raw_os_error().unwrap_or(0) };
             }
         };
-        if let Some(reply) = refused {
-            self.ledger.lock().free_extent(offset_bytes);
-            return reply;
-        }
         if !slot.state().transition_spill(generation, Phase::Spilled, Phase::Restoring) {
-            self.ledger.lock().free_extent(offset_bytes);
+            self.free_memory(id.index, header);
             return Reply::Stale(id);
         }
-        slot.set_header(Header { location: Place::Extent { offset_bytes }.to_word(), ..header });
+        slot.set_header(header);
         slot.touch(self.table.tick());
         let moved = slot.state().transition_spill(generation, Phase::Restoring, Phase::Sealed);
         debug_assert!(moved, "one thread at a time moves objects");
@@ -386,73 +421,153 @@ impl Core {
         Reply::Done
     }
 
-    /// An extent for an object that comes back; if need be, others go to disk for it.
-    fn room_to_restore(&self, len_bytes: u64) -> Result<u64, Reply> {
-        let len_bytes = len_bytes.next_multiple_of(PAGE_BYTES);
-        let allocate = || {
+    /// An object's bytes in an extent again; its header then.
+    fn restore_to_extent(
+        &self,
+        path: &Path,
+        header: &Header,
+        expected: u64,
+    ) -> Result<Header, Unreadable> {
+        let len_bytes = header.len_bytes.next_multiple_of(PAGE_BYTES);
+        let offset_bytes = self.room_to_restore(len_bytes, || {
             let mut ledger = self.ledger.lock();
             let piece = ledger.space.allocate(len_bytes, PAGE_BYTES, 0)?;
+            self.cool(&mut ledger);
             // The pages are in nobody's page tables yet.
             ledger.extents.insert(piece.offset_bytes, Extent { len_bytes, client: None });
             Some(piece.offset_bytes)
-        };
-        if let Some(offset_bytes) = allocate() {
-            return Ok(offset_bytes);
+        })?;
+        let mut checksum = self.checksum(header, false);
+        let read = read_file(path, header, expected, |done, chunk| {
+            checksum.add(chunk);
+            match self.segment.write_at(offset_bytes + done, chunk) {
+                Err(Error::Os { source, .. }) => Err(source),
+                _ => Ok(()),
+            }
+        });
+        let whole = read.and_then(|()| compare(checksum, expected));
+        whole.inspect_err(|_| {
+            self.ledger.lock().free_extent(offset_bytes);
+        })?;
+        Ok(Header { location: Place::Extent { offset_bytes }.to_word(), ..*header })
+    }
+
+    /// A strict object's bytes in a file again; its header then.
+    fn restore_to_file(
+        &self,
+        id: ObjectId,
+        generation: u64,
+        path: &Path,
+        header: &Header,
+        expected: u64,
+    ) -> Result<Header, Unreadable> {
+        self.room_to_restore(header.len_bytes.next_multiple_of(PAGE_BYTES), || {
+            self.charge_strict(header.len_bytes).then_some(0)
+        })?;
+        self.restore_strict(
+            id.index,
+            generation,
+            header,
+            |file| read_file(path, header, expected, |done, chunk| file.write_all_at(chunk, done)),
+            |file| {
+                let mut checksum = self.checksum(header, true);
+                in_chunks(header.len_bytes, |done, chunk| {
+                    file.read_exact_at(chunk, done)?;
+                    checksum.add(chunk);
+                    Ok(())
+                })?;
+                compare(checksum, expected)
+            },
+        )
+    }
+
+    /// Room for an object that comes back; if need be, others go to disk for it.
+    fn room_to_restore(
+        &self,
+        len_bytes: u64,
+        allocate: impl Fn() -> Option<u64>,
+    ) -> Result<u64, Unreadable> {
+        if let Some(place) = allocate() {
+            return Ok(place);
         }
         self.collect(usize::MAX);
         loop {
-            if let Some(offset_bytes) = allocate() {
-                return Ok(offset_bytes);
+            if let Some(place) = allocate() {
+                return Ok(place);
             }
             let before = self.ledger.lock().space.used_bytes();
             match self.spill_until(|used_bytes| used_bytes + len_bytes <= before) {
-                Ok(0) => return Err(self.full(0)),
+                Ok(0) => return Err(Unreadable::NoRoom(self.full(0))),
                 Ok(_) => {}
                 Err(error) => {
-                    return Err(Reply::CannotSpill { errno: error.raw_os_error().unwrap_or(0) });
+                    let errno = error.raw_os_error().unwrap_or(0);
+                    return Err(Unreadable::NoRoom(Reply::CannotSpill { errno }));
                 }
             }
         }
     }
+}
 
-    /// Copies an object's bytes from its file to an extent that nobody knows of yet.
-    fn read_file(
-        &self,
-        path: &Path,
+/// Where the bytes of an object that goes to disk are.
+#[derive(Debug)]
+enum Source {
+    Segment {
         offset_bytes: u64,
-        header: &Header,
-        expected: u64,
-    ) -> Result<(), Unreadable> {
-        fault::fail("spill.read")?;
-        let mut file = File::open(path)?;
-        let found_bytes = file.metadata()?.len();
-        let wanted_bytes = HEADER_BYTES as u64 + header.len_bytes;
-        if found_bytes < wanted_bytes {
-            return Err(Unreadable::Refused(Refusal::SpillTruncated));
-        }
-        let mut found = [0; HEADER_BYTES];
-        file.read_exact(&mut found)?;
-        if found != header_bytes(header, expected) || found_bytes > wanted_bytes {
-            return Err(Unreadable::Refused(Refusal::SpillDamaged));
-        }
-        let mut checksum = Checksum::of_len(header.len_bytes);
-        let mut buffer = vec![0; CHUNK_BYTES.min(header.len_bytes as usize)];
-        let mut done = 0;
-        while done < header.len_bytes {
-            let len = CHUNK_BYTES.min((header.len_bytes - done) as usize);
-            let chunk = &mut buffer[..len];
-            file.read_exact(chunk)?;
-            checksum.add(chunk);
-            match self.segment.write_at(offset_bytes + done, chunk) {
-                Ok(()) => {}
-                Err(Error::Os { source, .. }) => return Err(Unreadable::Io(source)),
-                Err(_) => return Err(Unreadable::Refused(Refusal::NoMemory)),
-            }
-            done += len as u64;
-        }
-        if checksum.finish() != expected {
-            return Err(Unreadable::Refused(Refusal::SpillDamaged));
-        }
-        Ok(())
+    },
+    /// The sealed file of a strict one.
+    File(File),
+}
+
+impl Source {
+    fn is_strict(&self) -> bool {
+        matches!(self, Source::File(_))
     }
+}
+
+/// Gives `step` a buffer for each piece of `len_bytes`, and where the piece begins.
+fn in_chunks(
+    len_bytes: u64,
+    mut step: impl FnMut(u64, &mut [u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK_BYTES.min(len_bytes as usize)];
+    let mut done = 0;
+    while done < len_bytes {
+        let len = CHUNK_BYTES.min((len_bytes - done) as usize);
+        step(done, &mut buffer[..len])?;
+        done += len as u64;
+    }
+    Ok(())
+}
+
+/// Gives the pieces of an object's file to `take`, if it begins as it must.
+fn read_file(
+    path: &Path,
+    header: &Header,
+    expected: u64,
+    mut take: impl FnMut(u64, &[u8]) -> io::Result<()>,
+) -> Result<(), Unreadable> {
+    fault::fail("spill.read")?;
+    let mut file = File::open(path)?;
+    let found_bytes = file.metadata()?.len();
+    let wanted_bytes = HEADER_BYTES as u64 + header.len_bytes;
+    if found_bytes < wanted_bytes {
+        return Err(Unreadable::Refused(Refusal::SpillTruncated));
+    }
+    let mut found = [0; HEADER_BYTES];
+    file.read_exact(&mut found)?;
+    if found != header_bytes(header, expected) || found_bytes > wanted_bytes {
+        return Err(Unreadable::Refused(Refusal::SpillDamaged));
+    }
+    in_chunks(header.len_bytes, |done, chunk| {
+        file.read_exact(chunk)?;
+        take(done, chunk)
+    })?;
+    Ok(())
+}
+
+fn compare(checksum: Checksum, expected: u64) -> Result<(), Unreadable> {
+    if checksum.finish() == expected {
+        return Ok(());
+    }
+    Err(Unreadable::Refused(Refusal::SpillDamaged))
 }

@@ -10,10 +10,11 @@ use std::{
 };
 
 use crate::{
-    Client, Request,
+    Client, Request, Tier, fault,
     geometry::{PAGE_BYTES, extent_bytes},
     lease::Placed,
     place::Place,
+    segment::Segment,
 };
 
 /// Memory for one object, to be written and then sealed. Dropped unsealed, it is given back.
@@ -25,13 +26,36 @@ pub struct Writer {
     len: usize,
     /// Bytes reserved: `len`, the room for the list of nested references, and in an extent all of it.
     capacity: usize,
+    /// The file of a strict object, mapped.
+    file: Option<Segment>,
     /// Nothing is given back: the object was sealed.
     is_sealed: bool,
 }
 
 impl Writer {
     pub(crate) fn new(client: Arc<Client>, place: Place, len: usize, capacity: usize) -> Self {
-        Writer { client, place, len, capacity, is_sealed: false }
+        Writer { client, place, len, capacity, file: None, is_sealed: false }
+    }
+
+    pub(crate) fn in_file(
+        client: Arc<Client>,
+        key: u64,
+        file: Segment,
+        len: usize,
+        capacity: usize,
+    ) -> Self {
+        let place = Place::File { key };
+        Writer { client, place, len, capacity, file: Some(file), is_sealed: false }
+    }
+
+    /// This process writes to the file no more: it has it mapped no more. The caller has it sealed, or gone.
+    pub(crate) fn close_file(mut self) {
+        self.file = None;
+        self.is_sealed = true;
+    }
+
+    pub(crate) fn tier(&self) -> Tier {
+        if self.file.is_some() { Tier::Strict } else { Tier::Ordinary }
     }
 
     /// How many bytes the object has.
@@ -63,7 +87,10 @@ impl Writer {
 
     /// The first byte.
     pub(crate) fn address(&self) -> NonNull<u8> {
-        self.client.segment().address(self.place.offset_bytes())
+        match &self.file {
+            Some(file) => file.address(0),
+            None => self.client.segment().address(self.place.offset_bytes()),
+        }
     }
 
     /// All that is reserved, for writing beyond the value.
@@ -72,7 +99,7 @@ impl Writer {
             return &mut [];
         }
         // SAFETY: `Client::create_reserved` got `capacity` bytes at this place from the node (or from a
-        // block the node leased to us) and made them writable; until the seal nobody else knows the
+        // block the node leased to us, or in a file that is mapped as long as `self`) and made them writable; until the seal nobody else knows the
         // place, and `&mut self` makes this the only slice of it in this process. A memfd's bytes are
         // initialised.
         unsafe { std::slice::from_raw_parts_mut(self.address().as_ptr(), self.capacity) }
@@ -83,6 +110,8 @@ impl Writer {
         debug_assert!(capacity <= self.capacity && capacity >= self.len);
         match self.place {
             Place::Empty => {}
+            // The node gives the rest of a file back when it seals it.
+            Place::File { .. } => self.capacity = capacity,
             Place::Block { .. } => {
                 let placed = self.placed();
                 self.client.open_block().trim(placed, self.capacity as u64, Some(capacity as u64));
@@ -135,8 +164,13 @@ impl Drop for Writer {
         if self.is_sealed || !self.client.is_ours() {
             return;
         }
+        fault::point("abort.begun");
         match self.place {
             Place::Empty => {}
+            Place::File { key } => {
+                self.file = None;
+                let _ = self.client.ask(Request::Drop { key });
+            }
             Place::Block { .. } => {
                 let placed = self.placed();
                 if !self.client.open_block().trim(placed, self.capacity as u64, None) {

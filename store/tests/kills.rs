@@ -3,10 +3,13 @@
 
 mod process;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use process::{Peer, play};
-use rustyray_store::{Client, Config, Node, ObjectId, Status};
+use rustyray_store::{Client, Config, Error, Node, ObjectId, PinKind, Status, Tier};
 
 const ROLES: &str = "in_another_process";
 const KILL_AT: &str = "RUSTYRAY_STORE_KILL_AT";
@@ -38,7 +41,11 @@ fn in_another_process() {
             let mut kept = Vec::new();
             for i in 0..200u64 {
                 let id = client.put(&[i; 100]).expect("put");
-                if i % 3 == 0 {
+                if i % 6 == 0 {
+                    let pin = client.pin(id).expect("pin");
+                    client.release(id);
+                    drop(pin);
+                } else if i % 3 == 0 {
                     client.release(id);
                 } else {
                     kept.push(id);
@@ -47,6 +54,23 @@ fn in_another_process() {
                     kept.push(client.put(&vec![i; 500_000]).expect("put"));
                     let mut writer = client.create(1 << 20).expect("create");
                     writer.fill(1);
+                    drop(writer);
+                    let mut writer = client.create(4 << 20).expect("create");
+                    writer.truncate(1 << 20);
+                    let id = client.reserve().expect("reserve");
+                    client.seal(id, 0, writer, 1, &[shared]).expect("seal");
+                    kept.push(id);
+                }
+                if i % 20 == 0 {
+                    let strict = client.put_in(Tier::Strict, &vec![i; 3000]).expect("put");
+                    assert_eq!(client.pin(strict).expect("pin").kind(), PinKind::Value);
+                    drop(client.create_in(Tier::Strict, 100_000).expect("create"));
+                    let mut writer = client.create_in(Tier::Strict, 100_000).expect("create");
+                    writer.truncate(5000);
+                    let id = client.reserve().expect("reserve");
+                    client.seal(id, 0, writer, 1, &[shared, strict]).expect("seal");
+                    client.release(strict);
+                    kept.push(id);
                 }
             }
             client.release(shared);
@@ -62,17 +86,79 @@ fn in_another_process() {
             parent.report_object(id);
             parent.report(&[]);
         }
+        "spilled" => {
+            let mut ids = Vec::new();
+            loop {
+                let words = parent.report(&[]);
+                if words[1] == 0 {
+                    break;
+                }
+                ids.push(object(words));
+            }
+            for &id in ids.iter().cycle().take(3 * ids.len()) {
+                client.retain(id).expect("the parent holds it");
+                let pin = client.pin(id).expect("pin");
+                assert_eq!(pin.len(), 256 << 10);
+                client.release(id);
+            }
+            parent.report(&[]);
+        }
+        "no memory" => {
+            let (mut failed, mut stored) = (0, 0);
+            for i in 0..20u64 {
+                for len in [100, 1 << 20] {
+                    for tier in [Tier::Ordinary, Tier::Strict] {
+                        match client.put_bytes_in(tier, &vec![i as u8; len]) {
+                            Ok(id) => {
+                                stored += 1;
+                                client.release(id);
+                            }
+                            Err(Error::Os { source, .. }) => {
+                                assert_eq!(source.kind(), std::io::ErrorKind::OutOfMemory);
+                                failed += 1;
+                            }
+                            Err(error) => panic!("{error:?}"),
+                        }
+                    }
+                }
+            }
+            parent.report(&[failed, stored]);
+        }
         role => panic!("no such role: {role}"),
     });
 }
 
+/// Held by the tests that have strict objects, one of which counts this process's files.
+static STRICT: Mutex<()> = Mutex::new(());
+
+/// Files of strict objects that this process keeps open.
+fn strict_files() -> usize {
+    std::fs::read_dir("/proc/self/fd")
+        .expect("a directory")
+        .flatten()
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+        .filter(|target| target.to_string_lossy().starts_with("/memfd:rustyray-strict"))
+        .count()
+}
+
 #[test]
 fn a_process_killed_at_any_step_leaves_nothing() {
+    let _turn = STRICT.lock().unwrap_or_else(PoisonError::into_inner);
     let (node, client) = store();
     let shared = client.put(&vec![1u64; 100]).expect("put");
     let before = node.stats();
     let mut killed = 0;
-    const POINTS: [&str; 11] = [
+    const POINTS: [&str; 21] = [
+        "retain.held",
+        "unpin.cleared",
+        "release.marked",
+        "abort.begun",
+        "shrink.forbidden",
+        "seal.nested",
+        "strict.granted",
+        "strict.unmapped",
+        "strict.sealed",
+        "strict.opened",
         "reserve.held",
         "slots.granted",
         "create.placed",
@@ -110,6 +196,7 @@ fn a_process_killed_at_any_step_leaves_nothing() {
                 leaks.iter().all(|leak| leak.holders.iter().count() == 1 && leak.pins.is_empty()),
                 "killed at {at}: {leaks:?}"
             );
+            assert_eq!(strict_files(), 0, "killed at {at}");
         }
     }
     assert!(killed >= POINTS.len(), "{killed} were killed at their point");
@@ -156,4 +243,85 @@ fn a_reservation_that_nobody_will_seal_is_an_orphan() {
     assert_eq!(node.reap(peer.client).orphans, [id]);
     client.fail(id, 0, b"its owner died").expect("fail");
     assert_eq!(client.status(id), Status::Failed);
+}
+
+#[test]
+fn a_process_killed_while_objects_come_and_go_from_disk_harms_nobody() {
+    let dir = std::env::temp_dir().join(format!("rustyray-kills-{}", std::process::id()));
+    let node = Node::create(Config {
+        capacity_bytes: 4 << 20,
+        max_objects: 1 << 10,
+        put_timeout: Duration::from_secs(60),
+        spill_dir: Some(dir.clone()),
+        ..Config::default()
+    })
+    .expect("a store");
+    let client = node.client();
+    let value = |of: u8| vec![of; 256 << 10];
+    let ids: Vec<_> = (0..24)
+        .map(|i| {
+            let mut writer = client.create(256 << 10).expect("create");
+            writer.copy_from_slice(&value(i));
+            let id = client.reserve().expect("reserve");
+            client.seal(id, 0, writer, 1, &[]).expect("seal");
+            id
+        })
+        .collect();
+    let mut killed = 0;
+    for point in ["retain.held", "pin.away", "pin.restored", "pin.set"] {
+        for passes in [0, 5, 30] {
+            let at = format!("{point}:{passes}");
+            let mut peer = Peer::start_with(&node, ROLES, "spilled", &[(KILL_AT, &at)]);
+            for &id in &ids {
+                peer.next();
+                peer.answer(&id.to_words());
+            }
+            peer.next();
+            peer.answer(&[0, 0]);
+            match peer.next() {
+                None => {
+                    assert!(peer.wait_killed(), "ended at {at}");
+                    killed += 1;
+                }
+                Some(_) => peer.kill(),
+            }
+            node.reap(peer.client);
+            node.collect(usize::MAX);
+            for (i, &id) in ids.iter().enumerate() {
+                assert_eq!(client.pin(id).expect("pin")[..], value(i as u8), "killed at {at}");
+            }
+            let leaks = node.leaks();
+            assert!(
+                leaks.len() == ids.len()
+                    && leaks
+                        .iter()
+                        .all(|leak| leak.holders.iter().count() == 1 && leak.pins.is_empty()),
+                "killed at {at}: {leaks:?}"
+            );
+        }
+    }
+    assert!(killed >= 8, "{killed} were killed at their point");
+    ids.into_iter().for_each(|id| client.release(id));
+    let stats = node.stats();
+    assert_eq!((stats.objects, stats.used_bytes, stats.spilled_bytes), (0, 0, 0));
+    drop((client, node));
+    std::fs::remove_dir(dir).expect("removed");
+}
+
+#[test]
+fn memory_that_cannot_be_had_is_an_error_of_that_put() {
+    let _turn = STRICT.lock().unwrap_or_else(PoisonError::into_inner);
+    let (node, _client) = store();
+    let before = node.stats();
+    for (point, passes) in [("populate", 0), ("populate", 1), ("populate", 2), ("populate", 3)] {
+        let at = format!("{point}:{passes}");
+        let peer = Peer::start_with(&node, ROLES, "no memory", &[("RUSTYRAY_STORE_FAIL_AT", &at)]);
+        let [failed, stored] = peer.next().expect("it lives")[..] else { panic!("two numbers") };
+        assert_eq!((failed, stored), (1, 79), "{at}");
+        peer.answer(&[]);
+        drop(peer);
+        node.collect(usize::MAX);
+        let after = node.stats();
+        assert_eq!((after.used_bytes, after.objects), (before.used_bytes, before.objects), "{at}");
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustyray_store::*;
 
-use crate::{containers::Ref, store};
+use crate::{Over, containers::Ref, store};
 
 /// A client's requests, answered at once.
 struct Direct {
@@ -33,8 +33,8 @@ pub(crate) fn join(node: &Arc<Node>) -> Arc<Client> {
     Client::attach(geometry, segments, client, transport, Arc::new(Silent)).expect("attached")
 }
 
-pub(crate) fn what_one_client_puts_another_reads(backend: Backend) {
-    let (node, one) = store(backend);
+pub(crate) fn what_one_client_puts_another_reads(over: Over) {
+    let (node, one) = store(over);
     let two = join(&node);
     for len in [1usize, 1000, 100_000, 3 << 20] {
         let value: Vec<u8> = (0..len).map(|i| i as u8).collect();
@@ -51,8 +51,8 @@ pub(crate) fn what_one_client_puts_another_reads(backend: Backend) {
     assert_eq!(node.stats().objects, 0);
 }
 
-pub(crate) fn a_view_of_one_client_keeps_the_object_of_another(backend: Backend) {
-    let (node, one) = store(backend);
+pub(crate) fn a_view_of_one_client_keeps_the_object_of_another(over: Over) {
+    let (node, one) = store(over);
     let two = join(&node);
     let id = one.put(&vec![7u32; 10]).expect("put");
     let view = two.view::<Vec<u32>>(id).expect("view");
@@ -64,8 +64,8 @@ pub(crate) fn a_view_of_one_client_keeps_the_object_of_another(backend: Backend)
     assert_eq!(two.retain(id), Err(Stale::Gone(id)));
 }
 
-pub(crate) fn a_container_of_one_client_keeps_what_another_put(backend: Backend) {
-    let (node, one) = store(backend);
+pub(crate) fn a_container_of_one_client_keeps_what_another_put(over: Over) {
+    let (node, one) = store(over);
     let two = join(&node);
     let inner = one.put(&5u64).expect("put");
     let outer = two.put(&[Ref(inner)].to_vec()).expect("put");
@@ -77,8 +77,8 @@ pub(crate) fn a_container_of_one_client_keeps_what_another_put(backend: Backend)
     assert_eq!(node.stats().objects, 0);
 }
 
-pub(crate) fn what_a_dead_client_left_is_cleared_away(backend: Backend) {
-    let (node, one) = store(backend);
+pub(crate) fn what_a_dead_client_left_is_cleared_away(over: Over) {
+    let (node, one) = store(over);
     let kept = one.put(&1u64).expect("put");
     let before = node.stats();
     let two = join(&node);

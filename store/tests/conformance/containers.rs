@@ -2,7 +2,7 @@
 
 use rustyray_store::*;
 
-use crate::store;
+use crate::{Over, store};
 
 /// A reference inside a value, as the runtime has it.
 #[derive(Debug, PartialEq, Clone)]
@@ -23,8 +23,8 @@ impl<S: RefSink + ?Sized> rkyv::Serialize<S> for Ref {
     }
 }
 
-pub(crate) fn a_container_keeps_what_it_refers_to(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn a_container_keeps_what_it_refers_to(over: Over) {
+    let (node, client) = store(over);
     let inner = client.put(&5u64).expect("put");
     let both = [Ref(inner), Ref(inner)].to_vec();
     let one = client.put(&both).expect("put");
@@ -44,8 +44,8 @@ pub(crate) fn a_container_keeps_what_it_refers_to(backend: Backend) {
     assert_eq!(node.stats().objects, 0);
 }
 
-pub(crate) fn a_long_chain_of_containers_goes_without_recursion(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn a_long_chain_of_containers_goes_without_recursion(over: Over) {
+    let (node, client) = store(over);
     let mut last = client.put(&0u64).expect("put");
     for _ in 0..50_000 {
         let next = client.put(&[Ref(last)].to_vec()).expect("put");

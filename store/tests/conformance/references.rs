@@ -2,10 +2,10 @@
 
 use rustyray_store::*;
 
-use crate::{config, store};
+use crate::{Over, config, store};
 
-pub(crate) fn an_object_lives_until_its_last_reference_and_view_go(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn an_object_lives_until_its_last_reference_and_view_go(over: Over) {
+    let (node, client) = store(over);
     let id = client.put(&17u64).expect("put");
     client.retain(id).expect("retain");
     client.release(id);
@@ -23,8 +23,8 @@ pub(crate) fn an_object_lives_until_its_last_reference_and_view_go(backend: Back
     assert!(node.leaks().is_empty());
 }
 
-pub(crate) fn a_stale_reference_never_reads_the_next_object(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn a_stale_reference_never_reads_the_next_object(over: Over) {
+    let (_node, client) = store(over);
     let old = client.put(&1u64).expect("put");
     client.release(old);
     let new = client.put(&2u64).expect("put");
@@ -38,8 +38,8 @@ pub(crate) fn a_stale_reference_never_reads_the_next_object(backend: Backend) {
     assert_eq!(*client.view::<u64>(new).expect("view"), 2);
 }
 
-pub(crate) fn a_reference_of_another_session_is_told_apart(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn a_reference_of_another_session_is_told_apart(over: Over) {
+    let (_node, client) = store(over);
     let id = client.put(&1u64).expect("put");
     for foreign in [
         ObjectId { generation: id.generation + 1, ..id },
@@ -52,8 +52,8 @@ pub(crate) fn a_reference_of_another_session_is_told_apart(backend: Backend) {
     }
 }
 
-pub(crate) fn an_object_is_sealed_once_and_by_the_current_attempt(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn an_object_is_sealed_once_and_by_the_current_attempt(over: Over) {
+    let (node, client) = store(over);
     let id = client.reserve().expect("reserve");
     node.set_attempt(id, 2).expect("attempt");
     assert!(matches!(
@@ -70,8 +70,8 @@ pub(crate) fn an_object_is_sealed_once_and_by_the_current_attempt(backend: Backe
     assert_eq!(node.stats().objects, 0);
 }
 
-pub(crate) fn sizes_that_cannot_be_are_errors_of_their_own(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn sizes_that_cannot_be_are_errors_of_their_own(over: Over) {
+    let (node, client) = store(over);
     assert!(matches!(client.create(0), Err(Error::ZeroLength)));
     assert!(matches!(client.create(65 << 20), Err(Error::TooLarge { .. })));
     let half = client.create(40 << 20).expect("create");
@@ -85,8 +85,8 @@ pub(crate) fn sizes_that_cannot_be_are_errors_of_their_own(backend: Backend) {
     client.create(40 << 20).expect("there is room again");
 }
 
-pub(crate) fn a_full_table_is_an_error(backend: Backend) {
-    let node = Node::create(Config { max_objects: 4, ..config(backend) }).expect("a store");
+pub(crate) fn a_full_table_is_an_error(over: Over) {
+    let node = Node::create(Config { max_objects: 4, ..config(over) }).expect("a store");
     let client = node.client();
     let ids: Vec<_> = (0..4).map(|_| client.reserve().expect("reserve")).collect();
     assert!(matches!(client.reserve(), Err(Error::TableFull { max_objects: 4 })));

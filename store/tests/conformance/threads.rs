@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustyray_store::*;
 
-use crate::store;
+use crate::{Over, store};
 
 /// When it is to wake somebody it lets go of the object at once, and waits for the slot's next one.
 struct QuickWaiter {
@@ -25,8 +25,8 @@ impl Wake for QuickWaiter {
     }
 }
 
-pub(crate) fn threads_share_and_drop_one_object_without_losing_it(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn threads_share_and_drop_one_object_without_losing_it(over: Over) {
+    let (node, client) = store(over);
     let id = client.put(&1u64).expect("put");
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -44,8 +44,8 @@ pub(crate) fn threads_share_and_drop_one_object_without_losing_it(backend: Backe
     assert_eq!(node.stats().objects, 0);
 }
 
-pub(crate) fn threads_put_and_drop_without_mixing_up_their_objects(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn threads_put_and_drop_without_mixing_up_their_objects(over: Over) {
+    let (node, client) = store(over);
     std::thread::scope(|scope| {
         for thread in 0..4u64 {
             let client = &client;
@@ -63,8 +63,8 @@ pub(crate) fn threads_put_and_drop_without_mixing_up_their_objects(backend: Back
     assert_eq!(node.stats().used_bytes, node.stats().leased_bytes);
 }
 
-pub(crate) fn threads_that_give_tails_back_do_not_write_to_each_others_pages(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn threads_that_give_tails_back_do_not_write_to_each_others_pages(over: Over) {
+    let (node, client) = store(over);
     std::thread::scope(|scope| {
         for thread in 0..4usize {
             let client = &client;
@@ -87,8 +87,8 @@ pub(crate) fn threads_that_give_tails_back_do_not_write_to_each_others_pages(bac
     assert_eq!(node.stats().used_bytes, node.stats().leased_bytes);
 }
 
-pub(crate) fn a_wakeup_for_one_object_takes_none_from_the_next_in_its_slot(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn a_wakeup_for_one_object_takes_none_from_the_next_in_its_slot(over: Over) {
+    let (node, client) = store(over);
     let first = client.reserve().expect("reserve");
     let waiter = Arc::new(QuickWaiter {
         client: Arc::downgrade(&client),

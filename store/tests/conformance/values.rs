@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustyray_store::*;
 
-use crate::store;
+use crate::{Over, store};
 
-pub(crate) fn a_value_comes_out_as_it_went_in(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn a_value_comes_out_as_it_went_in(over: Over) {
+    let (_node, client) = store(over);
     let value = vec!["one".to_owned(), String::new(), "a longer one than fits inline".to_owned()];
     let id = client.put(&value).expect("put");
     assert_eq!(client.status(id), Status::Sealed);
@@ -20,8 +20,8 @@ pub(crate) fn a_value_comes_out_as_it_went_in(backend: Backend) {
     assert_eq!(again[0].as_str(), "one");
 }
 
-pub(crate) fn values_of_all_sizes_come_out_as_they_went_in(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn values_of_all_sizes_come_out_as_they_went_in(over: Over) {
+    let (node, client) = store(over);
     for len in [0usize, 1, 7, 100, 4000, 70_000, 262_144, 3_000_000, 100, 3_000_001] {
         let value: Vec<u64> = (0..len as u64 / 8).collect();
         let id = client.put(&value).expect("put");
@@ -38,8 +38,8 @@ pub(crate) fn values_of_all_sizes_come_out_as_they_went_in(backend: Backend) {
     client.view::<()>(unit).expect("view");
 }
 
-pub(crate) fn vectors_of_numbers_are_native_slices(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn vectors_of_numbers_are_native_slices(over: Over) {
+    let (_node, client) = store(over);
     let floats: Vec<f64> = (0..1000).map(f64::from).collect();
     let view: View<Vec<f64>> = client.view(client.put(&floats).expect("put")).expect("view");
     assert_eq!(view.as_slice(), floats);
@@ -48,8 +48,8 @@ pub(crate) fn vectors_of_numbers_are_native_slices(backend: Backend) {
     assert_eq!(bytes.as_slice(), [1, 2]);
 }
 
-pub(crate) fn bytes_are_read_where_they_lie(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn bytes_are_read_where_they_lie(over: Over) {
+    let (_node, client) = store(over);
     for len in [0usize, 1, 8, 1000, 1 << 20] {
         let data: Vec<u8> = (0..len).map(|i| i as u8).collect();
         let id = client.put_bytes(&data).expect("put");
@@ -69,8 +69,8 @@ pub(crate) fn bytes_are_read_where_they_lie(backend: Backend) {
     }
 }
 
-pub(crate) fn what_is_created_is_written_in_place_or_given_back(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn what_is_created_is_written_in_place_or_given_back(over: Over) {
+    let (node, client) = store(over);
     client.release(client.put(&1u8).expect("put"));
     let before = node.stats();
     for len in [1usize, 5000, 5 << 20] {
@@ -94,8 +94,8 @@ pub(crate) fn what_is_created_is_written_in_place_or_given_back(backend: Backend
     assert_eq!(node.stats().objects, 0);
 }
 
-pub(crate) fn a_failed_object_gives_its_error(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn a_failed_object_gives_its_error(over: Over) {
+    let (_node, client) = store(over);
     let id = client.reserve().expect("reserve");
     client.fail(id, 0, b"what went wrong").expect("fail");
     assert_eq!(client.status(id), Status::Failed);
@@ -107,8 +107,8 @@ pub(crate) fn a_failed_object_gives_its_error(backend: Backend) {
     ));
 }
 
-pub(crate) fn a_mismatch_names_both_types(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn a_mismatch_names_both_types(over: Over) {
+    let (_node, client) = store(over);
     let id = client.put(&vec![1u32]).expect("put");
     let error = client.view::<Vec<u64>>(id).expect_err("another type");
     let ViewError::TypeMismatch { expected, found, .. } = &error else {
@@ -117,8 +117,8 @@ pub(crate) fn a_mismatch_names_both_types(backend: Backend) {
     assert!(expected.contains("u64") && found.contains("u32"), "{error}");
 }
 
-pub(crate) fn bytes_that_are_no_archive_are_refused(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn bytes_that_are_no_archive_are_refused(over: Over) {
+    let (_node, client) = store(over);
     let mut writer = client.create(64).expect("create");
     writer.fill(0xff);
     let id = client.reserve().expect("reserve");
@@ -131,8 +131,8 @@ pub(crate) fn bytes_that_are_no_archive_are_refused(backend: Backend) {
     assert!(matches!(client.view::<u64>(short), Err(ViewError::Corrupt { .. })));
 }
 
-pub(crate) fn a_type_without_bytes_but_with_an_alignment_can_be_stored(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn a_type_without_bytes_but_with_an_alignment_can_be_stored(over: Over) {
+    let (_node, client) = store(over);
     let id = client.put(&[0u64; 0]).expect("put");
     for _ in 0..2 {
         let view: View<[u64; 0]> = client.view(id).expect("view");
@@ -140,8 +140,8 @@ pub(crate) fn a_type_without_bytes_but_with_an_alignment_can_be_stored(backend: 
     }
 }
 
-pub(crate) fn put_and_drop_recycle_slots_and_memory(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn put_and_drop_recycle_slots_and_memory(over: Over) {
+    let (node, client) = store(over);
     for i in 0..200_000u64 {
         client.release(client.put(&[i; 16]).expect("put"));
     }
@@ -150,8 +150,8 @@ pub(crate) fn put_and_drop_recycle_slots_and_memory(backend: Backend) {
     assert!(client.put(&1u8).expect("put").index < 4);
 }
 
-pub(crate) fn objects_begin_at_multiples_of_64(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn objects_begin_at_multiples_of_64(over: Over) {
+    let (_node, client) = store(over);
     for len in [1usize, 3, 63, 65, 1000, 4097, 300_000, 1 << 20] {
         let id = client.put_bytes(&vec![1; len]).expect("put");
         assert_eq!(client.pin(id).expect("pin").as_ptr() as usize % 64, 0, "{len} bytes");
@@ -183,7 +183,7 @@ where
     }
 }
 
-pub(crate) fn an_archive_is_checked_once_per_process_and_object(backend: Backend) {
+pub(crate) fn an_archive_is_checked_once_per_process_and_object(over: Over) {
     fn count<const BACKEND: u8>(client: &Arc<Client>) {
         let checks =
             || CHECKS.load(std::sync::atomic::Ordering::Relaxed) >> (16 * BACKEND) & 0xffff;
@@ -197,10 +197,11 @@ pub(crate) fn an_archive_is_checked_once_per_process_and_object(backend: Backend
             client.release(id);
         }
     }
-    let (_node, client) = store(backend);
-    match backend {
-        Backend::Memfd => count::<0>(&client),
-        Backend::Heap => count::<1>(&client),
+    let (_node, client) = store(over);
+    match over {
+        Over { tier: Tier::Strict, .. } => count::<3>(&client),
+        Over { backend: Backend::Memfd, .. } => count::<0>(&client),
+        Over { backend: Backend::Heap, .. } => count::<1>(&client),
         _ => count::<2>(&client),
     }
 }

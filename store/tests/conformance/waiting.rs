@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rustyray_store::*;
 
-use crate::{clients::join, store};
+use crate::{Over, clients::join, store};
 
 /// Long enough for anything that happens at all.
 const LONG: Option<Duration> = Some(Duration::from_secs(60));
 
-pub(crate) fn who_waits_for_one_is_woken_when_it_is_sealed(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn who_waits_for_one_is_woken_when_it_is_sealed(over: Over) {
+    let (node, client) = store(over);
     let other = join(&node);
     for i in 0..200u64 {
         let id = client.reserve().expect("reserve");
@@ -29,8 +29,8 @@ pub(crate) fn who_waits_for_one_is_woken_when_it_is_sealed(backend: Backend) {
     assert!(matches!(other.get::<u64>(failed, LONG), Err(ViewError::Failed(_))));
 }
 
-pub(crate) fn all_values_come_in_order(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn all_values_come_in_order(over: Over) {
+    let (_node, client) = store(over);
     let ids: Vec<_> = (0..500).map(|_| client.reserve().expect("reserve")).collect();
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| client.get_all::<u64>(&ids, LONG).expect("all"));
@@ -44,8 +44,8 @@ pub(crate) fn all_values_come_in_order(backend: Backend) {
     assert!(client.get_all::<u64>(&[], LONG).expect("none").is_empty());
 }
 
-pub(crate) fn some_of_many_are_told_apart_in_order(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn some_of_many_are_told_apart_in_order(over: Over) {
+    let (_node, client) = store(over);
     let ids: Vec<_> = (0..10).map(|_| client.reserve().expect("reserve")).collect();
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| client.wait(&ids, 2, LONG).expect("wait"));
@@ -58,8 +58,8 @@ pub(crate) fn some_of_many_are_told_apart_in_order(backend: Backend) {
     assert_eq!(client.wait(&ids, 0, LONG).expect("none are wanted").len(), 10);
 }
 
-pub(crate) fn nobody_waits_longer_than_he_asked_or_for_what_is_gone(backend: Backend) {
-    let (_node, client) = store(backend);
+pub(crate) fn nobody_waits_longer_than_he_asked_or_for_what_is_gone(over: Over) {
+    let (_node, client) = store(over);
     let pending = client.reserve().expect("reserve");
     let sealed = client.put(&1u64).expect("put");
     let short = Some(Duration::from_millis(5));
@@ -78,8 +78,8 @@ pub(crate) fn nobody_waits_longer_than_he_asked_or_for_what_is_gone(backend: Bac
     }
 }
 
-pub(crate) fn many_wait_for_the_same_objects(backend: Backend) {
-    let (node, client) = store(backend);
+pub(crate) fn many_wait_for_the_same_objects(over: Over) {
+    let (node, client) = store(over);
     let clients = [join(&node), join(&node), client.clone()];
     let ids: Vec<_> = (0..50).map(|_| client.reserve().expect("reserve")).collect();
     std::thread::scope(|scope| {

@@ -1,0 +1,333 @@
+//! Strict objects: each in a memfd of its own, which the kernel seals. The node's side.
+//!
+//! ```text
+//! writer                              node
+//! asks for a file              ─────►  makes a memfd of that size (F_SEAL_SHRINK, F_SEAL_GROW)
+//! opens /proc/<node>/fd/<n>, maps it writable, writes, unmaps it
+//! asks for the seal            ─────►  punches the tail out; F_SEAL_WRITE (EBUSY: somebody still maps it
+//!                                      writable: rejected); holds what the value refers to; seals the slot
+//! ```
+//! Whoever reads asks the node which file is the object's, opens it for reading, looks at its seals himself,
+//! and maps it. Which file that is, how long the value is and of which type is kept in the node's private
+//! memory: no process can exchange one sealed object for another.
+//!
+//! The seal is the node's single step, so that a writer which dies leaves a file without an owner or a
+//! sealed object, and nothing in between.
+//!
+//! A strict object that goes to disk is told from any other bytes by a checksum under a key that only the
+//! node knows; when it comes back it gets a new file, which is sealed before it is compared.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileExt, MetadataExt},
+    },
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl},
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
+
+use crate::{
+    ClientId, Error, ObjectId, Refusal, Reply,
+    backend::sized_memfd,
+    core::Core,
+    geometry::PAGE_BYTES,
+    place::Place,
+    request::SealRequest,
+    sealed::{FileAt, SEALS},
+    slot::Header,
+    state::BeginSeal,
+};
+
+/// The files of a store's strict objects.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    last_key: u64,
+    /// Being written, by key.
+    open: HashMap<u64, Open>,
+    /// Sealed, by slot.
+    sealed: HashMap<u32, Sealed>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    len_bytes: u64,
+    client: ClientId,
+}
+
+/// The file of a sealed object.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    generation: u64,
+    file: File,
+    /// Bytes that it takes.
+    footprint_bytes: u64,
+    pub(crate) len_bytes: u64,
+    pub(crate) fingerprint: u64,
+    is_failed: bool,
+}
+
+fn at(file: &File) -> io::Result<FileAt> {
+    Ok(FileAt {
+        pid: std::process::id(),
+        descriptor: file.as_raw_fd() as u32,
+        inode: file.metadata()?.ino(),
+    })
+}
+
+/// A file for a strict object. Each takes a descriptor of the node's: the first time there are too few, the
+/// process's soft limit is raised to the hard one.
+pub(crate) fn make_file(len_bytes: u64) -> Result<File, Error> {
+    let make = || sized_memfd(c"rustyray-strict", len_bytes, false);
+    let made = match make() {
+        Err(Error::Os { source, .. }) if source.raw_os_error() == Some(Errno::EMFILE as i32) => {
+            if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+                let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+            }
+            make()
+        }
+        made => made,
+    };
+    made.map(File::from)
+}
+
+/// Has the kernel refuse every change of the file from now on.
+///
+/// # Errors
+/// EBUSY when somebody maps it writable.
+fn seal_file(file: &File) -> Result<(), Errno> {
+    fcntl(file, FcntlArg::F_ADD_SEALS(SEALS)).map(|_| ())
+}
+
+impl Files {
+    /// What the object's bytes are in, if it is strict.
+    pub(crate) fn find(&self, index: u32, generation: u64) -> Option<&Sealed> {
+        self.sealed.get(&index).filter(|sealed| sealed.generation == generation)
+    }
+
+    fn key(&mut self) -> u64 {
+        self.last_key += 1;
+        self.last_key
+    }
+}
+
+impl Sealed {
+    /// A descriptor of one's own, to read without the ledger's lock.
+    pub(crate) fn try_clone(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+}
+
+impl Core {
+    /// Makes a file for a client to write.
+    pub(crate) fn make_strict(&self, client: ClientId, len_bytes: u64) -> Reply {
+        let capacity_bytes = self.geometry.capacity_bytes;
+        if self.segment.descriptor().is_none() {
+            return Reply::Refused(Refusal::NotStrict);
+        }
+        let Some(len_bytes) = len_bytes
+            .checked_next_multiple_of(PAGE_BYTES)
+            .filter(|&len| len > 0 && len <= capacity_bytes)
+        else {
+            return Reply::Refused(Refusal::TooLarge);
+        };
+        self.with_room(len_bytes, |core| {
+            core.charge(len_bytes).then(|| {
+                let made = make_file(len_bytes).ok().and_then(|file| Some((at(&file).ok()?, file)));
+                let mut ledger = core.ledger.lock();
+                let Some((at, file)) = made else {
+                    ledger.space.discharge(len_bytes);
+                    return Reply::Refused(Refusal::NoFiles);
+                };
+                let key = ledger.files.key();
+                ledger.files.open.insert(key, Open { file, len_bytes, client });
+                Reply::File { key, at, len_bytes, fingerprint: 0, is_failed: false }
+            })
+        })
+    }
+
+    /// Counts memory outside the data segment; what is free within it goes back to the system if both
+    /// together would be more than the store's.
+    fn charge(&self, len_bytes: u64) -> bool {
+        let mut ledger = self.ledger.lock();
+        let charged = ledger.space.charge(len_bytes);
+        self.cool(&mut ledger);
+        charged
+    }
+
+    /// The client gives up a file that it was writing.
+    pub(crate) fn drop_strict(&self, client: ClientId, key: u64) -> Reply {
+        let mut ledger = self.ledger.lock();
+        match ledger.files.open.get(&key) {
+            Some(open) if open.client == client => {}
+            _ => return Reply::Refused(Refusal::Garbage),
+        }
+        if let Some(open) = ledger.files.open.remove(&key) {
+            ledger.space.discharge(open.len_bytes);
+        }
+        Reply::Done
+    }
+
+    /// The files that a dead client was writing.
+    pub(crate) fn reap_strict(&self, client: ClientId) {
+        let mut ledger = self.ledger.lock();
+        let gone = ledger.files.open.extract_if(|_, open| open.client == client);
+        let bytes: u64 = gone.map(|(_, open)| open.len_bytes).sum();
+        ledger.space.discharge(bytes);
+    }
+
+    /// Seals a file that a client has written, and the object with it.
+    pub(crate) fn seal_strict(&self, client: ClientId, request: SealRequest) -> Reply {
+        let SealRequest { id, key, .. } = request;
+        let Some(generation) = self.geometry.generation(id) else { return Reply::Stale(id) };
+        let open = {
+            let mut ledger = self.ledger.lock();
+            match ledger.files.open.get(&key) {
+                Some(open) if open.client == client => ledger.files.open.remove(&key),
+                _ => None,
+            }
+        };
+        let Some(open) = open else { return Reply::Refused(Refusal::Garbage) };
+        let taken_bytes = open.len_bytes;
+        let (reply, kept_bytes) = self.seal_opened(open, generation, request);
+        // The object's, from here on, or nobody's.
+        self.ledger.lock().space.discharge(taken_bytes - kept_bytes);
+        if matches!(reply, Reply::Done) {
+            self.announce(id);
+        }
+        // Nobody may have referred to it by the time it was sealed.
+        if self.table.slot(id.index).is_unreferenced() {
+            self.try_free(id.index);
+        }
+        reply
+    }
+
+    /// Seals; the second part is how many bytes the sealed file has, 0 when it was not.
+    fn seal_opened(&self, open: Open, generation: u64, request: SealRequest) -> (Reply, u64) {
+        let SealRequest { id, attempt, key, len_bytes, fingerprint, nested, is_failed } = request;
+        let refused = |refusal| (Reply::Refused(refusal), 0);
+        let list_at = len_bytes.next_multiple_of(8);
+        let footprint_bytes = match nested {
+            0 => len_bytes,
+            count => list_at + u64::from(count) * 16,
+        };
+        if len_bytes == 0 || footprint_bytes > open.len_bytes {
+            return refused(Refusal::Garbage);
+        }
+        let kept_bytes = footprint_bytes.next_multiple_of(PAGE_BYTES);
+        let tail = (open.len_bytes - kept_bytes) as i64;
+        let punch = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        if tail > 0 && fallocate(&open.file, punch, kept_bytes as i64, tail).is_err() {
+            return refused(Refusal::Garbage);
+        }
+        match seal_file(&open.file) {
+            Ok(()) => {}
+            Err(Errno::EBUSY) => return refused(Refusal::StillWritable),
+            // Somebody else has sealed it against being sealed.
+            Err(_) => return refused(Refusal::Garbage),
+        }
+        if nested > 0 {
+            // It cannot change any more: what is read here is what is in it.
+            let mut list = vec![0; nested as usize * 16];
+            if open.file.read_exact_at(&mut list, list_at).is_err() {
+                return refused(Refusal::Garbage);
+            }
+            match self.hold_listed(id, attempt, generation, &list) {
+                Reply::Done => {}
+                reply => return (reply, 0),
+            }
+        }
+        let slot = self.table.slot(id.index);
+        match slot.state().transition_to_sealing(generation, attempt, ClientId::NODE) {
+            BeginSeal::Begun => {}
+            BeginSeal::Late { .. } => return refused(Refusal::Late),
+            BeginSeal::Sealed => return refused(Refusal::AlreadySealed),
+            BeginSeal::Gone => return (Reply::Stale(id), 0),
+        }
+        slot.set_header(Header { location: Place::File { key }.to_word(), len_bytes, fingerprint });
+        slot.touch(self.table.tick());
+        let sealed = Sealed {
+            generation,
+            file: open.file,
+            footprint_bytes: kept_bytes,
+            len_bytes,
+            fingerprint,
+            is_failed,
+        };
+        self.ledger.lock().files.sealed.insert(id.index, sealed);
+        let published = slot.state().transition_to_sealed(generation, ClientId::NODE, is_failed);
+        debug_assert!(published, "nobody takes a slot from the node");
+        (Reply::Done, kept_bytes)
+    }
+
+    /// Which file is the object's, for somebody who has pinned it.
+    pub(crate) fn find_strict(&self, id: ObjectId) -> Reply {
+        let Some(generation) = self.geometry.generation(id) else { return Reply::Stale(id) };
+        let ledger = self.ledger.lock();
+        let Some(sealed) = ledger.files.find(id.index, generation) else {
+            return Reply::Refused(Refusal::NotStrict);
+        };
+        let Ok(at) = at(&sealed.file) else { return Reply::Refused(Refusal::NoFiles) };
+        let &Sealed { len_bytes, fingerprint, is_failed, .. } = sealed;
+        Reply::File { key: 0, at, len_bytes, fingerprint, is_failed }
+    }
+
+    /// The object in the slot is gone, or on disk: so is its file, if it had one.
+    pub(crate) fn free_strict(&self, index: u32) {
+        let mut ledger = self.ledger.lock();
+        if let Some(sealed) = ledger.files.sealed.remove(&index) {
+            ledger.space.discharge(sealed.footprint_bytes);
+        }
+    }
+
+    /// A new file for a strict object that comes back from disk. `fill` writes its bytes; once they cannot
+    /// change any more `compare` says whether they are right.
+    pub(crate) fn restore_strict<E: From<io::Error>>(
+        &self,
+        index: u32,
+        generation: u64,
+        header: &Header,
+        fill: impl FnOnce(&File) -> Result<(), E>,
+        compare: impl FnOnce(&File) -> Result<(), E>,
+    ) -> Result<Header, E> {
+        let footprint_bytes = header.len_bytes.next_multiple_of(PAGE_BYTES);
+        let made = || -> Result<File, E> {
+            let file = make_file(footprint_bytes).map_err(|error| match error {
+                Error::Os { source, .. } => source,
+                other => io::Error::other(other),
+            })?;
+            fill(&file)?;
+            seal_file(&file).map_err(io::Error::from)?;
+            compare(&file)?;
+            Ok(file)
+        };
+        // The caller has charged it.
+        let file = made().inspect_err(|_| self.ledger.lock().space.discharge(footprint_bytes))?;
+        let mut ledger = self.ledger.lock();
+        let key = ledger.files.key();
+        let sealed = Sealed {
+            generation,
+            file,
+            footprint_bytes,
+            len_bytes: header.len_bytes,
+            fingerprint: header.fingerprint,
+            is_failed: false,
+        };
+        ledger.files.sealed.insert(index, sealed);
+        Ok(Header { location: Place::File { key }.to_word(), ..*header })
+    }
+
+    /// Room for a strict object that comes back.
+    pub(crate) fn charge_strict(&self, len_bytes: u64) -> bool {
+        self.charge(len_bytes.next_multiple_of(PAGE_BYTES))
+    }
+}
+
+const _: () = assert!(SEALS.contains(SealFlag::F_SEAL_WRITE));
