@@ -3,6 +3,7 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
+    pin::Pin,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -114,7 +115,8 @@ pub async fn get_all<T: Value>(references: &[ObjectRef<T>]) -> Result<Vec<T>> {
 /// are and those that are left, each in the order of `references`. At most `num_returns` are in the first.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] when `num_returns` is above the number of references.
+/// [`Error::InvalidArgument`] when `num_returns` is above the number of references,
+/// [`Error::TaskCancelled`] when the task that waits is cancelled.
 pub async fn wait<T>(
     references: &[ObjectRef<T>],
     num_returns: usize,
@@ -128,30 +130,49 @@ pub async fn wait<T>(
     }
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut alarm = None;
-    let is_enough = || {
-        let ready = references.iter().filter(|reference| reference.is_ready());
-        ready.take(num_returns).count() == num_returns
-    };
+    // Those not seen settled yet. Of `left` that wait for `missing` more, one among any `left - missing + 1`
+    // must be next: no more than these are watched, so waiting for all of them goes from one to the next.
+    let mut left: Vec<&ObjectRef<T>> = references.iter().rev().collect();
+    let mut missing = num_returns;
     std::future::poll_fn(|context| {
-        if is_enough() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Poll::Ready(());
-        }
-        for reference in references {
-            let mut watch = Settled { core: reference.core(), id: reference.object_id() };
-            if !reference.is_ready() {
-                let _ = std::future::Future::poll(std::pin::Pin::new(&mut watch), context);
+        loop {
+            if missing == 0 {
+                return Poll::Ready(Ok::<(), Error>(()));
+            }
+            left[0].core().check_uninterrupted()?;
+            let watched = left.len() - missing + 1;
+            let from = left.len() - watched;
+            let mut settled = 0;
+            let mut at = left.len();
+            while at > from && settled < missing {
+                at -= 1;
+                if left[at].is_ready() {
+                    left.swap_remove(at);
+                    settled += 1;
+                }
+            }
+            missing -= settled;
+            if settled == 0 {
+                break;
             }
         }
-        // What was settled between the two looks is watched by nobody.
-        if is_enough() {
-            return Poll::Ready(());
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Poll::Ready(Ok(()));
+        }
+        for reference in left.iter().rev().take(left.len() - missing + 1) {
+            let mut watch = Settled { core: reference.core(), id: reference.object_id() };
+            if Pin::new(&mut watch).poll(context).is_ready() {
+                // Settled between the two looks: look again.
+                context.waker().wake_by_ref();
+                break;
+            }
         }
         if let Some(deadline) = deadline {
             alarm.get_or_insert_with(|| Alarm::set(deadline, context.waker().clone()));
         }
         Poll::Pending
     })
-    .await;
+    .await?;
     let (mut ready, mut pending) = (Vec::with_capacity(num_returns), Vec::new());
     for reference in references {
         if ready.len() < num_returns && reference.is_ready() {

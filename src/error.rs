@@ -245,6 +245,12 @@ pub enum Error {
         /// What exists.
         available: String,
     },
+    /// The placement group was removed, with what ran in it and what waited for it.
+    #[error("the placement group was removed: {what}")]
+    PlacementGroupRemoved {
+        /// What was under way.
+        what: String,
+    },
     /// No function of this name is registered in the worker's executable.
     #[error("no function or actor `{name}` is registered in this executable")]
     FunctionNotFound {

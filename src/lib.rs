@@ -45,6 +45,7 @@ mod items;
 pub mod manual;
 mod object;
 mod options;
+mod placement;
 mod registry;
 mod residence;
 mod runtime;
@@ -67,6 +68,7 @@ pub use crate::{
     death::{ActorEnd, Death},
     error::{Cause, Error, Result},
     object::{ArchivedObjectRef, Get, GetOwned, ObjectRef, View},
+    placement::{Bundle, PlacementGroup, PlacementGroupOptions, PlacementStrategy},
     runtime::{EnterGuard, executor::block_on},
     stream::{BlockingItems, ObjectRefStream},
     value::Value,

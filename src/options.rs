@@ -3,7 +3,10 @@
 //! Both option types are built by value with `const` methods, so that the defaults given in an attribute
 //! are constants of the program and an override at the call costs a copy.
 
-use crate::registry::same;
+use crate::{
+    placement::{PlacementGroup, Within},
+    registry::same,
+};
 
 /// How many custom resources one task or actor may ask for.
 pub const MAX_CUSTOM_RESOURCES: usize = 4;
@@ -24,7 +27,7 @@ pub(crate) struct Demand {
 pub(crate) const UNIT: u32 = 10_000;
 
 impl Demand {
-    const fn new(cpus: u32) -> Self {
+    pub(crate) const fn new(cpus: u32) -> Self {
         Demand { cpus, gpus: 0, memory_bytes: 0, custom: [None; MAX_CUSTOM_RESOURCES] }
     }
 }
@@ -33,7 +36,7 @@ impl Demand {
 ///
 /// # Panics
 /// When the amount is negative, not a number, or above 400,000. In a constant that is a compile error.
-const fn parts(amount: f64) -> u32 {
+pub(crate) const fn parts(amount: f64) -> u32 {
     assert!(
         amount >= 0.0 && amount <= 400_000.0,
         "an amount of a resource lies between 0 and 400000"
@@ -41,6 +44,7 @@ const fn parts(amount: f64) -> u32 {
     (amount * UNIT as f64 + 0.5) as u32
 }
 
+/// The setters that everything has which asks for resources.
 macro_rules! demand_options {
     () => {
         /// How many cpus it occupies while it runs; fractions count to 1/10000.
@@ -49,7 +53,7 @@ macro_rules! demand_options {
         /// When `cpus` is negative or not a number.
         #[must_use]
         pub const fn num_cpus(mut self, cpus: f64) -> Self {
-            self.demand.cpus = parts(cpus);
+            self.demand.cpus = $crate::options::parts(cpus);
             self
         }
 
@@ -59,24 +63,25 @@ macro_rules! demand_options {
         /// When `gpus` is negative or not a number.
         #[must_use]
         pub const fn num_gpus(mut self, gpus: f64) -> Self {
-            self.demand.gpus = parts(gpus);
+            self.demand.gpus = $crate::options::parts(gpus);
             self
         }
 
         /// How much of a custom resource it occupies while it runs.
         ///
         /// # Panics
-        /// When the amount is negative or not a number, or when more than [`MAX_CUSTOM_RESOURCES`] are named.
+        /// When the amount is negative or not a number, or when more than
+        /// [`MAX_CUSTOM_RESOURCES`](crate::manual::MAX_CUSTOM_RESOURCES) are named.
         #[must_use]
         pub const fn resource(mut self, name: &'static str, amount: f64) -> Self {
             let mut at = 0;
-            while at < MAX_CUSTOM_RESOURCES {
+            while at < $crate::options::MAX_CUSTOM_RESOURCES {
                 let free = match self.demand.custom[at] {
                     None => true,
-                    Some((taken, _)) => same(taken, name),
+                    Some((taken, _)) => $crate::registry::same(taken, name),
                 };
                 if free {
-                    self.demand.custom[at] = Some((name, parts(amount)));
+                    self.demand.custom[at] = Some((name, $crate::options::parts(amount)));
                     return self;
                 }
                 at += 1;
@@ -93,6 +98,28 @@ macro_rules! demand_options {
     };
 }
 
+pub(crate) use demand_options;
+
+/// Where tasks and actors run among the bundles of a placement group.
+macro_rules! placement_options {
+    () => {
+        /// Out of a placement group's resources: those of this bundle, counted from 0, or with -1 of any that
+        /// has room.
+        #[must_use]
+        pub fn placement_group(mut self, group: &PlacementGroup, bundle: i32) -> Self {
+            self.within = Some(Within { group: group.id(), bundle, capture: false });
+            self
+        }
+
+        /// Whether what it submits runs in the group as well, where that says nothing of a group.
+        #[must_use]
+        pub fn capture_child_tasks(mut self, capture: bool) -> Self {
+            self.capture = capture;
+            self
+        }
+    };
+}
+
 /// How a task is run. `TaskOptions::new()` is one cpu, three retries after a worker's death, no timeout.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TaskOptions {
@@ -104,6 +131,8 @@ pub struct TaskOptions {
     pub(crate) backpressure: u32,
     pub(crate) name: Option<&'static str>,
     pub(crate) priority: i16,
+    pub(crate) within: Option<Within>,
+    pub(crate) capture: bool,
 }
 
 impl TaskOptions {
@@ -118,10 +147,13 @@ impl TaskOptions {
             backpressure: crate::stream::BACKPRESSURE,
             name: None,
             priority: 0,
+            within: None,
+            capture: false,
         }
     }
 
     demand_options!();
+    placement_options!();
 
     /// The name under which the task appears in errors and listings, instead of its function's.
     #[must_use]
@@ -191,6 +223,8 @@ pub struct ActorOptions {
     pub(crate) max_task_retries: i32,
     pub(crate) max_concurrency: u32,
     pub(crate) max_pending_calls: u64,
+    pub(crate) within: Option<Within>,
+    pub(crate) capture: bool,
     pub(crate) groups: [Option<(&'static str, u32)>; MAX_CONCURRENCY_GROUPS],
 }
 
@@ -206,11 +240,14 @@ impl ActorOptions {
             max_task_retries: 0,
             max_concurrency: 1,
             max_pending_calls: 0,
+            within: None,
+            capture: false,
             groups: [None; MAX_CONCURRENCY_GROUPS],
         }
     }
 
     demand_options!();
+    placement_options!();
 
     /// The name under which any process finds the actor, by `Class::get`.
     #[must_use]

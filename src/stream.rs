@@ -169,6 +169,9 @@ impl<T> ObjectRefStream<T> {
         if self.is_done {
             return Poll::Ready(None);
         }
+        if let Err(error) = self.core.check_uninterrupted() {
+            return Poll::Ready(self.end_with(&error));
+        }
         let Some(&front) = self.items.front() else {
             // The last grant failed for want of room.
             return Poll::Ready(match self.grant() {

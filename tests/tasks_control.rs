@@ -47,7 +47,8 @@ async fn waits_for_ever(begun: String, dropped: String) -> u64 {
 
 /// Waits, blocking, for something that never comes.
 #[rustyray::remote]
-fn blocks_on(inner: Vec<ObjectRef<u64>>, ended: String) -> rustyray::Result<u64> {
+fn blocks_on(inner: Vec<ObjectRef<u64>>, begun: String, ended: String) -> rustyray::Result<u64> {
+    touch(&begun);
     let value = inner[0].get_blocking();
     touch(&ended);
     value
@@ -224,8 +225,10 @@ async fn an_async_task_is_dropped_where_it_waits() -> rustyray::Result<()> {
 async fn a_task_that_blocks_in_get_is_woken() -> rustyray::Result<()> {
     let marks = Marks::new();
     let never = is_stuck_remote::remote(marks.text("stuck")).await?;
-    let task = blocks_on_remote::remote(vec![never.clone()], marks.text("ended")).await?;
+    let inner = vec![never.clone()];
+    let task = blocks_on_remote::remote(inner, marks.text("begun"), marks.text("ended")).await?;
     marks.wait("stuck");
+    marks.wait("begun");
     task.cancel(CancelOptions::default()).await?;
     assert_cancelled(task.get().await, "::blocks_on");
     marks.wait("ended");

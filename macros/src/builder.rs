@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 
-use crate::{outcome::Shape, signature::documentation};
+use crate::{argument::Root, outcome::Shape, signature::documentation};
 
 /// One method of a generated options type: its name, its parameters, what they are passed on as, its documentation.
 pub(crate) struct Delegate {
@@ -18,7 +18,7 @@ fn delegate(name: &'static str, parameter: TokenStream, doc: &'static str) -> De
     Delegate { name, parameters: quote!(#argument: #parameter), passed: quote!(#argument), doc }
 }
 
-fn demand_delegates() -> Vec<Delegate> {
+fn demand_delegates(root: &Root) -> Vec<Delegate> {
     vec![
         delegate("num_cpus", quote!(f64), "How many cpus it occupies; fractions count to 1/10000."),
         delegate("num_gpus", quote!(f64), "How many gpus it occupies; fractions count to 1/10000."),
@@ -29,12 +29,23 @@ fn demand_delegates() -> Vec<Delegate> {
             doc: "How much of a custom resource it occupies.",
         },
         delegate("memory", quote!(u64), "How much memory it needs, in bytes."),
+        Delegate {
+            name: "placement_group",
+            parameters: quote!(group: &#root::PlacementGroup, bundle: i32),
+            passed: quote!(group, bundle),
+            doc: "Out of a placement group's resources: this bundle's, or with -1 any's.",
+        },
+        delegate(
+            "capture_child_tasks",
+            quote!(bool),
+            "Whether what it submits runs in the group as well.",
+        ),
     ]
 }
 
 /// The methods of a task's options; some only where its result has the shape for them.
-pub(crate) fn task_delegates(shape: &Shape) -> Vec<Delegate> {
-    let mut delegates = demand_delegates();
+pub(crate) fn task_delegates(root: &Root, shape: &Shape) -> Vec<Delegate> {
+    let mut delegates = demand_delegates(root);
     delegates.extend([
         delegate("name", quote!(&'static str), "Its name in errors and listings."),
         delegate(
@@ -67,8 +78,8 @@ pub(crate) fn task_delegates(shape: &Shape) -> Vec<Delegate> {
 }
 
 /// The methods of an actor's options.
-pub(crate) fn actor_delegates() -> Vec<Delegate> {
-    let mut delegates = demand_delegates();
+pub(crate) fn actor_delegates(root: &Root) -> Vec<Delegate> {
+    let mut delegates = demand_delegates(root);
     delegates.extend([
         delegate(
             "name",

@@ -89,7 +89,7 @@ impl ToTokens for Remote {
             "`{name}` as a task: [`remote`](Self::remote) submits one, [`options`](Self::options) \
              begins one with other options."
         ));
-        let delegates = builder::task_delegates(signature.outcome.shape());
+        let delegates = builder::task_delegates(root, signature.outcome.shape());
         let delegates = delegates.iter().map(|delegate| delegate.expand(visibility));
         let registration = (!self.is_stand_in).then(|| self.registration());
         let assertion = if self.is_stand_in { None } else { signature.outcome.assertion(root) };

@@ -23,7 +23,6 @@ use std::{
     },
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
-    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -146,6 +145,8 @@ impl Executor {
         waker: &Waker,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
+        // What is polled says anew what it waits for.
+        self.waiting.borrow_mut().retain(|interest| !interest.waker.will_wake(waker));
         let scope = Scope::enter();
         let polled = poll(&mut Context::from_waker(waker));
         self.waiting.borrow_mut().append(&mut scope.take());
@@ -205,18 +206,15 @@ impl Executor {
     /// Sleeps on the runtime's doorbell until there is a wake or `ready`.
     pub(crate) fn sleep(&self, core: &Arc<Core>, ready: &dyn Fn() -> bool) {
         *self.parker.bell.lock() = Some(Arc::clone(core));
-        let mut foreign = false;
         for interest in self.waiting.borrow().iter() {
-            interest.core.subscribe(interest.id);
-            foreign |= !Arc::ptr_eq(&interest.core, core);
+            if Arc::ptr_eq(&interest.core, core) {
+                core.subscribe(interest.id);
+            } else {
+                // An object of another runtime rings that one's doorbell, whose service wakes this thread.
+                interest.core.wake_when_settled(interest.id, &self.waker);
+            }
         }
-        let mut come = || (ready() || self.is_woken()).then_some(());
-        if foreign {
-            // Objects of another runtime ring that one's doorbell: look at them from time to time.
-            core.wait_for(Duration::from_millis(1), &mut come);
-        } else {
-            core.wait(None, &mut come);
-        }
+        core.wait(None, || (ready() || self.is_woken()).then_some(()));
         *self.parker.bell.lock() = None;
         self.parker.take();
     }

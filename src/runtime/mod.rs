@@ -39,7 +39,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -272,6 +272,12 @@ impl Core {
     /// The task that this thread runs ends here, since it was asked to stop.
     fn interrupted(&self) -> Error {
         Error::TaskCancelled { task: crate::context::running_name().unwrap_or_else(|| "?".into()) }
+    }
+
+    /// Ends what the running task does here if it was asked to stop.
+    #[inline]
+    pub(crate) fn check_uninterrupted(&self) -> Result<()> {
+        if self.is_interrupted() { Err(self.interrupted()) } else { Ok(()) }
     }
 
     /// The task is to stop: whoever waits for it here looks again.
@@ -560,11 +566,6 @@ impl Core {
         }
     }
 
-    /// The same for at most `time`.
-    pub(crate) fn wait_for<R>(&self, time: Duration, poll: impl FnMut() -> Option<R>) -> Option<R> {
-        self.wait(Some(Instant::now() + time), poll)
-    }
-
     /// Blocks this thread until the object is settled.
     pub(crate) fn block_until_settled(
         &self,
@@ -623,12 +624,14 @@ impl Core {
         if self.spin(|| (!self.is_pending(id)).then_some(())).is_some() {
             return Poll::Ready(());
         }
+        if self.wake_when_settled(id, context.waker()) { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Has `waker` woken by whoever serves the doorbell once the object is settled; `false` when it is.
+    fn wake_when_settled(self: &Arc<Self>, id: ObjectId, waker: &Waker) -> bool {
         self.start_reactor();
-        self.wakers.insert(self.client.dirty_group(id), id, context.waker());
-        match self.client.subscribe(id) {
-            Status::Pending if !self.is_closed() => Poll::Pending,
-            _ => Poll::Ready(()),
-        }
+        self.wakers.insert(self.client.dirty_group(id), id, waker);
+        self.client.subscribe(id) == Status::Pending && !self.is_closed()
     }
 
     /// Waits for the object at most `timeout`.

@@ -267,6 +267,21 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
         node.help();
         let token = match question {
             Question::ActorNamed(name) => node.actor_named(&name),
+            Question::CreateGroup { wanted, index, generation } => {
+                let token = ObjectId { index, generation };
+                match node.create_group(&wanted, token) {
+                    Ok(()) => Some(token),
+                    Err(error) => {
+                        node.refuse_group(token, &error);
+                        None
+                    }
+                }
+            }
+            Question::GroupNamed(name) => node.group_named(&name),
+            Question::RemoveGroup { index, generation } => {
+                node.remove_group(ObjectId { index, generation });
+                None
+            }
             Question::Cancel { index, generation, force, recursive } => {
                 let options = CancelOptions { force, recursive };
                 node.cancel(ObjectId { index, generation }, options);

@@ -15,6 +15,7 @@ use rustyray_store::ObjectId;
 
 use crate::{
     options::{ActorOptions, Demand, TaskOptions, UNIT},
+    placement::Within,
     spec::Malformed,
 };
 
@@ -46,6 +47,61 @@ pub(crate) struct Extension {
     pub(crate) actor: Option<ActorWanted>,
     /// What it occupies, for who asks in the worker.
     pub(crate) occupied: Option<Occupied>,
+    /// The placement group that it runs in.
+    pub(crate) within: Option<WithinWanted>,
+}
+
+/// A placement group, one of its bundles or -1, and whether children run there too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub(crate) struct WithinWanted {
+    index: u32,
+    generation: u64,
+    bundle: i32,
+    capture: bool,
+}
+
+impl WithinWanted {
+    fn of(within: Option<Within>, capture: bool) -> Option<WithinWanted> {
+        within.map(|Within { group, bundle, .. }| WithinWanted {
+            index: group.index,
+            generation: group.generation,
+            bundle,
+            capture,
+        })
+    }
+
+    pub(crate) fn to_within(self) -> Within {
+        let WithinWanted { index, generation, bundle, capture } = self;
+        Within { group: ObjectId { index, generation }, bundle, capture }
+    }
+}
+
+/// A placement group to be created.
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+pub(crate) struct GroupWanted {
+    pub(crate) bundles: Vec<BundleWanted>,
+    pub(crate) spread: bool,
+    pub(crate) name: Option<String>,
+    pub(crate) detached: bool,
+    pub(crate) job: u32,
+}
+
+/// One of its bundles.
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+pub(crate) struct BundleWanted {
+    pub(crate) occupied: Occupied,
+    pub(crate) custom: Vec<(String, u32)>,
+}
+
+impl BundleWanted {
+    pub(crate) fn of(demand: &Demand) -> BundleWanted {
+        let &Demand { cpus, gpus, memory_bytes, .. } = demand;
+        BundleWanted { occupied: Occupied { cpus, gpus, memory_bytes }, custom: custom_of(demand) }
+    }
+}
+
+fn custom_of(demand: &Demand) -> Vec<(String, u32)> {
+    demand.custom.iter().flatten().map(|&(name, parts)| (name.to_owned(), parts)).collect()
 }
 
 /// The resources that every node has.
@@ -95,7 +151,7 @@ pub(crate) struct ActorWanted {
 
 impl Wanted {
     fn of(demand: &Demand) -> Wanted {
-        let custom = demand.custom.iter().flatten().map(|&(name, parts)| (name.to_owned(), parts));
+        let custom = custom_of(demand);
         let &Demand { cpus, gpus, memory_bytes, .. } = demand;
         let occupied = Occupied { cpus, gpus, memory_bytes };
         let occupied = (occupied != Occupied::ORDINARY).then_some(occupied);
@@ -103,7 +159,7 @@ impl Wanted {
             cpus,
             gpus,
             memory_bytes,
-            extension: Extension { custom: custom.collect(), occupied, ..Extension::default() },
+            extension: Extension { custom, occupied, ..Extension::default() },
             ..Wanted::default()
         }
     }
@@ -116,6 +172,7 @@ impl Wanted {
         wanted.priority = options.priority;
         wanted.timeout_ms = options.timeout_ms;
         wanted.extension.name = options.name.map(str::to_owned);
+        wanted.extension.within = WithinWanted::of(options.within, options.capture);
         wanted
     }
 
@@ -123,6 +180,7 @@ impl Wanted {
     pub(crate) fn actor(class: &str, options: &ActorOptions) -> Wanted {
         let mut wanted = Wanted::of(&options.demand);
         wanted.extension.name.clone_from(&options.name);
+        wanted.extension.within = WithinWanted::of(options.within, options.capture);
         wanted.extension.actor = Some(ActorWanted {
             class: class.to_owned(),
             detached: options.detached,

@@ -38,6 +38,7 @@ use super::{
     control::{CELL_WORDS, CELLS, Control, Words},
     doorbells::Doorbells,
     node::Claim,
+    submission::GroupWanted,
     wire::{BUSY, Question, ToNode},
 };
 use crate::{
@@ -237,6 +238,24 @@ impl Uplink {
     /// The object that is settled when the actor of this token dies.
     pub(crate) fn obituary(&self, token: ObjectId) -> Result<Option<ObjectId>> {
         self.ask(Question::Obituary { index: token.index, generation: token.generation })
+    }
+
+    /// Asks the node for a placement group; `false` when the token holds the reason why not.
+    pub(crate) fn create_group(&self, wanted: GroupWanted, token: ObjectId) -> Result<bool> {
+        let ObjectId { index, generation } = token;
+        let answer = self.ask(Question::CreateGroup { wanted, index, generation })?;
+        Ok(answer.is_some())
+    }
+
+    /// The token of the placement group of this name.
+    pub(crate) fn group_named(&self, name: &str) -> Result<Option<ObjectId>> {
+        self.ask(Question::GroupNamed(name.to_owned()))
+    }
+
+    /// Asks the node to remove a placement group.
+    pub(crate) fn remove_group(&self, token: ObjectId) -> Result<()> {
+        let ObjectId { index, generation } = token;
+        self.ask(Question::RemoveGroup { index, generation }).map(drop)
     }
 
     /// Asks the node to cancel what is to make the object.

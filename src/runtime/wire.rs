@@ -29,6 +29,8 @@
 //! A connection that ends is a client that died: both sides act on that, nobody waits for a last word.
 
 use rkyv::{Archive, Deserialize, Serialize, rancor};
+
+use super::submission::GroupWanted;
 use rustyray_store::ObjectId;
 
 use crate::{
@@ -94,6 +96,13 @@ pub(crate) enum Question {
     DropClaim { name: String, index: u32, generation: u64 },
     /// Which object is settled when the actor of this token dies?
     Obituary { index: u32, generation: u64 },
+    /// Create a placement group under this token. The answer is the token, or nothing when the token holds
+    /// the error.
+    CreateGroup { wanted: GroupWanted, index: u32, generation: u64 },
+    /// Which placement group has this name?
+    GroupNamed(String),
+    /// Remove the placement group of this token.
+    RemoveGroup { index: u32, generation: u64 },
     /// Cancel what is to make this object.
     Cancel { index: u32, generation: u64, force: bool, recursive: bool },
     /// With which grant is the producer of the stream that ends in this object to begin?

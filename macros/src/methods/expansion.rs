@@ -235,7 +235,7 @@ impl Class {
             &self.constructors.iter().find(is_public).unwrap_or(first).signature.visibility;
         let class = path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
         let builder = format_ident!("{class}ActorOptions", span = here);
-        let delegates = actor_delegates();
+        let delegates = actor_delegates(&self.root);
         let delegates = delegates.iter().map(|delegate| delegate.expand(visibility));
         let constructors = self.constructors.iter().map(|constructor| {
             self.construction(constructor, Some(&constructor.signature.visibility))

@@ -49,6 +49,20 @@ const _: () = {
         fn memory(self, memory: u64) -> Self {
             Self(self.0.memory(memory))
         }
+        /// Out of a placement group's resources: this bundle's, or with -1 any's.
+        #[must_use]
+        fn placement_group(
+            self,
+            group: &::rustyray::PlacementGroup,
+            bundle: i32,
+        ) -> Self {
+            Self(self.0.placement_group(group, bundle))
+        }
+        /// Whether what it submits runs in the group as well.
+        #[must_use]
+        fn capture_child_tasks(self, capture_child_tasks: bool) -> Self {
+            Self(self.0.capture_child_tasks(capture_child_tasks))
+        }
         /// Its name in errors and listings.
         #[must_use]
         fn name(self, name: &'static str) -> Self {

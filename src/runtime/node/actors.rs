@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::atomic::Ordering};
 
 use rustyray_scheduler::{
     ActorId, ActorState, CallRefusal, CallerId, Config, DeathReason, JobId, NewActor, NewCall,
-    ObjectKey, Placement, WorkerId,
+    ObjectKey, WorkerId,
 };
 use rustyray_store::{ClientId, ObjectId, Status};
 
@@ -16,7 +16,7 @@ use crate::{
     death::{ActorEnd, Death},
     error::{Error, Result},
     registry,
-    runtime::submission::Wanted,
+    runtime::submission::{Wanted, WithinWanted},
     spec::Header,
 };
 
@@ -67,6 +67,13 @@ impl Node {
             self.release_all(&job);
             return Err(Error::invalid("an actor's construction says nothing of the actor"));
         };
+        let placement = match self.placement(wanted.extension.within.map(WithinWanted::to_within)) {
+            Ok(placement) => placement,
+            Err(error) => {
+                self.release_all(&job);
+                return Err(error);
+            }
+        };
         let token = *job
             .returns
             .as_slice()
@@ -90,7 +97,7 @@ impl Node {
             demand: &demand(wanted),
             dependencies,
             returns,
-            placement: Placement::Inherit,
+            placement,
             priority: 0,
             max_restarts: u32::try_from(actor.max_restarts).unwrap_or(u32::MAX),
             max_task_retries: u16::try_from(actor.max_task_retries).unwrap_or(u16::MAX - 2),

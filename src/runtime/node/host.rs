@@ -4,8 +4,8 @@ use std::sync::{Arc, Weak};
 
 use rustyray_ipc::Ticket;
 use rustyray_scheduler::{
-    ActorId, DeathReason, Failure, GpuShare, Host as SchedulerHost, ObjectKey, PoolId, QueueFull,
-    Readiness, TaskId, WorkerId,
+    ActorId, DeathReason, Failure, GpuShare, GroupId, GroupState, Host as SchedulerHost, ObjectKey,
+    PoolId, QueueFull, Readiness, TaskId, WorkerId,
 };
 use rustyray_store::Status;
 
@@ -135,6 +135,9 @@ impl SchedulerHost for Host {
                 Cause::Failed(error) => (*error).clone(),
             },
             Failure::Cancelled | Failure::JobEnded => Error::TaskCancelled { task },
+            Failure::GroupRemoved { .. } => {
+                Error::PlacementGroupRemoved { what: format!("`{task}` ran in it, or was to") }
+            }
             Failure::ActorDied { actor, reason } => node.actor_died(actor, Some(&reason)),
             Failure::ActorUnavailable { cause, .. } => {
                 Error::ActorUnavailable { actor: task, reason: cause.to_string() }
@@ -204,6 +207,15 @@ impl SchedulerHost for Host {
     fn stop(&self, worker: WorkerId) {
         if let Some(node) = self.node() {
             node.stop(client_of(worker));
+        }
+    }
+
+    fn group_changed(&self, group: GroupId, state: GroupState) {
+        let Some(node) = self.node() else { return };
+        match state {
+            GroupState::Pending => {}
+            GroupState::Ready => node.group_is_ready(group),
+            GroupState::Removed => node.group_is_gone(group),
         }
     }
 

@@ -9,6 +9,7 @@
 mod actors;
 mod cancel;
 mod cause;
+mod groups;
 mod host;
 pub(super) mod inspect;
 mod job;
@@ -76,6 +77,7 @@ pub(crate) struct Node {
     pub(crate) peers: Box<[Peer]>,
     scheduler: OnceLock<Scheduler<Host>>,
     actors: RwLock<Actors>,
+    groups: RwLock<groups::Groups>,
     actor_dropped: AtomicBool,
     actor_ended: Notify,
     /// Every actor ends once its calls are done.
@@ -136,6 +138,7 @@ impl Node {
             peers: (0..256).map(peer).collect(),
             scheduler: OnceLock::new(),
             actors: RwLock::default(),
+            groups: RwLock::default(),
             actor_dropped: AtomicBool::new(false),
             actor_ended: Notify::new(),
             draining: AtomicBool::new(false),

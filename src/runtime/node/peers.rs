@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use rustyray_scheduler::{CallerId, PoolId, WorkerId};
+use rustyray_scheduler::{CallerId, JobId, PoolId, WorkerId};
 use rustyray_store::ClientId;
 
 use super::{
@@ -67,6 +67,12 @@ impl Node {
                 .worker_left(WorkerId(u16::from(client.get())), Cause::Crash(Arc::new(cause)));
         }
         self.forget_claims(client);
+        // Its calls that have not begun are nobody's, and so is the work of a driver.
+        self.scheduler().caller_left(CallerId(u64::from(client.get())));
+        let job = peer.job.swap(0, Ordering::Relaxed);
+        if job != 0 {
+            self.scheduler().job_ended(JobId(job));
+        }
         *peer.up.lock() = None;
         *peer.work.write() = None;
         *peer.process.lock() = None;

@@ -2,16 +2,14 @@
 
 use std::sync::OnceLock;
 
-use rustyray_scheduler::{
-    CallerId, Demand, JobId, NewTask, ObjectKey, Placement, Refusal, Retries, TaskId,
-};
+use rustyray_scheduler::{CallerId, Demand, JobId, NewTask, ObjectKey, Refusal, Retries, TaskId};
 use rustyray_store::ObjectId;
 
 use super::{Node, job::Job, key};
 use crate::{
     call::Ids,
     error::{Error, Result},
-    runtime::submission::Wanted,
+    runtime::submission::{Occupied, Wanted, WithinWanted},
     spec::{Header, Kind},
 };
 
@@ -62,6 +60,14 @@ impl Node {
                 &many
             }
         };
+        let within = wanted.extension.within.map(WithinWanted::to_within);
+        let placement = match self.placement(within) {
+            Ok(placement) => placement,
+            Err(error) => {
+                self.release_all(&job);
+                return Err(error);
+            }
+        };
         let made: Vec<ObjectKey> = job.returns.as_slice().iter().map(|&id| key(id)).collect();
         let outcome = match header.kind {
             Kind::Task => self
@@ -73,7 +79,7 @@ impl Node {
                     demand: &demand(wanted),
                     dependencies,
                     returns: &made,
-                    placement: Placement::Inherit,
+                    placement,
                     priority: i32::from(wanted.priority),
                     retries,
                     parent: (wanted.parent != 0).then(|| TaskId::from_bits(wanted.parent)),
@@ -98,21 +104,29 @@ impl Node {
             Refusal::Unschedulable { demand, exists } => {
                 Error::Unschedulable { task, demand, available: exists }
             }
+            Refusal::NoSuchGroup { .. } => {
+                Error::PlacementGroupRemoved { what: format!("`{task}` was to run in it") }
+            }
             other => Error::invalid(format!("`{task}` cannot be scheduled: {other}")),
         }
     }
 }
 
 pub(super) fn demand(wanted: &Wanted) -> Demand {
+    let &Wanted { cpus, gpus, memory_bytes, .. } = wanted;
+    demand_of(Occupied { cpus, gpus, memory_bytes }, &wanted.extension.custom)
+}
+
+pub(super) fn demand_of(occupied: Occupied, custom: &[(String, u32)]) -> Demand {
     let parts = |parts: u32| f64::from(parts) / f64::from(crate::options::UNIT);
-    let mut demand = Demand::cpus(parts(wanted.cpus));
-    if wanted.gpus > 0 {
-        demand = demand.with_gpus(parts(wanted.gpus));
+    let mut demand = Demand::cpus(parts(occupied.cpus));
+    if occupied.gpus > 0 {
+        demand = demand.with_gpus(parts(occupied.gpus));
     }
-    if wanted.memory_bytes > 0 {
-        demand = demand.with_memory(wanted.memory_bytes);
+    if occupied.memory_bytes > 0 {
+        demand = demand.with_memory(occupied.memory_bytes);
     }
-    for (name, amount) in &wanted.extension.custom {
+    for (name, amount) in custom {
         demand = demand.with_custom(name, parts(*amount));
     }
     demand

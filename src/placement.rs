@@ -1,0 +1,267 @@
+//! Placement groups: resources that are reserved together, before the tasks and actors come that use them.
+//!
+//! ```no_run
+//! use rustyray::{Bundle, PlacementGroup, PlacementStrategy, prelude::*};
+//!
+//! #[rustyray::remote]
+//! fn step(input: u64) -> u64 {
+//!     input + 1
+//! }
+//!
+//! # async fn doc() -> rustyray::Result<()> {
+//! let bundles = [Bundle::new().num_cpus(1.0), Bundle::new().num_cpus(1.0)];
+//! let group = PlacementGroup::create(bundles, PlacementStrategy::Pack).await?;
+//! group.ready().await?;
+//! let step = step_remote::options().placement_group(&group, 0).remote(1).await?;
+//! assert_eq!(step.get().await?, 2);
+//! group.remove().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{fmt, time::Duration};
+
+use rkyv::{
+    Archive, Deserialize, Serialize,
+    rancor::{Fallible, Source},
+};
+use rustyray_store::{ObjectId, RefSink};
+
+use crate::{
+    context,
+    error::{Error, Result},
+    object::{ArchivedObjectRef, ObjectRef},
+    options::{Demand, demand_options},
+    runtime::{
+        Link, current,
+        submission::{BundleWanted, GroupWanted},
+    },
+};
+
+/// How the bundles of a group lie. On one machine they all lie together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlacementStrategy {
+    /// Close together.
+    #[default]
+    Pack,
+    /// Apart, as far as there are machines.
+    Spread,
+    /// On one machine.
+    StrictPack,
+    /// Each on a machine of its own: no more than one bundle can be had.
+    StrictSpread,
+}
+
+/// Resources that are reserved as one part of a [`PlacementGroup`]; nothing at first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bundle {
+    demand: Demand,
+}
+
+impl Bundle {
+    /// Nothing.
+    pub const fn new() -> Self {
+        Bundle { demand: Demand::new(0) }
+    }
+
+    demand_options!();
+}
+
+impl Default for Bundle {
+    fn default() -> Self {
+        Bundle::new()
+    }
+}
+
+/// How a group is made, where the defaults do not do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlacementGroupOptions {
+    name: Option<String>,
+    detached: bool,
+}
+
+impl PlacementGroupOptions {
+    /// The name under which any process finds the group, by [`PlacementGroup::get`].
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The group outlives the driver that made it: it lives until it is removed, or the node ends.
+    #[must_use]
+    pub const fn detached(mut self) -> Self {
+        self.detached = true;
+        self
+    }
+
+    /// Reserves the bundles, as [`PlacementGroup::create`] does.
+    ///
+    /// # Errors
+    /// As [`PlacementGroup::create`], and [`Error::InvalidArgument`] when another group has the name.
+    pub async fn create(
+        self,
+        bundles: impl IntoIterator<Item = Bundle>,
+        strategy: PlacementStrategy,
+    ) -> Result<PlacementGroup> {
+        let core = current::get()?;
+        core.check_open()?;
+        let bundles: Vec<Bundle> = bundles.into_iter().collect();
+        if bundles.is_empty() {
+            return Err(Error::invalid("a placement group has at least one bundle"));
+        }
+        if strategy == PlacementStrategy::StrictSpread && bundles.len() > 1 {
+            return Err(Error::Unschedulable {
+                task: "placement group".into(),
+                demand: format!("{} machines", bundles.len()),
+                available: "1 machine".into(),
+            });
+        }
+        let wanted = GroupWanted {
+            bundles: bundles.iter().map(|bundle| BundleWanted::of(&bundle.demand)).collect(),
+            spread: matches!(strategy, PlacementStrategy::Spread | PlacementStrategy::StrictSpread),
+            name: self.name,
+            detached: self.detached,
+            job: context::running().map_or_else(|| core.job(), |(_, job)| job),
+        };
+        let token = core.client.reserve().map_err(crate::runtime::store_error::<()>)?;
+        let group = PlacementGroup { token: ObjectRef::adopt(&core, token) };
+        match &core.link {
+            Link::Node(node) => node.create_group(&wanted, token)?,
+            Link::Uplink(uplink) => {
+                if !uplink.create_group(wanted, token)? {
+                    // The node left there why it refused.
+                    return Err(core
+                        .error_of(token)
+                        .unwrap_or_else(|| Error::ShutDown { what: "the node is gone".into() }));
+                }
+            }
+        }
+        Ok(group)
+    }
+}
+
+/// Resources that are reserved together, as bundles, for tasks and actors that ask for them by
+/// `placement_group(&group, bundle)`.
+///
+/// The group lives until it is removed, or its driver ends, whoever has a `PlacementGroup`. It is cheap to
+/// clone and can be an argument.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlacementGroup {
+    /// Settled when the bundles are reserved; names the group.
+    token: ObjectRef<()>,
+}
+
+impl PlacementGroup {
+    /// Reserves the bundles, all of them as soon as all are free; [`PlacementGroup::ready`] waits for that.
+    ///
+    /// # Errors
+    /// [`Error::Unschedulable`] when the node will never have as much, [`Error::InvalidArgument`] without
+    /// bundles.
+    pub async fn create(
+        bundles: impl IntoIterator<Item = Bundle>,
+        strategy: PlacementStrategy,
+    ) -> Result<PlacementGroup> {
+        PlacementGroup::options().create(bundles, strategy).await
+    }
+
+    /// Begins a group with a name, or one that outlives its driver.
+    pub fn options() -> PlacementGroupOptions {
+        PlacementGroupOptions::default()
+    }
+
+    /// The group of this name.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when there is none.
+    pub async fn get(name: &str) -> Result<PlacementGroup> {
+        let core = current::get()?;
+        let token = match &core.link {
+            Link::Node(node) => node.group_named(name),
+            Link::Uplink(uplink) => uplink.group_named(name)?,
+        };
+        let found = token.filter(|&token| core.retain(token).is_ok());
+        let token =
+            found.ok_or_else(|| Error::invalid(format!("no placement group is named `{name}`")))?;
+        Ok(PlacementGroup { token: ObjectRef::adopt(&core, token) })
+    }
+
+    /// Waits until the bundles are reserved.
+    ///
+    /// # Errors
+    /// [`Error::PlacementGroupRemoved`] when the group is removed before.
+    pub async fn ready(&self) -> Result<()> {
+        self.token.get().await
+    }
+
+    /// The same, at most for `timeout`; whether they are reserved.
+    ///
+    /// # Errors
+    /// As [`PlacementGroup::ready`].
+    pub async fn wait(&self, timeout: Duration) -> Result<bool> {
+        match self.token.get_timeout(timeout).await {
+            Ok(()) => Ok(true),
+            Err(Error::GetTimeout { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the group: what waits for it fails with [`Error::PlacementGroupRemoved`], what runs in it is
+    /// ended, and its resources are free then. Removing it again is nothing.
+    ///
+    /// # Errors
+    /// When the runtime is gone.
+    pub async fn remove(&self) -> Result<()> {
+        let core = self.token.core();
+        core.check_open()?;
+        match &core.link {
+            Link::Node(node) => {
+                node.remove_group(self.id());
+                Ok(())
+            }
+            Link::Uplink(uplink) => uplink.remove_group(self.id()),
+        }
+    }
+
+    /// What names the group within its session.
+    pub fn id(&self) -> ObjectId {
+        self.token.id()
+    }
+}
+
+impl fmt::Debug for PlacementGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlacementGroup({})", self.id())
+    }
+}
+
+/// Where among the bundles of a group a task or an actor is to run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Within {
+    pub(crate) group: ObjectId,
+    /// -1 for any that has room.
+    pub(crate) bundle: i32,
+    pub(crate) capture: bool,
+}
+
+impl Archive for PlacementGroup {
+    type Archived = ArchivedObjectRef;
+    type Resolver = ();
+
+    fn resolve(&self, (): (), out: rkyv::Place<ArchivedObjectRef>) {
+        self.token.resolve((), out);
+    }
+}
+
+impl<S: Fallible + RefSink + ?Sized> Serialize<S> for PlacementGroup {
+    fn serialize(&self, serializer: &mut S) -> Result<(), S::Error> {
+        self.token.serialize(serializer)
+    }
+}
+
+impl<D: Fallible<Error: Source> + ?Sized> Deserialize<PlacementGroup, D> for ArchivedObjectRef {
+    fn deserialize(&self, deserializer: &mut D) -> Result<PlacementGroup, D::Error> {
+        let token: ObjectRef<()> = self.deserialize(deserializer)?;
+        Ok(PlacementGroup { token })
+    }
+}

@@ -1,0 +1,173 @@
+//! What users rely on when they reserve resources together.
+
+#![allow(unreachable_pub)] // what is `pub` here is what other processes may call
+
+use std::time::Duration;
+
+use rustyray::{Bundle, PlacementGroup, PlacementStrategy, prelude::*};
+
+const PACK: PlacementStrategy = PlacementStrategy::Pack;
+
+#[rustyray::remote]
+fn add(a: u64, b: u64) -> u64 {
+    a + b
+}
+
+#[rustyray::remote]
+fn holds(ms: u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(ms));
+    ms
+}
+
+/// Submits a task that asks for a resource of which only the group has any left.
+#[rustyray::remote(num_cpus = 0)]
+async fn submits() -> rustyray::Result<u64> {
+    add_remote::options().num_cpus(1.0).remote(1, 2).await?.get().await
+}
+
+#[rustyray::remote]
+async fn creates_and_removes(of: f64) -> rustyray::Result<bool> {
+    let group = PlacementGroup::create([Bundle::new().resource("tpu", of)], PACK).await?;
+    group.ready().await?;
+    let found = PlacementGroup::get("nobody's").await.is_err();
+    group.remove().await?;
+    Ok(found)
+}
+
+#[rustyray::remote(num_cpus = 0)]
+async fn uses(group: PlacementGroup) -> rustyray::Result<u64> {
+    add_remote::options().placement_group(&group, -1).remote(20, 2).await?.get().await
+}
+
+#[rustyray::actor(num_cpus = 1)]
+struct Resident;
+
+#[rustyray::actor_methods]
+impl Resident {
+    pub fn new() -> Self {
+        Resident
+    }
+
+    pub async fn submits(&self) -> rustyray::Result<u64> {
+        add_remote::remote(3, 4).await?.get().await
+    }
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_group_is_reserved_used_and_given_back() -> rustyray::Result<()> {
+    let group = PlacementGroup::create([Bundle::new().num_cpus(1.0); 2], PACK).await?;
+    group.ready().await?;
+    assert!(group.wait(Duration::ZERO).await?);
+    // Everything is reserved: what does not say so waits.
+    let outside = add_remote::remote(1, 1).await?;
+    for bundle in [0, 1, -1] {
+        let inside = add_remote::options().placement_group(&group, bundle).remote(1, 2).await?;
+        assert_eq!(inside.get().await?, 3);
+    }
+    assert!(!outside.is_ready(), "it ran on what is reserved for others");
+    let error = add_remote::options().placement_group(&group, 2).remote(1, 2).await;
+    assert!(matches!(error, Err(Error::InvalidArgument { .. })), "{error:?}");
+    group.remove().await?;
+    group.remove().await?;
+    assert_eq!(outside.get().await?, 2);
+    let error = add_remote::options().placement_group(&group, 0).remote(1, 2).await;
+    assert!(matches!(error, Err(Error::PlacementGroupRemoved { .. })), "{error:?}");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_group_waits_for_its_resources() -> rustyray::Result<()> {
+    let first = PlacementGroup::create([Bundle::new().num_cpus(2.0)], PACK).await?;
+    let second = PlacementGroup::create([Bundle::new().num_cpus(2.0)], PACK).await?;
+    first.ready().await?;
+    assert!(!second.wait(Duration::from_millis(20)).await?);
+    first.remove().await?;
+    second.ready().await?;
+    let error = PlacementGroup::create([Bundle::new().num_cpus(2.0); 2], PACK).await;
+    let Err(Error::Unschedulable { demand, available, .. }) = &error else { panic!("{error:?}") };
+    assert!(demand.contains("cpus 2") && available.contains("cpus 2"), "{demand}, {available}");
+    let strict = PlacementStrategy::StrictSpread;
+    let error = PlacementGroup::create([Bundle::new().num_cpus(0.1); 2], strict).await;
+    assert!(matches!(error, Err(Error::Unschedulable { .. })), "{error:?}");
+    let error = PlacementGroup::create([], PACK).await;
+    assert!(matches!(error, Err(Error::InvalidArgument { .. })), "{error:?}");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn what_runs_in_a_group_ends_with_it() -> rustyray::Result<()> {
+    let group = PlacementGroup::create([Bundle::new().num_cpus(1.0)], PACK).await?;
+    let running = holds_remote::options().placement_group(&group, 0).remote(600_000).await?;
+    let queued = holds_remote::options().placement_group(&group, 0).remote(600_000).await?;
+    let pending = PlacementGroup::create([Bundle::new().num_cpus(1.0)], PACK).await?;
+    group.ready().await?;
+    group.remove().await?;
+    for task in [running, queued] {
+        let error = task.get().await.expect_err("its group is gone");
+        assert!(matches!(error, Error::PlacementGroupRemoved { .. }), "{error:?}");
+    }
+    pending.ready().await?;
+    pending.remove().await?;
+    assert_eq!(add_remote::remote(1, 1).await?.get().await?, 2);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_group_that_is_removed_before_it_is_ready_says_so() -> rustyray::Result<()> {
+    let first = PlacementGroup::create([Bundle::new().num_cpus(1.0)], PACK).await?;
+    let second = PlacementGroup::create([Bundle::new().num_cpus(1.0)], PACK).await?;
+    first.ready().await?;
+    second.remove().await?;
+    let error = second.ready().await.expect_err("it is gone");
+    assert!(matches!(error, Error::PlacementGroupRemoved { .. }), "{error:?}");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn child_tasks_are_captured_when_asked() -> rustyray::Result<()> {
+    let group = PlacementGroup::create([Bundle::new().num_cpus(1.0)], PACK).await?;
+    group.ready().await?;
+    let inside = || submits_remote::options().placement_group(&group, 0);
+    assert_eq!(inside().capture_child_tasks(true).remote().await?.get().await?, 3);
+    // Otherwise the child waits for the machine's only cpu, which the group has.
+    let outside = inside().remote().await?;
+    assert!(matches!(
+        outside.get_timeout(Duration::from_millis(50)).await,
+        Err(Error::GetTimeout { .. })
+    ));
+    group.remove().await?;
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn an_actor_lives_in_a_group() -> rustyray::Result<()> {
+    let bundles = [Bundle::new().num_cpus(1.0), Bundle::new().num_cpus(1.0)];
+    let group = PlacementGroup::create(bundles, PACK).await?;
+    let actor =
+        Resident::options().placement_group(&group, 0).capture_child_tasks(true).remote().await?;
+    assert_eq!(actor.submits().await?.get().await?, 7);
+    group.remove().await?;
+    let error = actor.submits().await;
+    let error = match error {
+        Ok(call) => call.get().await.expect_err("its group is gone"),
+        Err(error) => error,
+    };
+    assert!(matches!(error, Error::ActorDied { .. }), "{error:?}");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2, resources(tpu = 1))]
+async fn groups_have_names_and_cross_processes() -> rustyray::Result<()> {
+    let bundles = || [Bundle::new().num_cpus(1.0)];
+    let group = PlacementGroup::options().name("shared").create(bundles(), PACK).await?;
+    assert_eq!(PlacementGroup::get("shared").await?, group);
+    let taken = PlacementGroup::options().name("shared").create(bundles(), PACK).await;
+    assert!(matches!(taken, Err(Error::InvalidArgument { .. })), "{taken:?}");
+    assert_eq!(uses_remote::remote(group.clone()).await?.get().await?, 22);
+    group.remove().await?;
+    assert!(PlacementGroup::get("shared").await.is_err());
+    assert!(creates_and_removes_remote::remote(1.0).await?.get().await?);
+    let error = creates_and_removes_remote::remote(2.0).await?.get().await.expect_err("too much");
+    assert!(error.to_string().contains("tpu 2"), "{error}");
+    Ok(())
+}

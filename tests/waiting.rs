@@ -1,0 +1,114 @@
+//! What users rely on when they wait: for long, for many, from anywhere.
+//!
+//! `RUSTYRAY_LONG=1` waits a minute for a task where the ordinary run waits a second.
+
+use std::{
+    future::{Future, IntoFuture},
+    sync::atomic::{AtomicUsize, Ordering},
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use rustyray::prelude::*;
+
+#[rustyray::remote]
+fn pause(ms: u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(ms));
+    ms
+}
+
+#[rustyray::remote]
+async fn pause_later(ms: u64) -> u64 {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    ms
+}
+
+#[rustyray::remote]
+fn echo(value: u64) -> u64 {
+    value
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_thousand_waits_over_a_thousand_references_give_each_once() -> rustyray::Result<()> {
+    let mut left = Vec::new();
+    for value in 0..1_000 {
+        left.push(echo_remote::remote(value).await?);
+    }
+    let mut seen = Vec::new();
+    while !left.is_empty() {
+        let (ready, pending) = rustyray::wait(&left, 1, None).await?;
+        assert_eq!((ready.len(), pending.len()), (1, left.len() - 1));
+        seen.push(ready[0].get().await?);
+        left = pending;
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..1_000).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Waiting for all of many is looked at once for each, not once for each and each.
+#[rustyray::test(num_cpus = 2)]
+async fn waiting_for_many_polls_as_often_as_there_are() -> rustyray::Result<()> {
+    for num_returns in [1, 250, 500] {
+        let mut references = Vec::new();
+        for value in 0..500 {
+            references.push(echo_remote::remote(value).await?);
+        }
+        let polls = AtomicUsize::new(0);
+        let mut wait = std::pin::pin!(rustyray::wait(&references, num_returns, None));
+        let waited = std::future::poll_fn(|context| {
+            polls.fetch_add(1, Ordering::Relaxed);
+            wait.as_mut().poll(context)
+        });
+        let (ready, pending) = waited.await?;
+        assert_eq!((ready.len(), pending.len()), (num_returns, 500 - num_returns));
+        assert!(ready.iter().all(ObjectRef::is_ready));
+        // Each wake but a few for no reason finds at least one more.
+        let polls = polls.into_inner();
+        assert!(polls <= 2 * num_returns + 2, "{polls} polls for {num_returns}");
+    }
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_long_task_is_simply_waited_for() -> rustyray::Result<()> {
+    let ms = if std::env::var_os("RUSTYRAY_LONG").is_some() { 60_000 } else { 1_000 };
+    let started = Instant::now();
+    assert_eq!(pause_remote::remote(ms).await?.get().await?, ms);
+    assert_eq!(pause_later_remote::remote(ms).await?.get().await?, ms);
+    assert!(started.elapsed() >= Duration::from_millis(2 * ms));
+    let reference = pause_remote::remote(ms).await?;
+    assert_eq!(std::thread::spawn(move || reference.get_blocking()).join().expect("ends")?, ms);
+    Ok(())
+}
+
+/// One thread waits for objects of two runtimes at once, and is woken for either.
+#[test]
+fn objects_of_two_runtimes_are_waited_for_together() {
+    let first = rustyray::blocking::init().expect("a node starts");
+    let submit = |ms| rustyray::block_on(pause_remote::remote(ms)).expect("submitted");
+    let here = submit(300);
+    let (there, second) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let runtime = rustyray::blocking::init().expect("another node starts");
+            (rustyray::block_on(pause_remote::remote(100)).expect("submitted"), runtime)
+        });
+        other.join().expect("no panic")
+    });
+    let (mut here, mut there) = (here.into_future(), there.into_future());
+    let mut order = Vec::new();
+    rustyray::block_on(std::future::poll_fn(|context| {
+        for (name, future) in [("here", &mut here), ("there", &mut there)] {
+            if !order.contains(&name)
+                && let Poll::Ready(value) = std::pin::Pin::new(future).poll(context)
+            {
+                value.expect("a value");
+                order.push(name);
+            }
+        }
+        if order.len() == 2 { Poll::Ready(()) } else { Poll::Pending }
+    }));
+    assert_eq!(order.len(), 2);
+    rustyray::block_on(second.shutdown()).expect("it ends");
+    rustyray::block_on(first.shutdown()).expect("it ends");
+}
