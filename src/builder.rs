@@ -216,6 +216,12 @@ impl Runtime {
         self.core.socket()
     }
 
+    /// How many direct lines there are between processes that call actors often and those actors; 0 in a process
+    /// that is not the node's. See [`crate::actors`].
+    pub fn direct_lines(&self) -> usize {
+        self.core.direct_lines()
+    }
+
     /// The process ids of the workers that are alive.
     pub fn worker_pids(&self) -> Vec<u32> {
         self.core.worker_pids()

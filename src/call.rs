@@ -37,6 +37,8 @@ pub(crate) enum FailureKind {
     Returned { message: String, cause: Option<Cause> },
     /// It panicked.
     Panicked { message: String, location: String },
+    /// It did not run, since an argument failed.
+    Downstream(Error),
     /// It could not run, or its result could not be stored.
     Runtime(Error),
     /// It was cancelled.

@@ -49,6 +49,7 @@ impl<T> ObjectRef<T> {
                 node.cancel(self.object_id(), options);
                 Ok(())
             }
+            Link::Uplink(uplink) if uplink.lines.cancel(core, self.object_id()) => Ok(()),
             Link::Uplink(uplink) => uplink.cancel(self.object_id(), options),
         }
     }

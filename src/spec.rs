@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     /// What runs here may use these gpus from now on. Its words after the header are gpus, and parts of them
     /// in ten-thousandths, 32 bits each; its index tells whether more follow.
     Gpus = 5,
+    /// Take calls by a direct line from now on; its function names it.
+    Attach = 6,
 }
 
 const FLAG_BODY: u64 = 1 << 8;
@@ -213,6 +215,11 @@ pub(crate) fn gpus(gpus: impl IntoIterator<Item = (u32, u32)>) -> Vec<Vec<u64>> 
     }
 }
 
+/// The words of an entry that attaches an actor to a direct line.
+pub(crate) fn attach(line: u64) -> [u64; HEADER_WORDS] {
+    [Kind::Attach as u64, 0, line, 0, 0]
+}
+
 /// The fixed part of a task, checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
@@ -243,7 +250,7 @@ impl Header {
         let known = match self.kind {
             Kind::Task => registry::function_name(self.function),
             Kind::Construct => registry::class_name(self.function),
-            Kind::Method | Kind::Stop | Kind::Gpus => {
+            Kind::Method | Kind::Stop | Kind::Gpus | Kind::Attach => {
                 registry::method_name(self.function, self.index)
             }
         };
@@ -261,6 +268,7 @@ impl Header {
             3 => Kind::Method,
             4 => Kind::Stop,
             5 => Kind::Gpus,
+            6 => Kind::Attach,
             _ => return Err(Malformed("of an unknown kind")),
         };
         let body = if first & FLAG_BODY == 0 {

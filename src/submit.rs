@@ -13,7 +13,7 @@ use crate::{
     object::ObjectRef,
     options::TaskOptions,
     registry::Function,
-    runtime::{Core, Link, current, submission::Wanted},
+    runtime::{Core, Link, current, lines::LineCall, submission::Wanted},
     spec::{Kind, MAX_RETURNS, SpecWriter},
 };
 
@@ -151,9 +151,17 @@ pub(crate) fn submit_words(
         Link::Uplink(uplink) => {
             let nested = nested_of(&held, &dependencies);
             let mut in_transit = held.take();
-            // The results may be dropped before the node has seen the task.
+            // The results may be dropped before the node, or the actor, has seen the call.
             in_transit.extend(reserved.ids.iter().filter(|&&id| core.retain(id).is_ok()));
-            uplink.submit(core, &wanted.to_words(&nested, &words), in_transit)?;
+            match token.filter(|_| is_call) {
+                Some(token) => {
+                    let returns = Ids::from_vec(reserved.ids.clone());
+                    let call =
+                        LineCall { words, parent, nested, returns, held: in_transit, body: None };
+                    uplink.lines.call(core, uplink, token, call)?;
+                }
+                None => uplink.submit(core, &wanted.to_words(&nested, &words), in_transit)?,
+            }
         }
     }
     Ok(Ids::from_vec(reserved.take()))

@@ -106,7 +106,9 @@ impl Victim {
         let path = self.directory.join("journal");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
         let mut file = file.expect("it can be opened");
-        writeln!(file, "{label}@{}", self.incarnation).expect("it can be written");
+        // In one piece: the process may be killed at any moment.
+        let line = format!("{label}@{}\n", self.incarnation);
+        file.write_all(line.as_bytes()).expect("it can be written");
     }
 
     fn wait_for(&self, name: &str) {

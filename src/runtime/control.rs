@@ -7,6 +7,7 @@
 //! | 8 … 11 | *pending*: a bit for each client whose up ring has entries, set by the client, taken by the node |
 //! | 16 | *backlog*: how many tasks are ready and in no worker's queue; written by the node, a hint |
 //! | [`HEADER_WORDS`] … | one area for each of 256 clients |
+//! | … | direct lines ([`super::line`]), [`LINES`] of them |
 //!
 //! An area is the client's doorbell, its reply cells, its up ring (client to
 //! node) and its work queue (node to client). The file is sparse: an area that nobody uses has no memory.
@@ -30,7 +31,7 @@ use rustyray_memory::{
 };
 use rustyray_store::{ClientId, ClientSet};
 
-use super::wire::PROTOCOL;
+use super::{line::LINE_HEADER_WORDS, wire::PROTOCOL};
 use crate::spec::ENTRY_WORDS;
 
 /// The words of one process's part, or of the header.
@@ -54,7 +55,13 @@ const AREA_CELLS: usize = BELL_WORDS;
 const AREA_UP: usize = AREA_CELLS + CELLS * CELL_WORDS;
 const AREA_WORK: usize = AREA_UP + round(UP.words());
 const AREA_WORDS: usize = round_to(AREA_WORK + round(WORK.words()), 512);
-const TOTAL_WORDS: usize = HEADER_WORDS + CLIENTS * AREA_WORDS;
+
+/// How many direct lines there can be at one time.
+pub(super) const LINES: usize = 512;
+const LINE: RingShape = RingShape { entries: 256, payload_words: ENTRY_WORDS };
+const LINE_WORDS_EACH: usize = round_to(LINE_HEADER_WORDS + round(LINE.words()), 512);
+const FIRST_LINE: usize = HEADER_WORDS + CLIENTS * AREA_WORDS;
+const TOTAL_WORDS: usize = FIRST_LINE + LINES * LINE_WORDS_EACH;
 
 const fn round(words: usize) -> usize {
     round_to(words, LINE_WORDS)
@@ -140,6 +147,28 @@ impl Control {
 
     pub(crate) fn work_consumer(&self, client: ClientId) -> WorkConsumer<Words> {
         WorkConsumer::new(self.span(client, AREA_WORK, WORK.words()), WORK)
+    }
+
+    fn line(&self, index: u32, at: usize, len: usize) -> Option<Words> {
+        let index = usize::try_from(index).ok().filter(|&index| index < LINES)?;
+        Some(Span::new(Arc::clone(&self.memory), FIRST_LINE + index * LINE_WORDS_EACH + at, len))
+    }
+
+    /// The words before a direct line's queue; `None` when there is no such line.
+    pub(super) fn line_header(&self, index: u32) -> Option<Words> {
+        self.line(index, 0, LINE_HEADER_WORDS)
+    }
+
+    /// A direct line's queue.
+    pub(super) fn line_queue(&self, index: u32) -> Option<(Words, RingShape)> {
+        Some((self.line(index, LINE_HEADER_WORDS, LINE.words())?, LINE))
+    }
+
+    /// Empties a direct line's queue before it is given out again. Nobody may use it meanwhile.
+    pub(super) fn reset_line(&self, index: u32) {
+        if let Some((span, shape)) = self.line_queue(index) {
+            shape.reset(&span);
+        }
     }
 
     /// Clears a client's area before another process becomes that client. Nobody else may use it meanwhile.

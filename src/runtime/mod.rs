@@ -15,6 +15,8 @@ pub(crate) mod executor;
 mod guard;
 mod history;
 mod interrupts;
+pub(crate) mod line;
+pub(crate) mod lines;
 mod machine;
 mod node;
 pub(crate) mod occupant;
@@ -199,6 +201,14 @@ impl Core {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// How many direct lines are in use.
+    pub(crate) fn direct_lines(&self) -> usize {
+        match &self.link {
+            Link::Node(node) => node.direct_lines(),
+            Link::Uplink(_) => 0,
+        }
     }
 
     /// The process ids of the other processes of the session, as far as this one knows.
@@ -490,7 +500,10 @@ impl Core {
     pub(crate) fn help(&self) -> bool {
         let more = match &self.link {
             Link::Node(node) => node.help(),
-            Link::Uplink(_) => false,
+            Link::Uplink(uplink) => {
+                uplink.lines.tend(self);
+                false
+            }
         };
         if !self.wakers.is_empty() {
             self.settle_wakers();
@@ -673,6 +686,9 @@ impl Core {
                     let _ = core.bell.sleep(
                         || {
                             core.settle_wakers();
+                            if let Link::Uplink(uplink) = &core.link {
+                                uplink.lines.tend(&core);
+                            }
                             core.is_closed()
                         },
                         Some(Duration::from_secs(1)),

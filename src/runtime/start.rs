@@ -175,6 +175,7 @@ impl Core {
             }
         }
         if let Link::Uplink(uplink) = &self.link {
+            uplink.lines.drain(self);
             uplink.hang_up();
         }
         self.close();

@@ -11,6 +11,8 @@
 //! | [`UP_BLOCKED`], [`UP_UNBLOCKED`] | none |
 //! | [`UP_EXIT`] | none: the actor that lives in the client ends on its own |
 //! | [`UP_STREAM`] | the end of a stream and the grant it has come to: index and generation of each |
+//! | [`UP_LINE`] | index and generation of an actor's token, to which a direct line is wanted; the cell as above |
+//! | [`UP_LINE_DONE`] | the direct line that the client has no more to do with |
 //!
 //! A cell is free, asked, or answered. Only its client frees and asks, only the node answers; a client that
 //! died leaves its cells to nobody, since the area is cleared before the next client gets it.
@@ -37,6 +39,8 @@ use super::{
     Core,
     control::{CELL_WORDS, CELLS, Control, Words},
     doorbells::Doorbells,
+    line::LineId,
+    lines::{Asked, Lines},
     node::Claim,
     submission::GroupWanted,
     wire::{BUSY, Question, ToNode},
@@ -55,6 +59,8 @@ pub(super) const UP_BLOCKED: u64 = 5;
 pub(super) const UP_UNBLOCKED: u64 = 6;
 pub(super) const UP_EXIT: u64 = 7;
 pub(super) const UP_STREAM: u64 = 8;
+pub(super) const UP_LINE: u64 = 9;
+pub(super) const UP_LINE_DONE: u64 = 10;
 
 const CELL_FREE: u64 = 0;
 const CELL_ASKED: u64 = 1;
@@ -79,6 +85,7 @@ pub(crate) struct Uplink {
     questions: AtomicU64,
     answers: Mutex<HashMap<u64, Option<ObjectId>>>,
     in_transit: Mutex<VecDeque<InTransit>>,
+    pub(crate) lines: Lines,
     closed: AtomicBool,
 }
 
@@ -103,6 +110,7 @@ impl Uplink {
             questions: AtomicU64::new(0),
             answers: Mutex::new(HashMap::new()),
             in_transit: Mutex::new(VecDeque::new()),
+            lines: Lines::default(),
             closed: AtomicBool::new(false),
         }
     }
@@ -297,6 +305,62 @@ impl Uplink {
         self.up.passed() <= last
     }
 
+    /// Asks the node for a direct line to the actor of this token.
+    pub(super) fn ask_line(&self, token: ObjectId) -> Result<Asked<LineId>> {
+        let mut entry = [0, u64::from(token.index), token.generation];
+        let read = |word: &dyn Fn(usize) -> u64| match word(0) {
+            LINE_GRANTED => Asked::Granted(LineId::from_word(word(1))),
+            LINE_NEVER => Asked::Never,
+            _ => Asked::NotNow,
+        };
+        self.ask_in_cell(UP_LINE, &mut entry, |word| read(&word))
+            .ok_or_else(|| Error::ShutDown { what: "the node is gone".into() })
+    }
+
+    /// Says that this process has no more to do with a direct line.
+    pub(super) fn line_done(&self, line: LineId) {
+        if self.publish(&[UP_LINE_DONE, line.to_word()]).is_some() {
+            self.ring_node();
+        }
+    }
+
+    /// Publishes an entry of this kind that names a cell, waits for the answer in it and reads that; `None` when
+    /// the node is gone.
+    fn ask_in_cell<R>(
+        &self,
+        kind: u64,
+        entry: &mut [u64],
+        read: impl FnOnce(&dyn Fn(usize) -> u64) -> R,
+    ) -> Option<R> {
+        let cell = loop {
+            match self.free_cells.pop() {
+                Some(cell) => break cell,
+                None => std::thread::sleep(Duration::from_micros(50)),
+            }
+        };
+        self.state(cell).store(CELL_ASKED, Relaxed);
+        entry[0] = kind | (cell as u64) << 8;
+        let answer = self.publish(entry).and_then(|_| {
+            self.ring_node();
+            Patience::calibrated().wait_aside(&self.bell, None, || {
+                // Acquire: pairs with the release in `answer`; the words of the reply are there.
+                match self.state(cell).load(Acquire) {
+                    CELL_ANSWERED => Some(true),
+                    _ if self.is_closed() => Some(false),
+                    _ => None,
+                }
+            })
+        });
+        if answer != Some(true) {
+            // The cell is lost with the session.
+            return None;
+        }
+        let answer = read(&|at| self.cells.word(cell * CELL_WORDS + 1 + at).load(Relaxed));
+        self.state(cell).store(CELL_FREE, Relaxed);
+        self.free_cells.push(cell).expect("the cell came from here");
+        Some(answer)
+    }
+
     fn state(&self, cell: usize) -> &rustyray_memory::sync::AtomicU64 {
         self.cells.word(cell * CELL_WORDS)
     }
@@ -310,43 +374,35 @@ impl std::fmt::Debug for Uplink {
 
 impl Transport for Uplink {
     fn call(&self, request: Request) -> Result<Reply, TransportError> {
-        let cell = loop {
-            match self.free_cells.pop() {
-                Some(cell) => break cell,
-                None => std::thread::sleep(Duration::from_micros(50)),
-            }
-        };
-        self.state(cell).store(CELL_ASKED, Relaxed);
         let mut entry = [0; 9];
-        entry[0] = UP_REQUEST | (cell as u64) << 8;
         entry[1..].copy_from_slice(&request.to_words());
-        let answer = self.publish(&entry).and_then(|_| {
-            self.ring_node();
-            Patience::calibrated().wait_aside(&self.bell, None, || {
-                // Acquire: pairs with the release in `answer`; the words of the reply are there.
-                match self.state(cell).load(Acquire) {
-                    CELL_ANSWERED => Some(true),
-                    _ if self.is_closed() => Some(false),
-                    _ => None,
-                }
-            })
-        });
-        if answer != Some(true) {
-            // The cell is lost with the session.
-            return Err(TransportError::Closed);
-        }
-        let words =
-            std::array::from_fn(|at| self.cells.word(cell * CELL_WORDS + 1 + at).load(Relaxed));
-        self.state(cell).store(CELL_FREE, Relaxed);
-        self.free_cells.push(cell).expect("the cell came from here");
-        Reply::from_words(words).ok_or(TransportError::Closed)
+        self.ask_in_cell(UP_REQUEST, &mut entry, |word| {
+            Reply::from_words(std::array::from_fn(word))
+        })
+        .flatten()
+        .ok_or(TransportError::Closed)
     }
 }
 
-/// Answers the request that `client` asked in `cell`; a cell that is none is ignored.
-pub(super) fn answer(cells: &Words, cell: u64, reply: Reply) {
+/// The first word of the answer to [`UP_LINE`] when there is a line; the second names it.
+const LINE_GRANTED: u64 = 1;
+/// The same when there will not be one.
+const LINE_NEVER: u64 = 2;
+
+/// Answers [`UP_LINE`].
+pub(super) fn answer_line(cells: &Words, cell: u64, asked: Asked<LineId>) {
+    let words = match asked {
+        Asked::Granted(line) => [LINE_GRANTED, line.to_word()],
+        Asked::NotNow => [0, 0],
+        Asked::Never => [LINE_NEVER, 0],
+    };
+    answer(cells, cell, &words);
+}
+
+/// Answers what `client` asked in `cell`; a cell that is none is ignored.
+pub(super) fn answer(cells: &Words, cell: u64, reply: &[u64]) {
     let Some(cell) = usize::try_from(cell).ok().filter(|&cell| cell < CELLS) else { return };
-    for (at, word) in reply.to_words().into_iter().enumerate() {
+    for (at, &word) in reply.iter().enumerate() {
         cells.word(cell * CELL_WORDS + 1 + at).store(word, Relaxed);
     }
     // Release: pairs with the acquire in `call`.

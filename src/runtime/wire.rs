@@ -138,6 +138,8 @@ pub(crate) enum ToClient {
     Observe,
     /// Part of the answer to an observer's question.
     Report { report: Report, last: bool },
+    /// A direct line has lost its consumer; calls that it may have begun fail with the error.
+    LineClosed { line: u64, error: Vec<u8> },
     /// End in order.
     Bye,
 }

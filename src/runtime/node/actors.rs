@@ -26,6 +26,8 @@ pub(super) struct Resident {
     pub(super) label: String,
     pub(super) name: Option<String>,
     pub(super) detached: bool,
+    /// Its calls may go past the node.
+    pub(super) takes_lines: bool,
     /// What is settled when the actor dies, once somebody asked for it.
     obituary: Option<ObjectId>,
     /// Why its constructor failed when it was to be restarted.
@@ -134,6 +136,7 @@ impl Node {
             label,
             name,
             detached: actor.detached,
+            takes_lines: actor.max_task_retries == 0 && actor.max_pending_calls == 0,
             obituary: None,
             unmade: None,
         };

@@ -119,6 +119,9 @@ impl SchedulerHost for Host {
 
     fn fail(&self, _: TaskId, job: &Job, why: Failure<Cause>) {
         let Some(node) = self.node() else { return };
+        if let Some(line) = job.attached_line() {
+            return node.close_line(line);
+        }
         let task = job.name();
         let error = match why {
             Failure::Dependency { object, cause } => {

@@ -7,6 +7,7 @@ use rustyray_store::ObjectId;
 
 use crate::{
     call::Ids,
+    runtime::line::LineId,
     spec::{self, Header, Kind},
 };
 
@@ -25,6 +26,12 @@ pub(crate) struct Job {
 impl Job {
     pub(super) fn header(&self) -> Option<Header> {
         Header::parse(&self.words).ok()
+    }
+
+    /// The direct line that the entry attaches an actor to.
+    pub(super) fn attached_line(&self) -> Option<LineId> {
+        let header = self.header().filter(|header| header.kind == Kind::Attach)?;
+        Some(LineId::from_word(header.function))
     }
 
     /// The token of the actor that is called: the first reference that a call holds.

@@ -13,6 +13,7 @@ mod groups;
 mod host;
 pub(super) mod inspect;
 mod job;
+mod lines;
 mod peers;
 mod serve;
 mod streams;
@@ -33,7 +34,7 @@ use rustyray_store::{Client, ClientId, ObjectId, PinKind, Status};
 use tokio::sync::Notify;
 
 pub(crate) use self::actors::Claim;
-use self::{actors::Actors, host::Host, job::Job};
+use self::{actors::Actors, host::Host, job::Job, lines::Places};
 use super::{
     control::{Control, Words},
     doorbells::Doorbells,
@@ -79,6 +80,7 @@ pub(crate) struct Node {
     actors: RwLock<Actors>,
     groups: RwLock<groups::Groups>,
     actor_dropped: AtomicBool,
+    lines: Places,
     actor_ended: Notify,
     /// Every actor ends once its calls are done.
     draining: AtomicBool,
@@ -140,6 +142,7 @@ impl Node {
             actors: RwLock::default(),
             groups: RwLock::default(),
             actor_dropped: AtomicBool::new(false),
+            lines: Places::default(),
             actor_ended: Notify::new(),
             draining: AtomicBool::new(false),
             out_of_order: AtomicU64::new(0),

@@ -11,10 +11,12 @@ use crate::{
     call::Ids,
     runtime::{
         control::Words,
+        line::LineId,
+        lines::Asked,
         submission::{Extension, Wanted},
         uplink::{
-            self, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_REQUEST, UP_STREAM, UP_SUBMIT,
-            UP_SUBMIT_BODY, UP_UNBLOCKED,
+            self, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_LINE, UP_LINE_DONE, UP_REQUEST, UP_STREAM,
+            UP_SUBMIT, UP_SUBMIT_BODY, UP_UNBLOCKED,
         },
         worker::{CANCELLED, FAILED, FLAG_EXIT, REPORTED},
     },
@@ -132,6 +134,15 @@ impl Node {
                 }
             }
             UP_EXIT => self.actor_exits(worker),
+            UP_LINE if entry.len() >= 3 => {
+                let token = ObjectId { index: entry[1] as u32, generation: entry[2] };
+                let line = self.grant_line(client, token).unwrap_or(Asked::NotNow);
+                uplink::answer_line(&self.control.cells(client), first >> 8, line);
+                self.doorbells.ring(client);
+            }
+            UP_LINE_DONE if entry.len() >= 2 => {
+                self.line_done(client, LineId::from_word(entry[1]));
+            }
             UP_SUBMIT => self.accept_words(client, &entry[1..]),
             UP_SUBMIT_BODY if entry.len() >= 3 => {
                 let body = ObjectId { index: entry[1] as u32, generation: entry[2] };
@@ -146,7 +157,7 @@ impl Node {
                 let words = std::array::from_fn(|at| entry[1 + at]);
                 if let Some(request) = rustyray_store::Request::from_words(words) {
                     let reply = self.store.serve(client, request);
-                    uplink::answer(&self.control.cells(client), first >> 8, reply);
+                    uplink::answer(&self.control.cells(client), first >> 8, &reply.to_words());
                     self.doorbells.ring(client);
                 }
             }

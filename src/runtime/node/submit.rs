@@ -90,7 +90,7 @@ impl Node {
                 return self.construct(wanted, &header, job, dependencies, &made, caller);
             }
             Kind::Method => return self.call(&header, job, dependencies, &made, caller),
-            Kind::Stop | Kind::Gpus => {
+            Kind::Stop | Kind::Gpus | Kind::Attach => {
                 return Err(Error::invalid("a word to a worker is not submitted"));
             }
         };

@@ -225,5 +225,7 @@ impl Worker {
         }
         self.home = None;
         self.core.move_out();
+        // What this process called by a line, it called.
+        self.uplink.lines.drain(&self.core);
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         control::Control,
         current,
         doorbells::Doorbells,
+        line::LineId,
         program, store_error,
         uplink::Uplink,
         wire::{PROTOCOL, Role, ToClient, ToNode},
@@ -110,6 +111,12 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
                     if let Link::Uplink(uplink) = &core.link {
                         let token = token.map(|(index, generation)| ObjectId { index, generation });
                         uplink.answered(number, token);
+                    }
+                }
+                Ok(ToClient::LineClosed { line, error }) => {
+                    if let Link::Uplink(uplink) = &core.link {
+                        let error = Error::from_bytes("the loss of an actor", &error);
+                        uplink.lines.closed(&core, uplink, LineId::from_word(line), &error);
                     }
                 }
                 _ => {}

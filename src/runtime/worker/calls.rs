@@ -149,7 +149,7 @@ fn code(header: &Header) -> Result<registry::Body, Failure> {
             .and_then(|class| class.methods.get(index))
             .map(|method| method.body)
             .ok_or_else(|| missing(format!("method {index} of {:016x}", header.function))),
-        Kind::Stop | Kind::Gpus => Err(missing("a word to the worker".into())),
+        Kind::Stop | Kind::Gpus | Kind::Attach => Err(missing("a word to the worker".into())),
     }
 }
 

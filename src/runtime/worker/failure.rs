@@ -51,6 +51,7 @@ impl Failure {
                 message: error.to_string(),
                 cause: std::error::Error::source(&error).map(crate::error::Cause::chain),
             },
+            FailureKind::Downstream(error) => error,
             FailureKind::Late | FailureKind::Cancelled => Error::TaskCancelled { task },
             FailureKind::TimedOut { timeout_ms } => {
                 Error::TaskTimedOut { task, timeout_ms: u64::from(timeout_ms) }

@@ -12,6 +12,7 @@ mod attach;
 mod calls;
 mod crew;
 mod failure;
+mod intake;
 mod lanes;
 mod limits;
 mod report;
@@ -23,6 +24,7 @@ use rustyray_ipc::{BlockingConnection, WorkConsumer};
 use self::{
     actor::Home,
     calls::{InFlight, rest_of},
+    intake::Intakes,
     limits::Limit,
     report::Reports,
 };
@@ -75,6 +77,7 @@ struct Worker {
     work: WorkConsumer<Words>,
     entry: Box<[u64; ENTRY_WORDS]>,
     home: Option<Home>,
+    intakes: Intakes,
     in_flight: VecDeque<InFlight>,
     /// The node asked for the end, after everything that came before.
     stopping: bool,
@@ -98,6 +101,7 @@ impl Worker {
             work,
             entry: Box::new([0; ENTRY_WORDS]),
             home: None,
+            intakes: Intakes::default(),
             in_flight: VecDeque::new(),
             stopping: false,
             exiting: false,
@@ -111,7 +115,7 @@ impl Worker {
         self.core.interrupts.attend(executor.waker());
         loop {
             self.begin_parked(&executor);
-            while self.may_claim() {
+            while self.may_claim() && !self.stopping {
                 match self.work.claim(&mut *self.entry) {
                     Ok(Some(_)) => self.take(&executor),
                     Ok(None) => break,
@@ -121,6 +125,7 @@ impl Worker {
                     }
                 }
             }
+            self.take_from_lines(&executor);
             self.poll_in_flight(&executor);
             if self.is_done() {
                 self.stop();
@@ -134,13 +139,15 @@ impl Worker {
 
     /// Whether an entry may be taken from the work queue.
     fn may_claim(&self) -> bool {
-        !self.stopping && !self.exiting && self.home.as_ref().is_none_or(Home::may_claim)
+        !self.exiting && self.home.as_ref().is_none_or(Home::may_claim)
     }
 
     /// Whether there is something to be begun.
     fn has_next(&self) -> bool {
         let claimed = self.home.as_ref().is_some_and(Home::has_next);
-        (claimed && !self.exiting) || (self.may_claim() && !self.work.is_empty())
+        (claimed && !self.exiting)
+            || (self.may_claim()
+                && ((!self.stopping && !self.work.is_empty()) || self.intakes.has_next(&self.core)))
     }
 
     /// Whether nothing is under way here.
@@ -158,6 +165,7 @@ impl Worker {
         }
         (self.stopping || self.core.is_stopping())
             && self.home.as_ref().is_none_or(Home::is_quiet)
+            && self.intakes.are_empty()
             && (self.stopping || self.work.is_empty())
     }
 
@@ -171,6 +179,7 @@ impl Worker {
         if executor.spin(&self.core, &ready) {
             return;
         }
+        self.uplink.lines.rest(&self.core);
         self.reports.nudge();
         self.core.interrupts.forget_if(|| this.work.is_empty() && this.is_quiet());
         executor.sleep(&self.core, &ready);
@@ -202,6 +211,7 @@ impl Worker {
         match header.kind {
             Kind::Stop => self.stopping = true,
             Kind::Gpus => self.take_gpus(&header, rest),
+            Kind::Attach => self.attach_line(&header),
             Kind::Method => self.take_call(executor, header, rest),
             Kind::Task | Kind::Construct => self.run(executor, header, rest, None),
         }

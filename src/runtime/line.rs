@@ -1,0 +1,258 @@
+//! Direct lines: the way of an actor's calls from one process straight to another, past the node.
+//!
+//! A line is a work queue in the control memory. Its producer is a process that calls an actor often, its
+//! consumer is the actor's process. The node gives lines out and takes them back; it never reads one.
+//!
+//! # Why
+//! By way of the node a call crosses two rings and is handled by a thread of the node's process, which may
+//! have to be woken for it. By a line it crosses one, and the only process that may have to be woken is
+//! the one that is to run it. Asking for a line costs a round trip to the node, so a process asks after
+//! [`OFTEN`] calls of one actor.
+//!
+//! # Life of a line
+//! ```text
+//!              grant                      consumer's process gone, or it refused
+//!   free ───────────────► open ──────────────────────────────────────────► closed
+//!     ▲                    │ producer's process gone                          │
+//!     │                    ▼                                                  │
+//!     └──────────────── orphaned ◄────────────────────────────────────────────┘
+//!        consumer done                    (and free when the producer is done)
+//! ```
+//! Only the node writes the state word, under its own lock. It names the generation: a line that was given
+//! out again is another line, and who comes with an old generation is turned away.
+//!
+//! - *open*: the producer pushes, the consumer claims.
+//! - *closed*: the consumer will claim nothing any more. The producer takes back what is left and says that
+//!   it is done.
+//! - *orphaned*: the producer's process is dead. The consumer claims nothing more and says that it is done.
+//!
+//! A line is free again when each end has said that it is done, or is dead. So no two processes ever produce, or
+//! consume, on one line at one time.
+//!
+//! # Calls of one caller stay in order
+//! *Switching over*. The producer asks for the line through its up ring, under the lock by which all its
+//! calls of that actor go. The node serves the ring in order: every earlier call is with the scheduler by
+//! then. The node submits to the scheduler, as a call of the same caller, an entry that says "attach line n".
+//! The scheduler keeps a caller's calls in order, so the actor's process claims that entry after it has
+//! claimed every earlier call, and looks at the line only from then on. Every later call goes by the line,
+//! since the producer's lock is released only when the answer is there. So nothing that goes by the line can
+//! overtake what went by the node.
+//!
+//! *Back again*. When a line closes, the producer takes back, under the same lock and in order, what the
+//! consumer had not claimed, and submits it to the node before it lets any other call through. The
+//! consumer's process is dead or will claim nothing more, so what it had claimed comes before.
+//!
+//! *Waiting for an argument*. The consumer that finds an argument pending keeps the call as the head of its
+//! line and claims nothing behind it; other lines and the node's queue go on.
+//!
+//! # At most once
+//! Claiming is a compare-and-swap on the entry, and so is taking back: exactly one wins
+//! ([`rustyray_ipc::WorkProducer`]). What the producer got back never ran and goes to the node. What it did
+//! not get back may have run: it fails with what the node says of the death, unless its result is there.
+//! The node says so only after it has reaped the dead process, so nothing is half sealed any more.
+//! Actors whose calls are retried, or that limit their pending calls, get no lines: the node has to know
+//! their calls.
+//!
+//! # Nothing in transit is lost
+//! The producer holds every reference that a call carries (the actor's token, arguments, references inside
+//! them, results) until the call's results are settled. So the actor does not end by its last handle, and
+//! no argument is freed, while a call is on a line. A process that ends in order waits for its calls first.
+//!
+//! # Deaths, instruction by instruction
+//! | who dies | when | what happens |
+//! | --- | --- | --- |
+//! | producer | before its ask is published | nothing was asked |
+//! | | after, before it reads the answer | the line is orphaned and empty; the consumer attaches, finds it so, and is done |
+//! | | between reserving and publishing an entry | the entry stays vacant; the line is orphaned |
+//! | | after publishing | the call runs if the consumer claims it before it sees the line orphaned, and is dropped otherwise: its results were the producer's reservations, and fail as `ObjectLost` |
+//! | consumer | before it claims "attach" | the scheduler gives the entry to its successor, which refuses it, or fails it; either closes the line |
+//! | | between claiming an entry and sealing its result | the producer cannot take it back and fails it |
+//! | | after sealing | the result counts |
+//! | node | at any time | ends everybody |
+//!
+//! # Waking
+//! The producer rings the consumer's doorbell after each push, which costs nothing while the consumer is awake.
+//! When the ring is full the producer keeps calls in private memory, raises [`Line::want_room`], fences, and
+//! tries once more; the consumer, having claimed, fences and looks at the flag, and rings the producer when it
+//! is up. One of the two sees the other: the producer finds room, or the consumer finds the flag.
+
+use rustyray_ipc::{WorkConsumer, WorkProducer};
+use rustyray_memory::{
+    Memory,
+    sync::{
+        Ordering::{Acquire, Relaxed, Release, SeqCst},
+        fence,
+    },
+};
+use rustyray_store::ClientId;
+
+use super::control::{Control, Words};
+
+/// How many calls of one actor a process makes by way of the node before it asks for a line.
+pub(crate) const OFTEN: u32 = 32;
+
+/// Words before a line's queue: its state, its ends, and the producer's wish for room, a line each.
+pub(super) const LINE_HEADER_WORDS: usize = 3 * rustyray_memory::LINE_WORDS;
+
+const STATE: usize = 0;
+const ENDS: usize = rustyray_memory::LINE_WORDS;
+const WANT_ROOM: usize = 2 * rustyray_memory::LINE_WORDS;
+
+/// Names one use of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LineId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl LineId {
+    pub(crate) fn to_word(self) -> u64 {
+        u64::from(self.index) | u64::from(self.generation) << 32
+    }
+
+    pub(crate) fn from_word(word: u64) -> LineId {
+        LineId { index: word as u32, generation: (word >> 32) as u32 }
+    }
+}
+
+/// What a line's state word says of one use of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LineState {
+    Open,
+    /// The consumer is gone.
+    Closed,
+    /// The producer is gone.
+    Orphaned,
+    /// That use is over.
+    Over,
+}
+
+const OPEN: u64 = 1;
+const CLOSED: u64 = 2;
+const ORPHANED: u64 = 3;
+
+/// One line, as any of the three processes sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    header: Words,
+    id: LineId,
+}
+
+impl Line {
+    /// The line of this name, `None` when there is no such place.
+    pub(crate) fn new(control: &Control, id: LineId) -> Option<Line> {
+        Some(Line { header: control.line_header(id.index)?, id })
+    }
+
+    pub(crate) fn id(&self) -> LineId {
+        self.id
+    }
+
+    pub(crate) fn state(&self) -> LineState {
+        // Acquire: pairs with the release in `write`; what the node did before is visible.
+        let word = self.header.word(STATE).load(Acquire);
+        if (word >> 32) as u32 != self.id.generation {
+            return LineState::Over;
+        }
+        match word & 0xff {
+            OPEN => LineState::Open,
+            CLOSED => LineState::Closed,
+            ORPHANED => LineState::Orphaned,
+            _ => LineState::Over,
+        }
+    }
+
+    /// Opens the line between two processes. By the node, when neither end is in use.
+    pub(super) fn transition_to_open(&self, producer: ClientId, consumer: ClientId) {
+        let ends = u64::from(producer.get()) | u64::from(consumer.get()) << 8;
+        self.header.word(ENDS).store(ends, Relaxed);
+        self.header.word(WANT_ROOM).store(0, Relaxed);
+        self.write(OPEN);
+    }
+
+    /// The consumer is gone. By the node.
+    pub(super) fn transition_to_closed(&self) {
+        self.write(CLOSED);
+    }
+
+    /// The producer is gone. By the node.
+    pub(super) fn transition_to_orphaned(&self) {
+        self.write(ORPHANED);
+    }
+
+    fn write(&self, state: u64) {
+        let word = u64::from(self.id.generation) << 32 | state;
+        // Release: pairs with the acquire in `state`.
+        self.header.word(STATE).store(word, Release);
+    }
+
+    pub(crate) fn producer_of(&self) -> ClientId {
+        ClientId::new(self.header.word(ENDS).load(Relaxed) as u8)
+    }
+
+    pub(crate) fn consumer_of(&self) -> ClientId {
+        ClientId::new((self.header.word(ENDS).load(Relaxed) >> 8) as u8)
+    }
+
+    /// The producer has calls for which there was no room. It tries once more after this.
+    pub(super) fn want_room(&self) {
+        self.header.word(WANT_ROOM).store(1, Relaxed);
+        // SeqCst: partner of the fence in `is_room_wanted`; forbids that the producer finds the ring full
+        // while the consumer, which has made room since, finds no wish for it.
+        fence(SeqCst);
+    }
+
+    /// Whether the producer waits for room, which the consumer has just made; asked once for each wish.
+    pub(crate) fn is_room_wanted(&self) -> bool {
+        // SeqCst: partner of the fence in `want_room`.
+        fence(SeqCst);
+        let wish = self.header.word(WANT_ROOM);
+        wish.load(Relaxed) != 0 && wish.swap(0, Relaxed) != 0
+    }
+}
+
+/// The two ends of a line's queue.
+impl Control {
+    pub(crate) fn line_producer(&self, id: LineId) -> Option<WorkProducer<Words>> {
+        self.line_queue(id.index).map(|(span, shape)| WorkProducer::new(span, shape))
+    }
+
+    pub(crate) fn line_consumer(&self, id: LineId) -> Option<WorkConsumer<Words>> {
+        self.line_queue(id.index).map(|(span, shape)| WorkConsumer::new(span, shape))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_another_generation_is_over() {
+        let (control, _) = Control::create(1).expect("memory");
+        let id = LineId { index: 3, generation: 7 };
+        let line = Line::new(&control, id).expect("there are so many");
+        assert_eq!(line.state(), LineState::Over);
+        line.transition_to_open(ClientId::new(2), ClientId::new(9));
+        assert_eq!(line.state(), LineState::Open);
+        assert_eq!((line.producer_of(), line.consumer_of()), (ClientId::new(2), ClientId::new(9)));
+        let later = Line::new(&control, LineId { generation: 8, ..id }).expect("the same place");
+        assert_eq!(later.state(), LineState::Over);
+        line.transition_to_closed();
+        assert_eq!(line.state(), LineState::Closed);
+        later.transition_to_open(ClientId::new(4), ClientId::new(5));
+        assert_eq!((line.state(), later.state()), (LineState::Over, LineState::Open));
+        assert!(Line::new(&control, LineId { index: u32::MAX, generation: 0 }).is_none());
+        assert_eq!(LineId::from_word(id.to_word()), id);
+    }
+
+    #[test]
+    fn room_is_wanted_once_for_each_wish() {
+        let (control, _) = Control::create(1).expect("memory");
+        let line = Line::new(&control, LineId { index: 0, generation: 1 }).expect("there is one");
+        line.transition_to_open(ClientId::new(1), ClientId::new(2));
+        assert!(!line.is_room_wanted());
+        line.want_room();
+        assert!(line.is_room_wanted());
+        assert!(!line.is_room_wanted());
+    }
+}

@@ -1,0 +1,405 @@
+//! This process's ends of the direct lines by which it calls actors. The protocol is in [`super::line`].
+//!
+//! Every call of an actor from a process other than the node's goes through the actor's [`Route`], under its
+//! lock: at first by way of the node, then by a line, and by the node again when the line is closed.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use rustyray_ipc::{Ticket, WorkProducer};
+use rustyray_store::{ClientId, ObjectId, Status};
+
+use super::{
+    Core,
+    control::Words,
+    line::{Line, LineId, LineState, OFTEN},
+    submission::Wanted,
+    uplink::Uplink,
+};
+use crate::{
+    call::Ids,
+    error::{Error, Result},
+    spec::{self, ENTRY_WORDS},
+};
+
+/// After how many further calls a process asks again for a line when there was none just then.
+const AGAIN: u32 = 4 * OFTEN;
+
+/// How many unsettled calls of a line are few.
+const MANY: usize = 64;
+
+/// A call of an actor, as it goes by whichever way.
+pub(crate) struct LineCall {
+    /// The words of the call ([`crate::spec`]).
+    pub(crate) words: Vec<u64>,
+    /// The task that calls.
+    pub(crate) parent: u64,
+    /// The references inside its arguments.
+    pub(crate) nested: Vec<ObjectId>,
+    pub(crate) returns: Ids,
+    /// The references that are held for it.
+    pub(crate) held: Vec<ObjectId>,
+    /// The words again, as an object, when they do not fit an entry.
+    pub(crate) body: Option<ObjectId>,
+}
+
+impl LineCall {
+    fn by_node(self, core: &Core, uplink: &Uplink) -> Result<()> {
+        let wanted = Wanted { parent: self.parent, ..Wanted::default() };
+        uplink.submit(core, &wanted.to_words(&self.nested, &self.words), self.held)
+    }
+
+    /// The words behind the header, as an object.
+    fn body(&mut self, core: &Core) -> Result<ObjectId> {
+        if let Some(body) = self.body {
+            return Ok(body);
+        }
+        let words = &self.words[spec::HEADER_WORDS..];
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let body = core.client.put_bytes(&bytes).map_err(super::store_error::<()>)?;
+        self.held.push(body);
+        Ok(*self.body.insert(body))
+    }
+
+    fn is_settled(&self, core: &Core) -> bool {
+        self.returns.as_slice().iter().all(|&id| !core.is_pending(id))
+    }
+
+    fn release(self, core: &Core) {
+        self.held.into_iter().for_each(|id| core.release(id));
+    }
+
+    /// Settles a call that may have run and whose actor is gone.
+    fn fail(self, core: &Core, error: &Error) {
+        self.returns.as_slice().iter().for_each(|&id| core.fail(id, 0, error));
+        self.release(core);
+    }
+}
+
+/// What came of asking for a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked<T> {
+    /// Here it is.
+    Granted(T),
+    /// The actor is not alive just now, or there are too many lines.
+    NotNow,
+    /// The node has to see this actor's calls, or the actor is in the process that asks.
+    Never,
+}
+
+/// The way to one actor.
+#[derive(Default)]
+struct Route {
+    /// How many went by the node since the last line was closed, or refused.
+    calls: u32,
+    /// How many more than usual there have to be before the next ask.
+    refused: u32,
+    line: Option<Open>,
+}
+
+/// A line that is open, as far as this process knows.
+struct Open {
+    line: Line,
+    consumer: ClientId,
+    queue: WorkProducer<Words>,
+    /// What was pushed and may not be settled, oldest first.
+    sent: VecDeque<(Ticket, LineCall)>,
+    /// From how many on all of `sent` is looked through.
+    many: usize,
+    /// What found no room.
+    overflow: VecDeque<LineCall>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Lines {
+    routes: Mutex<HashMap<ObjectId, Arc<Mutex<Route>>>>,
+    /// Lines with calls that found no room.
+    overflowing: AtomicUsize,
+    /// Some calls were not settled when this process went to rest.
+    unsettled: AtomicBool,
+}
+
+impl Lines {
+    fn route(&self, token: ObjectId) -> Arc<Mutex<Route>> {
+        Arc::clone(self.routes.lock().entry(token).or_default())
+    }
+
+    /// Sends a call on its way to the actor of this token.
+    pub(crate) fn call(
+        &self,
+        core: &Arc<Core>,
+        uplink: &Uplink,
+        token: ObjectId,
+        call: LineCall,
+    ) -> Result<()> {
+        let route = self.route(token);
+        let mut route = route.lock();
+        route.calls = route.calls.saturating_add(1);
+        if route.line.is_none() && route.calls > OFTEN + route.refused {
+            match self.ask(core, uplink, token)? {
+                Asked::Granted(line) => route.line = Some(line),
+                Asked::NotNow => (route.calls, route.refused) = (0, AGAIN),
+                Asked::Never => route.refused = u32::MAX - OFTEN,
+            }
+        }
+        match &mut route.line {
+            None => call.by_node(core, uplink),
+            Some(open) => {
+                open.sweep(core);
+                self.send(core, open, call)
+            }
+        }
+    }
+
+    /// Asks the node for a line, and waits for its answer.
+    fn ask(&self, core: &Core, uplink: &Uplink, token: ObjectId) -> Result<Asked<Open>> {
+        let id = match uplink.ask_line(token)? {
+            Asked::Granted(id) => id,
+            Asked::NotNow => return Ok(Asked::NotNow),
+            Asked::Never => return Ok(Asked::Never),
+        };
+        let (Some(line), Some(queue)) =
+            (Line::new(core.control(), id), core.control().line_producer(id))
+        else {
+            return Ok(Asked::Never);
+        };
+        let consumer = line.consumer_of();
+        let (sent, overflow) = (VecDeque::new(), VecDeque::new());
+        Ok(Asked::Granted(Open { line, consumer, queue, sent, many: MANY, overflow }))
+    }
+
+    fn send(&self, core: &Arc<Core>, open: &mut Open, call: LineCall) -> Result<()> {
+        if open.overflow.is_empty() {
+            match open.push(core, call)? {
+                None => return Ok(()),
+                Some(call) => {
+                    self.overflowing.fetch_add(1, Ordering::Relaxed);
+                    open.overflow.push_back(call);
+                }
+            }
+        } else {
+            open.overflow.push_back(call);
+        }
+        // Somebody has to send the rest when there is room, and this thread may not come back.
+        core.start_reactor();
+        self.flush_one(core, open);
+        Ok(())
+    }
+
+    /// Sends what found no room before, as far as there is room now.
+    fn flush_one(&self, core: &Core, open: &mut Open) {
+        let mut asked = false;
+        while let Some(call) = open.overflow.pop_front() {
+            match open.push(core, call) {
+                Ok(None) => {}
+                Ok(Some(call)) => {
+                    open.overflow.push_front(call);
+                    if mem::replace(&mut asked, true) {
+                        return;
+                    }
+                    open.line.want_room();
+                }
+                // The call has been failed; so will be the others.
+                Err(_) => {}
+            }
+        }
+        self.overflowing.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Sends on every line what found no room before. Waits for nobody.
+    pub(crate) fn flush(&self, core: &Core) {
+        if self.overflowing.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let routes: Vec<_> = self.routes.lock().values().map(Arc::clone).collect();
+        for route in routes {
+            if let Some(mut route) = route.try_lock()
+                && let Some(open) = &mut route.line
+                && !open.overflow.is_empty()
+            {
+                self.flush_one(core, open);
+            }
+        }
+    }
+
+    /// While this process waits: does what was left to be done.
+    pub(crate) fn tend(&self, core: &Core) {
+        self.flush(core);
+        if self.unsettled.load(Ordering::Relaxed) {
+            self.rest(core);
+        }
+    }
+
+    /// Before this process sleeps: lets go of what settled calls held, and asks to be woken for the rest.
+    pub(crate) fn rest(&self, core: &Core) {
+        self.unsettled.store(false, Ordering::Relaxed);
+        let routes: Vec<_> = {
+            let mut routes = self.routes.lock();
+            if routes.is_empty() {
+                return;
+            }
+            routes.retain(|&token, route| {
+                Arc::strong_count(route) > 1
+                    || route.lock().line.is_some()
+                    || core.client.holds(token)
+            });
+            routes.values().map(Arc::clone).collect()
+        };
+        for route in routes {
+            if let Some(mut route) = route.try_lock()
+                && let Some(open) = &mut route.line
+            {
+                open.sweep_all(core);
+                while let Some((_, call)) = open.sent.back()
+                    && let Some(&id) = call.returns.as_slice().first()
+                {
+                    if core.client.subscribe(id) == Status::Pending {
+                        self.unsettled.store(true, Ordering::Relaxed);
+                        break;
+                    }
+                    // Settled since it was looked at: nobody rings for it.
+                    open.sweep_all(core);
+                }
+            }
+        }
+    }
+
+    /// Cancels a call that no actor has begun; whether there was one.
+    pub(crate) fn cancel(&self, core: &Core, id: ObjectId) -> bool {
+        let routes: Vec<_> = self.routes.lock().values().map(Arc::clone).collect();
+        routes.into_iter().any(|route| {
+            let mut route = route.lock();
+            let Some(open) = &mut route.line else { return false };
+            let makes = |call: &LineCall| call.returns.as_slice().contains(&id);
+            let call = match open.overflow.iter().position(makes) {
+                Some(at) => open.overflow.remove(at),
+                None => {
+                    let sent = open.sent.iter().position(|(_, call)| makes(call));
+                    let Some(at) = sent.filter(|&at| open.queue.take_back(open.sent[at].0)) else {
+                        return false;
+                    };
+                    open.sent.remove(at).map(|(_, call)| call)
+                }
+            };
+            call.is_some_and(|call| {
+                let header = spec::Header::parse(&call.words);
+                let task = header.map_or_else(|_| "?".into(), |header| header.name());
+                call.fail(core, &Error::TaskCancelled { task });
+                true
+            })
+        })
+    }
+
+    /// Waits until every call by a line is settled: before this process ends in order.
+    pub(crate) fn drain(&self, core: &Core) {
+        while !core.is_closed() {
+            let routes: Vec<_> = self.routes.lock().values().map(Arc::clone).collect();
+            let pending = routes.into_iter().find_map(|route| {
+                let mut route = route.lock();
+                let open = route.line.as_mut()?;
+                if !open.overflow.is_empty() {
+                    self.flush_one(core, open);
+                }
+                let mut returns = open.sent.iter().flat_map(|(_, call)| call.returns.as_slice());
+                returns.find(|&&id| core.is_pending(id)).copied()
+            });
+            let Some(pending) = pending else { return };
+            // A while at a time: what waits for room is sent in between.
+            let soon = Instant::now() + Duration::from_millis(100);
+            let _ = core.block_until_settled(pending, Some(soon));
+        }
+    }
+
+    /// The node closed a line: what its consumer had not claimed goes by the node, what it had may have run.
+    pub(crate) fn closed(&self, core: &Core, uplink: &Uplink, id: LineId, error: &Error) {
+        let routes: Vec<_> = self.routes.lock().values().map(Arc::clone).collect();
+        for route in routes {
+            let mut route = route.lock();
+            let Some(open) = route.line.take_if(|open| open.line.id() == id) else { continue };
+            (route.calls, route.refused) = (0, 0);
+            if !open.overflow.is_empty() {
+                self.overflowing.fetch_sub(1, Ordering::Relaxed);
+            }
+            // Under the route's lock: no other call goes before these.
+            for (ticket, call) in open.sent {
+                if call.is_settled(core) {
+                    call.release(core);
+                } else if open.queue.take_back(ticket) {
+                    resubmit(core, uplink, call);
+                } else {
+                    call.fail(core, error);
+                }
+            }
+            open.overflow.into_iter().for_each(|call| resubmit(core, uplink, call));
+        }
+        uplink.line_done(id);
+    }
+}
+
+/// Sends by the node what was on a line and never ran.
+fn resubmit(core: &Core, uplink: &Uplink, call: LineCall) {
+    let returns = call.returns.clone();
+    if let Err(error) = call.by_node(core, uplink) {
+        returns.as_slice().iter().for_each(|&id| core.fail(id, 0, &error));
+    }
+}
+
+impl Open {
+    /// Publishes a call; gives it back when there is no room.
+    fn push(&mut self, core: &Core, mut call: LineCall) -> Result<Option<LineCall>> {
+        debug_assert_ne!(
+            self.line.state(),
+            LineState::Over,
+            "the producer has not said it is done"
+        );
+        let pushed = if call.words.len() <= ENTRY_WORDS {
+            self.queue.push(&call.words)
+        } else {
+            match call.body(core) {
+                Ok(body) => self.queue.push(&spec::head_of(&call.words, body)),
+                Err(error) => {
+                    call.fail(core, &error);
+                    return Err(error);
+                }
+            }
+        };
+        match pushed {
+            Ok(ticket) => {
+                self.sent.push_back((ticket, call));
+                core.doorbells().ring(self.consumer);
+                Ok(None)
+            }
+            Err(_) => Ok(Some(call)),
+        }
+    }
+
+    /// Lets go of what settled calls hold: at the front each time, everywhere when there are many.
+    fn sweep(&mut self, core: &Core) {
+        while self.sent.front().is_some_and(|(_, call)| call.is_settled(core)) {
+            self.sent.pop_front().into_iter().for_each(|(_, call)| call.release(core));
+        }
+        if self.sent.len() >= self.many {
+            self.sweep_all(core);
+        }
+    }
+
+    fn sweep_all(&mut self, core: &Core) {
+        for _ in 0..self.sent.len() {
+            let Some((ticket, call)) = self.sent.pop_front() else { break };
+            match call.is_settled(core) {
+                true => call.release(core),
+                false => self.sent.push_back((ticket, call)),
+            }
+        }
+        self.many = (2 * self.sent.len()).max(MANY);
+    }
+}

@@ -1,0 +1,213 @@
+//! The node's part in direct lines: who has which, and when one can be given out again. The protocol is in
+//! [`crate::runtime::line`].
+
+use std::sync::OnceLock;
+
+use parking_lot::Mutex;
+use rustyray_scheduler::{ActorState, CallerId, NewCall, Retries};
+use rustyray_store::{ClientId, ObjectId};
+
+use super::{Node, client_of, job::Job};
+use crate::{
+    call::Ids,
+    error::Error,
+    runtime::{
+        control::LINES,
+        line::{Line, LineId},
+        lines::Asked,
+        wire::ToClient,
+    },
+    spec,
+};
+
+/// One place for a line.
+#[derive(Clone, Default)]
+struct Place {
+    generation: u32,
+    lease: Option<Lease>,
+}
+
+/// Who uses a line.
+#[derive(Clone)]
+struct Lease {
+    token: ObjectId,
+    /// `None` once that end is done, or dead.
+    producer: Option<ClientId>,
+    consumer: Option<ClientId>,
+}
+
+/// Every line of the session.
+#[derive(Default)]
+pub(super) struct Places {
+    places: Mutex<Vec<Place>>,
+}
+
+impl Places {
+    /// A place that nobody uses, for a new line.
+    fn take(&self, lease: Lease) -> Option<LineId> {
+        let mut places = self.places.lock();
+        let free = places.iter().position(|place| place.lease.is_none());
+        let index = match free {
+            Some(index) => index,
+            None if places.len() < LINES => {
+                places.push(Place::default());
+                places.len() - 1
+            }
+            None => return None,
+        };
+        let place = &mut places[index];
+        place.generation = place.generation.wrapping_add(1).max(1);
+        place.lease = Some(lease);
+        Some(LineId { index: index as u32, generation: place.generation })
+    }
+
+    /// Changes who uses a line; the place is free when nobody does. `None` when that use is over.
+    fn change<R>(&self, line: LineId, change: impl FnOnce(&mut Lease) -> R) -> Option<R> {
+        let mut places = self.places.lock();
+        let place = places.get_mut(line.index as usize)?;
+        if place.generation != line.generation {
+            return None;
+        }
+        let changed = change(place.lease.as_mut()?);
+        place.lease.take_if(|lease| lease.producer.is_none() && lease.consumer.is_none());
+        Some(changed)
+    }
+
+    /// The lines that a process has an end of.
+    fn of(&self, client: ClientId) -> Vec<(LineId, Lease)> {
+        let places = self.places.lock();
+        let used = places.iter().enumerate().filter_map(|(index, place)| {
+            let lease = place.lease.clone()?;
+            let id = LineId { index: index as u32, generation: place.generation };
+            (lease.producer == Some(client) || lease.consumer == Some(client))
+                .then_some((id, lease))
+        });
+        used.collect()
+    }
+}
+
+impl Node {
+    /// How many lines are in use.
+    pub(crate) fn direct_lines(&self) -> usize {
+        self.lines.places.lock().iter().filter(|place| place.lease.is_some()).count()
+    }
+
+    /// Gives `producer` a line to the actor of this token, and tells the actor's process; `None` when there is
+    /// none to be had just now.
+    pub(super) fn grant_line(&self, producer: ClientId, token: ObjectId) -> Option<Asked<LineId>> {
+        let actor = {
+            let actors = self.actors.read();
+            let resident = actors.by_token.get(&token)?;
+            if !resident.takes_lines {
+                return Some(Asked::Never);
+            }
+            resident.actor
+        };
+        // It may be under construction: the entry that attaches it waits like a call.
+        let consumer = client_of(self.scheduler().actor_worker(actor)?);
+        if consumer == producer {
+            return Some(Asked::Never);
+        }
+        let lease = Lease { token, producer: Some(producer), consumer: Some(consumer) };
+        let id = self.lines.take(lease)?;
+        let line = Line::new(&self.control, id)?;
+        self.control.reset_line(id.index);
+        line.transition_to_open(producer, consumer);
+        if self.peers[consumer.index()].work.read().is_none() {
+            // It left between the question where the actor is and the lease, which it cannot have seen.
+            self.lines.change(id, |lease| (lease.producer, lease.consumer) = (None, None));
+            return None;
+        }
+        let attach = Job {
+            words: spec::attach(id.to_word()).into(),
+            returns: Ids::Several([].into()),
+            held: Vec::new(),
+            retries: Retries::NONE,
+            name: None,
+            body: OnceLock::new(),
+        };
+        let call = NewCall {
+            spec: attach,
+            dependencies: &[],
+            returns: &[],
+            retries: Some(Retries::NONE),
+            parent: None,
+        };
+        if self.scheduler().call(actor, CallerId(u64::from(producer.get())), call).is_err() {
+            self.lines.change(id, |lease| (lease.producer, lease.consumer) = (None, None));
+            return None;
+        }
+        Some(Asked::Granted(id))
+    }
+
+    /// A process has no more to do with a line.
+    pub(super) fn line_done(&self, client: ClientId, id: LineId) {
+        let refused = self.lines.change(id, |lease| {
+            if lease.producer == Some(client) {
+                lease.producer = None;
+            }
+            if lease.consumer == Some(client) {
+                lease.consumer = None;
+                return lease.producer.is_some();
+            }
+            false
+        });
+        if refused == Some(true) {
+            self.close_line(id);
+        }
+    }
+
+    /// Nobody will claim from a line any more: its producer is told.
+    pub(super) fn close_line(&self, id: LineId) {
+        let Some(lease) = self.lines.change(id, |lease| {
+            lease.consumer = None;
+            lease.clone()
+        }) else {
+            return;
+        };
+        let Some(producer) = lease.producer else { return };
+        if let Some(line) = Line::new(&self.control, id) {
+            line.transition_to_closed();
+        }
+        let error = self.loss_of(lease.token).to_bytes();
+        self.tell(producer, &ToClient::LineClosed { line: id.to_word(), error });
+    }
+
+    /// A process is dead and reaped: its lines end.
+    pub(super) fn forget_lines(&self, client: ClientId) {
+        for (id, lease) in self.lines.of(client) {
+            if lease.consumer == Some(client) {
+                self.close_line(id);
+            }
+            if lease.producer == Some(client) {
+                if let (Some(consumer), Some(line)) =
+                    (lease.consumer.filter(|&end| end != client), Line::new(&self.control, id))
+                {
+                    line.transition_to_orphaned();
+                    self.doorbells.ring(consumer);
+                }
+                self.lines.change(id, |lease| lease.producer = None);
+            }
+        }
+    }
+
+    /// What a call that may have run is told of its actor.
+    fn loss_of(&self, token: ObjectId) -> Error {
+        let known = {
+            let actors = self.actors.read();
+            actors.by_token.get(&token).map(|resident| (resident.actor, resident.label.clone()))
+        };
+        let Some((actor, label)) = known else {
+            return Error::ActorDied { actor: "?".into(), reason: "it ended".into(), cause: None };
+        };
+        match self.scheduler().actor_state(actor) {
+            Some(ActorState::Dead) | None => {
+                self.actor_died(actor, self.scheduler().actor_reason(actor).as_ref())
+            }
+            Some(_) => Error::ActorUnavailable {
+                actor: label,
+                reason: "its process ended, and it is being restarted".into(),
+            },
+        }
+    }
+}

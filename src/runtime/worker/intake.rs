@@ -1,0 +1,265 @@
+//! The direct lines by which an actor's calls come. The protocol is in [`crate::runtime::line`].
+//!
+//! A line's calls begin in order. One that waits for an argument is kept as the line's *head*, and nothing
+//! behind it is claimed; one that may go out of order stands *aside* meanwhile.
+
+use std::sync::Arc;
+
+use rustyray_ipc::WorkConsumer;
+use rustyray_store::{ObjectId, Status};
+
+use super::{
+    Worker,
+    calls::{Order, rest_of},
+};
+use crate::{
+    call::{Failure, FailureKind, Ids, Returns},
+    error::Error,
+    registry,
+    runtime::{
+        Core,
+        control::Words,
+        executor::Executor,
+        line::{Line, LineId, LineState},
+    },
+    spec::{Argument, ENTRY_WORDS, Header, Kind},
+};
+
+/// One line, in the process that takes calls from it.
+pub(super) struct Intake {
+    line: Line,
+    queue: WorkConsumer<Words>,
+    /// The call that waits for its arguments.
+    head: Option<Waiting>,
+    aside: Vec<Waiting>,
+    /// How many were claimed since the producer was last asked whether it wants room.
+    claimed: usize,
+}
+
+/// A call whose arguments are not all there.
+struct Waiting {
+    order: Order,
+    arguments: Vec<ObjectId>,
+}
+
+/// After how many calls the producer is asked whether it wants room.
+const ROOM: usize = 64;
+
+impl Waiting {
+    fn is_ready(&self, core: &Core) -> bool {
+        self.arguments.iter().all(|&id| core.client.status(id) != Status::Pending)
+    }
+}
+
+impl Intake {
+    /// Whether there is something to be claimed or begun.
+    fn has_next(&self, core: &Core) -> bool {
+        match &self.head {
+            Some(head) => head.is_ready(core),
+            None => !self.queue.is_empty(),
+        }
+    }
+
+    fn has_next_aside(&self, core: &Core) -> bool {
+        self.aside.iter().any(|waiting| waiting.is_ready(core))
+    }
+
+    fn is_over(&self) -> bool {
+        self.line.state() != LineState::Open
+    }
+}
+
+/// The lines of one actor.
+#[derive(Default)]
+pub(super) struct Intakes {
+    lines: Vec<Intake>,
+}
+
+impl Intakes {
+    /// Whether a call can be claimed, or a line is to be given up.
+    pub(super) fn has_next(&self, core: &Core) -> bool {
+        self.lines
+            .iter()
+            .any(|line| line.has_next(core) || line.has_next_aside(core) || line.is_over())
+    }
+
+    /// Whether nothing is left on any line.
+    pub(super) fn are_empty(&self) -> bool {
+        self.lines.iter().all(|line| {
+            line.is_over()
+                || (line.head.is_none() && line.aside.is_empty() && line.queue.is_empty())
+        })
+    }
+}
+
+impl Worker {
+    /// Takes calls from a line from now on, if it is one to the actor that lives here.
+    pub(super) fn attach_line(&mut self, header: &Header) {
+        let id = LineId::from_word(header.function);
+        let control = self.core.control();
+        let line = Line::new(control, id).filter(|line| {
+            self.home.is_some()
+                && line.state() == LineState::Open
+                && line.consumer_of() == self.core.client.id()
+        });
+        match line.zip(control.line_consumer(id)) {
+            Some((line, queue)) => {
+                let intake = Intake { line, queue, head: None, aside: Vec::new(), claimed: 0 };
+                self.intakes.lines.push(intake);
+            }
+            None => self.uplink.line_done(id),
+        }
+        // Before anything is claimed from the line.
+        self.reports.publish(header, super::DONE, false);
+    }
+
+    /// Takes one call from each line that has one; whether there was any.
+    pub(super) fn take_from_lines(&mut self, executor: &Executor) -> bool {
+        if self.intakes.lines.is_empty() {
+            return false;
+        }
+        let mut any = false;
+        let mut at = 0;
+        while at < self.intakes.lines.len() {
+            if self.intakes.lines[at].is_over() {
+                let over = self.intakes.lines.swap_remove(at);
+                self.uplink.line_done(over.line.id());
+                continue;
+            }
+            any |= self.take_aside(executor, at);
+            if !self.may_claim() {
+                break;
+            }
+            any |= self.take_one(executor, at);
+            at += 1;
+        }
+        any
+    }
+
+    /// Begins the calls of a line that stood aside and have their arguments now.
+    fn take_aside(&mut self, executor: &Executor, at: usize) -> bool {
+        let mut any = false;
+        while self.may_claim() {
+            let core = Arc::clone(&self.core);
+            let aside = &mut self.intakes.lines[at].aside;
+            let Some(ready) = aside.iter().position(|waiting| waiting.is_ready(&core)) else {
+                break;
+            };
+            let waiting = aside.remove(ready);
+            self.begin_waited(executor, waiting);
+            any = true;
+        }
+        any
+    }
+
+    /// Takes the next call of a line.
+    fn take_one(&mut self, executor: &Executor, at: usize) -> bool {
+        let core = Arc::clone(&self.core);
+        let intake = &mut self.intakes.lines[at];
+        if intake.head.is_some() {
+            let Some(head) = intake.head.take_if(|head| head.is_ready(&core)) else { return false };
+            self.begin_waited(executor, head);
+            return true;
+        }
+        let mut entry = [0; ENTRY_WORDS];
+        match intake.queue.claim(&mut entry) {
+            Ok(Some(_)) => {}
+            Ok(None) => return false,
+            Err(garbage) => {
+                eprintln!("rustyray: a direct line is damaged: {garbage}");
+                let over = self.intakes.lines.swap_remove(at);
+                self.uplink.line_done(over.line.id());
+                return false;
+            }
+        }
+        intake.claimed += 1;
+        if intake.claimed >= ROOM || intake.queue.is_empty() {
+            intake.claimed = 0;
+            if intake.line.is_room_wanted() {
+                core.doorbells().ring(intake.line.producer_of());
+            }
+        }
+        let header = match Header::parse(&entry) {
+            Ok(header) if header.kind == Kind::Method => header,
+            other => {
+                eprintln!("rustyray: what came by a direct line is no call: {other:?}");
+                return true;
+            }
+        };
+        let rest = rest_of(&entry);
+        let arguments = match references_of(&core, &header, rest) {
+            Ok(arguments) => arguments,
+            Err(error) => {
+                self.fail_waited(&Order::new(header, rest), Failure::message(error));
+                return true;
+            }
+        };
+        let is_waiting = arguments.iter().any(|&id| core.client.status(id) == Status::Pending);
+        let waiting = |arguments| Waiting { order: Order::new(header, rest), arguments };
+        if !is_waiting {
+            match arguments.is_empty() {
+                true => self.take_call(executor, header, rest),
+                false => self.begin_waited(executor, waiting(arguments)),
+            }
+            return true;
+        }
+        // Whoever settles them rings this process, which looks again.
+        arguments.iter().for_each(|&id| core.subscribe(id));
+        let method = registry::actor_class(header.function)
+            .and_then(|class| class.methods.get(usize::from(header.index)));
+        let intake = &mut self.intakes.lines[at];
+        match method.is_some_and(|method| method.out_of_order) {
+            true => intake.aside.push(waiting(arguments)),
+            false => intake.head = Some(waiting(arguments)),
+        }
+        true
+    }
+
+    /// Begins a call whose arguments are all settled; one of them may have failed.
+    fn begin_waited(&mut self, executor: &Executor, waiting: Waiting) {
+        let core = Arc::clone(&self.core);
+        let failed = waiting.arguments.iter().find_map(|&id| Some((id, core.error_of(id)?)));
+        match failed {
+            None => self.take_call(executor, waiting.order.header, waiting.order.rest()),
+            Some((id, error)) => {
+                let task = waiting.order.header.name();
+                let error = Error::downstream(task, id.to_string(), error);
+                self.fail_waited(&waiting.order, Failure(FailureKind::Downstream(error)));
+            }
+        }
+    }
+
+    /// Fails a call that cannot begin.
+    fn fail_waited(&mut self, order: &Order, failure: Failure) {
+        let returns = order.returns(&self.core);
+        self.complete(&order.header, &returns, Err(failure), false);
+    }
+}
+
+impl Order {
+    /// The objects that the call returns.
+    fn returns(&self, core: &Arc<Core>) -> Returns {
+        let body = self.header.body.and_then(|id| core.body_words(id).ok());
+        let parts = self.header.split(body.as_deref().unwrap_or(self.rest()));
+        let ids = parts.map(|parts| parts.returns().filter_map(|id| id.ok()).collect::<Vec<_>>());
+        let ids = Ids::from_vec(ids.unwrap_or_default());
+        Returns { core: Arc::clone(core), ids, attempt: self.header.attempt, grant: None }
+    }
+}
+
+/// The references among a call's arguments.
+fn references_of(core: &Core, header: &Header, rest: &[u64]) -> Result<Vec<ObjectId>, String> {
+    if header.arguments == 0 && header.body.is_none() {
+        return Ok(Vec::new());
+    }
+    let body = header.body.map(|id| core.body_words(id)).transpose();
+    let body = body.map_err(|error| error.to_string())?;
+    let parts = header.split(body.as_deref().unwrap_or(rest)).map_err(|error| error.to_string())?;
+    let (mut arguments, mut references) = (parts.arguments, Vec::new());
+    while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {
+        if let Argument::Reference(id) = argument {
+            references.push(id);
+        }
+    }
+    Ok(references)
+}

@@ -1,0 +1,338 @@
+//! Direct lines: calls from one process to an actor in another, past the node.
+
+#![allow(unreachable_pub)] // what is `pub` here is what other processes may call
+
+use std::{path::Path, time::Duration};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use rustyray::prelude::*;
+
+/// Keeps what it was told, in order.
+#[rustyray::actor]
+#[derive(Default)]
+struct Listener {
+    heard: Vec<u64>,
+}
+
+#[rustyray::actor_methods]
+impl Listener {
+    pub fn new() -> Self {
+        Listener::default()
+    }
+
+    pub fn hear(&mut self, number: u64) -> u64 {
+        self.heard.push(number);
+        number
+    }
+
+    pub fn sum(&mut self, numbers: Vec<u64>) -> u64 {
+        numbers.iter().sum()
+    }
+
+    pub fn first_of(&mut self, numbers: View<Vec<u64>>) -> u64 {
+        numbers[0].to_native()
+    }
+
+    #[method(out_of_order)]
+    pub fn hear_late(&mut self, number: u64) -> u64 {
+        self.hear(number)
+    }
+
+    /// Hears nothing else until the file is there.
+    pub fn wait_for(&mut self, file: String) -> u64 {
+        for _ in 0..30_000 {
+            if Path::new(&file).exists() {
+                return 1;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        0
+    }
+
+    pub fn take(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.heard)
+    }
+
+    pub fn pid(&self) -> u32 {
+        std::process::id()
+    }
+}
+
+#[rustyray::remote(num_cpus = 0.0)]
+fn slow(number: u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(15));
+    number
+}
+
+#[rustyray::remote(num_cpus = 0.0)]
+fn fails(number: u64) -> Result<u64, String> {
+    Err(format!("{number} is too much"))
+}
+
+/// Says `first..last`, one by one or all at once, every so often by a reference to something slow.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn say(
+    listener: ListenerHandle,
+    first: u64,
+    last: u64,
+    slow_ones: u64,
+    wait: bool,
+) -> rustyray::Result<u64> {
+    let mut said = Vec::new();
+    for number in first..last {
+        let call = match slow_ones != 0 && number % slow_ones == 0 {
+            true => listener.hear(slow_remote::remote(number).await?).await?,
+            false => listener.hear(number).await?,
+        };
+        match wait {
+            true => assert_eq!(call.get().await?, number),
+            false => said.push(call),
+        }
+    }
+    let heard = rustyray::get_all(&said).await?;
+    assert!(wait || heard.iter().copied().eq(first..last));
+    Ok(u64::from(std::process::id()))
+}
+
+/// How many lines there are once it has become the number that is expected.
+async fn lines(expected: usize) -> usize {
+    let runtime = rustyray::Runtime::current().expect("one is running");
+    for _ in 0..20_000 {
+        if runtime.direct_lines() == expected {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    runtime.direct_lines()
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_caller_that_calls_often_gets_a_line_and_its_calls_stay_in_order() -> rustyray::Result<()>
+{
+    let listener = Listener::remote().await?;
+    listener.ready().await?;
+    say_remote::remote(&listener, 0, 20, 0, true).await?.get().await?;
+    assert_eq!(lines(0).await, 0, "a few calls are not worth a line");
+    listener.take().await?.get().await?;
+    for wait in [true, false] {
+        say_remote::remote(&listener, 0, 400, 0, wait).await?.get().await?;
+        assert_eq!(listener.take().await?.get().await?, (0..400).collect::<Vec<_>>());
+    }
+    assert!(rustyray::Runtime::current()?.direct_lines() >= 1);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn order_holds_across_slow_arguments_and_the_switching_over() -> rustyray::Result<()> {
+    let listener = Listener::remote().await?;
+    listener.ready().await?;
+    // Slow ones before, at and after the call by which the line is asked for.
+    let calls = [(0, 90, 7), (1000, 1200, 31), (2000, 2100, 32)];
+    for (first, last, slow_ones) in calls {
+        say_remote::remote(&listener, first, last, slow_ones, false).await?.get().await?;
+        assert_eq!(listener.take().await?.get().await?, (first..last).collect::<Vec<_>>());
+    }
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn several_callers_have_a_line_each() -> rustyray::Result<()> {
+    let listener = Listener::remote().await?;
+    listener.ready().await?;
+    let mut says = Vec::new();
+    for caller in 0..3 {
+        let first = caller * 10_000;
+        says.push(say_remote::remote(&listener, first, first + 300, 50, false).await?);
+    }
+    let callers = rustyray::get_all(&says).await?;
+    let heard = listener.take().await?.get().await?;
+    assert_eq!(heard.len(), 900);
+    for caller in 0..3 {
+        let of_this: Vec<_> = heard.iter().copied().filter(|n| n / 10_000 == caller).collect();
+        assert!(of_this.is_sorted(), "{of_this:?}");
+    }
+    let processes = callers.iter().collect::<std::collections::HashSet<_>>().len();
+    assert_eq!(rustyray::Runtime::current()?.direct_lines(), processes);
+    Ok(())
+}
+
+#[rustyray::remote(num_cpus = 0.0)]
+async fn flood(listener: ListenerHandle, gate: String, calls: u64) -> rustyray::Result<bool> {
+    // A line first.
+    for number in 0..64 {
+        listener.hear(number).await?;
+    }
+    let first = listener.wait_for(gate.clone()).await?;
+    let mut said = Vec::new();
+    for number in 64..calls {
+        said.push(listener.hear(number).await?);
+    }
+    let none_answered = !first.is_ready() && said.iter().all(|call| !call.is_ready());
+    std::fs::write(&gate, "").expect("it can be written");
+    assert_eq!(first.get().await?, 1);
+    rustyray::get_all(&said).await?;
+    Ok(none_answered)
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn two_thousand_calls_are_in_flight_before_the_first_answer() -> rustyray::Result<()> {
+    let gate = std::env::temp_dir().join(format!("rustyray-gate-{}", std::process::id()));
+    let listener = Listener::remote().await?;
+    listener.ready().await?;
+    let gate_path = gate.to_string_lossy().into_owned();
+    let flooded = flood_remote::remote(&listener, gate_path, 2064).await?.get().await;
+    let _ = std::fs::remove_file(&gate);
+    assert!(flooded?, "the caller waits for no answer");
+    assert_eq!(listener.take().await?.get().await?, (0..2064).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Passes values, references that it drops at once, and views; and meets an argument that fails.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn pass_everything(listener: ListenerHandle) -> rustyray::Result<String> {
+    for number in 0..64 {
+        listener.hear(number).await?;
+    }
+    let mut sums = Vec::new();
+    for number in 0..50_u64 {
+        let many: Vec<u64> = vec![number; 500];
+        sums.push((500 * number, listener.sum(&many).await?));
+        let stored = rustyray::put(&many).await?;
+        sums.push((500 * number, listener.sum(&stored).await?));
+        sums.push((number, listener.first_of(stored).await?));
+    }
+    for (expected, sum) in sums {
+        assert_eq!(sum.get().await?, expected);
+    }
+    let failing = fails_remote::remote(7).await?;
+    let error = listener.hear(&failing).await?.get().await.expect_err("its argument fails");
+    assert!(matches!(error, Error::DependencyFailed { .. }), "{error:?}");
+    let late = listener.hear_late(slow_remote::remote(100).await?).await?;
+    assert_eq!(listener.hear(101).await?.get().await?, 101);
+    assert_eq!(late.get().await?, 100);
+    Ok(std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn values_references_views_and_failures_go_by_a_line() -> rustyray::Result<()> {
+    let listener = Listener::remote().await?;
+    listener.ready().await?;
+    let cause = pass_everything_remote::remote(&listener).await?.get().await?;
+    assert!(cause.contains("7 is too much"), "{cause}");
+    assert!(rustyray::Runtime::current()?.direct_lines() >= 1);
+    let heard = listener.take().await?.get().await?;
+    assert!(heard.ends_with(&[101, 100]), "what is late stands aside: {heard:?}");
+    Ok(())
+}
+
+/// Says numbers for ever, as fast as it can.
+#[rustyray::remote(num_cpus = 0.0, max_retries = 0)]
+async fn chatter(listener: ListenerHandle, file: String) -> rustyray::Result<()> {
+    std::fs::write(&file, std::process::id().to_string()).expect("it can be written");
+    for number in 0.. {
+        let call = listener.hear(number).await?;
+        if number % 50 == 49 {
+            call.get().await?;
+        }
+    }
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 3)]
+async fn a_killed_caller_harms_neither_the_actor_nor_other_callers() -> rustyray::Result<()> {
+    let listener = Listener::remote().await?;
+    listener.ready().await?;
+    for round in 0..4 {
+        let file =
+            std::env::temp_dir().join(format!("rustyray-chat-{}-{round}", std::process::id()));
+        let path = file.to_string_lossy().into_owned();
+        let chat = chatter_remote::remote(&listener, path).await?;
+        let other = say_remote::remote(&listener, 1 << 40, (1 << 40) + 300, 0, false).await?;
+        let mut heard = Vec::new();
+        while heard.iter().filter(|&&number| number < 1 << 40).count() < 200 {
+            heard.extend(listener.take().await?.get().await?);
+        }
+        let pid: i32 =
+            std::fs::read_to_string(&file).expect("it was written").parse().expect("a pid");
+        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it is alive");
+        let _ = std::fs::remove_file(&file);
+        assert!(matches!(chat.get().await, Err(Error::WorkerCrashed { .. })));
+        match other.get().await {
+            Ok(_) => {}
+            // It ran in the process that was killed.
+            Err(Error::WorkerCrashed { worker, .. }) => assert_eq!(worker, pid as u32),
+            Err(other) => return Err(other),
+        }
+        heard.extend(listener.take().await?.get().await?);
+        let of_chat: Vec<_> = heard.iter().filter(|&&number| number < 1 << 40).collect();
+        assert!(of_chat.iter().enumerate().all(|(at, &&number)| number == at as u64), "no holes");
+        listener.take().await?.get().await?;
+    }
+    drop(listener);
+    assert_eq!(lines(0).await, 0, "every line is given back");
+    Ok(())
+}
+
+/// Calls and does not wait.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn fire_and_forget(listener: ListenerHandle, calls: u64) -> rustyray::Result<()> {
+    for number in 0..calls {
+        listener.hear(number).await?;
+    }
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn what_nobody_waits_for_is_done_all_the_same() -> rustyray::Result<()> {
+    let listener = Listener::remote().await?;
+    listener.ready().await?;
+    fire_and_forget_remote::remote(&listener, 1500).await?.get().await?;
+    let mut heard = Vec::new();
+    while heard.len() < 1500 {
+        heard.extend(listener.take().await?.get().await?);
+    }
+    assert_eq!(heard, (0..1500).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Calls until the actor is gone, and gives what came of each call.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn until_the_end(listener: ListenerHandle) -> rustyray::Result<Vec<String>> {
+    let mut came = Vec::new();
+    for number in 0..u64::MAX {
+        let mut calls = Vec::new();
+        for _ in 0..100 {
+            match listener.hear(number).await {
+                Ok(call) => calls.push(call),
+                Err(error) => came.push(error.to_string()),
+            }
+        }
+        for call in calls {
+            match call.get().await {
+                Ok(_) => {}
+                Err(error @ Error::ActorDied { .. }) => came.push(error.to_string()),
+                Err(other) => return Err(other),
+            }
+        }
+        if !came.is_empty() {
+            return Ok(came);
+        }
+    }
+    Ok(came)
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn an_actor_s_death_is_told_to_callers_by_line_with_its_reason() -> rustyray::Result<()> {
+    let listener = Listener::remote().await?;
+    listener.ready().await?;
+    let calls = until_the_end_remote::remote(&listener).await?;
+    assert_eq!(lines(1).await, 1);
+    listener.kill().await?;
+    let came = calls.get().await?;
+    assert!(came.iter().all(|error| error.contains("it was killed by `kill`")), "{came:?}");
+    assert_eq!(lines(0).await, 0, "the line is given back");
+    Ok(())
+}
