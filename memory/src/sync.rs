@@ -6,13 +6,18 @@
 #[cfg(not(rustyray_loom))]
 pub use core::{
     hint::spin_loop,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
 };
+
+/// Variables of a thread: `std`'s, or loom's.
+#[cfg(not(rustyray_loom))]
+pub use std::thread_local;
 
 #[cfg(rustyray_loom)]
 pub use loom::{
     hint::spin_loop,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    thread_local,
 };
 
 /// Whether this build explores interleavings under loom; constants shrink when it does.

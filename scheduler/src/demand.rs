@@ -71,10 +71,21 @@ impl Demand {
         self.hashed()
     }
 
+    /// A hash of all of it.
+    pub(crate) fn hash_word(&self) -> u64 {
+        self.hash
+    }
+
     fn hashed(mut self) -> Self {
-        let mut hasher = std::hash::DefaultHasher::new();
-        (self.cpu, self.gpu, self.memory_bytes, &self.custom).hash(&mut hasher);
-        self.hash = hasher.finish();
+        // Computed once for each demand, and compared before anything else is.
+        let mix =
+            |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+        let mut hash = mix(mix(mix(0, self.cpu), self.gpu), self.memory_bytes);
+        for (name, amount) in &self.custom {
+            hash = name.bytes().fold(hash, |hash, byte| mix(hash, u64::from(byte)));
+            hash = mix(hash, *amount);
+        }
+        self.hash = hash;
         self
     }
 }

@@ -114,6 +114,8 @@ pub enum DeathReason<C> {
     },
     /// Its creation was cancelled.
     Cancelled,
+    /// It ended, and [`crate::Scheduler::forget_actor`] forgot it.
+    Forgotten,
     /// Its job has ended, and it was not detached.
     JobEnded,
     /// The placement group that it lived in was removed.

@@ -72,3 +72,17 @@ impl GroupId {
         GroupId(bits)
     }
 }
+
+const INDEX_BITS: u32 = 28;
+
+/// An index (28 bits) and a generation (36 bits) as one word.
+#[inline]
+pub(crate) const fn join(index: u32, generation: u64) -> u64 {
+    generation << INDEX_BITS | index as u64
+}
+
+/// What [`join`] joined.
+#[inline]
+pub(crate) const fn split(bits: u64) -> (u32, u64) {
+    ((bits & ((1 << INDEX_BITS) - 1)) as u32, bits >> INDEX_BITS)
+}

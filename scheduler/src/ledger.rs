@@ -76,6 +76,15 @@ impl Ledger {
         }
     }
 
+    /// A ledger over this much, with gpus of its own: to see what would fit.
+    pub(crate) fn whole(need: &Need) -> Self {
+        let mut gpus = Ledger::whole_gpus(need.gpu);
+        if gpus.is_empty() && need.gpu > 0 {
+            gpus.push(GpuShare { gpu: 0, share: need.gpu as u32 });
+        }
+        Ledger::new(need, gpus)
+    }
+
     /// As many whole gpus as these units hold.
     pub(crate) fn whole_gpus(units: u64) -> Vec<GpuShare> {
         (0..(units / UNITS_PER_ONE) as u32).map(|gpu| GpuShare { gpu, share: ONE }).collect()
@@ -152,6 +161,22 @@ impl Ledger {
         for given in gpus {
             if let Some(free) = self.gpus.iter_mut().find(|free| free.gpu == given.gpu) {
                 free.share += given.share;
+            }
+        }
+    }
+
+    /// Takes this much of exactly these gpus, whether or not it is there.
+    pub(crate) fn withdraw(&mut self, need: &Need, gpus: &[GpuShare]) {
+        self.cpu -= need.cpu as i64;
+        self.memory_bytes = self.memory_bytes.saturating_sub(need.memory_bytes);
+        for &(index, amount) in &need.custom {
+            if let Some((_, left)) = self.custom.iter_mut().find(|(known, _)| *known == index) {
+                *left = left.saturating_sub(amount);
+            }
+        }
+        for given in gpus {
+            if let Some(free) = self.gpus.iter_mut().find(|free| free.gpu == given.gpu) {
+                free.share = free.share.saturating_sub(given.share);
             }
         }
     }

@@ -1,250 +1,275 @@
-//! The scheduler: one state behind one lock, decisions inside, callbacks outside.
+//! The scheduler's face: what any thread may call, none of which waits for another thread.
 //!
-//! Every public method changes the state, dispatches what can be dispatched, and then, without the lock,
-//! tells the host what came of it; so callbacks may call back. Pushing into a worker's queue happens
-//! inside, since the order of pushes is the order of a caller's calls.
+//! Submitting and the resolving of dependencies run on the caller's thread without the token; whatever
+//! concerns workers, leases, queues or actors is an [`Event`] for its owner, who is the caller if the token is
+//! free ([`crate::token`]). Whoever owned the token tells the host what came of it after giving it back.
 //!
-//! No work is lost: a task is in exactly one place (waiting for objects, ready, queued at a worker, or held
-//! by its actor), and each event that could let it go on (an object settles, a worker joins, completes,
-//! blocks or leaves, an actor comes alive) ends in [`State::dispatch`].
+//! # Callbacks that call back
+//! What a callback of the host makes possible (an error that is sealed fails those who depend on it, and so on)
+//! is not done inside that callback: a thread that is telling the host leaves its events in the inbox, and looks
+//! there when it has told all. So nothing recurses along the graph, however long its chains are.
 //!
-//! Invariant: the lock is never held while user code, or a callback that could come back, runs. It is held
-//! for some hundred nanoseconds on the way of a task.
+//! # What waits
+//! Questions about the whole ([`Scheduler::tasks`] and its like, and [`Scheduler::worker_left`]) are asked by a
+//! thread that is made the owner: it waits for the turn of the one that is.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, HashMap, VecDeque},
-    fmt,
-};
+use std::{cell::Cell, fmt, sync::atomic::Ordering::Relaxed};
 
-use parking_lot::Mutex;
+use rustyray_memory::sync::thread_local;
+use smallvec::SmallVec;
 
 use crate::{
-    ActorId, ActorInfo, ActorState, CallError, CallRefusal, CallerId, CancelMode, Cancelled,
-    Config, Cursor, DeathReason, Demand, Failure, GpuShare, GroupId, GroupInfo, GroupState, Host,
-    JobId, NewActor, NewCall, NewGroup, NewTask, ObjectKey, Outcome, Page, Placement, PoolId,
-    Readiness, Refusal, ResourceInfo, Retries, Running, SubmitError, TaskId, TaskInfo, TaskState,
-    UNITS_PER_ONE, WorkerId, WorkerInfo,
-    ledger::{Catalogue, Ledger, Need},
+    ActorId, ActorState, CallError, CallRefusal, CallerId, CancelMode, Cancelled, Config,
+    DeathReason, Failure, GroupId, GroupState, Host, JobId, NewActor, NewCall, NewGroup, NewTask,
+    ObjectKey, Outcome, Placement, PoolId, Readiness, Refusal, SubmitError, TaskId, WorkerId,
+    actor_gate::NOWHERE,
+    event::{Act, Event, NewActorState},
+    gate::{MAX_PENDING, Met},
+    group_gate,
+    ids::split,
+    inbox::Inbox,
+    record::{ANY_BUNDLE, CALL, CAPTURES, CREATION, Record},
+    records::MAX_TASKS,
+    shared::{MAX_GATES, Shared, actor_id},
+    state::{Acts, State},
+    token::{Owner, Token},
 };
 
-/// How far the ready queue is searched past tasks that do not fit.
-const LOOK_AHEAD: usize = 64;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Waiting,
-    Ready,
-    At { worker: u16, ticket: u64 },
-}
-
-struct Task<S> {
-    spec: S,
-    need: Need,
-    job: JobId,
-    parent: Option<TaskId>,
-    group: Option<(GroupId, Option<u16>)>,
-    captures: bool,
-    cancelled: bool,
-    pending: usize,
-    failed: Option<ObjectKey>,
-    attempt: u16,
-    retries: Retries,
-    priority: i32,
-    place: Place,
-    actor: Option<ActorId>,
-    caller: CallerId,
-    is_creation: bool,
-    pool: PoolId,
-}
-
-#[derive(Default)]
-struct Worker {
-    /// In the order of their pushes; the first is running, as far as anybody knows.
-    queue: VecDeque<TaskId>,
-    /// What is reserved while the queue is not empty, or while its actor lives.
-    lease: Option<Lease>,
-    actor: Option<ActorId>,
-    blocked: u32,
-    pool: PoolId,
-    /// The gpus that the process was last told of.
-    told: Vec<GpuShare>,
-    retired: bool,
-    /// Why what runs there fails, if the process was killed for a reason.
-    doomed: Option<Doom>,
-}
-
-#[derive(Clone, Copy)]
-enum Doom {
-    Cancelled,
-    Group(GroupId),
-}
-
-/// What a worker holds.
-#[derive(Clone, PartialEq)]
-struct Lease {
-    need: Need,
-    gpus: Vec<GpuShare>,
-    of: Option<(GroupId, u16)>,
-}
-
-struct Group {
-    needs: Vec<Need>,
-    bundles: Vec<Ledger>,
-    gpus: Vec<Vec<GpuShare>>,
-    state: GroupState,
-    job: JobId,
-    detached: bool,
-    /// Leases out of it.
-    leases: usize,
-}
-
-struct Actor<C> {
-    creation: TaskId,
-    worker: Option<u16>,
-    state: ActorState,
-    callers: HashMap<CallerId, VecDeque<TaskId>>,
-    unfinished: usize,
-    max_pending: usize,
-    restarts: u32,
-    max_restarts: u32,
-    max_task_retries: u16,
-    reason: Option<DeathReason<C>>,
-    /// Nobody can call any more: it ends when its calls are done.
-    released: bool,
-    job: JobId,
-    group: Option<GroupId>,
-    detached: bool,
-    out_of_order: bool,
-    max_handed: usize,
-}
-
-/// What the host is told once the lock is released.
-enum Act<S, C> {
-    Fail(TaskId, u16, S, Failure<C>),
-    FailByDependency(TaskId, u16, S, ObjectKey),
-    Finish(TaskId, u16, S),
-    Interrupt(WorkerId, TaskId, u16),
-    Grouped(GroupId, GroupState),
-    Kill(WorkerId),
-    Stop(WorkerId),
-    Need(PoolId, usize),
-    Changed(ActorId, ActorState, Option<DeathReason<C>>),
-}
-
-struct State<H: Host> {
-    config: Config,
-    catalogue: Catalogue,
-    total: Ledger,
-    free: Ledger,
-    groups: BTreeMap<GroupId, Group>,
-    unreserved: VecDeque<GroupId>,
-    producers: HashMap<ObjectKey, TaskId>,
-    next: u64,
-    tasks: BTreeMap<TaskId, Task<H::Spec>>,
-    waiting: HashMap<ObjectKey, Vec<TaskId>>,
-    ready: BTreeMap<Reverse<i32>, VecDeque<TaskId>>,
-    ready_len: usize,
-    workers: BTreeMap<u16, Worker>,
-    /// Workers with nothing to do, the one that was busy last at the end: its caches are warm, and it
-    /// may not be asleep yet.
-    idle: Vec<u16>,
-    starting: usize,
-    actors: BTreeMap<ActorId, Actor<H::Cause>>,
-    acts: Vec<Act<H::Spec, H::Cause>>,
+thread_local! {
+    /// The scheduler whose host this thread is telling something.
+    #[allow(clippy::missing_const_for_thread_local, reason = "loom's macro knows no such form")]
+    static TELLING: Cell<usize> = Cell::new(0);
 }
 
 /// See the module; shared by all threads of the node.
 pub struct Scheduler<H: Host> {
-    host: H,
-    state: Mutex<State<H>>,
+    pub(crate) shared: Shared<H>,
+    token: Token<State<H>, Event>,
+    /// What is to be told by a thread that is telling already.
+    untold: Inbox<Act<H>>,
 }
 
 impl<H: Host> fmt::Debug for Scheduler<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.state.lock();
-        f.debug_struct("Scheduler")
-            .field("tasks", &state.tasks.len())
-            .field("ready", &state.ready_len)
-            .field("workers", &state.workers.len())
-            .field("actors", &state.actors.len())
-            .finish_non_exhaustive()
+        let mut output = f.debug_struct("Scheduler");
+        match self.token.enter() {
+            Some(mut owner) => {
+                for (name, count) in owner.state().counts() {
+                    output.field(name, &count);
+                }
+                self.finish(owner);
+            }
+            None => {
+                output.field("token", &self.token);
+            }
+        }
+        output.finish_non_exhaustive()
     }
+}
+
+/// Marks the thread as one that is telling, until it is dropped.
+struct Telling(usize);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        TELLING.with(|telling| telling.set(self.0));
+    }
+}
+
+/// What a record is filled with.
+struct Filling<'a, S> {
+    spec: S,
+    flags: u32,
+    kind: u32,
+    job: JobId,
+    attempt: u16,
+    max_retries: u16,
+    actor: u64,
+    caller: u64,
+    group: u64,
+    bundle: u16,
+    parent: Option<TaskId>,
+    returns: &'a [ObjectKey],
 }
 
 impl<H: Host> Scheduler<H> {
     /// A scheduler that gives out what `config` says.
     pub fn new(host: H, config: Config) -> Self {
-        let catalogue = Catalogue::new(&config.custom);
-        let need = catalogue.need(&offer(&config)).unwrap_or_default();
-        let total = Ledger::new(&need, Ledger::whole_gpus(need.gpu));
-        let state = State {
-            config,
-            catalogue,
-            free: total.clone(),
-            total,
-            groups: BTreeMap::new(),
-            unreserved: VecDeque::new(),
-            producers: HashMap::new(),
-            next: 1,
-            tasks: BTreeMap::new(),
-            waiting: HashMap::new(),
-            ready: BTreeMap::new(),
-            ready_len: 0,
-            workers: BTreeMap::new(),
-            idle: Vec::new(),
-            starting: 0,
-            actors: BTreeMap::new(),
-            acts: Vec::new(),
-        };
-        Scheduler { host, state: Mutex::new(state) }
+        let shared = Shared::new(host, config);
+        let state = State::new(&shared);
+        Scheduler { token: Token::new(state), shared, untold: Inbox::new() }
     }
 
     /// The host.
     pub fn host(&self) -> &H {
-        &self.host
+        &self.shared.host
     }
 
-    /// Changes the state, dispatches, and tells the host, in this order.
-    fn change<R>(&self, change: impl FnOnce(&mut State<H>, &H) -> R) -> R {
-        let mut state = self.state.lock();
-        let result = change(&mut state, &self.host);
-        state.dispatch(&self.host);
-        let acts = std::mem::take(&mut state.acts);
-        drop(state);
-        for act in acts {
-            self.tell(act);
-        }
-        result
+    // --- the token ---------------------------------------------------------------------------------------
+
+    fn is_telling(&self) -> bool {
+        let this = std::ptr::from_ref(self).addr();
+        TELLING.with(|telling| telling.get() == this)
     }
 
-    fn tell(&self, act: Act<H::Spec, H::Cause>) {
-        match act {
-            Act::Fail(task, attempt, spec, why) => {
-                self.host.fail(task, &spec, why);
-                self.host.finished(task, attempt, spec);
+    /// Brings an event to the owner of the token.
+    #[inline]
+    fn post(&self, event: Event) {
+        if self.is_telling() {
+            return self.token.leave_quietly(event);
+        }
+        let owner = match self.token.enter() {
+            Some(mut owner) => {
+                owner.state().apply(&self.shared, event);
+                owner
             }
-            Act::FailByDependency(task, attempt, spec, object) => {
-                let cause = self.host.cause(object);
-                self.host.fail(task, &spec, Failure::Dependency { object, cause });
-                self.host.finished(task, attempt, spec);
+            None => match self.token.leave(event) {
+                Some(mut owner) => {
+                    self.take_mail(&mut owner);
+                    owner
+                }
+                None => return,
+            },
+        };
+        self.finish(owner);
+    }
+
+    /// The same for several, in one turn.
+    fn post_all(&self, events: SmallVec<[Event; 4]>) {
+        if events.is_empty() {
+            return;
+        }
+        if self.is_telling() {
+            return events.into_iter().for_each(|event| self.token.leave_quietly(event));
+        }
+        let owner = match self.token.enter() {
+            Some(mut owner) => {
+                for event in events {
+                    owner.state().apply(&self.shared, event);
+                }
+                owner
             }
-            Act::Finish(task, attempt, spec) => self.host.finished(task, attempt, spec),
-            Act::Interrupt(worker, task, attempt) => self.host.interrupt(worker, task, attempt),
-            Act::Grouped(group, state) => self.host.group_changed(group, state),
-            Act::Kill(worker) => self.host.kill(worker),
-            Act::Stop(worker) => self.host.stop(worker),
-            Act::Need(pool, how_many) => self.host.need_workers(pool, how_many),
-            Act::Changed(actor, state, reason) => {
-                self.host.actor_changed(actor, state, reason.as_ref());
+            None => {
+                events.into_iter().for_each(|event| self.token.leave_quietly(event));
+                let Some(mut owner) = self.token.knock() else { return };
+                self.take_mail(&mut owner);
+                owner
             }
+        };
+        self.finish(owner);
+    }
+
+    fn take_mail(&self, owner: &mut Owner<'_, State<H>, Event>) {
+        for event in owner.look_again() {
+            owner.state().apply(&self.shared, event);
         }
     }
+
+    /// Brings the state to rest, gives the token back, and tells the host what came of it.
+    #[inline]
+    fn finish<'a>(&'a self, mut owner: Owner<'a, State<H>, Event>) {
+        loop {
+            let mut acts = Acts::<H>::new();
+            loop {
+                owner.state().dispatch(&self.shared);
+                acts.append(&mut owner.state().acts);
+                match self.give_up(owner) {
+                    None => break,
+                    Some(again) => owner = again,
+                }
+                self.take_mail(&mut owner);
+            }
+            if !acts.is_empty() {
+                self.tell(acts);
+            }
+            // What the callbacks left, unless an outer call of this thread looks itself.
+            if !self.token.has_mail() || self.is_telling() {
+                return;
+            }
+            match self.token.knock() {
+                Some(again) => owner = again,
+                None => return,
+            }
+            self.take_mail(&mut owner);
+        }
+    }
+
+    /// Gives the token back, or to who waits for it; the owner again when there is more to do.
+    #[inline]
+    fn give_up<'a>(
+        &'a self,
+        mut owner: Owner<'a, State<H>, Event>,
+    ) -> Option<Owner<'a, State<H>, Event>> {
+        while let Some(visitor) = owner.state().visitors.pop() {
+            // The others wait in the inbox again: a visitor looks there before it gives the token back.
+            for other in std::mem::take(&mut owner.state().visitors) {
+                self.token.leave_quietly(Event::Visit(other));
+            }
+            match owner.hand_over(&visitor) {
+                Ok(()) => return None,
+                Err(again) => owner = again,
+            }
+            self.take_mail(&mut owner);
+            owner.state().dispatch(&self.shared);
+        }
+        owner.let_go().err()
+    }
+
+    /// Asks the owner of the state, as its owner.
+    pub(crate) fn visit<R>(&self, ask: impl FnOnce(&mut State<H>, &Shared<H>) -> R) -> R {
+        let mut owner = self.token.visit(Event::Visit);
+        let answer = ask(owner.state(), &self.shared);
+        self.take_mail(&mut owner);
+        self.finish(owner);
+        answer
+    }
+
+    fn tell(&self, acts: Acts<H>) {
+        if self.is_telling() {
+            return acts.into_iter().for_each(|act| self.untold.push(act));
+        }
+        let before = TELLING.with(|telling| telling.replace(std::ptr::from_ref(self).addr()));
+        let _telling = Telling(before);
+        acts.into_iter().for_each(|act| self.tell_one(act));
+        while !self.untold.is_empty() {
+            self.untold.take().for_each(|act| self.tell_one(act));
+        }
+    }
+
+    fn tell_one(&self, act: Act<H>) {
+        let host = &self.shared.host;
+        let (task, why) = match act {
+            Act::Finish(task) => (task, None),
+            Act::Fail(task, why) => (task, Some(*why)),
+            Act::FailByDependency(task, object) => {
+                (task, Some(Failure::Dependency { object, cause: host.cause(object) }))
+            }
+            Act::Interrupt(worker, task, attempt) => return host.interrupt(worker, task, attempt),
+            Act::Kill(worker) => return host.kill(worker),
+            Act::Stop(worker) => return host.stop(worker),
+            Act::Need(pool, how_many) => return host.need_workers(pool, how_many),
+        };
+        let Some((record, _)) = self.shared.records.of(task) else { return };
+        if let Some(why) = why {
+            // SAFETY: the record was ended when this act was made, there is one such act for a task, and it is
+            // told by one thread, which saw the record's filling when it took the token or the act.
+            host.fail(task, unsafe { record.spec() }, why);
+        }
+        let attempt = record.attempt.get();
+        // SAFETY: as above; the spec is taken here only.
+        let spec = unsafe { record.take_spec() };
+        self.shared.records.give(task, record);
+        host.finished(task, attempt, spec);
+    }
+
+    // --- submitting --------------------------------------------------------------------------------------
 
     /// Takes a task.
     ///
     /// # Errors
-    /// When the machine will never have what it demands; the spec is given back.
+    /// When the machine, or its group, will never have what it demands, or a table is full; the spec is given
+    /// back.
+    #[inline]
     pub fn submit(&self, new: NewTask<'_, H::Spec>) -> Result<TaskId, SubmitError<H::Spec>> {
         self.resubmit(new, 0)
     }
@@ -259,349 +284,30 @@ impl<H: Host> Scheduler<H> {
         new: NewTask<'_, H::Spec>,
         attempt: u16,
     ) -> Result<TaskId, SubmitError<H::Spec>> {
-        if attempt > new.retries.max {
-            let why = Refusal::RetriesSpent { max: new.retries.max };
-            return Err(SubmitError { spec: new.spec, why });
-        }
-        self.change(|state, host| {
-            let (group, captures) = state.placed(new.placement, new.parent);
-            let need = match state.need(new.demand, group) {
-                Ok(need) => need,
-                Err(why) => return Err(SubmitError { spec: new.spec, why }),
-            };
-            let task = Task {
-                spec: new.spec,
-                need,
-                job: new.job,
-                parent: new.parent,
-                group,
-                captures,
-                cancelled: false,
-                pending: 0,
-                failed: None,
-                attempt,
-                retries: new.retries,
-                priority: new.priority,
-                place: Place::Waiting,
-                actor: None,
-                caller: CallerId(0),
-                is_creation: false,
-                pool: new.pool,
-            };
-            Ok(state.add(host, task, new.dependencies, new.returns))
-        })
-    }
-
-    /// The task that was submitted to make `object`, if it has not ended.
-    pub fn producer(&self, object: ObjectKey) -> Option<TaskId> {
-        self.state.lock().producers.get(&object).copied()
-    }
-
-    /// Cancels a task or a call. What has not begun fails with [`Failure::Cancelled`]; what is running is
-    /// told to stop by [`Host::interrupt`], or by force loses its worker and is not run again.
-    pub fn cancel(&self, task: TaskId, mode: CancelMode) -> Cancelled {
-        self.change(|state, host| {
-            let first = state.cancel(host, task, mode.force);
-            if mode.recursive {
-                let mut parents = vec![task];
-                while let Some(parent) = parents.pop() {
-                    let of = |(&id, task): (&TaskId, &Task<_>)| {
-                        (task.parent == Some(parent)).then_some(id)
-                    };
-                    let children: Vec<TaskId> = state.tasks.iter().filter_map(of).collect();
-                    for child in children {
-                        parents.push(child);
-                        let _ = state.cancel(host, child, mode.force);
-                    }
-                }
-            }
-            first
-        })
-    }
-
-    /// A caller is gone: its calls that have not begun are cancelled.
-    pub fn caller_left(&self, caller: CallerId) {
-        self.change(|state, host| {
-            let of = |(&id, task): (&TaskId, &Task<_>)| {
-                let call = task.actor.is_some() && !task.is_creation && task.caller == caller;
-                call.then_some(id)
-            };
-            let calls: Vec<TaskId> = state.tasks.iter().filter_map(of).collect();
-            for call in calls {
-                let _ = state.abandon(host, call, Failure::Cancelled);
-            }
-        });
-    }
-
-    /// A job is over: its tasks that have not begun fail, those that run are interrupted, its actors and
-    /// groups end unless they are detached.
-    pub fn job_ended(&self, job: JobId) {
-        self.change(|state, host| {
-            let of = |(&id, task): (&TaskId, &Task<_>)| {
-                (task.actor.is_none() && task.job == job).then_some(id)
-            };
-            let tasks: Vec<TaskId> = state.tasks.iter().filter_map(of).collect();
-            for id in tasks {
-                if !state.abandon(host, id, Failure::JobEnded) {
-                    let _ = state.cancel(host, id, false);
-                }
-            }
-            let mine = |(&id, actor): (&ActorId, &Actor<_>)| {
-                (actor.job == job && !actor.detached).then_some(id)
-            };
-            let actors: Vec<ActorId> = state.actors.iter().filter_map(mine).collect();
-            actors.into_iter().for_each(|actor| state.kill_actor(actor, DeathReason::JobEnded));
-            let ours = |(&id, group): (&GroupId, &Group)| {
-                (group.job == job && !group.detached).then_some(id)
-            };
-            let groups: Vec<GroupId> = state.groups.iter().filter_map(ours).collect();
-            groups.into_iter().for_each(|group| state.remove_group(host, group));
-        });
-    }
-
-    // --- groups ------------------------------------------------------------------------------------------
-
-    /// Reserves a group's bundles, all of them as soon as all are free; [`Host::group_changed`] tells when.
-    ///
-    /// # Errors
-    /// When the machine will never have as much.
-    pub fn create_group(&self, new: NewGroup<'_>) -> Result<GroupId, Refusal> {
-        self.change(|state, _| {
-            let mut all = state.total.clone();
-            let mut needs = Vec::with_capacity(new.bundles.len());
-            for bundle in new.bundles {
-                let need = state.need(bundle, None)?;
-                if all.take(&need).is_none() {
-                    let demands: Vec<String> = new.bundles.iter().map(Demand::to_string).collect();
-                    let exists = offer(&state.config).to_string();
-                    return Err(Refusal::Unschedulable { demand: demands.join("; "), exists });
-                }
-                needs.push(need);
-            }
-            state.next += 1;
-            let id = GroupId::from_bits(state.next);
-            let group = Group {
-                needs,
-                bundles: Vec::new(),
-                gpus: Vec::new(),
-                state: GroupState::Pending,
-                job: new.job,
-                detached: new.detached,
-                leases: 0,
-            };
-            state.groups.insert(id, group);
-            state.unreserved.push_back(id);
-            Ok(id)
-        })
-    }
-
-    /// Removes a group: what is queued in it fails with [`Failure::GroupRemoved`], what runs or lives in it
-    /// is killed, and its resources are free when that is gone.
-    pub fn remove_group(&self, group: GroupId) {
-        self.change(|state, host| state.remove_group(host, group));
-    }
-
-    /// Where a group stands; `None` when it is gone.
-    pub fn group_state(&self, group: GroupId) -> Option<GroupState> {
-        self.state.lock().groups.get(&group).map(|group| group.state)
-    }
-
-    // --- workers -----------------------------------------------------------------------------------------
-
-    /// Workers with nothing to do, the one that has been idle longest first.
-    pub fn idle_workers(&self) -> Vec<WorkerId> {
-        self.state.lock().idle.iter().copied().map(WorkerId).collect()
-    }
-
-    /// Gives the worker nothing any more; `false` when it has something to do. The host stops it, and
-    /// [`Scheduler::worker_left`] follows.
-    pub fn retire(&self, worker: WorkerId) -> bool {
-        self.change(|state, _| {
-            let Some(at) = state.idle.iter().position(|&idle| idle == worker.0) else {
-                return false;
-            };
-            state.idle.remove(at);
-            if let Some(known) = state.workers.get_mut(&worker.0) {
-                known.retired = true;
-            }
-            true
-        })
-    }
-
-    /// The task that was given to its worker last, among those that can be run again: the one whose death
-    /// costs least.
-    pub fn youngest_retriable(&self) -> Option<Running> {
-        self.youngest(true)
-    }
-
-    /// The task that was given to its worker last.
-    pub fn youngest_running(&self) -> Option<Running> {
-        self.youngest(false)
-    }
-
-    fn youngest(&self, retriable: bool) -> Option<Running> {
-        let state = self.state.lock();
-        let running = state.workers.iter().filter_map(|(&worker, known)| {
-            let &id = known.queue.front()?;
-            let task = state.tasks.get(&id)?;
-            let fits = task.actor.is_none() && (!retriable || task.attempt < task.retries.max);
-            fits.then_some(Running { worker: WorkerId(worker), task: id, attempt: task.attempt })
-        });
-        running.max_by_key(|running| running.task)
-    }
-
-    /// The actor that lives in a worker.
-    pub fn actor_of(&self, worker: WorkerId) -> Option<ActorId> {
-        self.state.lock().workers.get(&worker.0)?.actor
-    }
-
-    // --- listings ----------------------------------------------------------------------------------------
-
-    /// At most `limit` tasks, each made into what is wanted of it.
-    pub fn tasks<R>(
-        &self,
-        from: Cursor,
-        limit: usize,
-        mut view: impl FnMut(&TaskInfo, &H::Spec) -> R,
-    ) -> Page<R> {
-        let state = self.state.lock();
-        let mut page = Page { items: Vec::new(), next: None };
-        for (&id, task) in state.tasks.range(TaskId::from_bits(from.0)..) {
-            if page.items.len() == limit {
-                page.next = Some(Cursor(id.to_bits()));
-                break;
-            }
-            page.items.push(view(&state.task_info(id, task), &task.spec));
-        }
-        page
-    }
-
-    /// At most `limit` actors.
-    pub fn actors(&self, from: Cursor, limit: usize) -> Page<ActorInfo> {
-        let state = self.state.lock();
-        let mut page = Page { items: Vec::new(), next: None };
-        for (&id, actor) in state.actors.range(ActorId::from_bits(from.0)..) {
-            if page.items.len() == limit {
-                page.next = Some(Cursor(id.to_bits()));
-                break;
-            }
-            page.items.push(ActorInfo {
-                id,
-                state: actor.state,
-                worker: actor.worker.map(WorkerId),
-                restarts: actor.restarts,
-                unfinished: actor.unfinished,
-                job: actor.job,
-                group: actor.group,
-            });
-        }
-        page
-    }
-
-    /// At most `limit` groups.
-    pub fn groups(&self, from: Cursor, limit: usize) -> Page<GroupInfo> {
-        let state = self.state.lock();
-        let mut page = Page { items: Vec::new(), next: None };
-        for (&id, group) in state.groups.range(GroupId::from_bits(from.0)..) {
-            if page.items.len() == limit {
-                page.next = Some(Cursor(id.to_bits()));
-                break;
-            }
-            let bundle =
-                |need| Ledger::new(need, Ledger::whole_gpus(need.gpu)).resources(&state.catalogue);
-            page.items.push(GroupInfo {
-                id,
-                state: group.state,
-                bundles: group.needs.iter().map(bundle).collect(),
-                job: group.job,
-            });
-        }
-        page
-    }
-
-    /// All workers.
-    pub fn workers(&self) -> Vec<WorkerInfo> {
-        let state = self.state.lock();
-        let info = |(&id, worker): (&u16, &Worker)| WorkerInfo {
-            id: WorkerId(id),
-            pool: worker.pool,
-            running: worker.queue.front().copied().filter(|_| worker.actor.is_none()),
-            queued: worker.queue.len(),
-            actor: worker.actor,
-            blocked: worker.blocked > 0,
-            retired: worker.retired,
-            gpus: worker.lease.as_ref().map(|lease| lease.gpus.clone()).unwrap_or_default(),
+        let placed = if attempt > new.retries.max {
+            Err(Refusal::RetriesSpent { max: new.retries.max })
+        } else {
+            self.kind_of(new.pool, new.job, new.priority, new.demand, new.placement, new.parent)
         };
-        state.workers.iter().map(info).collect()
-    }
-
-    /// What the machine offers, and what is free.
-    pub fn resources(&self) -> ResourceInfo {
-        let state = self.state.lock();
-        ResourceInfo {
-            total: state.total.resources(&state.catalogue),
-            free: state.free.resources(&state.catalogue),
-        }
-    }
-
-    // --- events ------------------------------------------------------------------------------------------
-
-    /// An object that somebody waits for was sealed or failed.
-    pub fn settled(&self, object: ObjectKey, readiness: Readiness) {
-        if self.state.lock().waiting.contains_key(&object) {
-            self.change(|state, _| state.settle(object, readiness == Readiness::Failed));
-        }
-    }
-
-    /// A worker says how an attempt ended.
-    pub fn completed(&self, worker: WorkerId, task: TaskId, attempt: u16, outcome: Outcome) {
-        self.change(|state, _| state.complete(worker.0, task, attempt, outcome));
-    }
-
-    /// Workers were started without being asked for.
-    pub fn workers_expected(&self, how_many: usize) {
-        self.state.lock().starting += how_many;
-    }
-
-    /// A worker is ready for work.
-    pub fn worker_joined(&self, worker: WorkerId, pool: PoolId) {
-        self.change(|state, _| {
-            state.starting = state.starting.saturating_sub(1);
-            state.workers.insert(worker.0, Worker { pool, ..Worker::default() });
-            // Newcomers are taken last.
-            state.idle.insert(0, worker.0);
-        });
-    }
-
-    /// Workers that were asked for will not come.
-    pub fn spawn_failed(&self, _pool: PoolId, how_many: usize) {
-        self.change(|state, _| state.starting = state.starting.saturating_sub(how_many));
-    }
-
-    /// A worker is gone: what it had not begun goes to others, what it ran is run again or fails.
-    pub fn worker_left(&self, worker: WorkerId, cause: H::Cause) {
-        self.change(|state, host| state.leave(host, worker, cause));
-    }
-
-    /// A worker's task waits for something: its cpu, and what is queued behind it, go to others.
-    pub fn blocked(&self, worker: WorkerId) {
-        self.change(|state, host| state.block(host, worker.0));
-    }
-
-    /// A worker's task goes on.
-    pub fn unblocked(&self, worker: WorkerId) {
-        self.change(|state, _| state.unblock(worker.0));
-    }
-
-    /// Dispatches what can be dispatched; `false` when nothing more can be done now.
-    pub fn step(&self, _budget: usize) -> bool {
-        self.change(|_, _| ());
-        false
-    }
-
-    /// Tasks that are ready and in no worker's queue.
-    pub fn backlog(&self) -> usize {
-        self.state.lock().ready_len
+        let (kind, group, bundle, captures) = match placed {
+            Ok(placed) => placed,
+            Err(why) => return Err(SubmitError { spec: new.spec, why }),
+        };
+        let filling = Filling {
+            spec: new.spec,
+            flags: if captures { CAPTURES } else { 0 },
+            kind,
+            job: new.job,
+            attempt,
+            max_retries: new.retries.max,
+            actor: 0,
+            caller: 0,
+            group,
+            bundle,
+            parent: new.parent,
+            returns: new.returns,
+        };
+        self.enter(filling, new.dependencies, None).map_err(|(spec, why)| SubmitError { spec, why })
     }
 
     /// Takes an actor; its construction is a task.
@@ -612,61 +318,60 @@ impl<H: Host> Scheduler<H> {
         &self,
         new: NewActor<'_, H::Spec>,
     ) -> Result<ActorId, SubmitError<H::Spec>> {
-        self.change(|state, host| {
-            let (group, captures) = state.placed(new.placement, new.parent);
-            let need = match state.need(new.demand, group) {
-                Ok(need) => need,
-                Err(why) => return Err(SubmitError { spec: new.spec, why }),
-            };
-            state.next += 1;
-            let id = ActorId::from_bits(state.next);
-            let task = Task {
-                spec: new.spec,
-                need,
-                job: new.job,
-                parent: new.parent,
-                group,
-                captures,
-                cancelled: false,
-                pending: 0,
-                failed: None,
-                attempt: 0,
-                retries: Retries::NONE,
-                priority: new.priority,
-                place: Place::Waiting,
-                actor: Some(id),
-                caller: CallerId(0),
-                is_creation: true,
-                pool: new.pool,
-            };
-            let actor = Actor {
-                creation: TaskId::from_bits(0),
-                worker: None,
-                state: ActorState::Pending,
-                callers: HashMap::new(),
-                unfinished: 0,
-                max_pending: new.max_pending_calls,
-                restarts: 0,
-                max_restarts: new.max_restarts,
-                max_task_retries: new.max_task_retries,
-                reason: None,
-                released: false,
-                job: new.job,
-                group: group.map(|(group, _)| group),
-                detached: new.detached,
-                out_of_order: new.out_of_order,
-                max_handed: match new.max_handed {
-                    0 => state.config.queue_depth,
-                    some => some.min(Config::MAX_QUEUE_DEPTH),
-                },
-            };
-            state.actors.insert(id, actor);
-            let creation = state.add(host, task, new.dependencies, new.returns);
-            if let Some(actor) = state.actors.get_mut(&id) {
-                actor.creation = creation;
+        let placed =
+            self.kind_of(new.pool, new.job, new.priority, new.demand, new.placement, new.parent);
+        let (kind, group, bundle, captures) = match placed {
+            Ok(placed) => placed,
+            Err(why) => return Err(SubmitError { spec: new.spec, why }),
+        };
+        let Some((index, gate)) = self.shared.actors.take() else {
+            let why = Refusal::TooManyActors { limit: MAX_GATES };
+            return Err(SubmitError { spec: new.spec, why });
+        };
+        let id = actor_id(index, gate.generation());
+        gate.max_pending.set(u32::try_from(new.max_pending_calls).unwrap_or(0));
+        gate.max_task_retries.set(new.max_task_retries);
+        gate.job.set(new.job.0);
+        gate.group.set(group);
+        gate.captures.set(u32::from(captures));
+        gate.worker.set(NOWHERE);
+        gate.restarts.set(0);
+        gate.publish(gate.generation());
+        let filling = Filling {
+            spec: new.spec,
+            flags: CREATION | if captures { CAPTURES } else { 0 },
+            kind,
+            job: new.job,
+            attempt: 0,
+            max_retries: 0,
+            actor: id.to_bits(),
+            caller: 0,
+            group,
+            bundle,
+            parent: new.parent,
+            returns: new.returns,
+        };
+        let depth = match new.max_handed {
+            0 => self.shared.config.queue_depth,
+            some => some,
+        };
+        let actor = NewActorState {
+            id,
+            creation: TaskId::from_bits(0),
+            max_restarts: new.max_restarts,
+            max_handed: depth.clamp(1, Config::MAX_QUEUE_DEPTH),
+            out_of_order: new.out_of_order,
+            detached: new.detached,
+        };
+        match self.enter(filling, new.dependencies, Some(actor)) {
+            Ok(_) => Ok(id),
+            Err((spec, why)) => {
+                if gate.free() {
+                    self.shared.actors.give(index);
+                }
+                Err(SubmitError { spec, why })
             }
-            Ok(id)
-        })
+        }
     }
 
     /// Takes a call of an actor. Calls of one caller run in the order in which they come.
@@ -679,991 +384,362 @@ impl<H: Host> Scheduler<H> {
         caller: CallerId,
         call: NewCall<'_, H::Spec>,
     ) -> Result<TaskId, CallError<H::Spec>> {
-        self.change(|state, host| {
-            let why = match state.actors.get(&actor) {
-                None => Some(CallRefusal::Unknown),
-                Some(known) if known.state == ActorState::Dead => Some(CallRefusal::Died),
-                Some(known) if known.max_pending > 0 && known.unfinished >= known.max_pending => {
-                    Some(CallRefusal::PendingLimit { limit: known.max_pending })
-                }
-                Some(_) => None,
-            };
-            if let Some(why) = why {
-                return Err(CallError { spec: call.spec, why });
-            }
-            let max = state.actors[&actor].max_task_retries;
-            let task = Task {
-                spec: call.spec,
-                need: Need::default(),
-                job: state.actors[&actor].job,
-                parent: call.parent,
-                group: state.actors[&actor].group.map(|group| (group, None)),
-                captures: state.captures(actor),
-                cancelled: false,
-                pending: 0,
-                failed: None,
-                attempt: 0,
-                retries: call.retries.unwrap_or(Retries { max, on_error: false }),
-                priority: 0,
-                place: Place::Waiting,
-                actor: Some(actor),
-                caller,
-                is_creation: false,
-                pool: PoolId(0),
-            };
-            let id = state.add(host, task, call.dependencies, call.returns);
-            if let Some(known) = state.actors.get_mut(&actor) {
-                known.unfinished += 1;
-                known.callers.entry(caller).or_default().push_back(id);
-            }
-            state.feed(host, actor);
-            Ok(id)
+        let Some((gate, generation)) = self.shared.actor(actor) else {
+            return Err(CallError { spec: call.spec, why: CallRefusal::Unknown });
+        };
+        if let Err(why) = gate.begin(generation) {
+            return Err(CallError { spec: call.spec, why });
+        }
+        let max_retries = call.retries.map_or(gate.max_task_retries.get(), |retries| retries.max);
+        let filling = Filling {
+            spec: call.spec,
+            flags: CALL | if gate.captures.get() != 0 { CAPTURES } else { 0 },
+            kind: u32::MAX,
+            job: JobId(gate.job.get()),
+            attempt: 0,
+            max_retries,
+            actor: actor.to_bits(),
+            caller: caller.0,
+            group: gate.group.get(),
+            bundle: ANY_BUNDLE,
+            parent: call.parent,
+            returns: call.returns,
+        };
+        self.enter(filling, call.dependencies, None).map_err(|(spec, why)| {
+            gate.end(generation);
+            CallError { spec, why: CallRefusal::Refused(why) }
         })
     }
 
-    /// Kills an actor's process; with `restart` it is constructed again if its restarts allow.
-    pub fn kill_actor(&self, actor: ActorId, restart: bool) {
-        self.change(|state, _| {
-            if !restart {
-                return state.kill_actor(actor, DeathReason::Killed);
-            }
-            if let Some(worker) = state.actors.get(&actor).and_then(|known| known.worker) {
-                state.acts.push(Act::Kill(WorkerId(worker)));
-            }
-        });
-    }
-
-    /// An actor's worker said that it ends on purpose.
-    pub fn exit_actor(&self, actor: ActorId) {
-        self.change(|state, _| state.end(actor, DeathReason::Exited));
-    }
-
-    /// The last handle of an actor is gone: it ends when its calls are done.
-    pub fn release_actor(&self, actor: ActorId) {
-        self.change(|state, _| {
-            if let Some(known) = state.actors.get_mut(&actor) {
-                known.released = true;
-            }
-            state.end_if_unused(actor);
-        });
-    }
-
-    /// Forgets a dead actor: it is unknown from here on. Until then its reason is kept.
-    pub fn forget_actor(&self, actor: ActorId) {
-        self.change(|state, _| {
-            if state.actors.get(&actor).is_some_and(|known| known.state == ActorState::Dead) {
-                state.actors.remove(&actor);
-            }
-        });
-    }
-
-    /// What an actor is about.
-    pub fn actor_state(&self, actor: ActorId) -> Option<ActorState> {
-        self.state.lock().actors.get(&actor).map(|actor| actor.state)
-    }
-
-    /// Why an actor is dead.
-    pub fn actor_reason(&self, actor: ActorId) -> Option<DeathReason<H::Cause>> {
-        self.state.lock().actors.get(&actor).and_then(|actor| actor.reason.clone())
-    }
-
-    /// The worker in which an actor lives.
-    pub fn actor_worker(&self, actor: ActorId) -> Option<WorkerId> {
-        self.state.lock().actors.get(&actor).and_then(|actor| actor.worker).map(WorkerId)
-    }
-}
-
-impl<H: Host> State<H> {
-    /// The demand in numbers, when there can ever be as much.
-    fn need(
+    /// The kind of a task, the group and bundle that it runs in, and whether its children follow.
+    #[inline]
+    fn kind_of(
         &self,
-        demand: &Demand,
-        group: Option<(GroupId, Option<u16>)>,
-    ) -> Result<Need, Refusal> {
-        if demand.gpu > UNITS_PER_ONE && !demand.gpu.is_multiple_of(UNITS_PER_ONE) {
-            return Err(Refusal::PartialGpus { demand: demand.to_string() });
-        }
-        let need = self.catalogue.need(demand);
-        let holds = |ledger: &Ledger| need.as_ref().is_some_and(|need| ledger.holds(need));
-        let (fits, exists) = match group {
-            None => (holds(&self.total), offer(&self.config).to_string()),
-            Some((id, bundle)) => {
-                let known = self.groups.get(&id).filter(|g| g.state != GroupState::Removed);
-                let Some(group) = known else { return Err(Refusal::NoSuchGroup { group: id }) };
-                let bundles = group.needs.len();
-                let whole = |need: &Need| Ledger::new(need, Ledger::whole_gpus(need.gpu));
-                let partly = |need: &Need| {
-                    let mut gpus = Ledger::whole_gpus(need.gpu);
-                    if gpus.is_empty() && need.gpu > 0 {
-                        gpus.push(GpuShare { gpu: 0, share: need.gpu as u32 });
-                    }
-                    Ledger::new(need, gpus)
-                };
-                let fits = match bundle {
-                    Some(bundle) => match group.needs.get(usize::from(bundle)) {
-                        Some(need) => holds(&partly(need)),
-                        None => return Err(Refusal::NoSuchBundle { bundle, bundles }),
-                    },
-                    None => group.needs.iter().any(|need| holds(&partly(need))),
-                };
-                let all = |need: &Need| format!("{:?}", whole(need).resources(&self.catalogue));
-                let exists: Vec<String> = group.needs.iter().map(all).collect();
-                (fits, format!("bundles of {}", exists.join("; ")))
-            }
-        };
-        match need {
-            Some(need) if fits => Ok(need),
-            _ => Err(Refusal::Unschedulable { demand: demand.to_string(), exists }),
-        }
-    }
-
-    /// The group and the bundle, and whether children follow.
-    fn placed(
-        &self,
+        pool: PoolId,
+        job: JobId,
+        priority: i32,
+        demand: &crate::Demand,
         placement: Placement,
         parent: Option<TaskId>,
-    ) -> (Option<(GroupId, Option<u16>)>, bool) {
-        match placement {
-            Placement::Free => (None, false),
-            Placement::Group { group, bundle, capture_children } => {
-                (Some((group, bundle)), capture_children)
-            }
-            Placement::Inherit => {
-                let parent = parent.and_then(|parent| self.tasks.get(&parent));
-                match parent.filter(|parent| parent.captures) {
-                    Some(parent) => (parent.group.map(|(group, _)| (group, None)), true),
-                    None => (None, false),
-                }
-            }
-        }
-    }
-
-    fn captures(&self, actor: ActorId) -> bool {
-        let creation = self.actors.get(&actor).and_then(|actor| self.tasks.get(&actor.creation));
-        creation.is_some_and(|creation| creation.captures)
-    }
-
-    fn task_info(&self, id: TaskId, task: &Task<H::Spec>) -> TaskInfo {
-        let state = match task.place {
-            Place::Waiting if task.pending > 0 => TaskState::Waiting { objects: task.pending },
-            Place::Waiting | Place::Ready => TaskState::Ready,
-            Place::At { worker, .. } => {
-                let first = self.workers.get(&worker).and_then(|known| known.queue.front());
-                match first == Some(&id) {
-                    true => TaskState::Running { worker: WorkerId(worker) },
-                    false => TaskState::Queued { worker: WorkerId(worker) },
-                }
-            }
+    ) -> Result<(u32, u64, u16, bool), Refusal> {
+        let kind = self.shared.kinds.find(pool, job, priority, demand)?;
+        let inherited = || {
+            let (record, _) = self.shared.records.live(parent?)?;
+            let group = GroupId::from_bits(record.group.get());
+            let captures = record.is(CAPTURES) && group.to_bits() != 0;
+            // Still the parent's, or nobody's.
+            self.shared.records.live(parent?)?;
+            captures.then_some((group, ANY_BUNDLE, true))
         };
-        TaskInfo {
-            id,
-            state,
-            attempt: task.attempt,
-            max_retries: task.retries.max,
-            job: task.job,
-            parent: task.parent,
-            actor: task.actor,
-            group: task.group.map(|(group, _)| group),
-        }
+        let named = match placement {
+            Placement::Inherit => inherited(),
+            placement => group_gate::named(placement),
+        };
+        let Some((group, bundle, captures)) = named else { return Ok((kind, 0, 0, false)) };
+        let gate = self.shared.group(group).ok_or(Refusal::NoSuchGroup { group })?;
+        gate.check(group, bundle, kind, &self.shared.kinds)?;
+        Ok((kind, group.to_bits(), bundle, captures))
     }
 
-    /// Enters a task, waiting for its dependencies or ready.
-    fn add(
-        &mut self,
-        host: &H,
-        mut task: Task<H::Spec>,
+    /// Fills a record and brings it on.
+    #[inline]
+    fn enter(
+        &self,
+        filling: Filling<'_, H::Spec>,
         dependencies: &[ObjectKey],
-        returns: &[ObjectKey],
-    ) -> TaskId {
-        self.next += 1;
-        let id = TaskId::from_bits(self.next);
-        self.producers.extend(returns.iter().map(|&object| (object, id)));
+        actor: Option<NewActorState>,
+    ) -> Result<TaskId, (H::Spec, Refusal)> {
+        let shared = &self.shared;
+        let mut pending = SmallVec::<[ObjectKey; 8]>::new();
+        let mut failed = None;
         for &object in dependencies {
-            match host.subscribe(object) {
+            match shared.host.subscribe(object) {
                 Readiness::Ready => {}
-                Readiness::Failed => task.failed = Some(object),
-                Readiness::Pending => {
-                    task.pending += 1;
-                    self.waiting.entry(object).or_default().push(id);
-                }
+                Readiness::Failed => failed = failed.or(Some(object)),
+                Readiness::Pending => pending.push(object),
             }
         }
-        let free = task.pending == 0 || task.failed.is_some();
-        self.tasks.insert(id, task);
-        if free {
-            self.make_ready(id);
+        if pending.len() > MAX_PENDING {
+            let dependencies = pending.len();
+            let why = Refusal::TooManyDependencies { dependencies, limit: MAX_PENDING };
+            return Err((filling.spec, why));
         }
-        id
+        let Some((task, record)) = shared.records.take() else {
+            return Err((filling.spec, Refusal::TooManyTasks { limit: MAX_TASKS }));
+        };
+        let told = filling.flags & (CALL | CREATION) != 0
+            || filling.parent.is_some()
+            || filling.group != 0;
+        for &object in filling.returns {
+            shared.dependents.set_producer(object, task);
+        }
+        fill(record, filling);
+        let (_, generation) = split(task.to_bits());
+        if pending.is_empty() && failed.is_none() {
+            record.gate.publish(generation, 0);
+            let new = Event::New { task, ready: true };
+            match actor {
+                None => self.post(new),
+                Some(actor) => {
+                    let actor = Event::Actor(Box::new(NewActorState { creation: task, ..actor }));
+                    self.post_all(SmallVec::from_iter([actor, new]));
+                }
+            }
+            return Ok(task);
+        }
+        // One more for this thread, while it is at it.
+        record.gate.publish(generation, pending.len() + 1);
+        let mut events = SmallVec::<[Event; 4]>::new();
+        if let Some(actor) = actor {
+            events.push(Event::Actor(Box::new(NewActorState { creation: task, ..actor })));
+        }
+        if told {
+            events.push(Event::New { task, ready: false });
+        }
+        self.post_all(events);
+        for &object in &pending {
+            if failed.is_some() {
+                break;
+            }
+            if shared.dependents.add(object, task).is_err() {
+                failed = Some(object);
+                break;
+            }
+            // It may have settled before the edge was there to be found.
+            match shared.host.subscribe(object) {
+                Readiness::Pending => {}
+                settled => self.settled(object, settled),
+            }
+        }
+        match failed {
+            Some(object) if record.gate.fail(generation) => {
+                self.post(Event::Failed(task, object));
+            }
+            Some(_) => {}
+            None if record.gate.meet(generation, 1) == Met::Released => {
+                self.post(Event::Released(task));
+            }
+            None => {}
+        }
+        Ok(task)
     }
 
-    /// Takes the record of a task that has ended.
-    fn remove(&mut self, id: TaskId) -> Option<Task<H::Spec>> {
-        let task = self.tasks.remove(&id)?;
-        if self.tasks.is_empty() {
-            self.producers.clear();
+    // --- objects -----------------------------------------------------------------------------------------
+
+    /// An object that somebody waits for was sealed or failed.
+    pub fn settled(&self, object: ObjectKey, readiness: Readiness) {
+        let shared = &self.shared;
+        let mut events = SmallVec::<[Event; 4]>::new();
+        let mut settled = SmallVec::<[(ObjectKey, Readiness); 2]>::new();
+        settled.push((object, readiness));
+        while let Some((object, readiness)) = settled.pop() {
+            if readiness == Readiness::Pending {
+                continue;
+            }
+            let later = shared.dependents.drain(object, |task, awaited| {
+                let Some((record, generation)) = shared.records.of(task) else { return };
+                if awaited == object && readiness == Readiness::Ready {
+                    if record.gate.meet(generation, 1) == Met::Released {
+                        events.push(Event::Released(task));
+                    }
+                } else if record.gate.fail(generation) {
+                    events.push(Event::Failed(task, awaited));
+                }
+            });
+            settled.extend(later.into_iter().map(|key| (key, shared.host.subscribe(key))));
         }
-        Some(task)
+        self.post_all(events);
+    }
+
+    /// The task that was submitted to make `object`; it may have ended.
+    #[inline]
+    pub fn producer(&self, object: ObjectKey) -> Option<TaskId> {
+        let task = self.shared.dependents.producer(object)?;
+        self.shared.records.live(task).map(|_| task)
+    }
+
+    // --- workers -----------------------------------------------------------------------------------------
+
+    /// A worker says how an attempt ended. Of an attempt that nobody waits for any more it is ignored.
+    #[inline]
+    pub fn completed(&self, worker: WorkerId, task: TaskId, attempt: u16, outcome: Outcome) {
+        self.post(Event::Completed { worker, task, attempt, outcome });
+    }
+
+    /// Workers were started without being asked for.
+    pub fn workers_expected(&self, pool: PoolId, how_many: usize) {
+        self.post(Event::Expected(pool, how_many));
+    }
+
+    /// A worker is ready for work. Of a worker that had its id before, [`Scheduler::worker_left`] was told.
+    pub fn worker_joined(&self, worker: WorkerId, pool: PoolId) {
+        self.post(Event::Joined(worker, pool));
+    }
+
+    /// Workers that were asked for will not come.
+    pub fn spawn_failed(&self, pool: PoolId, how_many: usize) {
+        self.post(Event::SpawnFailed(pool, how_many));
+    }
+
+    /// A worker is gone: what it had not begun goes to others, what it ran is run again or fails. When this
+    /// returns the host is not asked about the worker's queue any more.
+    pub fn worker_left(&self, worker: WorkerId, cause: H::Cause) {
+        self.visit(|state, shared| state.leave(shared, worker, &cause));
+    }
+
+    /// A worker's task waits for something: its cpu, and what is queued behind it, go to others.
+    pub fn blocked(&self, worker: WorkerId) {
+        self.post(Event::Blocked(worker));
+    }
+
+    /// A worker's task goes on.
+    pub fn unblocked(&self, worker: WorkerId) {
+        self.post(Event::Unblocked(worker));
+    }
+
+    /// Dispatches what can be dispatched: what a full queue held up is tried again. `false` when nothing more
+    /// can be done now.
+    pub fn step(&self, _budget: usize) -> bool {
+        self.post(Event::Step);
+        false
+    }
+
+    /// Tasks that are ready and in no worker's queue.
+    #[inline]
+    pub fn backlog(&self) -> usize {
+        self.shared.backlog.load(Relaxed)
     }
 
     // --- cancelling --------------------------------------------------------------------------------------
 
-    /// Fails a task that has not begun; `false` when it has.
-    fn abandon(&mut self, host: &H, id: TaskId, why: Failure<H::Cause>) -> bool {
-        let Some(task) = self.tasks.get(&id) else { return false };
-        if task.is_creation {
-            return false;
-        }
-        if let Place::At { worker, ticket } = task.place {
-            if !host.take_back(WorkerId(worker), ticket) {
-                return false;
-            }
-            if let Some(known) = self.workers.get_mut(&worker) {
-                known.queue.retain(|&queued| queued != id);
-            }
-            self.rest_if_empty(worker);
-        }
-        let Some(task) = self.remove(id) else { return false };
-        if task.place == Place::Ready {
-            self.unready(id, task.priority);
-        }
-        if let Some(actor) = task.actor
-            && let Some(known) = self.actors.get_mut(&actor)
+    /// Cancels a task or a call. What has not begun fails with [`Failure::Cancelled`]; what is running is
+    /// told to stop by [`Host::interrupt`], or by force loses its worker and is not run again.
+    pub fn cancel(&self, task: TaskId, mode: CancelMode) -> Cancelled {
+        if !self.is_telling()
+            && let Some(mut owner) = self.token.enter()
         {
-            known.unfinished = known.unfinished.saturating_sub(1);
-            if let Some(calls) = known.callers.get_mut(&task.caller) {
-                calls.retain(|&call| call != id);
-            }
-            self.end_if_unused(actor);
+            let cancelled = owner.state().cancel(&self.shared, task, mode);
+            self.finish(owner);
+            return cancelled;
         }
-        self.acts.push(Act::Fail(id, task.attempt, task.spec, why));
-        true
+        if self.shared.records.live(task).is_none() {
+            return Cancelled::Unknown;
+        }
+        self.post(Event::Cancel(task, mode));
+        Cancelled::Underway
     }
 
-    fn unready(&mut self, id: TaskId, priority: i32) {
-        if let Some(queue) = self.ready.get_mut(&Reverse(priority)) {
-            let before = queue.len();
-            queue.retain(|&ready| ready != id);
-            self.ready_len -= before - queue.len();
-        }
+    /// A caller is gone: its calls that have not begun are cancelled.
+    pub fn caller_left(&self, caller: CallerId) {
+        self.post(Event::CallerLeft(caller));
     }
 
-    fn cancel(&mut self, host: &H, id: TaskId, force: bool) -> Cancelled {
-        let Some(task) = self.tasks.get_mut(&id) else { return Cancelled::Unknown };
-        if let (true, Some(actor)) = (task.is_creation, task.actor) {
-            let begun = matches!(task.place, Place::At { .. });
-            let known = self.actors.get(&actor);
-            if known.is_none_or(|actor| actor.state == ActorState::Alive) {
-                return Cancelled::Unknown;
-            }
-            let worker = known.and_then(|actor| actor.worker).map(WorkerId);
-            self.kill_actor(actor, DeathReason::Cancelled);
-            return match worker {
-                Some(worker) if begun => Cancelled::Running { worker },
-                _ => Cancelled::Unstarted,
-            };
-        }
-        if self.abandon(host, id, Failure::Cancelled) {
-            return Cancelled::Unstarted;
-        }
-        let Some(task) = self.tasks.get_mut(&id) else { return Cancelled::Unknown };
-        let Place::At { worker, .. } = task.place else { return Cancelled::Unknown };
-        task.cancelled = true;
-        task.retries = Retries::NONE;
-        let (attempt, is_call) = (task.attempt, task.actor.is_some());
-        let worker = WorkerId(worker);
-        if force && !is_call {
-            if let Some(known) = self.workers.get_mut(&worker.0) {
-                known.doomed = Some(Doom::Cancelled);
-            }
-            self.acts.push(Act::Kill(worker));
-        } else {
-            self.acts.push(Act::Interrupt(worker, id, attempt));
-        }
-        Cancelled::Running { worker }
-    }
-
-    fn kill_actor(&mut self, actor: ActorId, reason: DeathReason<H::Cause>) {
-        let Some(known) = self.actors.get_mut(&actor) else { return };
-        if known.state == ActorState::Dead {
-            return;
-        }
-        known.reason.get_or_insert(reason);
-        match known.worker {
-            Some(worker) => self.acts.push(Act::Kill(WorkerId(worker))),
-            None => self.bury(actor),
-        }
+    /// A job is over: its tasks that have not begun fail, those that run are interrupted, its actors and
+    /// groups end unless they are detached.
+    pub fn job_ended(&self, job: JobId) {
+        self.post(Event::JobEnded(job));
     }
 
     // --- groups ------------------------------------------------------------------------------------------
 
-    fn reserve_groups(&mut self) {
-        while let Some(&id) = self.unreserved.front() {
-            let Some(group) = self.groups.get_mut(&id) else {
-                self.unreserved.pop_front();
-                continue;
-            };
-            let mut free = self.free.clone();
-            let shares: Option<Vec<_>> = group.needs.iter().map(|need| free.take(need)).collect();
-            let Some(shares) = shares else { return };
-            self.unreserved.pop_front();
-            self.free = free;
-            let bundle = |(need, gpus): (&Need, &Vec<GpuShare>)| Ledger::new(need, gpus.clone());
-            group.bundles = group.needs.iter().zip(&shares).map(bundle).collect();
-            group.gpus = shares;
-            group.state = GroupState::Ready;
-            self.acts.push(Act::Grouped(id, GroupState::Ready));
+    /// Reserves a group's bundles, all of them as soon as all are free; [`Host::group_changed`] tells when.
+    ///
+    /// # Errors
+    /// When the machine will never have as much.
+    pub fn create_group(&self, new: NewGroup<'_>) -> Result<GroupId, Refusal> {
+        let kinds = &self.shared.kinds;
+        let needs: Box<[_]> =
+            new.bundles.iter().map(|bundle| kinds.need(bundle)).collect::<Result<_, _>>()?;
+        if new.bundles.len() > 1 {
+            let mut all = kinds.total.clone();
+            if needs.iter().any(|need| all.take(need).is_none()) {
+                let demands: Vec<String> = new.bundles.iter().map(ToString::to_string).collect();
+                let (demand, exists) = (demands.join(" | "), kinds.offer());
+                return Err(Refusal::Unschedulable { demand, exists });
+            }
         }
-    }
-
-    fn remove_group(&mut self, host: &H, id: GroupId) {
-        let Some(group) = self.groups.get_mut(&id) else { return };
-        if group.state == GroupState::Removed {
-            return;
-        }
-        group.state = GroupState::Removed;
-        self.unreserved.retain(|&waiting| waiting != id);
-        let of = |(&task, known): (&TaskId, &Task<_>)| {
-            known.group.is_some_and(|(group, _)| group == id).then_some(task)
+        let Some((index, gate)) = self.shared.groups.take() else {
+            return Err(Refusal::TooManyGroups { limit: MAX_GATES });
         };
-        let tasks: Vec<TaskId> = self.tasks.iter().filter_map(of).collect();
-        for task in tasks {
-            let Some(known) = self.tasks.get(&task) else { continue };
-            match (known.actor, known.place) {
-                (Some(actor), _) => {
-                    self.kill_actor(actor, DeathReason::GroupRemoved { group: id });
-                }
-                (None, _) if self.abandon(host, task, Failure::GroupRemoved { group: id }) => {}
-                (None, Place::At { worker, .. }) => {
-                    if let Some(known) = self.tasks.get_mut(&task) {
-                        known.retries = Retries::NONE;
-                    }
-                    if let Some(known) = self.workers.get_mut(&worker) {
-                        known.doomed = Some(Doom::Group(id));
-                    }
-                    self.acts.push(Act::Kill(WorkerId(worker)));
-                }
-                _ => {}
-            }
-        }
-        self.acts.push(Act::Grouped(id, GroupState::Removed));
-        self.dissolve(id);
+        let shape = gate.publish(index, needs);
+        let id = shape.id;
+        self.post(Event::Group { shape, job: new.job, detached: new.detached });
+        Ok(id)
     }
 
-    /// Gives a removed group's resources back, once nobody uses them.
-    fn dissolve(&mut self, id: GroupId) {
-        let done = |group: &&mut Group| group.state == GroupState::Removed && group.leases == 0;
-        if self.groups.get_mut(&id).filter(|group| done(group)).is_none() {
-            return;
-        }
-        if let Some(group) = self.groups.remove(&id) {
-            for (need, gpus) in group.needs.iter().zip(&group.gpus) {
-                self.free.give(need, gpus);
-            }
-        }
+    /// Removes a group: what is queued in it fails with [`Failure::GroupRemoved`], what runs or lives in it
+    /// is killed, and its resources are free when that is gone.
+    pub fn remove_group(&self, group: GroupId) {
+        self.post(Event::RemoveGroup(group));
     }
 
-    /// Takes what a task needs, out of its group or of the machine.
-    fn lease(&mut self, id: TaskId) -> Option<Lease> {
-        let task = self.tasks.get(&id)?;
-        let Some((id, bundle)) = task.group else {
-            let gpus = self.free.take(&task.need)?;
-            return Some(Lease { need: task.need.clone(), gpus, of: None });
-        };
-        let group = self.groups.get_mut(&id)?;
-        let bundles = group.bundles.iter_mut().enumerate();
-        for (index, ledger) in bundles {
-            if bundle.is_none_or(|bundle| usize::from(bundle) == index)
-                && let Some(gpus) = ledger.take(&task.need)
-            {
-                group.leases += 1;
-                return Some(Lease { need: task.need.clone(), gpus, of: Some((id, index as u16)) });
-            }
-        }
-        None
-    }
-
-    fn give(&mut self, lease: &Lease) {
-        let Some((id, index)) = lease.of else { return self.free.give(&lease.need, &lease.gpus) };
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.leases -= 1;
-            if let Some(bundle) = group.bundles.get_mut(usize::from(index)) {
-                bundle.give(&lease.need, &lease.gpus);
-            }
-        }
-        self.dissolve(id);
-    }
-
-    /// The cpu account that a lease draws on.
-    fn cpu_of(&mut self, of: Option<(GroupId, u16)>) -> Option<&mut i64> {
-        match of {
-            None => Some(&mut self.free.cpu),
-            Some((id, index)) => {
-                let group = self.groups.get_mut(&id)?;
-                Some(&mut group.bundles.get_mut(usize::from(index))?.cpu)
-            }
-        }
-    }
-
-    // --- dependencies ------------------------------------------------------------------------------------
-
-    /// A task waits for nothing any more. A call stays with its actor, which feeds it in its turn.
-    fn make_ready(&mut self, id: TaskId) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        if let (Some(object), true) = (task.failed, task.actor.is_none() || task.is_creation) {
-            let creation_of = task.actor;
-            if let Some(actor) = creation_of {
-                self.end(actor, DeathReason::CreationFailed);
-            }
-            if let Some(task) = self.remove(id) {
-                self.acts.push(Act::FailByDependency(id, task.attempt, task.spec, object));
-            }
-            return;
-        }
-        if task.actor.is_none() || task.is_creation {
-            task.place = Place::Ready;
-            self.ready.entry(Reverse(task.priority)).or_default().push_back(id);
-            self.ready_len += 1;
-        }
-    }
-
-    fn settle(&mut self, object: ObjectKey, failed: bool) {
-        for id in self.waiting.remove(&object).unwrap_or_default() {
-            let Some(task) = self.tasks.get_mut(&id) else { continue };
-            task.pending = task.pending.saturating_sub(1);
-            if failed {
-                task.failed.get_or_insert(object);
-            }
-            if task.place == Place::Waiting && (task.pending == 0 || task.failed.is_some()) {
-                self.make_ready(id);
-            }
-        }
-    }
-
-    // --- dispatching -------------------------------------------------------------------------------------
-
-    /// Hands out what is ready, feeds the actors, and takes work back for workers that have none.
-    fn dispatch(&mut self, host: &H) {
-        let actors: Vec<ActorId> = self
-            .actors
-            .iter()
-            .filter(|(_, actor)| actor.callers.values().any(|calls| !calls.is_empty()))
-            .map(|(&id, _)| id)
-            .collect();
-        actors.into_iter().for_each(|actor| self.feed(host, actor));
-        self.reserve_groups();
-        if self.ready_len > 0 {
-            self.hand_out(host);
-        }
-        if self.ready_len == 0 && !self.idle.is_empty() {
-            self.take_back(host);
-        }
-    }
-
-    fn hand_out(&mut self, host: &H) {
-        let mut missing = 0_usize;
-        let mut spare = self.free.clone();
-        let mut skipped: Vec<TaskId> = Vec::new();
-        let mut pool = PoolId(0);
-        while skipped.len() < LOOK_AHEAD {
-            let Some(id) = self.pop_ready() else { break };
-            let Some(task) = self.tasks.get(&id) else { continue };
-            pool = task.pool;
-            let (is_creation, pool) = (task.is_creation, task.pool);
-            let of_pool = |&&worker: &&u16| self.workers[&worker].pool == pool;
-            let idle = self.idle.iter().rev().find(of_pool).copied();
-            let pushed = match idle {
-                Some(worker) => match self.lease(id) {
-                    Some(lease) => self.push(host, worker, id, Some(lease)),
-                    None => false,
-                },
-                None => false,
-            };
-            if pushed {
-                spare = self.free.clone();
-                continue;
-            }
-            if !is_creation
-                && let Some(worker) = self.shortest_of(id)
-                && self.push(host, worker, id, None)
-            {
-                continue;
-            }
-            let task = &self.tasks[&id];
-            let fits = match task.group {
-                None => spare.take(&task.need).is_some(),
-                Some((group, _)) => self.groups.get(&group).is_some_and(|group| {
-                    group.bundles.iter().any(|bundle| bundle.holds(&task.need))
-                }),
-            };
-            if fits && idle.is_none() {
-                missing += 1;
-            }
-            skipped.push(id);
-        }
-        for id in skipped.into_iter().rev() {
-            let priority = self.tasks.get(&id).map_or(0, |task| task.priority);
-            self.ready.entry(Reverse(priority)).or_default().push_front(id);
-            self.ready_len += 1;
-        }
-        let room = self.config.max_workers.saturating_sub(1 + self.workers.len() + self.starting);
-        let wanted = missing.saturating_sub(self.starting).min(room);
-        if wanted > 0 {
-            self.starting += wanted;
-            self.acts.push(Act::Need(pool, wanted));
-        }
-    }
-
-    fn pop_ready(&mut self) -> Option<TaskId> {
-        let mut entry = self.ready.first_entry()?;
-        let id = entry.get_mut().pop_front();
-        if entry.get().is_empty() {
-            entry.remove();
-        }
-        self.ready_len -= usize::from(id.is_some());
-        id
-    }
-
-    /// The worker with the shortest queue among those that run tasks like this one.
-    fn shortest_of(&self, id: TaskId) -> Option<u16> {
-        let depth = self.config.queue_depth;
-        let task = self.tasks.get(&id)?;
-        let like = |lease: &Lease| {
-            let same = match (task.group, lease.of) {
-                (None, None) => true,
-                (Some((group, bundle)), Some((of, index))) => {
-                    group == of && bundle.is_none_or(|bundle| bundle == index)
-                }
-                _ => false,
-            };
-            same && lease.need == task.need
-        };
-        self.workers
-            .iter()
-            .filter(|(_, worker)| {
-                worker.actor.is_none()
-                    && worker.pool == task.pool
-                    && worker.blocked == 0
-                    && worker.doomed.is_none()
-                    && (1..depth).contains(&worker.queue.len())
-                    && worker.lease.as_ref().is_some_and(like)
-            })
-            .min_by_key(|(_, worker)| worker.queue.len())
-            .map(|(&id, _)| id)
-    }
-
-    /// Puts a task into a worker's queue, with its resources if the worker has none yet.
-    fn push(&mut self, host: &H, worker: u16, id: TaskId, lease: Option<Lease>) -> bool {
-        let Some(known) = self.workers.get_mut(&worker) else { return false };
-        if let Some(lease) = &lease
-            && lease.gpus != known.told
-        {
-            host.granted(WorkerId(worker), &lease.gpus);
-            known.told.clone_from(&lease.gpus);
-        }
-        let Some(task) = self.tasks.get_mut(&id) else { return false };
-        let Ok(ticket) = host.push(WorkerId(worker), id, task.attempt, &task.spec) else {
-            if let Some(lease) = lease {
-                self.give(&lease);
-            }
-            return false;
-        };
-        task.place = Place::At { worker, ticket };
-        if let Some(lease) = lease {
-            known.lease = Some(lease);
-            self.idle.retain(|&idle| idle != worker);
-        }
-        known.queue.push_back(id);
-        if task.is_creation
-            && let Some(actor) = task.actor
-        {
-            known.actor = Some(actor);
-            if let Some(actor) = self.actors.get_mut(&actor) {
-                actor.worker = Some(worker);
-            }
-        }
-        true
-    }
-
-    /// Gives what waits behind a running task to workers that have nothing.
-    fn take_back(&mut self, host: &H) {
-        let longest = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| worker.actor.is_none() && worker.queue.len() > 1)
-            .max_by_key(|(_, worker)| worker.queue.len())
-            .map(|(&id, worker)| (id, worker.queue.len() / 2));
-        let Some((worker, how_many)) = longest else { return };
-        let known = &self.workers[&worker];
-        let spare = |lease: &Lease| match lease.of {
-            None => self.free.holds(&lease.need),
-            Some((group, _)) => self
-                .groups
-                .get(&group)
-                .is_some_and(|group| group.bundles.iter().any(|bundle| bundle.holds(&lease.need))),
-        };
-        let served = self.idle.iter().any(|idle| self.workers[idle].pool == known.pool);
-        if !served || !known.lease.as_ref().is_some_and(spare) {
-            return;
-        }
-        if self.retrieve(host, worker, how_many) > 0 {
-            self.hand_out(host);
-        }
-    }
-
-    /// Takes back up to `how_many` tasks from the end of a worker's queue; they are ready again.
-    fn retrieve(&mut self, host: &H, worker: u16, how_many: usize) -> usize {
-        let mut taken = 0;
-        for _ in 0..how_many {
-            let Some(known) = self.workers.get_mut(&worker) else { break };
-            let Some(&id) = known.queue.back() else { break };
-            let Some(task) = self.tasks.get_mut(&id) else { break };
-            let Place::At { ticket, .. } = task.place else { break };
-            if !host.take_back(WorkerId(worker), ticket) {
-                break;
-            }
-            known.queue.pop_back();
-            task.place = Place::Ready;
-            self.ready.entry(Reverse(task.priority)).or_default().push_front(id);
-            self.ready_len += 1;
-            taken += 1;
-        }
-        self.rest_if_empty(worker);
-        taken
-    }
-
-    /// A worker whose queue has run dry gives its resources back and is idle.
-    fn rest_if_empty(&mut self, worker: u16) {
-        let Some(known) = self.workers.get_mut(&worker) else { return };
-        if !known.queue.is_empty() || known.actor.is_some() {
-            return;
-        }
-        let (blocked, retired) = (known.blocked > 0, known.retired || known.doomed.is_some());
-        if let Some(mut lease) = known.lease.take() {
-            if blocked {
-                lease.need.cpu = 0;
-            }
-            self.give(&lease);
-            if !retired {
-                self.idle.push(worker);
-            }
-        }
-    }
-
-    // --- events ------------------------------------------------------------------------------------------
-
-    fn complete(&mut self, worker: u16, id: TaskId, attempt: u16, outcome: Outcome) {
-        let known = self.tasks.get_mut(&id);
-        let Some(task) = known.filter(|task| {
-            task.attempt == attempt
-                && matches!(task.place, Place::At { worker: at, .. } if at == worker)
-        }) else {
-            return;
-        };
-        let (actor, is_creation) = (task.actor, task.is_creation);
-        let cancelled = task.cancelled;
-        let again = matches!(outcome, Outcome::Failed { retry: true })
-            && task.attempt < task.retries.max
-            && !cancelled;
-        let unsealed = match outcome {
-            Outcome::Done | Outcome::Failed { retry: false } => None,
-            _ if cancelled => Some(Failure::Cancelled),
-            Outcome::Cancelled => Some(Failure::Cancelled),
-            Outcome::Failed { retry: true } => Some(Failure::RetriesSpent { attempt }),
-        };
-        if again {
-            task.attempt += 1;
-            task.place = Place::Waiting;
-        }
-        if let Some(known) = self.workers.get_mut(&worker)
-            && let Some(at) = known.queue.iter().position(|&queued| queued == id)
-        {
-            known.queue.remove(at);
-        }
-        match actor {
-            Some(actor) if is_creation => self.constructed(actor, worker, outcome == Outcome::Done),
-            Some(actor) => {
-                if again {
-                    let caller = self.tasks[&id].caller;
-                    if let Some(actor) = self.actors.get_mut(&actor) {
-                        actor.callers.entry(caller).or_default().push_front(id);
-                    }
-                    return;
-                }
-                if let Some(actor) = self.actors.get_mut(&actor) {
-                    actor.unfinished = actor.unfinished.saturating_sub(1);
-                }
-                if let Some(task) = self.remove(id) {
-                    self.acts.push(match unsealed {
-                        Some(why) => Act::Fail(id, attempt, task.spec, why),
-                        None => Act::Finish(id, attempt, task.spec),
-                    });
-                }
-                self.end_if_unused(actor);
-            }
-            None => {
-                self.rest_if_empty(worker);
-                if again {
-                    self.make_ready(id);
-                    return;
-                }
-                if let Some(task) = self.remove(id) {
-                    self.acts.push(match unsealed {
-                        Some(why) => Act::Fail(id, attempt, task.spec, why),
-                        None => Act::Finish(id, attempt, task.spec),
-                    });
-                }
-            }
-        }
-    }
-
-    fn constructed(&mut self, actor: ActorId, worker: u16, well: bool) {
-        if well {
-            if let Some(known) = self.actors.get_mut(&actor) {
-                known.state = ActorState::Alive;
-            }
-            self.acts.push(Act::Changed(actor, ActorState::Alive, None));
-            self.end_if_unused(actor);
-            return;
-        }
-        // The process is as good as before: it was no actor yet.
-        if let Some(known) = self.workers.get_mut(&worker) {
-            known.actor = None;
-        }
-        if let Some(known) = self.actors.get_mut(&actor) {
-            known.worker = None;
-            known.reason.get_or_insert(DeathReason::CreationFailed);
-        }
-        self.rest_if_empty(worker);
-        self.bury(actor);
-    }
-
-    fn leave(&mut self, host: &H, worker: WorkerId, cause: H::Cause) {
-        let Some(gone) = self.workers.remove(&worker.0) else { return };
-        self.idle.retain(|&idle| idle != worker.0);
-        if let Some(mut lease) = gone.lease {
-            if gone.blocked > 0 {
-                lease.need.cpu = 0;
-            }
-            self.give(&lease);
-        }
-        if let Some(actor) = gone.actor {
-            return self.lose_actor(host, actor, worker, &gone.queue, cause);
-        }
-        for id in gone.queue.into_iter().rev() {
-            let Some(task) = self.tasks.get_mut(&id) else { continue };
-            let begun = match task.place {
-                Place::At { ticket, .. } => !host.take_back(worker, ticket),
-                _ => false,
-            };
-            if !begun || task.attempt < task.retries.max {
-                task.attempt += u16::from(begun);
-                task.place = Place::Ready;
-                self.ready.entry(Reverse(task.priority)).or_default().push_front(id);
-                self.ready_len += 1;
-            } else if let Some(task) = self.remove(id) {
-                let attempt = task.attempt;
-                let why = match gone.doomed {
-                    Some(Doom::Group(group)) => Failure::GroupRemoved { group },
-                    _ if task.cancelled => Failure::Cancelled,
-                    _ => Failure::WorkerDied { worker, attempt, cause: cause.clone() },
-                };
-                self.acts.push(Act::Fail(id, attempt, task.spec, why));
-            }
-        }
-    }
-
-    /// An actor's process is gone: what it may have run is not run twice unless retries allow it.
-    fn lose_actor(
-        &mut self,
-        host: &H,
-        actor: ActorId,
-        worker: WorkerId,
-        queue: &VecDeque<TaskId>,
-        cause: H::Cause,
-    ) {
-        let Some(known) = self.actors.get_mut(&actor) else { return };
-        known.worker = None;
-        let again =
-            known.reason.is_none() && !known.released && known.restarts < known.max_restarts;
-        if again {
-            known.restarts += 1;
-            known.state = ActorState::Restarting;
-        } else {
-            let restarts = known.restarts;
-            known.reason.get_or_insert(DeathReason::Crashed { restarts, cause: cause.clone() });
-        }
-        let creation = known.creation;
-        for &id in queue.iter().rev().filter(|&&id| id != creation) {
-            let Some(task) = self.tasks.get_mut(&id) else { continue };
-            let begun = match task.place {
-                Place::At { ticket, .. } => !host.take_back(worker, ticket),
-                _ => false,
-            };
-            if again && (!begun || task.attempt < task.retries.max) {
-                task.attempt += u16::from(begun);
-                task.place = Place::Waiting;
-                let caller = task.caller;
-                if let Some(known) = self.actors.get_mut(&actor) {
-                    known.callers.entry(caller).or_default().push_front(id);
-                }
-                continue;
-            }
-            let why = if again {
-                Failure::ActorUnavailable { actor, cause: cause.clone() }
-            } else {
-                match self.actors.get(&actor).and_then(|known| known.reason.clone()) {
-                    Some(reason) => Failure::ActorDied { actor, reason },
-                    None => Failure::ActorUnavailable { actor, cause: cause.clone() },
-                }
-            };
-            if let Some(task) = self.remove(id) {
-                self.acts.push(Act::Fail(id, task.attempt, task.spec, why));
-            }
-            if let Some(known) = self.actors.get_mut(&actor) {
-                known.unfinished = known.unfinished.saturating_sub(1);
-            }
-        }
-        if !again {
-            return self.bury(actor);
-        }
-        self.acts.push(Act::Changed(actor, ActorState::Restarting, None));
-        if let Some(task) = self.tasks.get_mut(&creation) {
-            task.attempt += 1;
-            self.make_ready(creation);
-        }
-    }
-
-    fn block(&mut self, host: &H, worker: u16) {
-        let Some(known) = self.workers.get_mut(&worker) else { return };
-        known.blocked += 1;
-        let behind = match known.actor {
-            None => known.queue.len().saturating_sub(1),
-            Some(_) => 0,
-        };
-        if known.blocked == 1
-            && let Some((need, of)) = known.lease.as_ref().map(|lease| (lease.need.cpu, lease.of))
-            && let Some(cpu) = self.cpu_of(of)
-        {
-            *cpu += need as i64;
-        }
-        self.retrieve(host, worker, behind);
-    }
-
-    fn unblock(&mut self, worker: u16) {
-        let Some(known) = self.workers.get_mut(&worker) else { return };
-        if known.blocked == 0 {
-            return;
-        }
-        known.blocked -= 1;
-        if known.blocked == 0
-            && let Some((need, of)) = known.lease.as_ref().map(|lease| (lease.need.cpu, lease.of))
-            && let Some(cpu) = self.cpu_of(of)
-        {
-            *cpu -= need as i64;
-        }
+    /// Where a group stands; `None` when it is gone. Waits for its turn.
+    pub fn group_state(&self, group: GroupId) -> Option<GroupState> {
+        self.visit(|state, _| state.group_state(group))
     }
 
     // --- actors ------------------------------------------------------------------------------------------
 
-    /// Hands a living actor the calls whose turn it is.
-    fn feed(&mut self, host: &H, actor: ActorId) {
-        let Some(known) = self.actors.get(&actor) else { return };
-        let (ActorState::Alive, Some(worker)) = (known.state, known.worker) else { return };
-        let (out_of_order, max_handed) = (known.out_of_order, known.max_handed);
-        let callers: Vec<CallerId> = known.callers.keys().copied().collect();
-        for caller in callers {
-            let mut at = 0;
-            while let Some(&id) =
-                self.actors[&actor].callers.get(&caller).and_then(|calls| calls.get(at))
-            {
-                let Some(task) = self.tasks.get(&id) else { break };
-                if let Some(object) = task.failed {
-                    if let Some(task) = self.remove(id) {
-                        self.acts.push(Act::FailByDependency(id, task.attempt, task.spec, object));
-                    }
-                } else if task.pending > 0 {
-                    if !out_of_order {
-                        break;
-                    }
-                    at += 1;
-                    continue;
-                } else if self.workers.get(&worker).is_none_or(|w| w.queue.len() >= max_handed)
-                    || !self.push(host, worker, id, None)
-                {
-                    break;
-                }
-                let failed = !self.tasks.contains_key(&id);
-                if let Some(known) = self.actors.get_mut(&actor) {
-                    if let Some(calls) = known.callers.get_mut(&caller) {
-                        calls.remove(at);
-                    }
-                    known.unfinished -= usize::from(failed);
-                }
-            }
-        }
-        self.end_if_unused(actor);
+    /// Kills an actor's process; with `restart` it is constructed again if its restarts allow.
+    pub fn kill_actor(&self, actor: ActorId, restart: bool) {
+        self.post(Event::KillActor { actor, restart });
     }
 
-    fn end_if_unused(&mut self, actor: ActorId) {
-        let Some(known) = self.actors.get(&actor) else { return };
-        if known.released && known.unfinished == 0 && known.state == ActorState::Alive {
-            self.end(actor, DeathReason::NoHandles);
-        }
+    /// An actor's worker said that it ends on purpose.
+    pub fn exit_actor(&self, actor: ActorId) {
+        self.post(Event::ExitActor(actor));
     }
 
-    /// Ends an actor in order, for this reason.
-    fn end(&mut self, actor: ActorId, reason: DeathReason<H::Cause>) {
-        let Some(known) = self.actors.get_mut(&actor) else { return };
-        if known.reason.is_some() {
-            return;
-        }
-        known.reason = Some(reason);
-        match known.worker {
-            Some(worker) => self.acts.push(Act::Stop(WorkerId(worker))),
-            None => self.bury(actor),
-        }
+    /// The last handle of an actor is gone: it ends when its calls are done.
+    pub fn release_actor(&self, actor: ActorId) {
+        self.post(Event::ReleaseActor(actor));
     }
 
-    /// An actor is dead for good: whoever still waits for it is told.
-    fn bury(&mut self, actor: ActorId) {
-        let Some(known) = self.actors.get_mut(&actor) else { return };
-        known.state = ActorState::Dead;
-        let reason = known.reason.get_or_insert(DeathReason::Killed).clone();
-        let calls: Vec<TaskId> = known.callers.drain().flat_map(|(_, calls)| calls).collect();
-        known.unfinished = 0;
-        let creation = known.creation;
-        for id in calls {
-            if let Some(task) = self.remove(id) {
-                let reason = reason.clone();
-                let why = Failure::ActorDied { actor, reason };
-                self.acts.push(Act::Fail(id, task.attempt, task.spec, why));
-            }
-        }
-        if let Some(task) = self.remove(creation) {
-            if task.place == Place::Ready {
-                self.unready(creation, task.priority);
-            }
-            // What a constructor failed with is sealed already, and counts.
-            let why = match &reason {
-                DeathReason::CreationFailed | DeathReason::Dependency { .. } => None,
-                DeathReason::Cancelled => Some(Failure::Cancelled),
-                _ => Some(Failure::ActorDied { actor, reason: reason.clone() }),
-            };
-            self.acts.push(match why {
-                Some(why) => Act::Fail(creation, task.attempt, task.spec, why),
-                None => Act::Finish(creation, task.attempt, task.spec),
-            });
-        }
-        self.acts.push(Act::Changed(actor, ActorState::Dead, Some(reason)));
+    /// Forgets a dead actor: it is unknown from here on. Until then its reason is kept.
+    pub fn forget_actor(&self, actor: ActorId) {
+        self.post(Event::ForgetActor(actor));
+    }
+
+    /// What an actor is about. Lock-free.
+    pub fn actor_state(&self, actor: ActorId) -> Option<ActorState> {
+        let (gate, generation) = self.shared.actor(actor)?;
+        gate.state(generation)
+    }
+
+    /// The worker in which an actor lives. Lock-free.
+    pub fn actor_worker(&self, actor: ActorId) -> Option<WorkerId> {
+        let (gate, generation) = self.shared.actor(actor)?;
+        gate.state(generation)?;
+        let worker = gate.worker.get();
+        (worker != NOWHERE).then_some(WorkerId(worker as u16))
+    }
+
+    /// How often an actor was restarted. Lock-free.
+    pub fn actor_restarts(&self, actor: ActorId) -> Option<u32> {
+        let (gate, generation) = self.shared.actor(actor)?;
+        gate.state(generation)?;
+        Some(gate.restarts.get())
+    }
+
+    /// Why an actor is dead. Waits for its turn.
+    pub fn actor_reason(&self, actor: ActorId) -> Option<DeathReason<H::Cause>> {
+        self.visit(|state, _| state.reason(actor))
     }
 }
 
-/// All that the machine offers, as a demand.
-fn offer(config: &Config) -> Demand {
-    let mut all =
-        Demand::cpus(config.cpus).with_gpus(config.gpus.floor()).with_memory(config.memory_bytes);
-    for (name, amount) in &config.custom {
-        all = all.with_custom(name, *amount);
-    }
-    all
+/// Fills a record that was taken and is not published.
+#[inline]
+fn fill<S>(record: &Record<S>, filling: Filling<'_, S>) {
+    record.begin(filling.flags);
+    record.kind.set(filling.kind);
+    record.job.set(filling.job.0);
+    record.attempt.set(filling.attempt);
+    record.max_retries.set(filling.max_retries);
+    record.actor.set(filling.actor);
+    record.caller.set(filling.caller);
+    record.group.set(filling.group);
+    record.bundle.set(filling.bundle);
+    record.parent.set(filling.parent.map_or(0, TaskId::to_bits));
+    // SAFETY: the caller took the record from the free list, and no spec is left in one that lies there.
+    unsafe { record.put_spec(filling.spec) };
 }

@@ -117,7 +117,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         pool::listen_for_others(&node, listeners, guard);
     }
     let first = config.first_workers.unwrap_or((cpus.ceil() as usize).clamp(1, available_cpus()));
-    node.scheduler().workers_expected(first);
+    node.scheduler().workers_expected(program::OWN, first);
     pool::start(&node, program::OWN, first);
     Ok(core)
 }

@@ -360,6 +360,7 @@ impl Node {
             let resident = actors.by_token.remove(&token);
             actors.by_id.remove(&actor);
             drop(actors);
+            self.scheduler().forget_actor(actor);
             let left = resident.map(|resident| [resident.obituary, resident.unmade]);
             left.into_iter().flatten().flatten().for_each(|id| self.client.release(id));
         } else if self.actors.read().by_token.get(&token).is_some_and(|known| known.detached) {

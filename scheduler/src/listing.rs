@@ -1,0 +1,67 @@
+//! Listings and other questions about the whole. Each waits for its turn at the token, and is asked in portions,
+//! so that nothing else waits for long: not for the hot path.
+
+use crate::{
+    ActorId, ActorInfo, Cursor, GroupInfo, Host, Page, ResourceInfo, Running, Scheduler, TaskInfo,
+    WorkerId, WorkerInfo,
+};
+
+impl<H: Host> Scheduler<H> {
+    /// At most `limit` tasks, each made into what is wanted of it. A page may be short, or empty, and not be the
+    /// last one.
+    pub fn tasks<R>(
+        &self,
+        from: Cursor,
+        limit: usize,
+        mut view: impl FnMut(&TaskInfo, &H::Spec) -> R,
+    ) -> Page<R> {
+        self.visit(|state, shared| state.tasks(shared, from, limit, &mut view))
+    }
+
+    /// At most `limit` actors.
+    pub fn actors(&self, from: Cursor, limit: usize) -> Page<ActorInfo> {
+        self.visit(|state, shared| state.actor_page(shared, from, limit))
+    }
+
+    /// At most `limit` groups.
+    pub fn groups(&self, from: Cursor, limit: usize) -> Page<GroupInfo> {
+        self.visit(|state, shared| state.group_page(shared, from, limit))
+    }
+
+    /// All workers.
+    pub fn workers(&self) -> Vec<WorkerInfo> {
+        self.visit(|state, shared| state.worker_infos(shared))
+    }
+
+    /// What the machine offers, and what is free.
+    pub fn resources(&self) -> ResourceInfo {
+        self.visit(|state, shared| state.resources(shared))
+    }
+
+    /// Workers with nothing to do, the one that has been idle longest first.
+    pub fn idle_workers(&self) -> Vec<WorkerId> {
+        self.visit(|state, _| state.idle_workers())
+    }
+
+    /// Gives the worker nothing any more; `false` when it has something to do. The host stops it, and
+    /// [`Scheduler::worker_left`] follows.
+    pub fn retire(&self, worker: WorkerId) -> bool {
+        self.visit(|state, _| state.retire(worker))
+    }
+
+    /// The task that was given to its worker last, among those that can be run again: the one whose death
+    /// costs least.
+    pub fn youngest_retriable(&self) -> Option<Running> {
+        self.visit(|state, shared| state.youngest(shared, true))
+    }
+
+    /// The task that was given to its worker last.
+    pub fn youngest_running(&self) -> Option<Running> {
+        self.visit(|state, shared| state.youngest(shared, false))
+    }
+
+    /// The actor that lives in a worker.
+    pub fn actor_of(&self, worker: WorkerId) -> Option<ActorId> {
+        self.visit(|state, _| state.actor_of(worker))
+    }
+}

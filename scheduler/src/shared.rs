@@ -1,0 +1,122 @@
+//! What every thread of the node reaches without the token: the host, the records, who waits for what, the
+//! kinds of tasks, and the gates of actors and groups.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use rustyray_memory::sync::{AtomicU32, LOOM};
+
+use crate::{
+    ActorId, Config, GroupId, Host,
+    actor_gate::ActorGate,
+    chunks::Chunks,
+    dependents::Dependents,
+    free_list::FreeList,
+    group_gate::GroupGate,
+    ids::{join, split},
+    kinds::Kinds,
+    records::Records,
+};
+
+const CHUNK: usize = if LOOM { 4 } else { 1 << 10 };
+const CHUNKS: usize = if LOOM { 1 } else { 1 << 12 };
+
+/// The most actors, and the most groups, there can be at one time.
+pub(crate) const MAX_GATES: usize = CHUNK * CHUNKS;
+
+/// See the module.
+pub(crate) struct Shared<H: Host> {
+    pub(crate) host: H,
+    pub(crate) config: Config,
+    pub(crate) records: Records<H::Spec>,
+    pub(crate) dependents: Dependents,
+    pub(crate) kinds: Kinds,
+    pub(crate) actors: Gates<ActorGate>,
+    pub(crate) groups: Gates<GroupGate>,
+    /// Ready tasks that are at no worker.
+    pub(crate) backlog: AtomicUsize,
+}
+
+impl<H: Host> Shared<H> {
+    pub(crate) fn new(host: H, config: Config) -> Self {
+        Shared {
+            kinds: Kinds::new(&config),
+            host,
+            config,
+            records: Records::new(),
+            dependents: Dependents::new(),
+            actors: Gates::new(ActorGate::new, |gate| &gate.spare),
+            groups: Gates::new(GroupGate::new, |gate| &gate.spare),
+            backlog: AtomicUsize::new(0),
+        }
+    }
+
+    /// The gate of an actor, whatever its generation, and the generation that is asked for.
+    #[inline]
+    pub(crate) fn actor(&self, actor: ActorId) -> Option<(&ActorGate, u64)> {
+        let (index, generation) = split(actor.to_bits());
+        Some((self.actors.get(index)?, generation))
+    }
+
+    /// The gate of a group, whatever its generation.
+    pub(crate) fn group(&self, group: GroupId) -> Option<&GroupGate> {
+        self.groups.get(split(group.to_bits()).0)
+    }
+
+    pub(crate) fn set_backlog(&self, backlog: usize) {
+        self.backlog.store(backlog, Relaxed);
+    }
+}
+
+/// Gates by index, used again when they are given back.
+pub(crate) struct Gates<T> {
+    gates: Chunks<T>,
+    spare: fn(&T) -> &AtomicU32,
+    free: FreeList,
+    touched: AtomicU32,
+}
+
+impl<T> Gates<T> {
+    fn new(make: fn() -> T, spare: fn(&T) -> &AtomicU32) -> Self {
+        Gates {
+            gates: Chunks::new(CHUNKS, CHUNK, make),
+            spare,
+            free: FreeList::default(),
+            touched: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        self.gates.get(index)
+    }
+
+    /// A gate that is the caller's from now on.
+    pub(crate) fn take(&self) -> Option<(u32, &T)> {
+        let index = match self.free.pop(|index| self.gates.get(index).map(self.spare)) {
+            Some(index) => index,
+            None => {
+                let max = self.gates.capacity() as u32;
+                let next = |touched| (touched < max).then_some(touched + 1);
+                self.touched
+                    .fetch_update(
+                        rustyray_memory::sync::Ordering::Relaxed,
+                        rustyray_memory::sync::Ordering::Relaxed,
+                        next,
+                    )
+                    .ok()?
+            }
+        };
+        Some((index, self.gates.reach(index)?))
+    }
+
+    /// Gives a gate back.
+    pub(crate) fn give(&self, index: u32) {
+        if let Some(gate) = self.gates.get(index) {
+            self.free.push(index, (self.spare)(gate));
+        }
+    }
+}
+
+/// The name of an actor.
+pub(crate) fn actor_id(index: u32, generation: u64) -> ActorId {
+    ActorId::from_bits(join(index, generation))
+}

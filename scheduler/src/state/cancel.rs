@@ -1,0 +1,160 @@
+//! Cancelling: a task, what it submitted, a caller's calls, a job.
+//!
+//! What has not begun is ended at once, wherever it is: it is taken out of its lane or its actor's mailbox, or
+//! back from its worker's queue; one that waits for objects races with whoever releases it, by its gate. An event
+//! that was under way for it finds that it has ended. What has begun is its worker's: the host is asked to
+//! interrupt it, or to kill the worker, and it is not run again either way.
+
+use super::{State, workers::Doom};
+use crate::{
+    ActorId, ActorState, CallerId, CancelMode, Cancelled, DeathReason, Failure, Host, JobId,
+    TaskId, WorkerId,
+    event::Act,
+    ids::split,
+    record::{CALL, CANCELLED, CREATION, JOB_ENDED, Place, Record},
+    shared::Shared,
+};
+
+impl<H: Host> State<H> {
+    /// Cancels a task, and with `recursive` what it submitted, and so on.
+    pub(crate) fn cancel(
+        &mut self,
+        shared: &Shared<H>,
+        task: TaskId,
+        mode: CancelMode,
+    ) -> Cancelled {
+        let mut children = if mode.recursive { self.children(shared, task) } else { Vec::new() };
+        let first = self.cancel_one(shared, task, mode.force);
+        while let Some(child) = children.pop() {
+            children.extend(self.children(shared, child));
+            let _ = self.cancel_one(shared, child, mode.force);
+        }
+        first
+    }
+
+    fn cancel_one(&mut self, shared: &Shared<H>, task: TaskId, force: bool) -> Cancelled {
+        let Some((record, _)) = shared.records.live(task) else { return Cancelled::Unknown };
+        if record.is(CREATION) {
+            return self.cancel_creation(shared, record);
+        }
+        if self.abandon(shared, task, || Failure::Cancelled) {
+            return Cancelled::Unstarted;
+        }
+        let worker = WorkerId(record.worker.get());
+        self.stop_running(shared, task, record, force && !record.is(CALL));
+        Cancelled::Running { worker }
+    }
+
+    fn cancel_creation(&mut self, shared: &Shared<H>, record: &Record<H::Spec>) -> Cancelled {
+        let actor = ActorId::from_bits(record.actor.get());
+        let state = shared.actor(actor).and_then(|(gate, generation)| gate.state(generation));
+        if !matches!(state, Some(ActorState::Pending | ActorState::Restarting)) {
+            return Cancelled::Unknown;
+        }
+        let (begun, worker) = (record.place() == Place::Worker, WorkerId(record.worker.get()));
+        self.kill_for(shared, actor, DeathReason::Cancelled);
+        if begun { Cancelled::Running { worker } } else { Cancelled::Unstarted }
+    }
+
+    /// Ends a task or a call that has not begun; `false` when it has.
+    fn abandon(
+        &mut self,
+        shared: &Shared<H>,
+        task: TaskId,
+        why: impl FnOnce() -> Failure<H::Cause>,
+    ) -> bool {
+        let Some((record, _)) = shared.records.live(task) else { return false };
+        let (index, _) = split(task.to_bits());
+        match record.place() {
+            Place::Nowhere => {}
+            Place::Lane => self.leave_lane(shared, index),
+            Place::Line => self.leave_line(shared, task),
+            Place::Worker => {
+                let worker = record.worker.get();
+                if !shared.host.take_back(WorkerId(worker), record.ticket.get()) {
+                    return false;
+                }
+                if let Some(known) = self.worker(worker) {
+                    known.queue.remove(&shared.records, index);
+                }
+                self.refit(shared, worker);
+                self.rest_if_empty(shared, worker);
+            }
+        }
+        self.fail(shared, task, why());
+        true
+    }
+
+    /// Stops a task that has begun.
+    fn stop_running(
+        &mut self,
+        shared: &Shared<H>,
+        task: TaskId,
+        record: &Record<H::Spec>,
+        kill: bool,
+    ) {
+        let worker = record.worker.get();
+        record.mark(CANCELLED);
+        if !kill {
+            let attempt = record.attempt.get();
+            self.acts.push(Act::Interrupt(WorkerId(worker), task, attempt));
+            return;
+        }
+        // What waits behind it is not to die with it.
+        if let Some(known) = self.worker(worker) {
+            known.doomed = Some(Doom::Cancelled);
+        }
+        self.refit(shared, worker);
+        self.retrieve(shared, worker, 1);
+        self.acts.push(Act::Kill(WorkerId(worker)));
+    }
+
+    /// A caller is gone: its calls that have not begun are cancelled.
+    pub(super) fn caller_left(&mut self, shared: &Shared<H>, caller: CallerId) {
+        let calls: Vec<TaskId> = shared
+            .records
+            .from(0)
+            .filter(|(_, record, _)| record.is(CALL) && record.caller.get() == caller.0)
+            .map(|(task, ..)| task)
+            .collect();
+        for call in calls {
+            let _ = self.abandon(shared, call, || Failure::Cancelled);
+        }
+    }
+
+    /// A job is over.
+    pub(super) fn job_ended(&mut self, shared: &Shared<H>, job: JobId) {
+        let tasks: Vec<TaskId> = shared
+            .records
+            .from(0)
+            .filter(|(_, record, _)| {
+                !record.is(CALL) && !record.is(CREATION) && record.job.get() == job.0
+            })
+            .map(|(task, ..)| task)
+            .collect();
+        for task in tasks {
+            if !self.abandon(shared, task, || Failure::JobEnded)
+                && let Some((record, _)) = shared.records.live(task)
+            {
+                record.mark(JOB_ENDED);
+                self.stop_running(shared, task, record, false);
+            }
+        }
+        let mine = |actor: &&super::Actor<H::Cause>| actor.job == job && !actor.detached;
+        let actors: Vec<ActorId> =
+            self.actors.iter().flatten().filter(mine).map(|actor| actor.id).collect();
+        for actor in actors {
+            self.kill_for(shared, actor, DeathReason::JobEnded);
+        }
+        let groups: Vec<_> = self
+            .groups
+            .iter()
+            .flatten()
+            .filter(|group| group.job == job && !group.detached)
+            .map(|group| group.shape.id)
+            .collect();
+        for group in groups {
+            self.remove_group(shared, group);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Bringing the state to rest: groups get their resources, ready tasks their workers, idle workers what waits
+//! behind others, and the host is asked for more workers where only they are missing.
+//!
+//! # Nobody starves
+//! Priorities are strict. Within one, jobs take turns, so that no job waits for another's backlog; and a lane
+//! whose first task needs more than is ever free at one moment, because smaller ones take each bit that comes
+//! free, becomes *hungry* after [`PATIENCE`] others were placed: nothing of its priority or below is placed until
+//! it is. That is only done when it would help: what it needs must be there once the tasks that run have ended
+//! (not held by actors or groups), some task must be running, and none may be waiting for others.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::State;
+use crate::{Host, WorkerId, event::Act, record::CREATION, shared::Shared};
+
+/// How many tasks may be placed past one that does not find what it needs.
+const PATIENCE: u64 = 1024;
+
+/// Why a task is not placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stall {
+    /// What it needs is in use.
+    Resources,
+    /// Every worker of its pool is busy, or its queue full.
+    Worker,
+}
+
+impl<H: Host> State<H> {
+    /// See the module.
+    pub(crate) fn dispatch(&mut self, shared: &Shared<H>) {
+        while std::mem::take(&mut self.dirty) {
+            self.reserve_groups(shared);
+            self.hand_out(shared);
+            self.hand_out_groups(shared);
+            if self.lanes.ready == 0 {
+                self.steal(shared);
+            }
+        }
+        self.ask_for_workers(shared);
+        if shared.backlog.load(Relaxed) != self.lanes.ready {
+            shared.set_backlog(self.lanes.ready);
+        }
+    }
+
+    /// Gives a ready task to a worker: an idle one with a lease of its own, or one that has a lease of its shape
+    /// and room behind what it runs.
+    pub(super) fn place(&mut self, shared: &Shared<H>, index: u32) -> Result<(), Stall> {
+        let record = shared.records.at(index);
+        let kind = shared.kinds.at(record.kind.get());
+        let pool = self.pool(kind.pool);
+        if let Some(&worker) = self.pools[pool].idle.back() {
+            if let Some(lease) = self.lease(shared, record) {
+                self.pools[pool].idle.pop_back();
+                return match self.begin(shared, worker, lease, index) {
+                    true => {
+                        self.settle_in(shared, record, worker);
+                        Ok(())
+                    }
+                    false => Err(Stall::Worker),
+                };
+            }
+        } else if self.is_free(shared, record) {
+            self.note_want(shared, pool, index);
+            if !record.is(CREATION)
+                && let Some(worker) = self.feeder(shared, record)
+                && self.hand(shared, worker, index)
+            {
+                return Ok(());
+            }
+            return Err(Stall::Worker);
+        }
+        if !record.is(CREATION)
+            && let Some(worker) = self.feeder(shared, record)
+            && self.hand(shared, worker, index)
+        {
+            return Ok(());
+        }
+        Err(Stall::Resources)
+    }
+
+    /// Serves the lanes until none can go on.
+    fn hand_out(&mut self, shared: &Shared<H>) {
+        let hungry = self.lanes.hungry.take();
+        let mut level = 0;
+        while level < self.lanes.levels.len() {
+            let priority = self.lanes.levels[level].priority;
+            if let Some((_, kind)) = hungry.filter(|(hungry, _)| *hungry == priority) {
+                self.lanes.bring_forward(level, kind, shared.kinds.at(kind).job);
+            }
+            let mut stalled = 0;
+            while let Some(rows) = self.lanes.levels.get(level).filter(|l| l.priority == priority)
+                && stalled < rows.rows.len()
+            {
+                let job = rows.rows[0].job;
+                let placed = self.serve_row(shared, level);
+                if self.lanes.hungry.is_some() {
+                    return;
+                }
+                stalled = if placed { 0 } else { stalled + 1 };
+                // The next job's turn, unless this one has just gone.
+                if let Some(rows) = self.lanes.levels.get_mut(level)
+                    && rows.priority == priority
+                    && rows.rows.front().is_some_and(|row| row.job == job)
+                {
+                    rows.rows.rotate_left(1);
+                }
+            }
+            if self.lanes.levels.get(level).is_some_and(|level| level.priority == priority) {
+                level += 1;
+            }
+        }
+    }
+
+    /// Places one task of the job whose turn it is.
+    fn serve_row(&mut self, shared: &Shared<H>, level: usize) -> bool {
+        let kinds = self.lanes.levels[level].rows[0].kinds.len();
+        for _ in 0..kinds {
+            let row = &mut self.lanes.levels[level].rows[0];
+            let Some(&kind) = row.kinds.front() else { return false };
+            row.kinds.rotate_left(1);
+            let Some(first) = self.lanes.at(kind).queue.first() else { continue };
+            // Out of its lane before it goes to a worker, whose queue uses the same links.
+            let known = shared.kinds.at(kind);
+            let lane = self.lanes.at(kind);
+            lane.queue.remove(&shared.records, first);
+            match self.place(shared, first) {
+                Ok(()) => {
+                    self.lanes.ready -= 1;
+                    let lane = self.lanes.at(kind);
+                    lane.stalled_since = None;
+                    if lane.queue.is_empty() {
+                        self.unlist_lane(shared, kind);
+                    }
+                    return true;
+                }
+                Err(stall) => {
+                    let placed = self.placed;
+                    let place = crate::record::Place::Lane;
+                    let lane = self.lanes.at(kind);
+                    lane.queue.push_front(&shared.records, first, place);
+                    lane.awaits_worker = stall == Stall::Worker;
+                    let since = *lane.stalled_since.get_or_insert(placed);
+                    if stall == Stall::Resources
+                        && placed - since > PATIENCE
+                        && self.task_leases > 0
+                        && self.blocked_len == 0
+                        && self.attainable.holds(&known.need)
+                    {
+                        self.lanes.hungry = Some((known.priority, kind));
+                        return false;
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    /// Gives half of what waits behind the longest queue to those who have nothing.
+    fn steal(&mut self, shared: &Shared<H>) {
+        if self.behind_len == 0 || self.pools.iter().all(|pool| pool.idle.is_empty()) {
+            return;
+        }
+        let victims = self.behind.iter().filter(|&worker| {
+            let Some(Some(known)) = self.workers.get(usize::from(worker)) else { return false };
+            let last = known.queue.last().map(|last| shared.records.at(last));
+            !self.pools[known.pool].idle.is_empty()
+                && last.is_some_and(|last| self.is_free(shared, last))
+        });
+        let behind = |worker: u16| {
+            self.workers[usize::from(worker)].as_ref().map_or(0, |known| known.behind)
+        };
+        let Some(victim) = victims.max_by_key(|&worker| behind(worker)) else { return };
+        let keep = 1 + behind(victim) / 2;
+        self.retrieve(shared, victim, keep);
+    }
+
+    /// A task could run at once if there were another worker.
+    pub(super) fn note_want(&mut self, shared: &Shared<H>, pool: usize, index: u32) {
+        let record = shared.records.at(index);
+        let kind = record.kind.get();
+        let need = shared.kinds.at(kind).need.cpu as i64;
+        let ready = self.lanes.at(kind).queue.len() + 1;
+        let unstarted = if record.is(CREATION) { ready } else { ready + self.behind_len };
+        let fits = match (need, record.is(CREATION)) {
+            (0, true) => ready,
+            (0, false) => 1,
+            (need, _) if record.group.get() == 0 => (self.free.cpu / need).max(0) as usize,
+            _ => ready,
+        };
+        let wanted = &mut self.pools[pool].wanted;
+        *wanted = (*wanted).max(unstarted.min(fits));
+    }
+
+    fn ask_for_workers(&mut self, shared: &Shared<H>) {
+        for at in 0..self.pools.len() {
+            let wanted = std::mem::take(&mut self.pools[at].wanted);
+            if wanted == 0 {
+                continue;
+            }
+            let starting: usize = self.pools.iter().map(|pool| pool.starting).sum();
+            let room = shared.config.max_workers.saturating_sub(1 + self.workers_len + starting);
+            let pool = &mut self.pools[at];
+            let more = wanted.saturating_sub(pool.starting).min(room);
+            if more > 0 {
+                pool.starting += more;
+                self.acts.push(Act::Need(pool.id, more));
+            }
+        }
+    }
+
+    fn settle_in(
+        &mut self,
+        shared: &Shared<H>,
+        record: &crate::record::Record<H::Spec>,
+        worker: u16,
+    ) {
+        if record.is(CREATION) {
+            self.moved_in(shared, crate::ActorId::from_bits(record.actor.get()), WorkerId(worker));
+        }
+    }
+
+    fn unlist_lane(&mut self, shared: &Shared<H>, kind: u32) {
+        let known = shared.kinds.at(kind);
+        self.lanes.unlist(kind, known.priority, known.job);
+    }
+}

@@ -1,0 +1,197 @@
+//! Lanes: the ready tasks of each kind, first come, first served.
+//!
+//! Lanes with tasks are served by priority, and within a priority jobs take turns, and the kinds of a job within
+//! its turns. Where a task stands in this costs nothing that grows with the number of tasks; it grows with the
+//! number of kinds that have something waiting.
+
+use std::collections::VecDeque;
+
+use super::{State, dispatch::Stall};
+use crate::{Host, JobId, TaskId, ids::split, queue::Queue, record::Place, shared::Shared};
+
+/// For how many tasks the workers are shared in small portions after two jobs met.
+const SHARED_FOR: u64 = 4096;
+
+/// The ready tasks of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lane {
+    pub(super) queue: Queue,
+    /// How many tasks had been placed when its first one did not find what it needs.
+    pub(super) stalled_since: Option<u64>,
+    /// What it needs is there, but for a worker.
+    pub(super) awaits_worker: bool,
+}
+
+/// The kinds of one job that have ready tasks, the one whose turn it is first.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) job: JobId,
+    pub(super) kinds: VecDeque<u32>,
+}
+
+/// One priority's jobs, the one whose turn it is first.
+#[derive(Debug)]
+pub(super) struct Level {
+    pub(super) priority: i32,
+    pub(super) rows: VecDeque<Row>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    /// By kind.
+    lanes: Vec<Lane>,
+    /// By descending priority.
+    pub(super) levels: Vec<Level>,
+    /// Ready tasks, those of groups included.
+    pub(super) ready: usize,
+    /// The priority of a lane that others have gone past for too long, and the lane.
+    pub(super) hungry: Option<(i32, u32)>,
+}
+
+impl Lanes {
+    pub(super) fn at(&mut self, kind: u32) -> &mut Lane {
+        let kind = kind as usize;
+        if self.lanes.len() <= kind {
+            self.lanes.resize_with(kind + 1, Lane::default);
+        }
+        &mut self.lanes[kind]
+    }
+
+    /// Enters a lane that has tasks now.
+    fn list(&mut self, kind: u32, priority: i32, job: JobId) {
+        let at = self.levels.partition_point(|level| level.priority > priority);
+        if self.levels.get(at).is_none_or(|level| level.priority != priority) {
+            self.levels.insert(at, Level { priority, rows: VecDeque::new() });
+        }
+        let rows = &mut self.levels[at].rows;
+        match rows.iter_mut().find(|row| row.job == job) {
+            Some(row) => row.kinds.push_back(kind),
+            None => rows.push_back(Row { job, kinds: VecDeque::from([kind]) }),
+        }
+    }
+
+    /// Makes it the turn of a lane, if it is listed in this level.
+    pub(super) fn bring_forward(&mut self, level: usize, kind: u32, job: JobId) {
+        let Some(level) = self.levels.get_mut(level) else { return };
+        let Some(row) = level.rows.iter().position(|row| row.job == job) else { return };
+        level.rows.rotate_left(row);
+        let kinds = &mut level.rows[0].kinds;
+        if let Some(at) = kinds.iter().position(|&listed| listed == kind) {
+            kinds.rotate_left(at);
+        }
+    }
+
+    /// Takes a lane out that has no task left.
+    pub(super) fn unlist(&mut self, kind: u32, priority: i32, job: JobId) {
+        let at = self.levels.partition_point(|level| level.priority > priority);
+        let Some(level) = self.levels.get_mut(at) else { return };
+        let Some(row) = level.rows.iter().position(|row| row.job == job) else { return };
+        level.rows[row].kinds.retain(|&listed| listed != kind);
+        if level.rows[row].kinds.is_empty() {
+            level.rows.remove(row);
+        }
+        if level.rows.is_empty() {
+            self.levels.remove(at);
+        }
+    }
+}
+
+impl<H: Host> State<H> {
+    /// A task is ready: it is placed at once if it is its kind's turn and there is room.
+    pub(super) fn enqueue(&mut self, shared: &Shared<H>, task: TaskId) {
+        let (index, _) = split(task.to_bits());
+        let record = shared.records.at(index);
+        record.order.set(self.next_order());
+        if record.group.get() != 0 {
+            return self.enqueue_in_group(shared, task);
+        }
+        let kind = record.kind.get();
+        let known = shared.kinds.at(kind);
+        let was_empty = self.lanes.at(kind).queue.is_empty();
+        let held_up = self.lanes.hungry.is_some_and(|(priority, _)| known.priority <= priority);
+        // What was freed goes to those who waited for it first.
+        let passes = self.dirty && self.lanes.ready > 0;
+        if was_empty {
+            let placed = if held_up || passes { None } else { Some(self.place(shared, index)) };
+            if placed == Some(Ok(())) {
+                return;
+            }
+            self.lanes.at(kind).awaits_worker = placed == Some(Err(Stall::Worker));
+        } else if self.lanes.at(kind).awaits_worker {
+            let pool = self.pool(known.pool);
+            self.note_want(shared, pool, index);
+        }
+        self.lanes.at(kind).queue.push_back(&shared.records, index, Place::Lane);
+        self.lanes.ready += 1;
+        if was_empty {
+            self.lanes.list(kind, known.priority, known.job);
+            self.make_way(shared, kind);
+        }
+    }
+
+    /// A task that was at a worker is ready again, before those that became ready after it.
+    pub(super) fn put_back(&mut self, shared: &Shared<H>, index: u32) {
+        let record = shared.records.at(index);
+        self.dirty = true;
+        if record.group.get() != 0 {
+            return self.put_back_in_group(shared, index);
+        }
+        let kind = record.kind.get();
+        let lane = self.lanes.at(kind);
+        let was_empty = lane.queue.is_empty();
+        lane.queue.push_in_order(&shared.records, index, Place::Lane);
+        self.lanes.ready += 1;
+        if was_empty {
+            let known = shared.kinds.at(kind);
+            self.lanes.list(kind, known.priority, known.job);
+        }
+    }
+
+    /// Takes a task out of its lane, wherever it stands.
+    pub(super) fn leave_lane(&mut self, shared: &Shared<H>, index: u32) {
+        let record = shared.records.at(index);
+        self.lanes.ready -= 1;
+        self.dirty = true;
+        if record.group.get() != 0 {
+            return self.leave_lane_in_group(shared, index);
+        }
+        let kind = record.kind.get();
+        let lane = self.lanes.at(kind);
+        lane.queue.remove(&shared.records, index);
+        if lane.queue.is_empty() {
+            lane.stalled_since = None;
+            let known = shared.kinds.at(kind);
+            self.lanes.unlist(kind, known.priority, known.job);
+        }
+    }
+
+    /// A lane has its first task, and no room for it: what other jobs, or less urgent tasks, have waiting at the
+    /// workers is taken back, and all take turns.
+    fn make_way(&mut self, shared: &Shared<H>, kind: u32) {
+        let known = shared.kinds.at(kind);
+        if self.behind_len == 0 {
+            return;
+        }
+        let yields: Vec<u16> = self
+            .behind
+            .iter()
+            .filter(|&worker| {
+                let Some(Some(at)) = self.workers.get(usize::from(worker)) else { return false };
+                let last = at.queue.last().map(|last| shared.records.at(last));
+                self.pools[at.pool].id == known.pool
+                    && last.is_some_and(|last| {
+                        let other = shared.kinds.at(last.kind.get());
+                        other.priority < known.priority
+                            || other.priority == known.priority && other.job != known.job
+                    })
+            })
+            .collect();
+        if !yields.is_empty() {
+            self.shared_until = self.placed + SHARED_FOR;
+        }
+        for worker in yields {
+            self.retrieve(shared, worker, 1);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Cancelling at every point of a task's way.
+
+use rustyray_scheduler::{
+    CallerId, CancelMode, Cancelled, Failure, JobId, Outcome, Readiness, TaskId, WorkerId,
+};
+
+use crate::fake::{Wish, World};
+
+#[test]
+fn what_waits_for_an_argument_is_cancelled() {
+    let world = World::cpus(1);
+    let argument = world.object();
+    let (name, task, made) = world.submit(&[argument]);
+    let (after, ..) = world.submit(&[made]);
+    assert_eq!(world.cancel(task), Cancelled::Unstarted);
+    assert_eq!(world.failure(name), Some(Failure::Cancelled));
+    assert!(matches!(world.failure(after), Some(Failure::Dependency { .. })));
+    world.seal(argument);
+    assert_eq!(world.run_all(), []);
+    assert_eq!(world.cancel(task), Cancelled::Unknown);
+    world.assert_at_rest();
+}
+
+#[test]
+fn what_is_queued_is_taken_back_and_what_is_ready_leaves_its_lane() {
+    let world = World::cpus(1);
+    let depth = 128;
+    let tasks: Vec<_> = (0..depth + 10).map(|_| world.submit(&[])).collect();
+    let running = world.begin(1).expect("the first");
+    assert_eq!(running.task, tasks[0].1);
+    for at in [1, 5, depth, depth + 9] {
+        assert_eq!(world.cancel(tasks[at].1), Cancelled::Unstarted, "{at}");
+        assert_eq!(world.failure(tasks[at].0), Some(Failure::Cancelled));
+    }
+    world.complete(1, &running, Outcome::Done);
+    assert_eq!(world.run_all().len(), depth + 10 - 5);
+    world.assert_at_rest();
+}
+
+#[test]
+fn what_runs_is_interrupted_and_not_run_again() {
+    let world = World::cpus(1);
+    let (name, task, _) = world.submit_as(&[], Wish { retries: 5, ..Wish::default() });
+    let entry = world.begin(1).expect("pushed");
+    assert_eq!(world.cancel(task), Cancelled::Running { worker: WorkerId(1) });
+    assert_eq!(world.host().interrupted, [(WorkerId(1), task, 0)]);
+    world.complete(1, &entry, Outcome::Failed { retry: true });
+    assert_eq!(world.failure(name), Some(Failure::Cancelled));
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_result_that_was_made_before_the_interrupt_counts() {
+    let world = World::cpus(1);
+    let (name, task, made) = world.submit(&[]);
+    let entry = world.begin(1).expect("pushed");
+    let _ = world.cancel(task);
+    world.complete(1, &entry, Outcome::Done);
+    assert_eq!(world.failure(name), None);
+    assert_eq!(world.readiness(made), Readiness::Ready);
+}
+
+#[test]
+fn by_force_the_worker_dies_and_only_the_task_with_it() {
+    let world = World::cpus(1);
+    let (name, task, _) = world.submit_as(&[], Wish { retries: 5, ..Wish::default() });
+    let (behind, ..) = world.submit(&[]);
+    world.begin(1).expect("pushed");
+    let force = CancelMode { force: true, recursive: false };
+    assert_eq!(world.scheduler.cancel(task, force), Cancelled::Running { worker: WorkerId(1) });
+    assert_eq!(world.host().killed, [WorkerId(1)]);
+    world.die(1);
+    assert_eq!(world.failure(name), Some(Failure::Cancelled));
+    world.join(1);
+    assert_eq!(world.run_all(), [behind]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn recursion_reaches_what_was_submitted_and_nothing_else() {
+    let world = World::cpus(8);
+    let submit = |parent: Option<TaskId>| world.submit_as(&[], Wish { parent, ..Wish::default() });
+    let (_, root, _) = submit(None);
+    let (_, child, _) = submit(Some(root));
+    let (_, other, _) = submit(None);
+    let running: Vec<_> = (1..=8).filter_map(|w| world.begin(w).map(|e| (w, e))).collect();
+    assert_eq!(running.len(), 3);
+    let waits = world.object();
+    let leaf = world.submit_as(&[waits], Wish { parent: Some(child), ..Wish::default() });
+    let ended = submit(Some(root));
+    let (worker, entry) = (1..=8).find_map(|w| world.begin(w).map(|e| (w, e))).expect("pushed");
+    world.complete(worker, &entry, Outcome::Done);
+    let mode = CancelMode { force: false, recursive: true };
+    assert!(matches!(world.scheduler.cancel(root, mode), Cancelled::Running { .. }));
+    let interrupted: Vec<TaskId> = world.host().interrupted.iter().map(|(_, t, _)| *t).collect();
+    assert!(interrupted.contains(&root) && interrupted.contains(&child));
+    assert!(!interrupted.contains(&other) && !interrupted.contains(&ended.1));
+    assert_eq!(world.failure(leaf.0), Some(Failure::Cancelled));
+}
+
+#[test]
+fn a_deep_tree_is_cancelled_without_recursion() {
+    let world = World::cpus(1);
+    let waits = world.object();
+    let (_, root, _) = world.submit(&[waits]);
+    let mut parent = root;
+    for _ in 0..50_000 {
+        let wish = Wish { parent: Some(parent), ..Wish::default() };
+        parent = world.submit_as(&[waits], wish).1;
+    }
+    let mode = CancelMode { force: false, recursive: true };
+    assert_eq!(world.scheduler.cancel(root, mode), Cancelled::Unstarted);
+    assert_eq!(world.host().failures.len(), 50_001);
+    world.assert_at_rest();
+}
+
+#[test]
+fn calls_that_have_not_begun_are_cancelled_and_their_line_goes_on() {
+    let world = World::cpus(1);
+    let (actor, ..) = world.actor(0, 0);
+    world.run(1).expect("constructed");
+    let waits = world.object();
+    let (first, first_task) = world.call(actor, 1, &[waits]);
+    let (second, second_task) = world.call(actor, 1, &[]);
+    let (third, _) = world.call(actor, 1, &[]);
+    assert_eq!(world.run(1), None, "the first holds up the line");
+    assert_eq!(world.cancel(second_task), Cancelled::Unstarted);
+    assert_eq!(world.cancel(first_task), Cancelled::Unstarted);
+    assert_eq!(world.run_all(), [third]);
+    let cancelled = Some(Failure::Cancelled);
+    assert_eq!((world.failure(first), world.failure(second)), (cancelled.clone(), cancelled));
+}
+
+#[test]
+fn a_caller_that_left_takes_its_calls_with_it() {
+    let world = World::cpus(1);
+    let (actor, ..) = world.actor(0, 0);
+    world.run(1).expect("constructed");
+    let waits = world.object();
+    let (gone, _) = world.call(actor, 1, &[waits]);
+    let (also, _) = world.call(actor, 1, &[]);
+    let (stays, _) = world.call(actor, 2, &[]);
+    world.scheduler.caller_left(CallerId(1));
+    assert_eq!(world.failure(gone), Some(Failure::Cancelled));
+    assert_eq!(world.failure(also), Some(Failure::Cancelled));
+    assert_eq!(world.run_all(), [stays]);
+}
+
+#[test]
+fn a_job_that_ended_leaves_what_is_detached() {
+    let world = World::cpus(4);
+    let wish = |job| Wish { job, ..Wish::default() };
+    let (_, _, _) = world.submit_as(&[], wish(7));
+    let running = (1..=4).find_map(|w| world.begin(w).map(|e| (w, e))).expect("pushed");
+    let waits = world.object();
+    let (queued, ..) = world.submit_as(&[waits], wish(7));
+    let (others, ..) = world.submit_as(&[], wish(8));
+    let (mortal, ..) =
+        world.actor_with(|new| rustyray_scheduler::NewActor { job: JobId(7), ..new });
+    let (lasting, ..) = world.actor_with(|new| rustyray_scheduler::NewActor {
+        job: JobId(7),
+        detached: true,
+        ..new
+    });
+    let ran = world.run_all();
+    assert!(ran.contains(&others));
+    world.scheduler.job_ended(JobId(7));
+    assert_eq!(world.failure(queued), Some(Failure::JobEnded));
+    assert_eq!(world.host().interrupted.len(), 1);
+    let worker = world.scheduler.actor_worker(mortal).expect("it lives");
+    assert_eq!(world.host().killed, [worker]);
+    world.die(worker.0);
+    assert_eq!(
+        world.scheduler.actor_reason(mortal),
+        Some(rustyray_scheduler::DeathReason::JobEnded)
+    );
+    assert_eq!(world.scheduler.actor_state(lasting), Some(rustyray_scheduler::ActorState::Alive));
+    world.complete(running.0, &running.1, Outcome::Cancelled);
+    assert_eq!(world.failure(running.1.job.name), Some(Failure::JobEnded));
+}

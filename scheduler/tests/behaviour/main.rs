@@ -1,0 +1,11 @@
+//! What the scheduler does, seen from a host that keeps its objects and queues in plain memory.
+
+mod actors;
+mod at_random;
+mod cancelling;
+mod dependencies;
+mod fake;
+mod listings;
+mod placement;
+mod threads;
+mod workers;

@@ -1,0 +1,235 @@
+//! Workers: who gets what, and what deaths and waits mean for it.
+
+use rustyray_scheduler::{Config, Demand, Failure, Outcome, WorkerId};
+
+use crate::fake::{Wish, World};
+
+#[test]
+fn tasks_spread_over_idle_workers_and_then_queue() {
+    let world = World::cpus(2);
+    let names: Vec<u64> = (0..5).map(|_| world.submit(&[]).0).collect();
+    let queued = world.queue(1).len() + world.queue(2).len();
+    assert_eq!(queued, 5);
+    assert!(!world.queue(1).is_empty() && !world.queue(2).is_empty());
+    assert_eq!(world.run_all().len(), names.len());
+    world.assert_at_rest();
+}
+
+#[test]
+fn an_idle_worker_gets_what_waits_behind_anothers_task() {
+    let world = World::cpus(2);
+    for _ in 0..10 {
+        world.submit(&[]);
+    }
+    let held = world.begin(1).expect("busy for long");
+    while world.run(2).is_some() {}
+    assert_eq!(world.queue(1), [held.job.name], "nothing waits behind it");
+    world.complete(1, &held, Outcome::Done);
+    world.assert_at_rest();
+}
+
+#[test]
+fn what_a_dead_worker_had_not_begun_costs_no_attempt() {
+    let world = World::cpus(1);
+    let (first, ..) = world.submit(&[]);
+    let (second, ..) = world.submit(&[]);
+    world.begin(1).expect("the first");
+    world.die(1);
+    let Some(Failure::WorkerDied { worker, attempt, cause }) = world.failure(first) else {
+        panic!("it may not run twice")
+    };
+    assert_eq!((worker, attempt, cause.as_str()), (WorkerId(1), 0, "worker 1 died"));
+    world.join(1);
+    assert_eq!(world.run_all(), [second]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn retries_are_counted() {
+    let world = World::cpus(1);
+    let (name, ..) = world.submit_as(&[], Wish { retries: 2, ..Wish::default() });
+    for attempt in 0..3 {
+        let entry = world.begin(1).expect("it runs again");
+        assert_eq!(entry.attempt, attempt);
+        world.die(1);
+        world.join(1);
+    }
+    assert!(matches!(world.failure(name), Some(Failure::WorkerDied { attempt: 2, .. })));
+    let (name, ..) = world.submit_as(&[], Wish { retries: 1, ..Wish::default() });
+    for _ in 0..2 {
+        let entry = world.begin(1).expect("it runs again");
+        world.complete(1, &entry, Outcome::Failed { retry: true });
+    }
+    assert_eq!(world.failure(name), Some(Failure::RetriesSpent { attempt: 1 }));
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_late_word_of_an_earlier_attempt_is_nothing() {
+    let world = World::cpus(1);
+    let (_, task, _) = world.submit_as(&[], Wish { retries: 1, ..Wish::default() });
+    world.begin(1).expect("begun");
+    world.die(1);
+    world.join(1);
+    world.scheduler.completed(WorkerId(1), task, 0, Outcome::Done);
+    world.scheduler.completed(WorkerId(2), task, 1, Outcome::Done);
+    assert_eq!(world.run_all().len(), 1, "the second attempt still runs");
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_task_that_waits_gives_its_cpu_and_what_is_behind_it_to_others() {
+    let world = World::cpus(1);
+    let (parent, ..) = world.submit(&[]);
+    let entry = world.begin(1).expect("the parent");
+    let (child, ..) = world.submit(&[]);
+    assert_eq!(world.queue(1).len(), 2);
+    world.scheduler.blocked(WorkerId(1));
+    assert_eq!(world.queue(1), [parent]);
+    assert_eq!(world.host().asked, 1, "somebody else is to run the child");
+    world.join(2);
+    assert_eq!(world.run_all(), [child]);
+    world.scheduler.unblocked(WorkerId(1));
+    world.complete(1, &entry, Outcome::Done);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_hundred_tasks_that_wait_for_each_other_all_run() {
+    let world = World::new(Config { cpus: 1.0, max_workers: 256, ..Config::default() });
+    let mut workers = 0;
+    let mut running = Vec::new();
+    for _ in 0..100 {
+        world.submit(&[]);
+        if let Some(&(worker, _)) = running.last() {
+            world.scheduler.blocked(WorkerId(worker));
+        }
+        while workers < world.host().asked {
+            workers += 1;
+            world.join(workers as u16);
+        }
+        let begun = (1..=workers as u16).find_map(|worker| Some((worker, world.begin(worker)?)));
+        running.push(begun.expect("it has a worker of its own"));
+    }
+    while let Some((worker, entry)) = running.pop() {
+        world.complete(worker, &entry, Outcome::Done);
+        if let Some(&(worker, _)) = running.last() {
+            world.scheduler.unblocked(WorkerId(worker));
+        }
+    }
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_full_queue_is_tried_again() {
+    let world = World::cpus(1);
+    world.host().room = 0;
+    let (name, ..) = world.submit(&[]);
+    assert_eq!(world.scheduler.backlog(), 1);
+    world.scheduler.step(64);
+    assert_eq!(world.scheduler.backlog(), 1);
+    world.host().room = 1;
+    world.scheduler.step(64);
+    assert_eq!(world.run_all(), [name]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn more_workers_are_asked_for_as_far_as_the_cpus_go() {
+    let world = World::new(Config { cpus: 3.0, ..Config::default() });
+    for _ in 0..10 {
+        world.submit(&[]);
+    }
+    assert_eq!(world.host().asked, 3);
+    world.scheduler.spawn_failed(crate::fake::POOL, 1);
+    world.scheduler.step(64);
+    assert_eq!(world.host().asked, 4, "one that did not come is asked for again");
+}
+
+#[test]
+fn a_retired_worker_gets_nothing_more() {
+    let world = World::cpus(2);
+    assert_eq!(world.scheduler.idle_workers().len(), 2);
+    assert!(world.scheduler.retire(WorkerId(1)));
+    assert!(!world.scheduler.retire(WorkerId(1)), "once");
+    for _ in 0..3 {
+        world.submit(&[]);
+    }
+    assert!(world.queue(1).is_empty());
+    assert!(!world.scheduler.retire(WorkerId(2)), "it has something to do");
+    world.die(1);
+    assert_eq!(world.run_all().len(), 3);
+    world.assert_at_rest();
+}
+
+#[test]
+fn the_youngest_is_the_one_begun_last_that_can_be_run_again() {
+    let world = World::cpus(3);
+    let retriable = Wish { retries: 1, ..Wish::default() };
+    let (_, first, _) = world.submit_as(&[], retriable.clone());
+    let (_, second, _) = world.submit_as(&[], retriable);
+    let (_, third, _) = world.submit(&[]);
+    let young = world.scheduler.youngest_retriable().expect("there are two");
+    assert_eq!(young.task, second);
+    assert_ne!(young.task, first);
+    assert_eq!(world.scheduler.youngest_running().map(|running| running.task), Some(third));
+}
+
+#[test]
+fn priority_goes_first_and_within_one_first_come_first_served() {
+    let world = World::cpus(1);
+    let (_, holder, _) = world.submit(&[]);
+    world.begin(1).expect("busy");
+    let wish = |priority| Wish { priority, ..Wish::default() };
+    let low: Vec<u64> = (0..200).map(|_| world.submit_as(&[], wish(-1)).0).collect();
+    let high: Vec<u64> = (0..3).map(|_| world.submit_as(&[], wish(5)).0).collect();
+    let _ = world.cancel(holder);
+    world.die(1);
+    world.join(1);
+    let ran = world.run_all();
+    assert_eq!(ran[..3], high);
+    assert_eq!(ran[3..], low);
+}
+
+#[test]
+fn a_second_job_does_not_wait_for_the_backlog_of_the_first() {
+    let world = World::cpus(2);
+    let wish = |job| Wish { job, ..Wish::default() };
+    let first: Vec<u64> = (0..1000).map(|_| world.submit_as(&[], wish(1)).0).collect();
+    let busy: Vec<_> = (1..=2).filter_map(|w| world.begin(w).map(|e| (w, e))).collect();
+    let second: Vec<u64> = (0..20).map(|_| world.submit_as(&[], wish(2)).0).collect();
+    for (worker, entry) in busy {
+        world.complete(worker, &entry, Outcome::Done);
+    }
+    let ran = world.run_all();
+    let place = |name: u64| ran.iter().position(|&ran| ran == name).expect("it ran");
+    assert!(place(second[19]) < 60, "it came at {}", place(second[19]));
+    assert_eq!(ran.len(), first.len() + second.len() - 2);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_task_that_needs_much_is_not_passed_for_ever() {
+    let world = World::cpus(2);
+    for _ in 0..300 {
+        world.submit(&[]);
+    }
+    let (large, ..) = world.submit_as(&[], Wish { demand: Demand::cpus(2.0), ..Wish::default() });
+    // Small ones keep coming, as fast as they are done.
+    let mut at = None;
+    for round in 0..5000 {
+        for worker in [1, 2] {
+            if world.run(worker) == Some(large) {
+                at = Some(round);
+            }
+        }
+        world.submit(&[]);
+        world.submit(&[]);
+        if at.is_some() {
+            break;
+        }
+    }
+    assert!(at.is_some(), "it was never given both cpus");
+    world.run_all();
+    world.assert_at_rest();
+}
