@@ -5,7 +5,6 @@
 //! list of nested references, a spilled object.
 
 use std::{
-    collections::BTreeSet,
     fmt,
     sync::Arc,
     time::{Duration, Instant},
@@ -24,7 +23,8 @@ use crate::{
     fork::{ForkGuard, NotOurs},
     geometry::PAGE_BYTES,
     holdings::{Holdings, NotPinned},
-    lease::OpenBlock,
+    lease::{Closed, OpenBlock, Placed},
+    own_blocks::OwnBlocks,
     place::Place,
     sealed::Mapped,
     segment::Segment,
@@ -70,7 +70,7 @@ pub struct Client {
     /// Granted slots, not yet reserved.
     stock: ArrayQueue<u32>,
     /// Held while asking for slots or for a block; knows which blocks this process can write to.
-    refill: Mutex<BTreeSet<u32>>,
+    refill: Mutex<OwnBlocks>,
     /// Per type (by fingerprint): how large its last value was, to guess the next one.
     pub(crate) hints: Box<[AtomicU64]>,
     /// The strict objects that are mapped here.
@@ -148,7 +148,7 @@ impl Client {
             segment,
             open_block: OpenBlock::new(geometry.block_bytes),
             stock: ArrayQueue::new(2 * GRANT as usize),
-            refill: Mutex::new(BTreeSet::new()),
+            refill: Mutex::default(),
             hints: (0..HINTS).map(|_| AtomicU64::new(0)).collect(),
             mapped: Mapped::default(),
             link,
@@ -175,6 +175,15 @@ impl Client {
 
     pub(crate) fn holdings(&self) -> &Holdings {
         &self.holdings
+    }
+
+    /// The object at this place of a block is written: this process writes there no more.
+    #[inline]
+    pub(crate) fn finish(&self, placed: Placed) {
+        if !self.open_block.finish(placed) {
+            let bytes = self.geometry.block_bytes;
+            self.refill.lock().finished(placed.block, bytes, &self.segment);
+        }
     }
 
     pub(crate) fn open_block(&self) -> &OpenBlock {
@@ -437,31 +446,39 @@ impl Client {
             return Ok(Place::Block { offset_bytes: placed.offset_bytes });
         }
         self.wait_for_room(len_bytes, || {
-            let mut writable = self.refill.lock();
+            let mut blocks = self.refill.lock();
             if let Some(placed) = self.open_block.place(len_bytes) {
                 return Ok(Room::Found(Place::Block { offset_bytes: placed.offset_bytes }));
             }
-            let closing = self.open_block.close();
+            let closed = self.open_block.close();
             fault::point("lease.closed");
-            let reply = self.ask(Request::Lease { closing })?;
-            let Reply::Extent { offset_bytes, len_bytes: block_bytes, is_warm } = reply else {
+            let closing = closed.map(|closed| (closed.block, closed.placed));
+            let reply = self.ask(Request::Lease { closing });
+            let block_bytes = self.geometry.block_bytes;
+            let lent = match &reply {
+                &Ok(Reply::Extent { offset_bytes, .. }) => {
+                    Some((offset_bytes / block_bytes) as u32)
+                }
+                _ => None,
+            };
+            if let Some(closed) = closed.filter(|closed| Some(closed.block) != lent) {
+                blocks.closed(closed, block_bytes, &self.segment);
+            }
+            let reply = reply?;
+            let Reply::Extent { offset_bytes, len_bytes: granted, is_warm } = reply else {
                 return Self::no_room(reply, len_bytes, &self.geometry);
             };
             fault::point("lease.granted");
             let block = (offset_bytes / block_bytes) as u32;
-            let fits = self.segment.contains(offset_bytes, block_bytes)
-                && block_bytes == self.geometry.block_bytes;
-            if !fits {
+            if granted != block_bytes || !self.segment.contains(offset_bytes, block_bytes) {
                 return Err(Error::Protocol("the node lent a block that is none"));
             }
-            let result = (|| {
-                if !writable.contains(&block) {
-                    self.segment.allow_writes(offset_bytes, block_bytes)?;
-                    writable.insert(block);
-                }
+            let result = blocks.lent(block, block_bytes, &self.segment).and_then(|()| {
                 if is_warm { Ok(()) } else { self.segment.populate(offset_bytes, block_bytes) }
-            })();
+            });
             if let Err(error) = result {
+                let closed = Closed { block, placed: 0, writing: Some(0) };
+                blocks.closed(closed, block_bytes, &self.segment);
                 let _ = self.ask(Request::GiveBack { offset_bytes, is_populated: false });
                 return Err(error);
             }
@@ -491,7 +508,7 @@ impl Client {
             let bytes = self.geometry.block_bytes;
             let blocks =
                 (offset_bytes / bytes) as u32..=((offset_bytes + granted - 1) / bytes) as u32;
-            self.refill.lock().retain(|block| !blocks.contains(block));
+            self.refill.lock().forget(blocks);
             if let Err(error) = result {
                 self.segment.forbid_writes(offset_bytes, granted);
                 let _ = self.ask(Request::GiveBack { offset_bytes, is_populated: false });

@@ -25,6 +25,9 @@ pub(crate) const PAGE_BYTES: u64 = 4096;
 /// and protected as fast as a single small page, so that pieces that can be made of whole ones are.
 pub(crate) const HUGE_PAGE_BYTES: u64 = 2 << 20;
 
+/// More than any store has.
+pub(crate) const MAX_CAPACITY_BYTES: u64 = 1 << 46;
+
 /// The most bytes of a block: a huge page.
 pub(crate) const MAX_BLOCK_BYTES: u64 = HUGE_PAGE_BYTES;
 
@@ -97,7 +100,7 @@ impl Geometry {
             && (PAGE_BYTES..=MAX_BLOCK_BYTES).contains(&block_bytes)
             && large_bytes <= block_bytes
             && capacity_bytes.is_multiple_of(PAGE_BYTES)
-            && (block_bytes..1 << 47).contains(&capacity_bytes)
+            && (block_bytes..MAX_CAPACITY_BYTES).contains(&capacity_bytes)
             && (1..1 << 62).contains(&base);
         if sound { Ok(geometry) } else { Err(Error::Protocol("the geometry makes no sense")) }
     }

@@ -5,24 +5,41 @@
 //!
 //! ```text
 //! bits 0..16   objects placed, given-up ones not counted
-//! bits 16..36  how far the block is used, in units of 64 bytes
-//! bits 36..63  the block
+//! bits 16..32  how far the block is used, in units of 64 bytes
+//! bits 32..38  of the objects placed, those that are still being written; 63: so many that nobody knows
+//! bits 38..63  the block
 //! bit 63       a block is open
 //! ```
 //! That the same word comes back later does no harm: it says the same about the same block.
+//!
+//! # Who may write to a block
+//! The process that leases it, while it is open; after that, until the last object in it that is being written
+//! is finished, which is before that object is sealed. So of the sealed objects only those in the open block, or
+//! beside an unfinished one, are within reach of a stray store of their writer. A block that the node lends to
+//! the same process again at once stays writable throughout.
 
 use rustyray_memory::sync::{AtomicU64, Ordering};
 
-use crate::geometry::MAX_BLOCK_BYTES;
+use crate::geometry::{MAX_BLOCK_BYTES, MAX_CAPACITY_BYTES};
 
 /// Objects begin at multiples of this.
 pub(crate) const UNIT_BYTES: u64 = 64;
 
 const PLACED_BITS: u32 = 16;
-const USED_BITS: u32 = 20;
+const USED_BITS: u32 = 16;
+const WRITING_BITS: u32 = 6;
+const USED_AT: u32 = PLACED_BITS;
+const WRITING_AT: u32 = USED_AT + USED_BITS;
+const BLOCK_AT: u32 = WRITING_AT + WRITING_BITS;
 const OPEN: u64 = 1 << 63;
 
+/// More are being written than there are numbers for.
+const MANY: u64 = (1 << WRITING_BITS) - 1;
+
 const _: () = assert!(MAX_BLOCK_BYTES / UNIT_BYTES < 1 << PLACED_BITS);
+const _: () = assert!(MAX_BLOCK_BYTES / UNIT_BYTES < 1 << USED_BITS);
+/// Blocks are this large in a store of the largest capacity.
+const _: () = assert!(MAX_CAPACITY_BYTES / MAX_BLOCK_BYTES <= 1 << (63 - BLOCK_AT));
 
 /// The open block of a process.
 #[derive(Debug)]
@@ -43,20 +60,33 @@ struct Parts {
     block: u32,
     used: u64,
     placed: u64,
+    writing: u64,
+}
+
+/// A block that was open.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    pub(crate) block: u32,
+    /// Objects placed in it.
+    pub(crate) placed: u32,
+    /// How many of them are being written; `None` when that was lost count of.
+    pub(crate) writing: Option<u32>,
 }
 
 impl Parts {
     fn of(word: u64) -> Option<Self> {
         (word & OPEN != 0).then_some(Parts {
-            block: (word >> (PLACED_BITS + USED_BITS)) as u32 & 0x7ff_ffff,
-            used: word >> PLACED_BITS & ((1 << USED_BITS) - 1),
+            block: ((word & !OPEN) >> BLOCK_AT) as u32,
+            used: word >> USED_AT & ((1 << USED_BITS) - 1),
             placed: word & ((1 << PLACED_BITS) - 1),
+            writing: word >> WRITING_AT & MANY,
         })
     }
 
     fn to_word(self) -> u64 {
-        OPEN | u64::from(self.block) << (PLACED_BITS + USED_BITS)
-            | self.used << PLACED_BITS
+        OPEN | u64::from(self.block) << BLOCK_AT
+            | self.writing << WRITING_AT
+            | self.used << USED_AT
             | self.placed
     }
 }
@@ -81,7 +111,8 @@ impl OpenBlock {
             if used > self.units {
                 return None;
             }
-            let next = Parts { used, placed: parts.placed + 1, ..parts }.to_word();
+            let writing = if parts.writing == MANY { MANY } else { parts.writing + 1 };
+            let next = Parts { used, placed: parts.placed + 1, writing, ..parts }.to_word();
             match self.word.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Acquire)
             {
                 Ok(_) => {
@@ -106,7 +137,8 @@ impl OpenBlock {
             let is_last = parts.used == start + units(len_bytes);
             let used = if is_last { start + units(new_len.unwrap_or(0)) } else { parts.used };
             let gone = u64::from(new_len.is_none());
-            let next = Parts { used, placed: parts.placed - gone, ..parts }.to_word();
+            let placed = parts.placed - gone;
+            let next = Parts { used, placed, ..parts }.to_word();
             if next == word {
                 return true;
             }
@@ -118,15 +150,42 @@ impl OpenBlock {
         }
     }
 
-    /// Closes the open block: which it was, and how many objects were placed in it.
-    pub(crate) fn close(&self) -> Option<(u32, u32)> {
+    /// The object at this place is written: nobody writes there any more. False when its block is closed, so
+    /// that whoever closed it must be told. Release: what was written comes before the block is closed.
+    #[inline]
+    #[must_use]
+    pub(crate) fn finish(&self, placed: Placed) -> bool {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            let Some(parts) = Parts::of(word).filter(|parts| parts.block == placed.block) else {
+                return false;
+            };
+            if parts.writing == MANY {
+                return true;
+            }
+            let next = Parts { writing: parts.writing - 1, ..parts }.to_word();
+            match self.word.compare_exchange_weak(word, next, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Closes the open block.
+    pub(crate) fn close(&self) -> Option<Closed> {
         let parts = Parts::of(self.word.swap(0, Ordering::AcqRel))?;
-        Some((parts.block, parts.placed as u32))
+        Some(Closed {
+            block: parts.block,
+            placed: parts.placed as u32,
+            writing: (parts.writing != MANY).then_some(parts.writing as u32),
+        })
     }
 
     /// Opens a block, whose pages are writable. Release: pairs with the Acquire of `place`.
     pub(crate) fn open(&self, block: u32) {
-        self.word.store(Parts { block, used: 0, placed: 0 }.to_word(), Ordering::Release);
+        let parts = Parts { block, used: 0, placed: 0, writing: 0 };
+        self.word.store(parts.to_word(), Ordering::Release);
     }
 }
 
@@ -146,10 +205,22 @@ mod tests {
         assert!(open.trim(two, 1000, Some(10)));
         let three = open.place(64).expect("room");
         assert_eq!(three.offset_bytes, two.offset_bytes + 64);
-        assert!(open.trim(one, 100, None));
+        assert!(open.finish(two));
+        assert!(open.finish(one) && open.trim(one, 100, None));
         assert_eq!(open.place(4096), None);
-        assert_eq!(open.close(), Some((3, 2)));
-        assert!(!open.trim(three, 64, None));
+        let closed = Closed { block: 3, placed: 2, writing: Some(1) };
+        assert_eq!(open.close(), Some(closed));
+        assert!(!open.finish(three) && !open.trim(three, 64, None));
         assert_eq!(open.close(), None);
+    }
+
+    #[test]
+    fn when_too_many_are_being_written_nobody_knows_how_many() {
+        let open = OpenBlock::new(1 << 20);
+        open.open(1);
+        let places: Vec<_> = (0..MANY).map(|_| open.place(1).expect("room")).collect();
+        assert!(places.into_iter().all(|placed| open.finish(placed)));
+        let closed = Closed { block: 1, placed: MANY as u32, writing: None };
+        assert_eq!(open.close(), Some(closed));
     }
 }

@@ -60,6 +60,8 @@ mod node;
 #[allow(unsafe_code)]
 mod numbers;
 #[cfg(not(rustyray_loom))]
+mod own_blocks;
+#[cfg(not(rustyray_loom))]
 #[allow(unsafe_code)]
 mod pin;
 mod place;

@@ -17,7 +17,7 @@ use crate::{
     core::{Core, Ledger, Water},
     deadmap,
     fork::ForkGuard,
-    geometry::{MAX_BLOCK_BYTES, PAGE_BYTES},
+    geometry::{MAX_BLOCK_BYTES, MAX_CAPACITY_BYTES, PAGE_BYTES},
     holdings::Holdings,
     slot::Owner,
     space::Space,
@@ -251,7 +251,7 @@ impl Drop for Node {
 
 fn geometry(config: &Config) -> Result<Geometry, Error> {
     let capacity_bytes = config.capacity_bytes.next_multiple_of(PAGE_BYTES);
-    if !(16 * PAGE_BYTES..1 << 46).contains(&capacity_bytes) {
+    if !(16 * PAGE_BYTES..MAX_CAPACITY_BYTES).contains(&capacity_bytes) {
         return Err(Error::Config("the capacity must be between 64 KiB and 64 TiB"));
     }
     if !(1..=deadmap::MAX_SLOTS).contains(&config.max_objects) {

@@ -8,8 +8,8 @@ use rustyray_memory::sync::Ordering;
 
 use crate::{
     BytesWriter, Client, Error, ObjectId, Refusal, Reply, Request, SealError, SealRequest, Tier,
-    Value, ValueSerializer, Writer, client::HINTS, fault, geometry::PAGE_BYTES, place::Place,
-    slot::Header, state::BeginSeal,
+    Value, ValueSerializer, Writer, client::HINTS, fault, place::Place, slot::Header,
+    state::BeginSeal,
 };
 
 /// A value that was serialised into its place and waits for its seal.
@@ -193,10 +193,7 @@ impl Client {
             }
             fault::point("seal.nested");
         }
-        if let Place::Extent { offset_bytes } = place {
-            let len_bytes = (writer.capacity() as u64).next_multiple_of(PAGE_BYTES);
-            self.segment().forbid_writes(offset_bytes, len_bytes);
-        }
+        writer.finish();
         let slot = self.table().slot(id.index);
         match slot.state().transition_to_sealing(generation, attempt, self.id()) {
             BeginSeal::Begun => {}

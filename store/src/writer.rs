@@ -28,13 +28,15 @@ pub struct Writer {
     capacity: usize,
     /// The file of a strict object, mapped.
     file: Option<Segment>,
+    /// Nobody writes there any more.
+    is_finished: bool,
     /// Nothing is given back: the object was sealed.
     is_sealed: bool,
 }
 
 impl Writer {
     pub(crate) fn new(client: Arc<Client>, place: Place, len: usize, capacity: usize) -> Self {
-        Writer { client, place, len, capacity, file: None, is_sealed: false }
+        Writer { client, place, len, capacity, file: None, is_finished: false, is_sealed: false }
     }
 
     pub(crate) fn in_file(
@@ -45,7 +47,8 @@ impl Writer {
         capacity: usize,
     ) -> Self {
         let place = Place::File { key };
-        Writer { client, place, len, capacity, file: Some(file), is_sealed: false }
+        let file = Some(file);
+        Writer { client, place, len, capacity, file, is_finished: false, is_sealed: false }
     }
 
     /// This process writes to the file no more: it has it mapped no more. The caller has it sealed, or gone.
@@ -134,6 +137,22 @@ impl Writer {
         Placed { block, offset_bytes }
     }
 
+    /// What is to be written is written: from here on stores there fault, or will once the block is full. Before
+    /// the seal, since a sealed object may be gone at any moment, and the memory somebody else's.
+    pub(crate) fn finish(&mut self) {
+        if std::mem::replace(&mut self.is_finished, true) {
+            return;
+        }
+        match self.place {
+            Place::Empty | Place::File { .. } => {}
+            Place::Block { .. } => self.client.finish(self.placed()),
+            Place::Extent { offset_bytes } => {
+                let len_bytes = (self.capacity as u64).next_multiple_of(PAGE_BYTES);
+                self.client.segment().forbid_writes(offset_bytes, len_bytes);
+            }
+        }
+    }
+
     /// The object was sealed: the memory is its own now.
     pub(crate) fn set_sealed(&mut self) {
         self.is_sealed = true;
@@ -165,6 +184,7 @@ impl Drop for Writer {
             return;
         }
         fault::point("abort.begun");
+        self.finish();
         match self.place {
             Place::Empty => {}
             Place::File { key } => {
@@ -179,10 +199,6 @@ impl Drop for Writer {
                 }
             }
             Place::Extent { offset_bytes } => {
-                self.client.segment().forbid_writes(
-                    offset_bytes,
-                    (self.capacity as u64).next_multiple_of(PAGE_BYTES),
-                );
                 let _ = self.client.ask(Request::GiveBack { offset_bytes, is_populated: true });
             }
         }

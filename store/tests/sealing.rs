@@ -202,6 +202,25 @@ fn in_another_process() {
             unsafe { address.write_volatile(8) };
             parent.report(&[]);
         }
+        "stray after the block is full" => {
+            let mut unfinished = client.create(100).expect("create");
+            let id = client.put_bytes(&[7; 1000]).expect("put");
+            let given_up = client.create(100).expect("create");
+            let pin = client.pin(id).expect("pin");
+            // Several blocks full.
+            for _ in 0..400 {
+                client.put_bytes(&[1; 10_000]).expect("put");
+            }
+            // What is not finished can be written all the same, however late.
+            unfinished.fill(9);
+            let late = client.reserve().expect("reserve");
+            client.seal(late, 0, unfinished, 1, &[]).expect("seal");
+            drop(given_up);
+            assert_eq!(client.pin(late).expect("pin")[..], [9; 100]);
+            parent.report_object(id);
+            stray(&pin);
+            parent.report(&[]);
+        }
         "stray elsewhere" => {
             let pin = client.pin(object(parent.report(&[]))).expect("pin");
             parent.report(&[]);
@@ -284,6 +303,53 @@ fn a_stray_store_of_the_writer_into_a_large_object_faults() {
         assert!(client.view::<bytes::Bytes>(id).expect("view").iter().all(|&byte| byte == 7));
         client.release(id);
     }
+}
+
+#[test]
+fn a_stray_store_of_the_writer_into_a_full_block_faults() {
+    let _files = beside_others();
+    let (node, client) = store(Tier::Ordinary);
+    let peer = Peer::start(&node, ROLES, "stray after the block is full");
+    let id = peer.next_object();
+    client.retain(id).expect("it holds it");
+    peer.answer(&[]);
+    faults(peer);
+    assert_eq!(client.view::<bytes::Bytes>(id).expect("view")[..], [7; 1000]);
+}
+
+#[test]
+fn threads_that_share_blocks_write_to_them_until_they_are_done() {
+    let _files = beside_others();
+    let (node, client) = store(Tier::Ordinary);
+    let before = node.stats().leased_bytes;
+    std::thread::scope(|scope| {
+        for thread in 0..4u8 {
+            let client = &client;
+            scope.spawn(move || {
+                let mut open = std::collections::VecDeque::new();
+                for step in 0..3000usize {
+                    // Many are being written at once, across many blocks, and finished in another order.
+                    open.push_back((client.create(2000 + step % 7 * 500).expect("create"), step));
+                    if open.len() > 20 + usize::from(thread) * 40 {
+                        let at = step * 31 % open.len();
+                        let (mut writer, begun) = open.remove(at).expect("one of them");
+                        if begun % 5 == 0 {
+                            continue;
+                        }
+                        writer.fill(thread ^ begun as u8);
+                        let id = client.reserve().expect("reserve");
+                        client.seal(id, 0, writer, 1, &[]).expect("seal");
+                        let pin = client.pin(id).expect("pin");
+                        assert!(pin.iter().all(|&byte| byte == thread ^ begun as u8));
+                        client.release(id);
+                    }
+                }
+            });
+        }
+    });
+    let stats = node.stats();
+    assert_eq!((stats.objects, before), (0, 0));
+    assert_eq!(stats.used_bytes, stats.leased_bytes);
 }
 
 #[test]

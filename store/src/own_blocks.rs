@@ -1,0 +1,64 @@
+//! Which blocks a process can write to just now (see [`crate::lease`]).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
+
+use crate::{Error, lease::Closed, segment::Segment};
+
+/// The blocks of a process that are mapped writable there.
+#[derive(Debug, Default)]
+pub(crate) struct OwnBlocks {
+    writable: BTreeSet<u32>,
+    /// Closed ones, and how many objects in them are still being written.
+    unfinished: BTreeMap<u32, u32>,
+}
+
+impl OwnBlocks {
+    /// The node has lent the block to this process.
+    pub(crate) fn lent(
+        &mut self,
+        block: u32,
+        block_bytes: u64,
+        segment: &Segment,
+    ) -> Result<(), Error> {
+        if !self.writable.contains(&block) {
+            segment.allow_writes(u64::from(block) * block_bytes, block_bytes)?;
+            self.writable.insert(block);
+        }
+        Ok(())
+    }
+
+    /// The block was closed, and not lent to this process again at once.
+    pub(crate) fn closed(&mut self, closed: Closed, block_bytes: u64, segment: &Segment) {
+        match closed.writing {
+            Some(0) => self.forbid(closed.block, block_bytes, segment),
+            Some(writing) => {
+                self.unfinished.insert(closed.block, writing);
+            }
+            // It stays writable until this process has it again.
+            None => {}
+        }
+    }
+
+    /// An object in a closed block is written.
+    pub(crate) fn finished(&mut self, block: u32, block_bytes: u64, segment: &Segment) {
+        let Some(writing) = self.unfinished.get_mut(&block) else { return };
+        *writing -= 1;
+        if *writing == 0 {
+            self.unfinished.remove(&block);
+            self.forbid(block, block_bytes, segment);
+        }
+    }
+
+    fn forbid(&mut self, block: u32, block_bytes: u64, segment: &Segment) {
+        self.writable.remove(&block);
+        segment.forbid_writes(u64::from(block) * block_bytes, block_bytes);
+    }
+
+    /// These blocks have become part of an extent, which is made read-only when it is sealed.
+    pub(crate) fn forget(&mut self, blocks: RangeInclusive<u32>) {
+        self.writable.retain(|block| !blocks.contains(block));
+    }
+}
