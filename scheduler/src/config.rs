@@ -1,5 +1,7 @@
 //! How a scheduler is set up.
 
+use std::time::Duration;
+
 /// What the machine offers, and how far work is pipelined.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -16,11 +18,15 @@ pub struct Config {
     pub queue_depth: usize,
     /// Every [`crate::WorkerId`] is below this.
     pub max_workers: usize,
+    /// What it costs to wake a worker that sleeps. Tasks that are known to be quick queue behind a busy worker
+    /// for about as long before an idle one is woken for them; [`crate::Scheduler::review`] is the net below
+    /// that. Zero wakes idle workers for every task.
+    pub wake_cost: Duration,
 }
 
 impl Config {
     /// The largest [`Config::queue_depth`].
-    pub const MAX_QUEUE_DEPTH: usize = 256;
+    pub const MAX_QUEUE_DEPTH: usize = 1024;
 }
 
 impl Default for Config {
@@ -33,6 +39,7 @@ impl Default for Config {
             custom: Vec::new(),
             queue_depth: 128,
             max_workers: 256,
+            wake_cost: Duration::ZERO,
         }
     }
 }

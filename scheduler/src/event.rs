@@ -25,6 +25,8 @@ pub(crate) enum Event {
         task: TaskId,
         attempt: u16,
         outcome: Outcome,
+        /// Zero when nobody measured it.
+        ran_ns: u64,
     },
     Cancel(TaskId, CancelMode),
     Expected(PoolId, usize),

@@ -57,6 +57,10 @@ pub(crate) struct Record<S> {
     pub(crate) max_retries: Plain16,
     pub(crate) worker: Plain16,
     pub(crate) bundle: Plain16,
+    /// Which estimate is for it.
+    pub(crate) alike: Plain16,
+    /// How long it is expected to run, as it was counted for its worker.
+    pub(crate) expected_ns: Plain32,
     /// The entry in the worker's queue.
     pub(crate) ticket: Plain64,
     /// When it became ready, or was pushed: a number that grows.
@@ -94,6 +98,8 @@ impl<S> Record<S> {
             max_retries: Plain16::default(),
             worker: Plain16::default(),
             bundle: Plain16::default(),
+            alike: Plain16::default(),
+            expected_ns: Plain32::default(),
             ticket: Plain64::default(),
             order: Plain64::default(),
             actor: Plain64::default(),

@@ -13,7 +13,12 @@
 //! Questions about the whole ([`Scheduler::tasks`] and its like, and [`Scheduler::worker_left`]) are asked by a
 //! thread that is made the owner: it waits for the turn of the one that is.
 
-use std::{cell::Cell, fmt, sync::atomic::Ordering::Relaxed};
+use std::{
+    cell::Cell,
+    fmt,
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
 
 use rustyray_memory::sync::thread_local;
 use smallvec::SmallVec;
@@ -31,7 +36,7 @@ use crate::{
     record::{ANY_BUNDLE, CALL, CAPTURES, CREATION, Record},
     records::MAX_TASKS,
     shared::{MAX_GATES, Shared, actor_id},
-    state::{Acts, State},
+    state::{Acts, State, estimate_place},
     token::{Owner, Token},
 };
 
@@ -88,6 +93,7 @@ struct Filling<'a, S> {
     caller: u64,
     group: u64,
     bundle: u16,
+    alike: u64,
     parent: Option<TaskId>,
     returns: &'a [ObjectKey],
 }
@@ -304,6 +310,7 @@ impl<H: Host> Scheduler<H> {
             caller: 0,
             group,
             bundle,
+            alike: new.alike,
             parent: new.parent,
             returns: new.returns,
         };
@@ -348,6 +355,7 @@ impl<H: Host> Scheduler<H> {
             caller: 0,
             group,
             bundle,
+            alike: 0,
             parent: new.parent,
             returns: new.returns,
         };
@@ -402,6 +410,7 @@ impl<H: Host> Scheduler<H> {
             caller: caller.0,
             group: gate.group.get(),
             bundle: ANY_BUNDLE,
+            alike: 0,
             parent: call.parent,
             returns: call.returns,
         };
@@ -560,10 +569,31 @@ impl<H: Host> Scheduler<H> {
 
     // --- workers -----------------------------------------------------------------------------------------
 
-    /// A worker says how an attempt ended. Of an attempt that nobody waits for any more it is ignored.
+    /// A worker says how an attempt ended, and how many nanoseconds it ran; zero when it does not know. Of an
+    /// attempt that nobody waits for any more it is ignored.
     #[inline]
-    pub fn completed(&self, worker: WorkerId, task: TaskId, attempt: u16, outcome: Outcome) {
-        self.post(Event::Completed { worker, task, attempt, outcome });
+    pub fn completed(
+        &self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: u16,
+        outcome: Outcome,
+        ran_ns: u64,
+    ) {
+        self.post(Event::Completed { worker, task, attempt, outcome, ran_ns });
+    }
+
+    /// Whether tasks are queued behind a busy worker while another is idle, as they are when they were expected
+    /// to be quick: [`Scheduler::review`] is to be called in about [`Config::wake_cost`]. Lock-free.
+    #[inline]
+    pub fn wants_review(&self) -> bool {
+        self.shared.wants_review.load(Relaxed)
+    }
+
+    /// Looks whether what was expected to be quick is: what waits behind a task that has run for longer than a
+    /// wakeup costs goes to idle workers. Answers when to look again, if at all. Waits for its turn.
+    pub fn review(&self, now: Instant) -> Option<Duration> {
+        self.visit(|state, shared| state.review(shared, now))
     }
 
     /// Workers were started without being asked for.
@@ -739,6 +769,7 @@ fn fill<S>(record: &Record<S>, filling: Filling<'_, S>) {
     record.caller.set(filling.caller);
     record.group.set(filling.group);
     record.bundle.set(filling.bundle);
+    record.alike.set(estimate_place(filling.alike));
     record.parent.set(filling.parent.map_or(0, TaskId::to_bits));
     // SAFETY: the caller took the record from the free list, and no spec is left in one that lies there.
     unsafe { record.put_spec(filling.spec) };

@@ -1,7 +1,7 @@
 //! What every thread of the node reaches without the token: the host, the records, who waits for what, the
 //! kinds of tasks, and the gates of actors and groups.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use rustyray_memory::sync::{AtomicU32, LOOM};
 
@@ -34,6 +34,8 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) groups: Gates<GroupGate>,
     /// Ready tasks that are at no worker.
     pub(crate) backlog: AtomicUsize,
+    /// Tasks wait behind a busy worker while another is idle.
+    pub(crate) wants_review: AtomicBool,
 }
 
 impl<H: Host> Shared<H> {
@@ -47,6 +49,7 @@ impl<H: Host> Shared<H> {
             actors: Gates::new(ActorGate::new, |gate| &gate.spare),
             groups: Gates::new(GroupGate::new, |gate| &gate.spare),
             backlog: AtomicUsize::new(0),
+            wants_review: AtomicBool::new(false),
         }
     }
 

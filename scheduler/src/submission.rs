@@ -42,6 +42,9 @@ pub struct NewTask<'a, S> {
     pub placement: Placement,
     /// Higher goes first; within one priority (of one job and demand) first come, first served.
     pub priority: i32,
+    /// What it is like: tasks of one number are expected to run as long as those before them did. The
+    /// function's number, say.
+    pub alike: u64,
     /// How often it may be run again.
     pub retries: Retries,
     /// The task that submitted it, for recursive cancellation.

@@ -76,6 +76,7 @@ impl<H: Host> State<H> {
                 }
                 if let Some(known) = self.worker(worker) {
                     known.queue.remove(&shared.records, index);
+                    known.expected_ns -= u64::from(record.expected_ns.get());
                 }
                 self.refit(shared, worker);
                 self.rest_if_empty(shared, worker);

@@ -8,7 +8,7 @@
 //! it is. That is only done when it would help: what it needs must be there once the tasks that run have ended
 //! (not held by actors or groups), some task must be running, and none may be waiting for others.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use super::State;
 use crate::{Host, WorkerId, event::Act, record::CREATION, shared::Shared};
@@ -23,6 +23,8 @@ pub(super) enum Stall {
     Resources,
     /// Every worker of its pool is busy, or its queue full.
     Worker,
+    /// A busy worker will have room for it sooner than an idle one would be awake.
+    Room,
 }
 
 impl<H: Host> State<H> {
@@ -37,6 +39,12 @@ impl<H: Host> State<H> {
             }
         }
         self.ask_for_workers(shared);
+        if shared.config.wake_cost > Duration::ZERO {
+            let wants_review = self.wants_review();
+            if shared.wants_review.load(Relaxed) != wants_review {
+                shared.wants_review.store(wants_review, Relaxed);
+            }
+        }
         if shared.backlog.load(Relaxed) != self.lanes.ready {
             shared.set_backlog(self.lanes.ready);
         }
@@ -49,6 +57,13 @@ impl<H: Host> State<H> {
         let kind = shared.kinds.at(record.kind.get());
         let pool = self.pool(kind.pool);
         if let Some(&worker) = self.pools[pool].idle.back() {
+            if shared.config.wake_cost > Duration::ZERO && !record.is(CREATION) {
+                match self.sooner(shared, record) {
+                    Ok(Some(busy)) if self.hand(shared, busy, index) => return Ok(()),
+                    Ok(_) => {}
+                    Err(()) => return Err(Stall::Room),
+                }
+            }
             if let Some(lease) = self.lease(shared, record) {
                 self.pools[pool].idle.pop_back();
                 return match self.begin(shared, worker, lease, index) {
@@ -164,13 +179,16 @@ impl<H: Host> State<H> {
             let Some(Some(known)) = self.workers.get(usize::from(worker)) else { return false };
             let last = known.queue.last().map(|last| shared.records.at(last));
             !self.pools[known.pool].idle.is_empty()
+                && self.is_worth_waking(shared, worker)
                 && last.is_some_and(|last| self.is_free(shared, last))
         });
         let behind = |worker: u16| {
             self.workers[usize::from(worker)].as_ref().map_or(0, |known| known.behind)
         };
         let Some(victim) = victims.max_by_key(|&worker| behind(worker)) else { return };
-        let keep = 1 + behind(victim) / 2;
+        // Half of it; all of it when nobody knows how long its worker will be.
+        let slow = self.workers[usize::from(victim)].as_ref().is_some_and(|known| known.slow);
+        let keep = if slow { 1 } else { 1 + behind(victim) / 2 };
         self.retrieve(shared, victim, keep);
     }
 

@@ -14,6 +14,7 @@
 mod actors;
 mod cancel;
 mod dispatch;
+mod estimates;
 mod groups;
 mod lanes;
 mod leases;
@@ -36,8 +37,9 @@ use crate::{
     token::Visitor,
 };
 
-pub(crate) use self::actors::Actor;
+pub(crate) use self::{actors::Actor, estimates::place as estimate_place};
 use self::{
+    estimates::Estimates,
     groups::Group,
     lanes::Lanes,
     workers::{Bits, Feeders, Pool, Worker},
@@ -78,6 +80,7 @@ pub(crate) struct State<H: Host> {
     placed: u64,
     /// Until so many were placed, several jobs share the workers.
     shared_until: u64,
+    estimates: Estimates,
     /// Something was freed: what waits may go on.
     dirty: bool,
     /// Some worker's queue was full.
@@ -107,6 +110,7 @@ impl<H: Host> State<H> {
             order: 0,
             placed: 0,
             shared_until: 0,
+            estimates: Estimates::default(),
             dirty: false,
             any_full: false,
         }
@@ -118,8 +122,8 @@ impl<H: Host> State<H> {
             Event::New { task, ready } => self.enter(shared, task, ready),
             Event::Released(task) => self.released(shared, task),
             Event::Failed(task, object) => self.failed(shared, task, object),
-            Event::Completed { worker, task, attempt, outcome } => {
-                self.complete(shared, worker, task, attempt, outcome);
+            Event::Completed { worker, task, attempt, outcome, ran_ns } => {
+                self.complete(shared, worker, task, (attempt, outcome, ran_ns));
             }
             Event::Cancel(task, mode) => drop(self.cancel(shared, task, mode)),
             Event::Expected(pool, how_many) => {

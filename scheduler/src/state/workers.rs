@@ -1,6 +1,9 @@
 //! Workers: who is idle, who has room, what was handed to whom, and what a death or a wait means for it.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use super::{State, leases::Lease};
 use crate::{
@@ -53,8 +56,14 @@ pub(super) struct Worker {
     feeds: bool,
     /// Tasks that wait behind its running one, as they were counted.
     pub(super) behind: usize,
-    /// When it was last told to run what is first in its queue.
+    /// When it last began what is first in its queue, or was told to: a number that grows.
     pub(super) since: u64,
+    /// How long what it was handed is expected to run.
+    pub(super) expected_ns: u64,
+    /// What was running when it was last looked at, and when that was first seen.
+    seen: Option<(u64, Instant)>,
+    /// What it runs takes longer than was expected: nothing is queued behind it.
+    pub(super) slow: bool,
 }
 
 /// A set of workers.
@@ -101,6 +110,8 @@ impl Bits {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Feeders {
     pub(super) bits: Bits,
+    /// All with a lease of the shape, whether or not they have room.
+    pub(super) busy: Bits,
     turn: u16,
 }
 
@@ -146,6 +157,9 @@ impl<H: Host> State<H> {
             feeds: false,
             behind: 0,
             since: 0,
+            expected_ns: 0,
+            seen: None,
+            slow: false,
         });
         let pool = &mut self.pools[pool];
         pool.starting = pool.starting.saturating_sub(1);
@@ -169,7 +183,8 @@ impl<H: Host> State<H> {
             && known.blocked == 0
             && !known.retired
             && known.doomed.is_none()
-            && !known.full;
+            && !known.full
+            && !known.slow;
         let feeds = takes && known.lease.is_some() && (1..depth).contains(&known.queue.len());
         let behind = if known.actor.is_none() { known.queue.len().saturating_sub(1) } else { 0 };
         if behind != known.behind {
@@ -209,6 +224,11 @@ impl<H: Host> State<H> {
             self.behind.set(worker, false);
         }
         known.behind = 0;
+        if let Some(lease) = &known.lease
+            && let Some(feeders) = self.feeders.get_mut(lease.shape as usize)
+        {
+            feeders.busy.set(worker, false);
+        }
         if !std::mem::take(&mut known.feeds) {
             return;
         }
@@ -268,13 +288,20 @@ impl<H: Host> State<H> {
             shared.host.granted(WorkerId(worker), &lease.gpus);
             known.told.clone_from(&lease.gpus);
         }
+        let (shape, of_machine) = (lease.shape as usize, lease.source.is_none());
+        let keeps = of_machine && !lease.of_actor;
         known.lease = Some(lease);
         let pool = known.pool;
+        if self.feeders.len() <= shape {
+            self.feeders.resize_with(shape + 1, Feeders::default);
+        }
+        self.feeders[shape].busy.set(worker, keeps);
         if self.hand(shared, worker, index) {
             return true;
         }
         // Nothing has come free by that: whoever waits has been tried, or will be for another reason.
         let dirty = self.dirty;
+        self.unfit(worker);
         let lease = self.worker(worker).and_then(|known| known.lease.take());
         lease.into_iter().for_each(|lease| self.give(shared, lease));
         self.dirty = dirty;
@@ -306,6 +333,11 @@ impl<H: Host> State<H> {
             known.since = order;
         }
         known.queue.push_back(&shared.records, index, Place::Worker);
+        // What is not known is taken for long.
+        let expected = self.estimates.expected_ns(record.alike.get());
+        let expected = expected.unwrap_or(2 * wake_cost_ns(shared) as u32);
+        record.expected_ns.set(expected);
+        known.expected_ns += u64::from(expected);
         self.placed += 1;
         self.refit(shared, worker);
         true
@@ -325,6 +357,7 @@ impl<H: Host> State<H> {
                 break;
             }
             known.queue.remove(&shared.records, last);
+            known.expected_ns -= u64::from(record.expected_ns.get());
             self.put_back(shared, last);
             taken += 1;
         }
@@ -368,8 +401,7 @@ impl<H: Host> State<H> {
         shared: &Shared<H>,
         worker: WorkerId,
         task: TaskId,
-        attempt: u16,
-        outcome: Outcome,
+        (attempt, outcome, ran_ns): (u16, Outcome, u64),
     ) {
         let Some((record, _)) = shared.records.live(task) else { return };
         if record.place() != Place::Worker
@@ -382,7 +414,12 @@ impl<H: Host> State<H> {
         let Some(known) = self.worker(worker.0) else { return };
         known.queue.remove(&shared.records, split(task.to_bits()).0);
         known.full = false;
+        known.slow = false;
         known.since = order;
+        known.expected_ns -= u64::from(record.expected_ns.get());
+        if ran_ns > 0 {
+            self.estimates.learn(record.alike.get(), ran_ns);
+        }
         if record.is(CREATION) {
             return self.constructed(shared, task, worker, outcome);
         }
@@ -522,4 +559,87 @@ impl<H: Host> State<H> {
             actor.into_iter().for_each(|actor| self.serve(shared, actor));
         }
     }
+
+    // --- by cost -----------------------------------------------------------------------------------------
+
+    /// A busy worker that will have done this task sooner than an idle one is awake; or `Err` when there is one
+    /// whose queue is full for the moment.
+    pub(super) fn sooner(
+        &mut self,
+        shared: &Shared<H>,
+        record: &Record<H::Spec>,
+    ) -> Result<Option<u16>, ()> {
+        let budget = wake_cost_ns(shared);
+        let expected = self.estimates.expected_ns(record.alike.get());
+        let Some(expected) = expected.map(u64::from).filter(|&expected| expected < budget) else {
+            return Ok(None);
+        };
+        if record.group.get() != 0 {
+            return Ok(None);
+        }
+        let kind = shared.kinds.at(record.kind.get());
+        let Some(feeders) = self.feeders.get(kind.shape as usize) else { return Ok(None) };
+        let mut full = false;
+        for worker in feeders.busy.iter().take(CANDIDATES) {
+            let Some(Some(known)) = self.workers.get(usize::from(worker)) else { continue };
+            if known.slow || known.expected_ns + expected > budget {
+                continue;
+            }
+            let last = known.queue.last().map(|last| shared.records.at(last).kind.get());
+            let first = last.is_none_or(|last| shared.kinds.at(last).priority < kind.priority);
+            if !first && known.feeds {
+                return Ok(Some(worker));
+            }
+            full |= !first && known.blocked == 0 && known.doomed.is_none();
+        }
+        if full { Err(()) } else { Ok(None) }
+    }
+
+    /// Whether what waits behind a worker's task is worth waking another for.
+    pub(super) fn is_worth_waking(&self, shared: &Shared<H>, worker: u16) -> bool {
+        let Some(Some(known)) = self.workers.get(usize::from(worker)) else { return false };
+        let running = known.queue.first().map(|first| shared.records.at(first).expected_ns.get());
+        known.slow || known.expected_ns - u64::from(running.unwrap_or(0)) >= wake_cost_ns(shared)
+    }
+
+    /// What waits behind a task that runs for longer than a wakeup costs goes to idle workers.
+    pub(crate) fn review(&mut self, shared: &Shared<H>, now: Instant) -> Option<Duration> {
+        let wake_cost = shared.config.wake_cost;
+        let behind: Vec<u16> = self.behind.iter().collect();
+        for worker in behind {
+            let Some(known) = self.worker(worker) else { continue };
+            match known.seen {
+                Some((since, at)) if since == known.since => {
+                    if now.duration_since(at) < wake_cost {
+                        continue;
+                    }
+                }
+                _ => {
+                    known.seen = Some((known.since, now));
+                    continue;
+                }
+            }
+            known.slow = true;
+            if let Some(first) = known.queue.first() {
+                self.estimates.forget(shared.records.at(first).alike.get());
+            }
+            self.refit(shared, worker);
+            self.dirty = true;
+        }
+        self.dispatch(shared);
+        self.wants_review().then_some(wake_cost)
+    }
+
+    pub(super) fn wants_review(&self) -> bool {
+        self.behind_len > 0 && self.pools.iter().any(|pool| !pool.idle.is_empty())
+    }
+}
+
+/// How many busy workers are looked at for a task that is quick.
+const CANDIDATES: usize = 8;
+
+fn wake_cost_ns<H: Host>(shared: &Shared<H>) -> u64 {
+    u64::try_from(shared.config.wake_cost.as_nanos())
+        .unwrap_or(u64::MAX)
+        .min(u64::from(u32::MAX) / 4)
 }

@@ -182,6 +182,7 @@ impl Run {
                     demand,
                     job: u32::from(job),
                     priority: i32::from(priority),
+                    alike: 0,
                     retries,
                     placement: group.map_or(Placement::Inherit, |group| Placement::Group {
                         group,

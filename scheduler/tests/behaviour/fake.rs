@@ -185,6 +185,7 @@ pub(crate) struct Wish {
     pub(crate) demand: Demand,
     pub(crate) job: u32,
     pub(crate) priority: i32,
+    pub(crate) alike: u64,
     pub(crate) retries: u16,
     pub(crate) placement: Placement,
     pub(crate) parent: Option<TaskId>,
@@ -196,6 +197,7 @@ impl Default for Wish {
             demand: Demand::cpus(1.0),
             job: 0,
             priority: 0,
+            alike: 0,
             retries: 0,
             placement: Placement::default(),
             parent: None,
@@ -208,6 +210,8 @@ pub(crate) struct World {
     pub(crate) scheduler: Arc<Scheduler<Fake>>,
     objects: AtomicU32,
     names: AtomicU64,
+    /// How long tasks are said to have run.
+    pub(crate) ran_ns: AtomicU64,
 }
 
 impl World {
@@ -216,7 +220,12 @@ impl World {
         let fake = Fake { inner: Mutex::new(inner), scheduler: Mutex::new(Weak::new()) };
         let scheduler = Arc::new(Scheduler::new(fake, config));
         *scheduler.host().scheduler.lock().unwrap() = Arc::downgrade(&scheduler);
-        World { scheduler, objects: AtomicU32::new(0), names: AtomicU64::new(0) }
+        World {
+            scheduler,
+            objects: AtomicU32::new(0),
+            names: AtomicU64::new(0),
+            ran_ns: AtomicU64::new(0),
+        }
     }
 
     /// With that many cpus and as many workers.
@@ -295,6 +304,7 @@ impl World {
             returns: &returns,
             placement: wish.placement,
             priority: wish.priority,
+            alike: wish.alike,
             retries: Retries { max: wish.retries, on_error: true },
             parent: wish.parent,
         })?;
@@ -399,7 +409,8 @@ impl World {
                 }
             }
         }
-        self.scheduler.completed(WorkerId(worker), entry.task, entry.attempt, outcome);
+        let ran_ns = self.ran_ns.load(Relaxed);
+        self.scheduler.completed(WorkerId(worker), entry.task, entry.attempt, outcome, ran_ns);
     }
 
     /// The worker runs one entry, well; answers its name.

@@ -2,6 +2,7 @@
 
 mod actors;
 mod at_random;
+mod by_cost;
 mod cancelling;
 mod dependencies;
 mod fake;

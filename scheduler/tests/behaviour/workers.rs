@@ -71,8 +71,8 @@ fn a_late_word_of_an_earlier_attempt_is_nothing() {
     world.begin(1).expect("begun");
     world.die(1);
     world.join(1);
-    world.scheduler.completed(WorkerId(1), task, 0, Outcome::Done);
-    world.scheduler.completed(WorkerId(2), task, 1, Outcome::Done);
+    world.scheduler.completed(WorkerId(1), task, 0, Outcome::Done, 0);
+    world.scheduler.completed(WorkerId(2), task, 1, Outcome::Done, 0);
     assert_eq!(world.run_all().len(), 1, "the second attempt still runs");
     world.assert_at_rest();
 }

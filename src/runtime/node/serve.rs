@@ -128,7 +128,7 @@ impl Node {
                 if let &[_, _, _, index, generation] = entry {
                     self.not_made_again(worker, ObjectId { index: index as u32, generation });
                 }
-                self.scheduler().completed(worker, task, entry[2] as u16, outcome);
+                self.scheduler().completed(worker, task, entry[2] as u16, outcome, 0);
                 if first & FLAG_EXIT != 0 {
                     self.actor_exits(worker);
                 }

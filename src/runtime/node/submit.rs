@@ -81,6 +81,7 @@ impl Node {
                     returns: &made,
                     placement,
                     priority: i32::from(wanted.priority),
+                    alike: header.function,
                     retries,
                     parent: (wanted.parent != 0).then(|| TaskId::from_bits(wanted.parent)),
                 })
