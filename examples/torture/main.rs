@@ -130,6 +130,7 @@ fn attached(options: &Options, socket: &Path) -> Result<(), Violation> {
 fn beside(options: &Options, socket: &Path) -> Result<(), Violation> {
     let marks = options.marks.clone().unwrap_or_default();
     let _runtime = start(options, socket)?;
+    std::fs::write(socket.with_extension("up"), "").map_err(|e| Violation(e.to_string()))?;
     let count = Count::default();
     thread::spawn(move || {
         let _ = std::io::stdin().read(&mut [0]);
@@ -290,7 +291,16 @@ fn kill_nodes(options: &Options, count: &Count, place: &Path) {
         let socket = place.join(format!("beside{number}")).join("node.sock");
         let marks = place.join("marks");
         let mut node = again(options, "--beside", &socket, &marks, options.seed * 1000 + number);
-        let until_then = Instant::now() + Duration::from_millis(rng.u64(0..4000));
+        // Some are killed while they come up: the guard that removes their socket may not be there yet.
+        let comes_up = rng.u32(0..4) > 0;
+        let is_up = || match socket.with_extension("up").exists() || !comes_up {
+            true => Ok(()),
+            false => Err("it does not come up".to_owned()),
+        };
+        if let Err(violation) = until("a node starts", is_up) {
+            violated(options, "nodes", &violation);
+        }
+        let until_then = Instant::now() + Duration::from_millis(rng.u64(0..3000));
         while Instant::now() < until_then && !count.is_over() {
             thread::sleep(Duration::from_millis(10));
         }
@@ -317,7 +327,7 @@ fn kill_nodes(options: &Options, count: &Count, place: &Path) {
             }
             let left: Vec<_> =
                 workers.iter().map(|worker| worker.pid).filter(|&pid| is_alive(pid)).collect();
-            match (left.as_slice(), socket.exists()) {
+            match (left.as_slice(), socket.exists() && comes_up) {
                 ([], false) => Ok(()),
                 (left, socket) => Err(format!("processes {left:?}, socket: {socket}")),
             }

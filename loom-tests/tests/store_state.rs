@@ -8,7 +8,7 @@ use loom::thread;
 use rustyray_memory::Heap;
 use rustyray_store::{
     ClientId,
-    models::{BeginSeal, Header, Phase, Rename, SLOT_WORDS, Slot},
+    models::{BeginSeal, GENERATIONS, Header, Hold, Phase, Rename, SLOT_WORDS, Slot},
 };
 
 fn reserved(heap: &Heap) -> Slot<'_, Heap> {
@@ -98,5 +98,42 @@ fn an_object_let_go_of_while_it_is_sealed_is_not_forgotten() {
         }
         sealer.join().expect("the sealer");
         assert_eq!(Slot::new(&*heap, 0).state().load().generation(), 1, "it was freed");
+    });
+}
+
+/// A slot whose generations are used up is never used again, and a stale reference to it stays stale.
+#[test]
+fn a_slot_retires_rather_than_begin_anew() {
+    loom::model(|| {
+        let heap = Arc::new(Heap::new(SLOT_WORDS));
+        let stale = {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || {
+                let slot = Slot::new(&*heap, 0);
+                for generation in 0..2 {
+                    if slot.hold(generation, ClientId::new(65)) == Hold::Held {
+                        assert!(slot.state().load().is_alive(generation));
+                        let _ = slot.unhold(ClientId::new(65));
+                    }
+                }
+            })
+        };
+        let slot = Slot::new(&*heap, 0);
+        for generation in 0..GENERATIONS {
+            slot.hold_unchecked(ClientId::NODE);
+            assert_eq!(slot.state().transition_to_reserved(ClientId::NODE), Some(generation));
+            let _ = slot.unhold(ClientId::NODE);
+            let before = loop {
+                match slot.begin_free() {
+                    Some(before) => break before,
+                    None => thread::yield_now(),
+                }
+            };
+            assert_eq!(slot.free(before), generation + 1 < GENERATIONS);
+        }
+        stale.join().expect("the stale holder");
+        assert_eq!(slot.state().load().phase(), Phase::Retired);
+        assert_eq!(slot.state().transition_to_reserved(ClientId::NODE), None);
+        assert!(!slot.state().transition_to_granted(ClientId::new(1)));
     });
 }

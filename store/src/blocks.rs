@@ -16,7 +16,7 @@ const CLOSED: u64 = 1 << 40;
 /// What an update found.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub(crate) enum Block {
+pub enum Block {
     /// The block is closed and nothing lives in it: the caller takes it back.
     Empty,
     /// It is still in use.
@@ -25,12 +25,13 @@ pub(crate) enum Block {
 
 /// The balances of all blocks.
 #[derive(Debug)]
-pub(crate) struct Blocks {
+pub struct Blocks {
     balances: Box<[AtomicU64]>,
 }
 
 impl Blocks {
-    pub(crate) fn new(blocks: usize) -> Self {
+    /// The balances of that many blocks, all of them 0.
+    pub fn new(blocks: usize) -> Self {
         Blocks { balances: (0..blocks).map(|_| AtomicU64::new(0)).collect() }
     }
 
@@ -43,7 +44,7 @@ impl Blocks {
     }
 
     /// The block is leased anew.
-    pub(crate) fn open(&self, block: u32) {
+    pub fn open(&self, block: u32) {
         if let Some(balance) = self.balance(block) {
             balance.store(0, Ordering::Release);
         }
@@ -52,14 +53,14 @@ impl Blocks {
     /// One object of the block was freed, or one place given up. AcqRel: the reads of whoever freed
     /// the others come before the block is used again.
     #[inline]
-    pub(crate) fn take_one(&self, block: u32) -> Block {
+    pub fn take_one(&self, block: u32) -> Block {
         self.balance(block).map_or(Block::InUse, |balance| {
             Self::judge(balance.fetch_sub(1, Ordering::AcqRel).wrapping_sub(1))
         })
     }
 
     /// The block's writer is done with it and placed that many objects. AcqRel: see `take_one`.
-    pub(crate) fn close(&self, block: u32, placed: u32) -> Block {
+    pub fn close(&self, block: u32, placed: u32) -> Block {
         self.balance(block).map_or(Block::InUse, |balance| {
             let change = CLOSED + u64::from(placed);
             Self::judge(balance.fetch_add(change, Ordering::AcqRel).wrapping_add(change))
@@ -67,13 +68,13 @@ impl Blocks {
     }
 
     /// What the balance is now, for [`Blocks::settle`].
-    pub(crate) fn glance(&self, block: u32) -> u64 {
+    pub fn glance(&self, block: u32) -> u64 {
         self.balance(block).map_or(CLOSED, |balance| balance.load(Ordering::Acquire))
     }
 
     /// The block's writer is dead and `live` objects were counted in it: closes it with that count if
     /// nothing was freed since the glance.
-    pub(crate) fn settle(&self, block: u32, glanced: u64, live: u32) -> Option<Block> {
+    pub fn settle(&self, block: u32, glanced: u64, live: u32) -> Option<Block> {
         let to = CLOSED + u64::from(live);
         self.balance(block)?
             .compare_exchange(glanced, to, Ordering::AcqRel, Ordering::Relaxed)

@@ -20,6 +20,7 @@
 
 use rustyray_memory::sync::{AtomicU64, Ordering};
 
+#[cfg(not(rustyray_loom))]
 use crate::geometry::{MAX_BLOCK_BYTES, MAX_CAPACITY_BYTES};
 
 /// Objects begin at multiples of this.
@@ -36,23 +37,28 @@ const OPEN: u64 = 1 << 63;
 /// More are being written than there are numbers for.
 const MANY: u64 = (1 << WRITING_BITS) - 1;
 
+#[cfg(not(rustyray_loom))]
 const _: () = assert!(MAX_BLOCK_BYTES / UNIT_BYTES < 1 << PLACED_BITS);
+#[cfg(not(rustyray_loom))]
 const _: () = assert!(MAX_BLOCK_BYTES / UNIT_BYTES < 1 << USED_BITS);
 /// Blocks are this large in a store of the largest capacity.
+#[cfg(not(rustyray_loom))]
 const _: () = assert!(MAX_CAPACITY_BYTES / MAX_BLOCK_BYTES <= 1 << (63 - BLOCK_AT));
 
 /// The open block of a process.
 #[derive(Debug)]
-pub(crate) struct OpenBlock {
+pub struct OpenBlock {
     word: AtomicU64,
     units: u64,
 }
 
 /// A place in a block.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Placed {
-    pub(crate) block: u32,
-    pub(crate) offset_bytes: u64,
+pub struct Placed {
+    /// The block.
+    pub block: u32,
+    /// Where the place begins in the segment.
+    pub offset_bytes: u64,
 }
 
 #[derive(Copy, Clone)]
@@ -65,12 +71,13 @@ struct Parts {
 
 /// A block that was open.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Closed {
-    pub(crate) block: u32,
+pub struct Closed {
+    /// Which it was.
+    pub block: u32,
     /// Objects placed in it.
-    pub(crate) placed: u32,
+    pub placed: u32,
     /// How many of them are being written; `None` when that was lost count of.
-    pub(crate) writing: Option<u32>,
+    pub writing: Option<u32>,
 }
 
 impl Parts {
@@ -96,13 +103,14 @@ fn units(len_bytes: u64) -> u64 {
 }
 
 impl OpenBlock {
-    pub(crate) fn new(block_bytes: u64) -> Self {
+    /// None is open yet; all of them are of that size.
+    pub fn new(block_bytes: u64) -> Self {
         OpenBlock { word: AtomicU64::new(0), units: block_bytes / UNIT_BYTES }
     }
 
     /// A place for `len_bytes`; `None` when the open block has none.
     #[inline]
-    pub(crate) fn place(&self, len_bytes: u64) -> Option<Placed> {
+    pub fn place(&self, len_bytes: u64) -> Option<Placed> {
         // Acquire: pairs with the Release of `open`, so that the block's pages are writable.
         let mut word = self.word.load(Ordering::Acquire);
         loop {
@@ -127,7 +135,7 @@ impl OpenBlock {
 
     /// Gives the tail of a place back, if nothing was placed behind it. `None` as new length gives up
     /// the place itself: false when the block is closed, so that the node must be told.
-    pub(crate) fn trim(&self, placed: Placed, len_bytes: u64, new_len: Option<u64>) -> bool {
+    pub fn trim(&self, placed: Placed, len_bytes: u64, new_len: Option<u64>) -> bool {
         let start = placed.offset_bytes / UNIT_BYTES % self.units;
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
@@ -154,7 +162,7 @@ impl OpenBlock {
     /// that whoever closed it must be told. Release: what was written comes before the block is closed.
     #[inline]
     #[must_use]
-    pub(crate) fn finish(&self, placed: Placed) -> bool {
+    pub fn finish(&self, placed: Placed) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let Some(parts) = Parts::of(word).filter(|parts| parts.block == placed.block) else {
@@ -173,7 +181,7 @@ impl OpenBlock {
     }
 
     /// Closes the open block.
-    pub(crate) fn close(&self) -> Option<Closed> {
+    pub fn close(&self) -> Option<Closed> {
         let parts = Parts::of(self.word.swap(0, Ordering::AcqRel))?;
         Some(Closed {
             block: parts.block,
@@ -183,7 +191,7 @@ impl OpenBlock {
     }
 
     /// Opens a block, whose pages are writable. Release: pairs with the Acquire of `place`.
-    pub(crate) fn open(&self, block: u32) {
+    pub fn open(&self, block: u32) {
         let parts = Parts { block, used: 0, placed: 0, writing: 0 };
         self.word.store(parts.to_word(), Ordering::Release);
     }

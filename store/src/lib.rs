@@ -11,7 +11,6 @@
 mod alarm;
 #[cfg(not(rustyray_loom))]
 mod backend;
-#[cfg(not(rustyray_loom))]
 mod blocks;
 #[cfg(not(rustyray_loom))]
 mod chunks;
@@ -48,7 +47,6 @@ mod hosting;
 mod id;
 #[cfg(not(rustyray_loom))]
 mod leaks;
-#[cfg(not(rustyray_loom))]
 mod lease;
 #[cfg(not(rustyray_loom))]
 mod listing;
@@ -138,9 +136,11 @@ pub use {
 #[doc(hidden)]
 pub mod models {
     pub use crate::{
+        blocks::{Block, Blocks},
         deadmap::{DeadMap, words as dead_map_words},
         dirty::Dirty,
         entry::{Entry, NotAcquired},
+        lease::{Closed, OpenBlock, Placed},
         place::Place,
         slot::{Header, Hold, Owner, Pinned, SLOT_WORDS, Slot},
         state::{BeginSeal, GENERATIONS, Phase, Rename, Snapshot, StateWord},

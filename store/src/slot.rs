@@ -26,7 +26,7 @@
 
 use rustyray_memory::{
     LINE_WORDS, Memory,
-    sync::{AtomicU64, Ordering, total_order},
+    sync::{AtomicU64, Ordering, fence, total_order},
 };
 
 use crate::{
@@ -320,8 +320,10 @@ impl<'a, M: Memory> Slot<'a, M> {
     /// Reap: clears both bits of a dead client; whether it had any.
     pub fn forget(&self, client: ClientId) -> bool {
         let (word, bit) = Self::bit(client);
-        let held = self.word(HOLDERS + word).fetch_and(!bit, Ordering::AcqRel);
-        let pinned = self.word(PINS + word).fetch_and(!bit, Ordering::AcqRel);
+        // SeqCst: of several that drop their bits at once, the reaper among them, one must see none left.
+        let held = self.word(HOLDERS + word).fetch_and(!bit, Ordering::SeqCst);
+        let pinned = self.word(PINS + word).fetch_and(!bit, Ordering::SeqCst);
+        total_order();
         (held | pinned) & bit != 0
     }
 
@@ -356,6 +358,31 @@ impl<'a, M: Memory> Slot<'a, M> {
             self.word(index).store(0, Ordering::Relaxed);
         }
         self.state().transition_to_free(before)
+    }
+
+    // ---- spilling ---------------------------------------------------------------------------------
+
+    /// Node: takes a sealed object out of its place unless somebody views it. If true, the slot is in
+    /// phase *spilling* and the caller's to move on; nobody relies on the location any more.
+    ///
+    /// ```text
+    /// spiller:  state ← spilling;  read the pins    (any → state ← sealed)
+    /// viewer:   set my pin bit;    read the state   (not sealed → take it back)
+    /// ```
+    #[must_use]
+    pub fn begin_spill(&self, generation: u64) -> bool {
+        if !self.state().transition_spill(generation, Phase::Sealed, Phase::Spilling) {
+            return false;
+        }
+        // Against a viewer, see above: the pins are read after the state changed, in the one order of all
+        // `SeqCst` steps.
+        fence(Ordering::SeqCst);
+        if self.pins().is_empty() {
+            return true;
+        }
+        let back = self.state().transition_spill(generation, Phase::Spilling, Phase::Sealed);
+        debug_assert!(back, "one thread at a time moves objects");
+        false
     }
 
     // ---- waiters ----------------------------------------------------------------------------------

@@ -3,14 +3,7 @@
 //!
 //! # Spilling
 //! The copy is made while the object is still sealed, under a reference of the node's own; only then is
-//! the slot detached, and only if nobody has the object pinned:
-//!
-//! ```text
-//! spiller:  write the file;  state ← spilling;  fence(SeqCst);  read the pins  (any → state ← sealed)
-//! viewer:   set my pin bit;                     fence(SeqCst);  read the state (not sealed → take it back)
-//! ```
-//! Whichever fence comes first, the spiller sees the pin or the viewer sees that the object is away;
-//! nobody uses a location that was read before its pin was validated.
+//! the slot detached, and only if nobody has the object pinned: see `Slot::begin_spill`. Nobody uses a location that was read before its pin was validated.
 //!
 //! # Files
 //! One per object, in a directory of this store's own (0700) that is made with the first of them and goes
@@ -36,7 +29,6 @@ use nix::{
     fcntl::{Flock, FlockArg},
     unistd::geteuid,
 };
-use rustyray_memory::sync::{Ordering, fence};
 
 use crate::{
     Error, ObjectId, Refusal, Reply,
@@ -300,9 +292,7 @@ impl Core {
         };
         let path = self.ledger.lock().spills.place(index)?;
         let written = self.write_file(&path, &source, &header);
-        let detached = written.is_ok()
-            && slot.state().transition_spill(generation, Phase::Sealed, Phase::Spilling);
-        if !detached {
+        if written.is_err() || !slot.begin_spill(generation) {
             let _ = fs::remove_file(&path);
             return written.map(|_| false);
         }
@@ -312,14 +302,6 @@ impl Core {
             checksum: written?,
             is_strict: source.is_strict(),
         };
-        // SeqCst: against a viewer, see the module.
-        fence(Ordering::SeqCst);
-        if !slot.pins().is_empty() {
-            let back = slot.state().transition_spill(generation, Phase::Spilling, Phase::Sealed);
-            debug_assert!(back, "one thread at a time moves objects");
-            let _ = fs::remove_file(&path);
-            return Ok(false);
-        }
         slot.set_header(Header { location: Place::Empty.to_word(), ..header });
         self.ledger.lock().spills.insert(index, spilled);
         let moved = slot.state().transition_spill(generation, Phase::Spilling, Phase::Spilled);

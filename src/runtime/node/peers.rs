@@ -36,8 +36,6 @@ impl Node {
         if runs_tasks && self.closing.load(Ordering::Acquire) {
             self.stop(client);
         }
-        // What it published since it said that it is ready, whoever took its bit before its ring was here.
-        self.drain(client);
     }
 
     /// The workers that can run what `caller` submits: those of its own program.
