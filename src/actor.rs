@@ -113,7 +113,7 @@ impl<A> ActorHandle<A> {
     /// # Errors
     /// The error of its constructor.
     pub async fn ready(&self) -> Result<()> {
-        crate::object::Settled { core: &self.core, id: self.token }.await;
+        crate::object::Settled { id: self.token, runtime: self.core.key() }.await;
         self.core.error_of(self.token).map_or(Ok(()), Err)
     }
 

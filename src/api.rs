@@ -1,12 +1,9 @@
-//! Putting objects and waiting for them.
+//! Putting objects and getting many.
 
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    pin::Pin,
     sync::Arc,
-    task::Poll,
-    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -14,8 +11,8 @@ use rustyray_store::BytesWriter;
 
 use crate::{
     error::{Error, Result},
-    object::{ObjectRef, Settled},
-    runtime::{Alarm, Core, current, store_error},
+    object::ObjectRef,
+    runtime::{Core, current, store_error},
     value::Value,
 };
 
@@ -109,79 +106,6 @@ pub async fn get_all<T: Value>(references: &[ObjectRef<T>]) -> Result<Vec<T>> {
         values.push(reference.get().await?);
     }
     Ok(values)
-}
-
-/// Waits until `num_returns` of the references are settled, or until `timeout` has passed; gives those that
-/// are and those that are left, each in the order of `references`. At most `num_returns` are in the first.
-///
-/// # Errors
-/// [`Error::InvalidArgument`] when `num_returns` is above the number of references,
-/// [`Error::TaskCancelled`] when the task that waits is cancelled.
-pub async fn wait<T>(
-    references: &[ObjectRef<T>],
-    num_returns: usize,
-    timeout: Option<Duration>,
-) -> Result<(Vec<ObjectRef<T>>, Vec<ObjectRef<T>>)> {
-    if num_returns > references.len() {
-        return Err(Error::invalid(format!(
-            "num_returns is {num_returns}, and there are {} references",
-            references.len()
-        )));
-    }
-    let deadline = timeout.map(|timeout| Instant::now() + timeout);
-    let mut alarm = None;
-    // Those not seen settled yet. Of `left` that wait for `missing` more, one among any `left - missing + 1`
-    // must be next: no more than these are watched, so waiting for all of them goes from one to the next.
-    let mut left: Vec<&ObjectRef<T>> = references.iter().rev().collect();
-    let mut missing = num_returns;
-    std::future::poll_fn(|context| {
-        loop {
-            if missing == 0 {
-                return Poll::Ready(Ok::<(), Error>(()));
-            }
-            left[0].core().check_uninterrupted()?;
-            let watched = left.len() - missing + 1;
-            let from = left.len() - watched;
-            let mut settled = 0;
-            let mut at = left.len();
-            while at > from && settled < missing {
-                at -= 1;
-                if left[at].is_ready() {
-                    left.swap_remove(at);
-                    settled += 1;
-                }
-            }
-            missing -= settled;
-            if settled == 0 {
-                break;
-            }
-        }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Poll::Ready(Ok(()));
-        }
-        for reference in left.iter().rev().take(left.len() - missing + 1) {
-            let mut watch = Settled { core: reference.core(), id: reference.object_id() };
-            if Pin::new(&mut watch).poll(context).is_ready() {
-                // Settled between the two looks: look again.
-                context.waker().wake_by_ref();
-                break;
-            }
-        }
-        if let Some(deadline) = deadline {
-            alarm.get_or_insert_with(|| Alarm::set(deadline, context.waker().clone()));
-        }
-        Poll::Pending
-    })
-    .await?;
-    let (mut ready, mut pending) = (Vec::with_capacity(num_returns), Vec::new());
-    for reference in references {
-        if ready.len() < num_returns && reference.is_ready() {
-            ready.push(reference.clone());
-        } else {
-            pending.push(reference.clone());
-        }
-    }
-    Ok((ready, pending))
 }
 
 /// Asks for the end of the actor that runs this code, after the current call. Later calls fail with

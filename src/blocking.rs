@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use crate::{
     builder::Runtime, error::Result, object::ObjectRef, runtime::executor::block_on, value::Value,
+    wait::References,
 };
 
 /// [`crate::init`], blocking.
@@ -54,7 +55,7 @@ pub type Waited<T> = (Vec<ObjectRef<T>>, Vec<ObjectRef<T>>);
 /// # Errors
 /// As [`crate::wait`].
 pub fn wait<T>(
-    references: &[ObjectRef<T>],
+    references: impl References<T>,
     num_returns: usize,
     timeout: Option<Duration>,
 ) -> Result<Waited<T>> {

@@ -42,14 +42,14 @@ impl<T> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::cancel`].
     pub fn cancel_blocking(&self, options: CancelOptions) -> Result<()> {
-        let core = self.core();
+        let core = self.core()?;
         core.check_open()?;
         match &core.link {
             Link::Node(node) => {
                 node.cancel(self.object_id(), options);
                 Ok(())
             }
-            Link::Uplink(uplink) if uplink.lines.cancel(core, self.object_id()) => Ok(()),
+            Link::Uplink(uplink) if uplink.lines.cancel(&core, self.object_id()) => Ok(()),
             Link::Uplink(uplink) => uplink.cancel(self.object_id(), options),
         }
     }

@@ -177,7 +177,7 @@ impl<'a> Items<'a> {
                     Slot::Delivered => break,
                     Slot::Stopped => return Ok(()),
                     Slot::Wait => {
-                        Settled { core: &self.returns.core, id: self.next_grant }.await;
+                        Settled { id: self.next_grant, runtime: self.returns.core.key() }.await;
                         self.take_grant();
                     }
                 }

@@ -54,14 +54,19 @@ pub mod state;
 mod stream;
 mod submit;
 mod value;
+mod wait;
 
 pub use bytes::Bytes;
 pub use rkyv;
 pub use rustyray_macros::{actor, actor_methods, main, remote, test};
+#[cfg(feature = "ndarray")]
+pub use rustyray_store::PinnedArray;
+#[cfg(feature = "arrow")]
+pub use rustyray_store::{ArchivedBatch, Batch};
 
 pub use crate::{
     actor::ActorHandle,
-    api::{ObjectWriter, create, exit_actor, get_all, put, put_bytes, wait},
+    api::{ObjectWriter, create, exit_actor, get_all, put, put_bytes},
     builder::{Builder, Runtime, connect, init, shutdown},
     cancel::CancelOptions,
     context::{Context, Resources, context},
@@ -72,6 +77,7 @@ pub use crate::{
     runtime::{EnterGuard, executor::block_on},
     stream::{BlockingItems, ObjectRefStream},
     value::Value,
+    wait::{References, wait},
 };
 
 /// What a program needs: `use rustyray::prelude::*`.

@@ -18,11 +18,14 @@ use rkyv::{
     rend::{u32_le, u64_le},
 };
 pub use rustyray_store::View;
-use rustyray_store::{ObjectId, RefSink};
+use rustyray_store::{ObjectId, RefSink, ViewError};
 
 use crate::{
-    error::Result,
-    runtime::{Core, current},
+    error::{Error, Result},
+    runtime::{
+        Core,
+        current::{self, Key},
+    },
     value::Value,
 };
 
@@ -30,41 +33,59 @@ use crate::{
 ///
 /// It is cheap to clone, to send to another thread, and to pass to another process as an argument or within
 /// a value. The object lives as long as any process holds a reference to it, a stored value contains one, or
-/// a task takes it as an argument.
+/// a task takes it as an argument. A reference that outlives its runtime refers to nothing any more.
 ///
 /// Awaiting a reference is [`ObjectRef::get`].
 pub struct ObjectRef<T> {
-    core: Arc<Core>,
-    id: ObjectId,
+    generation: u64,
+    index: u32,
+    runtime: Key,
     value: PhantomData<fn() -> T>,
 }
+
+const _: () = assert!(size_of::<ObjectRef<()>>() == 16);
 
 impl<T> ObjectRef<T> {
     /// The owner of a reference that was already counted: it is released when this is dropped.
     pub(crate) fn adopt(core: &Arc<Core>, id: ObjectId) -> Self {
-        ObjectRef { core: Arc::clone(core), id, value: PhantomData }
+        let ObjectId { index, generation } = id;
+        ObjectRef { generation, index, runtime: core.key(), value: PhantomData }
     }
 
+    #[inline]
     pub(crate) fn object_id(&self) -> ObjectId {
-        self.id
+        ObjectId { index: self.index, generation: self.generation }
     }
 
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.core
+    /// The runtime that the object is of.
+    pub(crate) fn core(&self) -> Result<Arc<Core>> {
+        current::of(self.runtime, Arc::clone).ok_or_else(|| ended(self.object_id()))
     }
 
     pub(crate) fn belongs_to(&self, core: &Arc<Core>) -> bool {
-        Arc::ptr_eq(&self.core, core)
+        self.runtime == core.key()
     }
 
     /// The object's name within its session: the slot of the object table and the generation of its use.
     pub fn id(&self) -> ObjectId {
-        self.id
+        self.object_id()
     }
 
     /// Whether the object is settled: its value, or the error in its place, can be had without waiting.
     pub fn is_ready(&self) -> bool {
-        !self.core.is_pending(self.id)
+        self.settled().is_settled()
+    }
+
+    pub(crate) fn settled(&self) -> Settled {
+        Settled { id: self.object_id(), runtime: self.runtime }
+    }
+
+    /// Waits, blocking this thread.
+    fn block(&self, deadline: Option<Instant>) -> Result<()> {
+        if self.is_ready() {
+            return Ok(());
+        }
+        self.core()?.block_until_settled(self.object_id(), deadline)
     }
 }
 
@@ -75,9 +96,10 @@ impl<T: Value> ObjectRef<T> {
     ///
     /// # Errors
     /// The error of the task that should have made the object; [`crate::Error::ObjectLost`],
-    /// [`crate::Error::TypeMismatch`] or [`crate::Error::CorruptObject`] when there is no such value.
+    /// [`crate::Error::TypeMismatch`] or [`crate::Error::CorruptObject`] when there is no such value;
+    /// [`crate::Error::ShutDown`] when the runtime was shut down.
     pub fn get(&self) -> Get<'_, T> {
-        Get { settled: Settled { core: &self.core, id: self.id }, value: PhantomData }
+        Get { reference: self }
     }
 
     /// The same, waiting at most `timeout`.
@@ -85,8 +107,8 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get`], and [`crate::Error::GetTimeout`].
     pub async fn get_timeout(&self, timeout: Duration) -> Result<T> {
-        self.core.settled_within(self.id, timeout).await?;
-        self.core.get_sealed(self.id)
+        self.core()?.settled_within(self.object_id(), timeout).await?;
+        self.value_now()
     }
 
     /// A view of the value in place, once it is there; the object stays where it is while the view lives.
@@ -94,8 +116,8 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get`].
     pub async fn view(&self) -> Result<View<T>> {
-        Settled { core: &self.core, id: self.id }.await;
-        self.core.view_sealed(self.id)
+        self.settled().await;
+        self.view_now()
     }
 
     /// [`ObjectRef::get`], blocking this thread.
@@ -103,8 +125,8 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get`].
     pub fn get_blocking(&self) -> Result<T> {
-        self.core.block_until_settled(self.id, None)?;
-        self.core.get_sealed(self.id)
+        self.block(None)?;
+        self.value_now()
     }
 
     /// [`ObjectRef::get_timeout`], blocking this thread.
@@ -112,8 +134,8 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get_timeout`].
     pub fn get_blocking_timeout(&self, timeout: Duration) -> Result<T> {
-        self.core.block_until_settled(self.id, Some(Instant::now() + timeout))?;
-        self.core.get_sealed(self.id)
+        self.block(Some(Instant::now() + timeout))?;
+        self.value_now()
     }
 
     /// [`ObjectRef::view`], blocking this thread.
@@ -121,29 +143,62 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get`].
     pub fn view_blocking(&self) -> Result<View<T>> {
-        self.core.block_until_settled(self.id, None)?;
-        self.core.view_sealed(self.id)
+        self.block(None)?;
+        self.view_now()
     }
+
+    /// A view of an object that is settled.
+    #[inline]
+    fn view_now(&self) -> Result<View<T>> {
+        // Checking and reading the value may run user code: not while the runtime is borrowed.
+        let pinned = current::of(self.runtime, |core| core.client.pin(self.object_id()));
+        pinned
+            .ok_or_else(|| ended(self.object_id()))?
+            .map_err(ViewError::from)
+            .and_then(View::from_pin)
+            .map_err(|error| view_error::<T>(self.runtime, self.object_id(), error))
+    }
+
+    /// The value of an object that is settled.
+    #[inline]
+    fn value_now(&self) -> Result<T> {
+        self.view_now()?.to_owned_value().map_err(|reason| Error::CorruptObject {
+            object: self.object_id().to_string(),
+            reason: reason.to_string(),
+        })
+    }
+}
+
+#[cold]
+fn view_error<T>(runtime: Key, id: ObjectId, error: ViewError) -> Error {
+    current::of(runtime, |core| core.view_error::<T>(id, error)).unwrap_or_else(|| ended(id))
+}
+
+/// What is wrong with a reference that outlived its runtime.
+#[cold]
+fn ended(id: ObjectId) -> Error {
+    Error::ShutDown { what: format!("object {id} went with it") }
 }
 
 impl<T> Clone for ObjectRef<T> {
     #[inline]
     fn clone(&self) -> Self {
-        self.core.retain_held(self.id);
-        ObjectRef { core: Arc::clone(&self.core), id: self.id, value: PhantomData }
+        let _ = current::of(self.runtime, |core| core.retain_held(self.object_id()));
+        ObjectRef { ..*self }
     }
 }
 
 impl<T> Drop for ObjectRef<T> {
     #[inline]
     fn drop(&mut self) {
-        self.core.release(self.id);
+        // What was of a runtime that was shut down went with it.
+        let _ = current::of(self.runtime, |core| core.release(self.object_id()));
     }
 }
 
 impl<T> PartialEq for ObjectRef<T> {
     fn eq(&self, other: &Self) -> bool {
-        self.id == other.id && Arc::ptr_eq(&self.core, &other.core)
+        self.object_id() == other.object_id() && self.runtime == other.runtime
     }
 }
 
@@ -151,14 +206,14 @@ impl<T> Eq for ObjectRef<T> {}
 
 impl<T> Hash for ObjectRef<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.id.hash(state);
+        self.object_id().hash(state);
     }
 }
 
 impl<T> fmt::Debug for ObjectRef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.is_ready() { "ready" } else { "pending" };
-        write!(f, "ObjectRef<{}>({}, {state})", std::any::type_name::<T>(), self.id)
+        write!(f, "ObjectRef<{}>({}, {state})", std::any::type_name::<T>(), self.object_id())
     }
 }
 
@@ -180,35 +235,49 @@ impl<'a, T: Value> IntoFuture for &'a ObjectRef<T> {
     }
 }
 
-/// Ready once the object is sealed or failed.
-pub(crate) struct Settled<'a> {
-    pub(crate) core: &'a Arc<Core>,
+/// Ready once the object is sealed or failed, or its runtime shut down.
+#[derive(Copy, Clone)]
+pub(crate) struct Settled {
     pub(crate) id: ObjectId,
+    pub(crate) runtime: Key,
 }
 
-impl Future for Settled<'_> {
+impl Settled {
+    /// Whether it is.
+    #[inline]
+    pub(crate) fn is_settled(self) -> bool {
+        current::of(self.runtime, |core| !core.is_pending(self.id)).unwrap_or(true)
+    }
+}
+
+impl Future for Settled {
     type Output = ();
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.core.poll_settled(self.id, context)
+        if self.is_settled() {
+            return Poll::Ready(());
+        }
+        match current::of(self.runtime, Arc::clone) {
+            Some(core) => core.poll_settled(self.id, context),
+            None => Poll::Ready(()),
+        }
     }
 }
 
 /// The future of [`ObjectRef::get`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Get<'a, T> {
-    settled: Settled<'a>,
-    value: PhantomData<fn() -> T>,
+    reference: &'a ObjectRef<T>,
 }
 
 impl<T: Value> Future for Get<'_, T> {
     type Output = Result<T>;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        match Pin::new(&mut self.settled).poll(context) {
-            Poll::Ready(()) => Poll::Ready(self.settled.core.get_sealed(self.settled.id)),
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        match Pin::new(&mut self.reference.settled()).poll(context) {
+            Poll::Ready(()) => Poll::Ready(self.reference.value_now()),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -216,7 +285,7 @@ impl<T: Value> Future for Get<'_, T> {
 
 impl<T> fmt::Debug for Get<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Get({})", self.settled.id)
+        write!(f, "Get({})", self.reference.object_id())
     }
 }
 
@@ -259,22 +328,24 @@ impl<T> Archive for ObjectRef<T> {
 
     fn resolve(&self, (): (), out: Place<ArchivedObjectRef>) {
         rkyv::munge::munge!(let ArchivedObjectRef { generation, index, reserved } = out);
-        generation.write(self.id.generation.into());
-        index.write(self.id.index.into());
+        generation.write(self.generation.into());
+        index.write(self.index.into());
         reserved.write(0.into());
     }
 }
 
 impl<T, S: Fallible + RefSink + ?Sized> Serialize<S> for ObjectRef<T> {
     fn serialize(&self, serializer: &mut S) -> Result<(), S::Error> {
-        serializer.hold(self.id)
+        serializer.hold(self.object_id())
     }
 }
 
 impl<T, D: Fallible<Error: Source> + ?Sized> Deserialize<ObjectRef<T>, D> for ArchivedObjectRef {
     fn deserialize(&self, _: &mut D) -> Result<ObjectRef<T>, D::Error> {
-        let core = current::get().map_err(D::Error::new)?;
-        core.retain(self.id()).map_err(D::Error::new)?;
-        Ok(ObjectRef::adopt(&core, self.id()))
+        // In the runtime's process the container that this is in holds the object meanwhile.
+        let id = self.id();
+        current::peek(|core| core.retain(id).map(|()| ObjectRef::adopt(core, id)))
+            .and_then(|result| result)
+            .map_err(D::Error::new)
     }
 }

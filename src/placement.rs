@@ -212,7 +212,7 @@ impl PlacementGroup {
     /// # Errors
     /// When the runtime is gone.
     pub async fn remove(&self) -> Result<()> {
-        let core = self.token.core();
+        let core = self.token.core()?;
         core.check_open()?;
         match &core.link {
             Link::Node(node) => {

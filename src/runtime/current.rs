@@ -6,7 +6,13 @@
 //! thread whose runtime was shut down has none until it starts another: it never falls back on one that
 //! somebody else started.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use parking_lot::RwLock;
 
@@ -37,6 +43,20 @@ impl Own {
     }
 }
 
+/// Tells the runtimes that this process has had from each other. What a reference to an object carries instead
+/// of the runtime itself: copying it counts nothing.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key(u32);
+
+impl Key {
+    /// The key of a new runtime. They come round after four billion.
+    pub(crate) fn new() -> Key {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Relaxed: all that matters is that no two get the same.
+        Key(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 struct Entry {
     core: Arc<Core>,
     tokio: Option<tokio::runtime::Id>,
@@ -59,9 +79,48 @@ pub(crate) fn with<R>(f: impl FnOnce(&Arc<Core>) -> R) -> Result<R> {
     }
 }
 
+/// The same for an `f` that runs no user code, which spares it the counting.
+#[inline]
+pub(crate) fn peek<R>(f: impl FnOnce(&Arc<Core>) -> R) -> Result<R> {
+    let mut f = Some(f);
+    let near = CURRENT.with(|current| {
+        let current = current.borrow();
+        current.live().and_then(|core| f.take().map(|f| f(core)))
+    });
+    match (near, f) {
+        (None, Some(f)) => Ok(f(&find()?)),
+        (Some(result), _) => Ok(result),
+        (None, None) => unreachable!("what was run gave a result"),
+    }
+}
+
 /// The runtime that is meant here.
 pub(crate) fn get() -> Result<Arc<Core>> {
     with(Arc::clone)
+}
+
+/// Runs `f`, which must not run user code, on the runtime with this key: `None` once it was shut down.
+///
+/// On a thread that started or entered that runtime this takes no lock and counts nothing.
+#[inline]
+pub(crate) fn of<R>(key: Key, f: impl FnOnce(&Arc<Core>) -> R) -> Option<R> {
+    let mut f = Some(f);
+    let near = CURRENT.try_with(|current| match &*current.try_borrow().ok()? {
+        Own::Runtime(core) if core.key() == key => f.take().map(|f| f(core)),
+        _ => None,
+    });
+    match (near, f) {
+        (Ok(Some(result)), _) => Some(result),
+        (_, Some(f)) => far(key).map(|core| f(&core)),
+        (_, None) => None,
+    }
+}
+
+/// The runtime with this key, from wherever.
+#[cold]
+fn far(key: Key) -> Option<Arc<Core>> {
+    let runtimes = RUNTIMES.read();
+    runtimes.iter().find(|entry| entry.core.key() == key).map(|entry| Arc::clone(&entry.core))
 }
 
 #[cold]
@@ -90,11 +149,14 @@ fn find() -> Result<Arc<Core>> {
 /// Makes `core` the runtime of this thread and of the tokio runtime it belongs to.
 pub(crate) fn register(core: &Arc<Core>) {
     RUNTIMES.write().push(Entry { core: Arc::clone(core), tokio: tokio_id() });
-    CURRENT.with(|current| *current.borrow_mut() = Own::Runtime(Arc::clone(core)));
+    // What was there before ends outside the borrow: it may have been the last share of another runtime.
+    drop(CURRENT.with(|current| current.replace(Own::Runtime(Arc::clone(core)))));
 }
 
 /// Forgets `core`, everywhere but on threads that entered it; there it counts as closed.
 pub(crate) fn unregister(core: &Arc<Core>) {
+    // The caller's own share of `core` outlives this, so that no other is the last: ending a runtime drops
+    // references, which look for it here.
     RUNTIMES.write().retain(|entry| !Arc::ptr_eq(&entry.core, core));
     CURRENT.with(|current| {
         let mut current = current.borrow_mut();
@@ -131,6 +193,6 @@ impl Drop for EnterGuard {
     fn drop(&mut self) {
         let previous = std::mem::replace(&mut self.previous, Own::None);
         // A thread that is ending has no current runtime left to restore.
-        let _ = CURRENT.try_with(|current| *current.borrow_mut() = previous);
+        let _ = CURRENT.try_with(|current| current.replace(previous));
     }
 }

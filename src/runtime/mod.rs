@@ -76,6 +76,7 @@ pub(crate) enum Link {
 
 /// One process's part in a session.
 pub struct Core {
+    key: current::Key,
     session: u64,
     sockets: Vec<PathBuf>,
     pub(crate) client: Arc<Client>,
@@ -112,6 +113,7 @@ impl Core {
             Link::Uplink(uplink) => Arc::clone(&uplink.bell),
         };
         Core {
+            key: current::Key::new(),
             session,
             sockets,
             client,
@@ -129,6 +131,12 @@ impl Core {
             gpu_ids: RwLock::default(),
             interrupts: Interrupts::default(),
         }
+    }
+
+    /// What tells it from the other runtimes of the process.
+    #[inline]
+    pub(crate) fn key(&self) -> current::Key {
+        self.key
     }
 
     pub(crate) fn session(&self) -> u64 {
@@ -332,7 +340,7 @@ impl Core {
     }
 
     #[cold]
-    fn view_error<T: ?Sized>(&self, id: ObjectId, error: ViewError) -> Error {
+    pub(crate) fn view_error<T: ?Sized>(&self, id: ObjectId, error: ViewError) -> Error {
         match error {
             ViewError::Failed(pin) => {
                 debug_assert_eq!(pin.kind(), PinKind::Failed);
@@ -637,6 +645,27 @@ impl Core {
         if self.spin(|| (!self.is_pending(id)).then_some(())).is_some() {
             return Poll::Ready(());
         }
+        self.enlist(id, context)
+    }
+
+    /// Registers the waker for one of many objects, unless it is settled: as [`Core::poll_settled`], but
+    /// does not spin for it.
+    pub(crate) fn poll_among_others(
+        self: &Arc<Self>,
+        id: ObjectId,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        if !self.is_pending(id) {
+            return Poll::Ready(());
+        }
+        self.refuse_deadlock(id);
+        if executor::watch(self, id, context.waker()) {
+            return Poll::Pending;
+        }
+        self.enlist(id, context)
+    }
+
+    fn enlist(self: &Arc<Self>, id: ObjectId, context: &mut Context<'_>) -> Poll<()> {
         if self.wake_when_settled(id, context.waker()) { Poll::Pending } else { Poll::Ready(()) }
     }
 

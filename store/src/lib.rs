@@ -9,8 +9,13 @@
 
 #[cfg(not(rustyray_loom))]
 mod alarm;
+#[cfg(all(feature = "ndarray", not(rustyray_loom)))]
+mod array;
 #[cfg(not(rustyray_loom))]
 mod backend;
+#[cfg(all(feature = "arrow", not(rustyray_loom)))]
+#[allow(unsafe_code)]
+mod batch;
 mod blocks;
 #[cfg(not(rustyray_loom))]
 mod chunks;
@@ -131,6 +136,11 @@ pub use {
     view::View,
     writer::{BytesWriter, Writer},
 };
+
+#[cfg(all(feature = "ndarray", not(rustyray_loom)))]
+pub use array::PinnedArray;
+#[cfg(all(feature = "arrow", not(rustyray_loom)))]
+pub use batch::{ArchivedBatch, Batch, BatchResolver};
 
 /// The protocols over shared words, for the models that explore them. Not for use.
 #[doc(hidden)]

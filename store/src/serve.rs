@@ -132,11 +132,9 @@ impl Core {
         len_bytes: u64,
         allocate: impl Fn(&Core) -> Option<Reply>,
     ) -> Reply {
-        self.keep_below_high_water(len_bytes);
-        if let Some(reply) = allocate(self) {
-            return reply;
-        }
+        // What clients let go of is warm, and to be used before what was never touched.
         self.collect(usize::MAX);
+        self.keep_below_high_water(len_bytes);
         if let Some(reply) = allocate(self) {
             return reply;
         }

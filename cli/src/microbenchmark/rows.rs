@@ -208,7 +208,7 @@ async fn wait_for_references(bencher: &mut Bencher<'_>) -> Result<()> {
                 not_ready.push(small_value_remote::remote().await?);
             }
             for _ in 0..tasks {
-                (_, not_ready) = rustyray::wait(&not_ready, 1, None).await?;
+                (_, not_ready) = rustyray::wait(not_ready, 1, None).await?;
             }
             assert!(not_ready.is_empty());
             Ok(())
