@@ -46,7 +46,10 @@ mod snapshot;
 mod state;
 mod submission;
 #[allow(unsafe_code)]
+mod submit;
+#[allow(unsafe_code)]
 mod token;
+mod told;
 
 pub use config::Config;
 pub use demand::{Demand, GpuShare, UNITS_PER_ONE};

@@ -13,9 +13,11 @@
 
 mod actors;
 mod cancel;
+mod cost;
 mod dispatch;
 mod estimates;
 mod groups;
+mod handing;
 mod lanes;
 mod leases;
 mod listing;

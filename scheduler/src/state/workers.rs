@@ -1,9 +1,6 @@
 //! Workers: who is idle, who has room, what was handed to whom, and what a death or a wait means for it.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Instant};
 
 use super::{State, leases::Lease};
 use crate::{
@@ -11,12 +8,9 @@ use crate::{
     event::Act,
     ids::split,
     queue::Queue,
-    record::{CALL, CANCELLED, CREATION, JOB_ENDED, Place, Record},
+    record::{CALL, CANCELLED, CREATION, JOB_ENDED, Place},
     shared::Shared,
 };
-
-/// How many tasks a worker is handed ahead while several jobs share the workers.
-const SHARED_DEPTH: usize = 8;
 
 /// Workers of one executable.
 #[derive(Debug)]
@@ -47,13 +41,13 @@ pub(super) struct Worker {
     pub(super) actor: Option<ActorId>,
     pub(super) blocked: u32,
     /// The gpus that the process was last told of.
-    told: Vec<GpuShare>,
+    pub(super) told: Vec<GpuShare>,
     pub(super) retired: bool,
     pub(super) doomed: Option<Doom>,
     /// Its queue had no room; it has after a completion, perhaps.
     pub(super) full: bool,
     /// It is among the feeders of its lease's shape.
-    feeds: bool,
+    pub(super) feeds: bool,
     /// Tasks that wait behind its running one, as they were counted.
     pub(super) behind: usize,
     /// When it last began what is first in its queue, or was told to: a number that grows.
@@ -61,7 +55,7 @@ pub(super) struct Worker {
     /// How long what it was handed is expected to run.
     pub(super) expected_ns: u64,
     /// What was running when it was last looked at, and when that was first seen.
-    seen: Option<(u64, Instant)>,
+    pub(super) seen: Option<(u64, Instant)>,
     /// What it runs takes longer than was expected: nothing is queued behind it.
     pub(super) slow: bool,
 }
@@ -112,12 +106,12 @@ pub(super) struct Feeders {
     pub(super) bits: Bits,
     /// All with a lease of the shape, whether or not they have room.
     pub(super) busy: Bits,
-    turn: u16,
+    pub(super) turn: u16,
 }
 
 impl Feeders {
     /// The one whose turn it is.
-    fn next(&self) -> Option<u16> {
+    pub(super) fn next(&self) -> Option<u16> {
         self.bits.next(self.turn).or_else(|| self.bits.next(0))
     }
 }
@@ -166,181 +160,6 @@ impl<H: Host> State<H> {
         // Newcomers are taken last.
         pool.idle.push_front(worker.0);
         self.dirty = true;
-    }
-
-    // --- handing out -------------------------------------------------------------------------------------
-
-    fn depth(&self, shared: &Shared<H>) -> usize {
-        let depth = shared.config.queue_depth.clamp(1, crate::Config::MAX_QUEUE_DEPTH);
-        if self.placed < self.shared_until { depth.min(SHARED_DEPTH) } else { depth }
-    }
-
-    /// Brings what is counted of a worker up to date with its queue.
-    pub(super) fn refit(&mut self, shared: &Shared<H>, worker: u16) {
-        let depth = self.depth(shared);
-        let Some(Some(known)) = self.workers.get_mut(usize::from(worker)) else { return };
-        let takes = known.actor.is_none()
-            && known.blocked == 0
-            && !known.retired
-            && known.doomed.is_none()
-            && !known.full
-            && !known.slow;
-        let feeds = takes && known.lease.is_some() && (1..depth).contains(&known.queue.len());
-        let behind = if known.actor.is_none() { known.queue.len().saturating_sub(1) } else { 0 };
-        if behind != known.behind {
-            self.behind_len = self.behind_len + behind - known.behind;
-            if (behind > 0) != (known.behind > 0) {
-                self.behind.set(worker, behind > 0);
-            }
-            known.behind = behind;
-        }
-        if feeds == known.feeds {
-            return;
-        }
-        known.feeds = feeds;
-        let Some(lease) = &known.lease else { return };
-        match lease.source {
-            None => {
-                let shape = lease.shape as usize;
-                if self.feeders.len() <= shape {
-                    self.feeders.resize_with(shape + 1, Feeders::default);
-                }
-                self.feeders[shape].bits.set(worker, feeds);
-            }
-            Some((group, _)) => {
-                if let Some(Some(group)) = self.groups.get_mut(group as usize) {
-                    group.room.set(worker, feeds);
-                }
-            }
-        }
-        self.dirty |= feeds;
-    }
-
-    /// Takes a worker out of what is counted, before its lease changes.
-    fn unfit(&mut self, worker: u16) {
-        let Some(Some(known)) = self.workers.get_mut(usize::from(worker)) else { return };
-        self.behind_len -= known.behind;
-        if known.behind > 0 {
-            self.behind.set(worker, false);
-        }
-        known.behind = 0;
-        if let Some(lease) = &known.lease
-            && let Some(feeders) = self.feeders.get_mut(lease.shape as usize)
-        {
-            feeders.busy.set(worker, false);
-        }
-        if !std::mem::take(&mut known.feeds) {
-            return;
-        }
-        match known.lease.as_ref().map(|lease| (lease.shape as usize, lease.source)) {
-            Some((shape, None)) => self.feeders[shape].bits.set(worker, false),
-            Some((_, Some((group, _)))) => {
-                if let Some(Some(group)) = self.groups.get_mut(group as usize) {
-                    group.room.set(worker, false);
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// A worker that has a lease of this task's shape, and room.
-    pub(super) fn feeder(&mut self, shared: &Shared<H>, record: &Record<H::Spec>) -> Option<u16> {
-        let kind = shared.kinds.at(record.kind.get());
-        let worker = match record.group.get() {
-            0 => {
-                let feeders = self.feeders.get_mut(kind.shape as usize)?;
-                let worker = feeders.next()?;
-                feeders.turn = worker + 1;
-                worker
-            }
-            group => {
-                let group = self.groups.get(split(group).0 as usize)?.as_ref()?;
-                let bundle = record.bundle.get();
-                let fits = |worker: &u16| {
-                    let known = self.workers.get(usize::from(*worker)).and_then(Option::as_ref);
-                    known.and_then(|known| known.lease.as_ref()).is_some_and(|lease| {
-                        let same = lease.source.is_some_and(|(_, at)| at == bundle);
-                        lease.shape == kind.shape && (same || bundle == crate::record::ANY_BUNDLE)
-                    })
-                };
-                group.room.iter().find(fits)?
-            }
-        };
-        // Not behind what is less urgent.
-        let last = self.workers.get(usize::from(worker))?.as_ref()?.queue.last()?;
-        let last = shared.records.at(last);
-        (shared.kinds.at(last.kind.get()).priority >= kind.priority).then_some(worker)
-    }
-
-    /// Begins a lease with its first task. When the worker's queue is full all is as it was.
-    pub(super) fn begin(
-        &mut self,
-        shared: &Shared<H>,
-        worker: u16,
-        lease: Lease,
-        index: u32,
-    ) -> bool {
-        let Some(known) = self.worker(worker) else {
-            self.give(shared, lease);
-            return false;
-        };
-        if lease.gpus != known.told {
-            shared.host.granted(WorkerId(worker), &lease.gpus);
-            known.told.clone_from(&lease.gpus);
-        }
-        let (shape, of_machine) = (lease.shape as usize, lease.source.is_none());
-        let keeps = of_machine && !lease.of_actor;
-        known.lease = Some(lease);
-        let pool = known.pool;
-        if self.feeders.len() <= shape {
-            self.feeders.resize_with(shape + 1, Feeders::default);
-        }
-        self.feeders[shape].busy.set(worker, keeps);
-        if self.hand(shared, worker, index) {
-            return true;
-        }
-        // Nothing has come free by that: whoever waits has been tried, or will be for another reason.
-        let dirty = self.dirty;
-        self.unfit(worker);
-        let lease = self.worker(worker).and_then(|known| known.lease.take());
-        lease.into_iter().for_each(|lease| self.give(shared, lease));
-        self.dirty = dirty;
-        // Not at once again.
-        self.pools[pool].idle.push_front(worker);
-        false
-    }
-
-    /// Puts a task into a worker's queue; `false` when that is full.
-    pub(super) fn hand(&mut self, shared: &Shared<H>, worker: u16, index: u32) -> bool {
-        let order = self.next_order();
-        let Some(Some(known)) = self.workers.get_mut(usize::from(worker)) else { return false };
-        let task = shared.records.id(index);
-        let record = shared.records.at(index);
-        // SAFETY: the record is live, since it was in a queue of ours or comes with an event that names it, and
-        // we own the token: nobody ends it meanwhile.
-        let spec = unsafe { record.spec() };
-        match shared.host.push(WorkerId(worker), task, record.attempt.get(), spec) {
-            Ok(ticket) => record.ticket.set(ticket),
-            Err(crate::QueueFull) => {
-                known.full = true;
-                self.any_full = true;
-                self.refit(shared, worker);
-                return false;
-            }
-        }
-        record.worker.set(worker);
-        if known.queue.is_empty() {
-            known.since = order;
-        }
-        known.queue.push_back(&shared.records, index, Place::Worker);
-        // What is not known is taken for long.
-        let expected = self.estimates.expected_ns(record.alike.get());
-        let expected = expected.unwrap_or(2 * wake_cost_ns(shared) as u32);
-        record.expected_ns.set(expected);
-        known.expected_ns += u64::from(expected);
-        self.placed += 1;
-        self.refit(shared, worker);
-        true
     }
 
     // --- taking back -------------------------------------------------------------------------------------
@@ -559,86 +378,10 @@ impl<H: Host> State<H> {
             actor.into_iter().for_each(|actor| self.serve(shared, actor));
         }
     }
-
-    // --- by cost -----------------------------------------------------------------------------------------
-
-    /// A busy worker that will have done this task sooner than an idle one is awake; or `Err` when there is one
-    /// whose queue is full for the moment.
-    pub(super) fn sooner(
-        &mut self,
-        shared: &Shared<H>,
-        record: &Record<H::Spec>,
-    ) -> Result<Option<u16>, ()> {
-        let budget = wake_cost_ns(shared);
-        let expected = self.estimates.expected_ns(record.alike.get());
-        let Some(expected) = expected.map(u64::from).filter(|&expected| expected < budget) else {
-            return Ok(None);
-        };
-        if record.group.get() != 0 {
-            return Ok(None);
-        }
-        let kind = shared.kinds.at(record.kind.get());
-        let Some(feeders) = self.feeders.get(kind.shape as usize) else { return Ok(None) };
-        let mut full = false;
-        for worker in feeders.busy.iter().take(CANDIDATES) {
-            let Some(Some(known)) = self.workers.get(usize::from(worker)) else { continue };
-            if known.slow || known.expected_ns + expected > budget {
-                continue;
-            }
-            let last = known.queue.last().map(|last| shared.records.at(last).kind.get());
-            let first = last.is_none_or(|last| shared.kinds.at(last).priority < kind.priority);
-            if !first && known.feeds {
-                return Ok(Some(worker));
-            }
-            full |= !first && known.blocked == 0 && known.doomed.is_none();
-        }
-        if full { Err(()) } else { Ok(None) }
-    }
-
-    /// Whether what waits behind a worker's task is worth waking another for.
-    pub(super) fn is_worth_waking(&self, shared: &Shared<H>, worker: u16) -> bool {
-        let Some(Some(known)) = self.workers.get(usize::from(worker)) else { return false };
-        let running = known.queue.first().map(|first| shared.records.at(first).expected_ns.get());
-        known.slow || known.expected_ns - u64::from(running.unwrap_or(0)) >= wake_cost_ns(shared)
-    }
-
-    /// What waits behind a task that runs for longer than a wakeup costs goes to idle workers.
-    pub(crate) fn review(&mut self, shared: &Shared<H>, now: Instant) -> Option<Duration> {
-        let wake_cost = shared.config.wake_cost;
-        let behind: Vec<u16> = self.behind.iter().collect();
-        for worker in behind {
-            let Some(known) = self.worker(worker) else { continue };
-            match known.seen {
-                Some((since, at)) if since == known.since => {
-                    if now.duration_since(at) < wake_cost {
-                        continue;
-                    }
-                }
-                _ => {
-                    known.seen = Some((known.since, now));
-                    continue;
-                }
-            }
-            known.slow = true;
-            if let Some(first) = known.queue.first() {
-                self.estimates.forget(shared.records.at(first).alike.get());
-            }
-            self.refit(shared, worker);
-            self.dirty = true;
-        }
-        self.dispatch(shared);
-        self.wants_review().then_some(wake_cost)
-    }
-
-    pub(super) fn wants_review(&self) -> bool {
-        self.behind_len > 0 && self.pools.iter().any(|pool| !pool.idle.is_empty())
-    }
 }
 
-/// How many busy workers are looked at for a task that is quick.
-const CANDIDATES: usize = 8;
-
-fn wake_cost_ns<H: Host>(shared: &Shared<H>) -> u64 {
+/// What waking a worker costs.
+pub(super) fn wake_cost_ns<H: Host>(shared: &Shared<H>) -> u64 {
     u64::try_from(shared.config.wake_cost.as_nanos())
         .unwrap_or(u64::MAX)
         .min(u64::from(u32::MAX) / 4)

@@ -1,0 +1,355 @@
+//! Submitting tasks, actors and calls, and the settling of what they wait for: on the caller's thread, without the
+//! token.
+//!
+//! Who submits fills a record and publishes it with one more thing to wait for than it has: itself. So it can
+//! enter its edges one by one while others settle already, and whoever takes the last of what the task waits for,
+//! the submitter included, brings it on. The owner of the token hears of a task when it waits for nothing; or
+//! before, when somebody may look for it: a call has its place in a line, a child its parent, a group its members.
+
+use smallvec::SmallVec;
+
+use crate::{
+    ActorId, CallError, CallRefusal, CallerId, Config, GroupId, Host, JobId, NewActor, NewCall,
+    NewTask, ObjectKey, Placement, PoolId, Readiness, Refusal, Scheduler, SubmitError, TaskId,
+    actor_gate::NOWHERE,
+    event::{Event, NewActorState},
+    gate::{MAX_PENDING, Met},
+    group_gate,
+    ids::split,
+    record::{ANY_BUNDLE, CALL, CAPTURES, CREATION, Record},
+    records::MAX_TASKS,
+    shared::{MAX_GATES, actor_id},
+    state::estimate_place,
+};
+
+/// What a record is filled with.
+struct Filling<'a, S> {
+    spec: S,
+    flags: u32,
+    kind: u32,
+    job: JobId,
+    attempt: u16,
+    max_retries: u16,
+    actor: u64,
+    caller: u64,
+    group: u64,
+    bundle: u16,
+    alike: u64,
+    parent: Option<TaskId>,
+    returns: &'a [ObjectKey],
+}
+
+impl<H: Host> Scheduler<H> {
+    /// Takes a task.
+    ///
+    /// # Errors
+    /// When the machine, or its group, will never have what it demands, or a table is full; the spec is given
+    /// back.
+    #[inline]
+    pub fn submit(&self, new: NewTask<'_, H::Spec>) -> Result<TaskId, SubmitError<H::Spec>> {
+        self.resubmit(new, 0)
+    }
+
+    /// Takes a task that has ended before, to make its results again: its first attempt from here on is
+    /// `attempt`, and counts against its retries.
+    ///
+    /// # Errors
+    /// As [`Scheduler::submit`], and when `attempt` is beyond its retries.
+    pub fn resubmit(
+        &self,
+        new: NewTask<'_, H::Spec>,
+        attempt: u16,
+    ) -> Result<TaskId, SubmitError<H::Spec>> {
+        let placed = if attempt > new.retries.max {
+            Err(Refusal::RetriesSpent { max: new.retries.max })
+        } else {
+            self.kind_of(new.pool, new.job, new.priority, new.demand, new.placement, new.parent)
+        };
+        let (kind, group, bundle, captures) = match placed {
+            Ok(placed) => placed,
+            Err(why) => return Err(SubmitError { spec: new.spec, why }),
+        };
+        let filling = Filling {
+            spec: new.spec,
+            flags: if captures { CAPTURES } else { 0 },
+            kind,
+            job: new.job,
+            attempt,
+            max_retries: new.retries.max,
+            actor: 0,
+            caller: 0,
+            group,
+            bundle,
+            alike: new.alike,
+            parent: new.parent,
+            returns: new.returns,
+        };
+        self.enter(filling, new.dependencies, None).map_err(|(spec, why)| SubmitError { spec, why })
+    }
+
+    /// Takes an actor; its construction is a task.
+    ///
+    /// # Errors
+    /// As [`Scheduler::submit`].
+    pub fn create_actor(
+        &self,
+        new: NewActor<'_, H::Spec>,
+    ) -> Result<ActorId, SubmitError<H::Spec>> {
+        let placed =
+            self.kind_of(new.pool, new.job, new.priority, new.demand, new.placement, new.parent);
+        let (kind, group, bundle, captures) = match placed {
+            Ok(placed) => placed,
+            Err(why) => return Err(SubmitError { spec: new.spec, why }),
+        };
+        let Some((index, gate)) = self.shared.actors.take() else {
+            let why = Refusal::TooManyActors { limit: MAX_GATES };
+            return Err(SubmitError { spec: new.spec, why });
+        };
+        let id = actor_id(index, gate.generation());
+        gate.max_pending.set(u32::try_from(new.max_pending_calls).unwrap_or(0));
+        gate.max_task_retries.set(new.max_task_retries);
+        gate.job.set(new.job.0);
+        gate.group.set(group);
+        gate.captures.set(u32::from(captures));
+        gate.worker.set(NOWHERE);
+        gate.restarts.set(0);
+        gate.publish(gate.generation());
+        let filling = Filling {
+            spec: new.spec,
+            flags: CREATION | if captures { CAPTURES } else { 0 },
+            kind,
+            job: new.job,
+            attempt: 0,
+            max_retries: 0,
+            actor: id.to_bits(),
+            caller: 0,
+            group,
+            bundle,
+            alike: 0,
+            parent: new.parent,
+            returns: new.returns,
+        };
+        let depth = match new.max_handed {
+            0 => self.shared.config.queue_depth,
+            some => some,
+        };
+        let actor = NewActorState {
+            id,
+            creation: TaskId::from_bits(0),
+            max_restarts: new.max_restarts,
+            max_handed: depth.clamp(1, Config::MAX_QUEUE_DEPTH),
+            out_of_order: new.out_of_order,
+            detached: new.detached,
+        };
+        match self.enter(filling, new.dependencies, Some(actor)) {
+            Ok(_) => Ok(id),
+            Err((spec, why)) => {
+                if gate.free() {
+                    self.shared.actors.give(index);
+                }
+                Err(SubmitError { spec, why })
+            }
+        }
+    }
+
+    /// Takes a call of an actor. Calls of one caller run in the order in which they come.
+    ///
+    /// # Errors
+    /// When the actor is dead, unknown, or has too many unfinished calls; the spec is given back.
+    pub fn call(
+        &self,
+        actor: ActorId,
+        caller: CallerId,
+        call: NewCall<'_, H::Spec>,
+    ) -> Result<TaskId, CallError<H::Spec>> {
+        let Some((gate, generation)) = self.shared.actor(actor) else {
+            return Err(CallError { spec: call.spec, why: CallRefusal::Unknown });
+        };
+        if let Err(why) = gate.begin(generation) {
+            return Err(CallError { spec: call.spec, why });
+        }
+        let max_retries = call.retries.map_or(gate.max_task_retries.get(), |retries| retries.max);
+        let filling = Filling {
+            spec: call.spec,
+            flags: CALL | if gate.captures.get() != 0 { CAPTURES } else { 0 },
+            kind: u32::MAX,
+            job: JobId(gate.job.get()),
+            attempt: 0,
+            max_retries,
+            actor: actor.to_bits(),
+            caller: caller.0,
+            group: gate.group.get(),
+            bundle: ANY_BUNDLE,
+            alike: 0,
+            parent: call.parent,
+            returns: call.returns,
+        };
+        self.enter(filling, call.dependencies, None).map_err(|(spec, why)| {
+            gate.end(generation);
+            CallError { spec, why: CallRefusal::Refused(why) }
+        })
+    }
+
+    /// The kind of a task, the group and bundle that it runs in, and whether its children follow.
+    #[inline]
+    fn kind_of(
+        &self,
+        pool: PoolId,
+        job: JobId,
+        priority: i32,
+        demand: &crate::Demand,
+        placement: Placement,
+        parent: Option<TaskId>,
+    ) -> Result<(u32, u64, u16, bool), Refusal> {
+        let kind = self.shared.kinds.find(pool, job, priority, demand)?;
+        let inherited = || {
+            let (record, _) = self.shared.records.live(parent?)?;
+            let group = GroupId::from_bits(record.group.get());
+            let captures = record.is(CAPTURES) && group.to_bits() != 0;
+            // Still the parent's, or nobody's.
+            self.shared.records.live(parent?)?;
+            captures.then_some((group, ANY_BUNDLE, true))
+        };
+        let named = match placement {
+            Placement::Inherit => inherited(),
+            placement => group_gate::named(placement),
+        };
+        let Some((group, bundle, captures)) = named else { return Ok((kind, 0, 0, false)) };
+        let gate = self.shared.group(group).ok_or(Refusal::NoSuchGroup { group })?;
+        gate.check(group, bundle, kind, &self.shared.kinds)?;
+        Ok((kind, group.to_bits(), bundle, captures))
+    }
+
+    /// Fills a record and brings it on.
+    #[inline]
+    fn enter(
+        &self,
+        filling: Filling<'_, H::Spec>,
+        dependencies: &[ObjectKey],
+        actor: Option<NewActorState>,
+    ) -> Result<TaskId, (H::Spec, Refusal)> {
+        let shared = &self.shared;
+        let mut pending = SmallVec::<[ObjectKey; 8]>::new();
+        let mut failed = None;
+        for &object in dependencies {
+            match shared.host.subscribe(object) {
+                Readiness::Ready => {}
+                Readiness::Failed => failed = failed.or(Some(object)),
+                Readiness::Pending => pending.push(object),
+            }
+        }
+        if pending.len() > MAX_PENDING {
+            let dependencies = pending.len();
+            let why = Refusal::TooManyDependencies { dependencies, limit: MAX_PENDING };
+            return Err((filling.spec, why));
+        }
+        let Some((task, record)) = shared.records.take() else {
+            return Err((filling.spec, Refusal::TooManyTasks { limit: MAX_TASKS }));
+        };
+        let told = filling.flags & (CALL | CREATION) != 0
+            || filling.parent.is_some()
+            || filling.group != 0;
+        for &object in filling.returns {
+            shared.dependents.set_producer(object, task);
+        }
+        fill(record, filling);
+        let (_, generation) = split(task.to_bits());
+        if pending.is_empty() && failed.is_none() {
+            record.gate.publish(generation, 0);
+            let new = Event::New { task, ready: true };
+            match actor {
+                None => self.post(new),
+                Some(actor) => {
+                    let actor = Event::Actor(Box::new(NewActorState { creation: task, ..actor }));
+                    self.post_all(SmallVec::from_iter([actor, new]));
+                }
+            }
+            return Ok(task);
+        }
+        // One more for this thread, while it is at it.
+        record.gate.publish(generation, pending.len() + 1);
+        let mut events = SmallVec::<[Event; 4]>::new();
+        if let Some(actor) = actor {
+            events.push(Event::Actor(Box::new(NewActorState { creation: task, ..actor })));
+        }
+        if told {
+            events.push(Event::New { task, ready: false });
+        }
+        self.post_all(events);
+        for &object in &pending {
+            if failed.is_some() {
+                break;
+            }
+            if shared.dependents.add(object, task).is_err() {
+                failed = Some(object);
+                break;
+            }
+            // It may have settled before the edge was there to be found.
+            match shared.host.subscribe(object) {
+                Readiness::Pending => {}
+                settled => self.settled(object, settled),
+            }
+        }
+        match failed {
+            Some(object) if record.gate.fail(generation) => {
+                self.post(Event::Failed(task, object));
+            }
+            Some(_) => {}
+            None if record.gate.meet(generation, 1) == Met::Released => {
+                self.post(Event::Released(task));
+            }
+            None => {}
+        }
+        Ok(task)
+    }
+
+    /// An object that somebody waits for was sealed or failed.
+    pub fn settled(&self, object: ObjectKey, readiness: Readiness) {
+        let shared = &self.shared;
+        let mut events = SmallVec::<[Event; 4]>::new();
+        let mut settled = SmallVec::<[(ObjectKey, Readiness); 2]>::new();
+        settled.push((object, readiness));
+        while let Some((object, readiness)) = settled.pop() {
+            if readiness == Readiness::Pending {
+                continue;
+            }
+            let later = shared.dependents.drain(object, |task, awaited| {
+                let Some((record, generation)) = shared.records.of(task) else { return };
+                if awaited == object && readiness == Readiness::Ready {
+                    if record.gate.meet(generation, 1) == Met::Released {
+                        events.push(Event::Released(task));
+                    }
+                } else if record.gate.fail(generation) {
+                    events.push(Event::Failed(task, awaited));
+                }
+            });
+            settled.extend(later.into_iter().map(|key| (key, shared.host.subscribe(key))));
+        }
+        self.post_all(events);
+    }
+
+    /// The task that was submitted to make `object`; it may have ended.
+    #[inline]
+    pub fn producer(&self, object: ObjectKey) -> Option<TaskId> {
+        let task = self.shared.dependents.producer(object)?;
+        self.shared.records.live(task).map(|_| task)
+    }
+}
+
+/// Fills a record that was taken and is not published.
+#[inline]
+fn fill<S>(record: &Record<S>, filling: Filling<'_, S>) {
+    record.begin(filling.flags);
+    record.kind.set(filling.kind);
+    record.job.set(filling.job.0);
+    record.attempt.set(filling.attempt);
+    record.max_retries.set(filling.max_retries);
+    record.actor.set(filling.actor);
+    record.caller.set(filling.caller);
+    record.group.set(filling.group);
+    record.bundle.set(filling.bundle);
+    record.alike.set(estimate_place(filling.alike));
+    record.parent.set(filling.parent.map_or(0, TaskId::to_bits));
+    // SAFETY: the caller took the record from the free list, and no spec is left in one that lies there.
+    unsafe { record.put_spec(filling.spec) };
+}

@@ -1,0 +1,202 @@
+//! What the runtime tells the scheduler: of workers, of what nobody wants any more, of groups and of actors. Each is
+//! an event for the owner of the token.
+
+use std::{
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    ActorId, ActorState, CallerId, CancelMode, Cancelled, DeathReason, GroupId, GroupState, Host,
+    JobId, NewGroup, Outcome, PoolId, Refusal, Scheduler, TaskId, WorkerId, actor_gate::NOWHERE,
+    event::Event, shared::MAX_GATES,
+};
+
+impl<H: Host> Scheduler<H> {
+    /// A worker says how an attempt ended, and how many nanoseconds it ran; zero when it does not know. Of an
+    /// attempt that nobody waits for any more it is ignored.
+    #[inline]
+    pub fn completed(
+        &self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: u16,
+        outcome: Outcome,
+        ran_ns: u64,
+    ) {
+        self.post(Event::Completed { worker, task, attempt, outcome, ran_ns });
+    }
+
+    /// Whether tasks are queued behind a busy worker while another is idle, as they are when they were expected
+    /// to be quick: [`Scheduler::review`] is to be called in about [`Config::wake_cost`]. Lock-free.
+    #[inline]
+    pub fn wants_review(&self) -> bool {
+        self.shared.wants_review.load(Relaxed)
+    }
+
+    /// Looks whether what was expected to be quick is: what waits behind a task that has run for longer than a
+    /// wakeup costs goes to idle workers. Answers when to look again, if at all. Waits for its turn.
+    pub fn review(&self, now: Instant) -> Option<Duration> {
+        self.visit(|state, shared| state.review(shared, now))
+    }
+
+    /// Workers were started without being asked for.
+    pub fn workers_expected(&self, pool: PoolId, how_many: usize) {
+        self.post(Event::Expected(pool, how_many));
+    }
+
+    /// A worker is ready for work. Of a worker that had its id before, [`Scheduler::worker_left`] was told.
+    pub fn worker_joined(&self, worker: WorkerId, pool: PoolId) {
+        self.post(Event::Joined(worker, pool));
+    }
+
+    /// Workers that were asked for will not come.
+    pub fn spawn_failed(&self, pool: PoolId, how_many: usize) {
+        self.post(Event::SpawnFailed(pool, how_many));
+    }
+
+    /// A worker is gone: what it had not begun goes to others, what it ran is run again or fails. When this
+    /// returns the host is not asked about the worker's queue any more.
+    pub fn worker_left(&self, worker: WorkerId, cause: H::Cause) {
+        self.visit(|state, shared| state.leave(shared, worker, &cause));
+    }
+
+    /// A worker's task waits for something: its cpu, and what is queued behind it, go to others.
+    pub fn blocked(&self, worker: WorkerId) {
+        self.post(Event::Blocked(worker));
+    }
+
+    /// A worker's task goes on.
+    pub fn unblocked(&self, worker: WorkerId) {
+        self.post(Event::Unblocked(worker));
+    }
+
+    /// Dispatches what can be dispatched: what a full queue held up is tried again. `false` when nothing more
+    /// can be done now.
+    pub fn step(&self, _budget: usize) -> bool {
+        self.post(Event::Step);
+        false
+    }
+
+    /// Tasks that are ready and in no worker's queue.
+    #[inline]
+    pub fn backlog(&self) -> usize {
+        self.shared.backlog.load(Relaxed)
+    }
+
+    // --- cancelling --------------------------------------------------------------------------------------
+
+    /// Cancels a task or a call. What has not begun fails with [`Failure::Cancelled`]; what is running is
+    /// told to stop by [`Host::interrupt`], or by force loses its worker and is not run again.
+    pub fn cancel(&self, task: TaskId, mode: CancelMode) -> Cancelled {
+        if !self.is_telling()
+            && let Some(mut owner) = self.token.enter()
+        {
+            let cancelled = owner.state().cancel(&self.shared, task, mode);
+            self.finish(owner);
+            return cancelled;
+        }
+        if self.shared.records.live(task).is_none() {
+            return Cancelled::Unknown;
+        }
+        self.post(Event::Cancel(task, mode));
+        Cancelled::Underway
+    }
+
+    /// A caller is gone: its calls that have not begun are cancelled.
+    pub fn caller_left(&self, caller: CallerId) {
+        self.post(Event::CallerLeft(caller));
+    }
+
+    /// A job is over: its tasks that have not begun fail, those that run are interrupted, its actors and
+    /// groups end unless they are detached.
+    pub fn job_ended(&self, job: JobId) {
+        self.post(Event::JobEnded(job));
+    }
+
+    // --- groups ------------------------------------------------------------------------------------------
+
+    /// Reserves a group's bundles, all of them as soon as all are free; [`Host::group_changed`] tells when.
+    ///
+    /// # Errors
+    /// When the machine will never have as much.
+    pub fn create_group(&self, new: NewGroup<'_>) -> Result<GroupId, Refusal> {
+        let kinds = &self.shared.kinds;
+        let needs: Box<[_]> =
+            new.bundles.iter().map(|bundle| kinds.need(bundle)).collect::<Result<_, _>>()?;
+        if new.bundles.len() > 1 {
+            let mut all = kinds.total.clone();
+            if needs.iter().any(|need| all.take(need).is_none()) {
+                let demands: Vec<String> = new.bundles.iter().map(ToString::to_string).collect();
+                let (demand, exists) = (demands.join(" | "), kinds.offer());
+                return Err(Refusal::Unschedulable { demand, exists });
+            }
+        }
+        let Some((index, gate)) = self.shared.groups.take() else {
+            return Err(Refusal::TooManyGroups { limit: MAX_GATES });
+        };
+        let shape = gate.publish(index, needs);
+        let id = shape.id;
+        self.post(Event::Group { shape, job: new.job, detached: new.detached });
+        Ok(id)
+    }
+
+    /// Removes a group: what is queued in it fails with [`Failure::GroupRemoved`], what runs or lives in it
+    /// is killed, and its resources are free when that is gone.
+    pub fn remove_group(&self, group: GroupId) {
+        self.post(Event::RemoveGroup(group));
+    }
+
+    /// Where a group stands; `None` when it is gone. Waits for its turn.
+    pub fn group_state(&self, group: GroupId) -> Option<GroupState> {
+        self.visit(|state, _| state.group_state(group))
+    }
+
+    // --- actors ------------------------------------------------------------------------------------------
+
+    /// Kills an actor's process; with `restart` it is constructed again if its restarts allow.
+    pub fn kill_actor(&self, actor: ActorId, restart: bool) {
+        self.post(Event::KillActor { actor, restart });
+    }
+
+    /// An actor's worker said that it ends on purpose.
+    pub fn exit_actor(&self, actor: ActorId) {
+        self.post(Event::ExitActor(actor));
+    }
+
+    /// The last handle of an actor is gone: it ends when its calls are done.
+    pub fn release_actor(&self, actor: ActorId) {
+        self.post(Event::ReleaseActor(actor));
+    }
+
+    /// Forgets a dead actor: it is unknown from here on. Until then its reason is kept.
+    pub fn forget_actor(&self, actor: ActorId) {
+        self.post(Event::ForgetActor(actor));
+    }
+
+    /// What an actor is about. Lock-free.
+    pub fn actor_state(&self, actor: ActorId) -> Option<ActorState> {
+        let (gate, generation) = self.shared.actor(actor)?;
+        gate.state(generation)
+    }
+
+    /// The worker in which an actor lives. Lock-free.
+    pub fn actor_worker(&self, actor: ActorId) -> Option<WorkerId> {
+        let (gate, generation) = self.shared.actor(actor)?;
+        gate.state(generation)?;
+        let worker = gate.worker.get();
+        (worker != NOWHERE).then_some(WorkerId(worker as u16))
+    }
+
+    /// How often an actor was restarted. Lock-free.
+    pub fn actor_restarts(&self, actor: ActorId) -> Option<u32> {
+        let (gate, generation) = self.shared.actor(actor)?;
+        gate.state(generation)?;
+        Some(gate.restarts.get())
+    }
+
+    /// Why an actor is dead. Waits for its turn.
+    pub fn actor_reason(&self, actor: ActorId) -> Option<DeathReason<H::Cause>> {
+        self.visit(|state, _| state.reason(actor))
+    }
+}
