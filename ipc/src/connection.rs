@@ -2,10 +2,11 @@
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
+use nix::sys::socket::{Shutdown, shutdown};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::Mutex,
@@ -101,6 +102,14 @@ impl Connection {
                 Err(_would_block) => {}
             }
         }
+    }
+
+    /// Ends both directions: whoever receives at either end gets `None`.
+    ///
+    /// # Errors
+    /// When the connection has ended already.
+    pub fn shutdown(&self) -> io::Result<()> {
+        Ok(shutdown(self.socket.as_raw_fd(), Shutdown::Both)?)
     }
 
     /// Who is at the other end.

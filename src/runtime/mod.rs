@@ -25,6 +25,8 @@ pub(crate) mod places;
 mod pool;
 mod program;
 pub(crate) mod start;
+#[cfg(test)]
+mod strangers;
 pub(crate) mod submission;
 mod uplink;
 mod wakers;

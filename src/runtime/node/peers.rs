@@ -50,8 +50,10 @@ impl Node {
     /// failed. Idempotent.
     pub(crate) fn left(&self, client: ClientId, how: &str, runs_tasks: bool) {
         let peer = &self.peers[client.index()];
-        if let Some(up) = &mut *peer.up.lock() {
-            self.drain_ring(client, up, true);
+        if let Some(up) = &mut *peer.up.lock()
+            && let Err(what) = self.drain_ring(client, up, true)
+        {
+            eprintln!("rustyray: process {client:?}, which ended, had published {what}");
         }
         if runs_tasks {
             let asked =
@@ -113,6 +115,20 @@ impl Node {
             // A process that does not hear any more is dying, and is seen to.
             let _ = line.send(&bytes, &[]).await;
         });
+    }
+
+    /// Has nothing more to do with a process that does not keep to the protocol: a worker is killed, a
+    /// driver, which is not the node's to kill, is hung up on. What it held is released when it is gone.
+    pub(super) fn banish(&self, client: ClientId, what: &str) {
+        let peer = &self.peers[client.index()];
+        let pid = peer.pid.load(Ordering::Relaxed);
+        eprintln!("rustyray: process {pid} is turned out: it published {what}");
+        if peer.runs_tasks.load(Ordering::Relaxed) {
+            self.kill(client);
+        } else if let Some(line) = &*peer.line.lock() {
+            // It may have hung up by itself.
+            let _ = line.shutdown();
+        }
     }
 
     /// Asks a worker to end after what it has been given.

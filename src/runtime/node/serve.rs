@@ -82,32 +82,40 @@ impl Node {
             self.control.set_pending(client);
             return;
         };
-        if let Some(up) = &mut *up {
-            self.drain_ring(client, up, false);
+        if let Some(ring) = &mut *up
+            && let Err(what) = self.drain_ring(client, ring, false)
+        {
+            // Nothing more of it is looked at.
+            *up = None;
+            drop(up);
+            self.banish(client, &what);
         }
     }
 
-    pub(super) fn drain_ring(&self, client: ClientId, up: &mut Consumer<Words>, dead: bool) {
+    /// Serves what is in a process's ring; says what is wrong when there is something that no process of
+    /// ours writes.
+    pub(super) fn drain_ring(
+        &self,
+        client: ClientId,
+        up: &mut Consumer<Words>,
+        dead: bool,
+    ) -> Result<(), String> {
         let mut entry = [0; ENTRY_WORDS];
         loop {
             let front = if dead { up.front_after_death(&mut entry) } else { up.front(&mut entry) };
             match front {
                 Ok(Some(len)) => {
-                    self.serve(client, &entry[..len]);
+                    self.serve(client, &entry[..len])?;
                     up.advance();
                 }
-                Ok(None) => return,
-                Err(garbage) => {
-                    eprintln!("rustyray: process {client:?} wrote what is no entry: {garbage}");
-                    self.kill(client);
-                    return;
-                }
+                Ok(None) => return Ok(()),
+                Err(garbage) => return Err(garbage.to_string()),
             }
         }
     }
 
-    pub(super) fn serve(&self, client: ClientId, entry: &[u64]) {
-        let Some(&first) = entry.first() else { return };
+    pub(super) fn serve(&self, client: ClientId, entry: &[u64]) -> Result<(), String> {
+        let Some(&first) = entry.first() else { return Err("an empty entry".into()) };
         let worker = WorkerId(u16::from(client.get()));
         match first & 0xff {
             UP_COMPLETE if entry.len() >= 3 => {
@@ -143,23 +151,20 @@ impl Node {
             UP_LINE_DONE if entry.len() >= 2 => {
                 self.line_done(client, LineId::from_word(entry[1]));
             }
-            UP_SUBMIT => self.accept_words(client, &entry[1..]),
+            UP_SUBMIT => self.accept_words(client, &entry[1..])?,
             UP_SUBMIT_BODY if entry.len() >= 3 => {
                 let body = ObjectId { index: entry[1] as u32, generation: entry[2] };
-                match self.client.pin(body) {
-                    Ok(pin) => self.accept_words(client, &words_of(&pin)),
-                    Err(error) => {
-                        eprintln!("rustyray: a submission of {client:?} is lost: {error}")
-                    }
-                }
+                // Its sender keeps it until this entry is passed.
+                let pin = self.client.pin(body).map_err(|error| error.to_string())?;
+                self.accept_words(client, &words_of(&pin))?;
             }
             UP_REQUEST if entry.len() >= 9 => {
                 let words = std::array::from_fn(|at| entry[1 + at]);
-                if let Some(request) = rustyray_store::Request::from_words(words) {
-                    let reply = self.store.serve(client, request);
-                    uplink::answer(&self.control.cells(client), first >> 8, &reply.to_words());
-                    self.doorbells.ring(client);
-                }
+                let request =
+                    rustyray_store::Request::from_words(words).ok_or("a request that is none")?;
+                let reply = self.store.serve(client, request);
+                uplink::answer(&self.control.cells(client), first >> 8, &reply.to_words());
+                self.doorbells.ring(client);
             }
             UP_BLOCKED => {
                 self.scheduler().blocked(worker);
@@ -171,15 +176,13 @@ impl Node {
                 self.advance_stream(id(1), id(3));
             }
             UP_UNBLOCKED => self.scheduler().unblocked(worker),
-            kind => {
-                eprintln!("rustyray: process {client:?} sent an entry of unknown kind {kind}");
-                self.kill(client);
-            }
+            kind => return Err(format!("an entry of unknown kind {kind}, or too short for it")),
         }
+        Ok(())
     }
 
     /// Takes a submission of a client: the references are held here before the client's entry is passed.
-    pub(super) fn accept_words(&self, client: ClientId, words: &[u64]) {
+    pub(super) fn accept_words(&self, client: ClientId, words: &[u64]) -> Result<(), String> {
         let accepted = Wanted::from_words(words).map_err(|error| error.to_string()).and_then(
             |(mut wanted, nested, spec)| {
                 let Known { returns, dependencies, extension, .. } =
@@ -195,20 +198,14 @@ impl Node {
                 Ok((wanted, returns, dependencies, held, spec.to_vec()))
             },
         );
-        match accepted {
-            Ok((wanted, returns, dependencies, held, spec)) => {
-                let returns = Ids::from_vec(returns);
-                let caller = CallerId(u64::from(client.get()));
-                if let Err(error) =
-                    self.submit(&wanted, spec.into(), returns.clone(), &dependencies, held, caller)
-                {
-                    returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &error));
-                }
-            }
-            Err(error) => {
-                eprintln!("rustyray: a submission of {client:?} was refused: {error}");
-                self.kill(client);
-            }
+        let (wanted, returns, dependencies, held, spec) = accepted?;
+        let returns = Ids::from_vec(returns);
+        let caller = CallerId(u64::from(client.get()));
+        if let Err(error) =
+            self.submit(&wanted, spec.into(), returns.clone(), &dependencies, held, caller)
+        {
+            returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &error));
         }
+        Ok(())
     }
 }
