@@ -51,6 +51,9 @@ impl Builder {
                 visible: true,
                 daemon: false,
                 first_workers: None,
+                record: false,
+                #[cfg(feature = "metrics")]
+                metrics: None,
             },
         }
     }
@@ -112,6 +115,21 @@ impl Builder {
     /// Others follow when they are needed.
     pub fn first_workers(mut self, workers: usize) -> Self {
         self.config.first_workers = Some(workers);
+        self
+    }
+
+    /// Records from the beginning when tasks begin and end, as the timeline shows it: the newest 100,000. By
+    /// default that is done only while somebody looks.
+    pub fn record(mut self, record: bool) -> Self {
+        self.config.record = record;
+        self
+    }
+
+    /// Serves metrics for Prometheus at `http://address/metrics`. The address must be a loopback one: what is
+    /// served is for whoever may connect.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(mut self, address: std::net::SocketAddr) -> Self {
+        self.config.metrics = Some(address);
         self
     }
 

@@ -128,6 +128,8 @@ pub struct Returns {
     pub(crate) attempt: u16,
     /// Of a stream: the grant with which it begins.
     pub(crate) grant: Option<ObjectId>,
+    /// When it began, where that is recorded; 0 otherwise.
+    pub(crate) began_ns: u64,
 }
 
 /// The objects that a call returns; nearly always one.
@@ -163,7 +165,7 @@ impl Returns {
     /// Of a hook, whose result nobody asks for.
     pub(crate) fn none(core: &Arc<Core>) -> Returns {
         let ids = Ids::Several([].into());
-        Returns { core: Arc::clone(core), ids, attempt: 0, grant: None }
+        Returns { core: Arc::clone(core), ids, attempt: 0, grant: None, began_ns: 0 }
     }
 
     fn expect(&self, results: usize) -> Result<(), Failure> {

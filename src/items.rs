@@ -111,7 +111,8 @@ impl<'a> Items<'a> {
 
     fn seal<O: Outcome<M>, M>(&self, slot: ObjectId, item: O) {
         let Returns { core, attempt, .. } = self.returns;
-        let place = Returns { core: core.clone(), ids: Ids::One(slot), attempt: 0, grant: None };
+        let ids = Ids::One(slot);
+        let place = Returns { core: core.clone(), ids, attempt: 0, grant: None, began_ns: 0 };
         match item.seal(&place) {
             // An earlier attempt made it, or the consumer does not want it any more.
             Ok(()) | Err(Failure(FailureKind::Late)) => {}

@@ -46,6 +46,7 @@ pub mod manual;
 mod object;
 mod options;
 mod placement;
+mod progress;
 mod registry;
 mod residence;
 mod runtime;
@@ -53,6 +54,8 @@ mod spec;
 pub mod state;
 mod stream;
 mod submit;
+#[cfg(feature = "opentelemetry")]
+pub mod telemetry;
 mod value;
 mod wait;
 
@@ -74,6 +77,7 @@ pub use crate::{
     error::{Cause, Error, Result},
     object::{ArchivedObjectRef, Get, GetOwned, ObjectRef, View},
     placement::{Bundle, PlacementGroup, PlacementGroupOptions, PlacementStrategy},
+    progress::progress,
     runtime::{EnterGuard, executor::block_on},
     stream::{BlockingItems, ObjectRefStream},
     value::Value,

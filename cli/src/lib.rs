@@ -7,6 +7,8 @@
 //! | `list` | `rustyray list` and `summary`: tasks, actors, objects, workers, placement groups |
 //! | `memory` | `rustyray memory`: who holds which objects |
 //! | `logs` | `rustyray logs`: what workers wrote |
+//! | `timeline` | `rustyray timeline`: when which worker ran what, for Perfetto |
+//! | `dashboard` | `rustyray dashboard`: all of it as a page in the browser |
 //! | [`microbenchmark`] | `rustyray microbenchmark`: the rows of `ray microbenchmark`, by the same method |
 //! | [`physics`] | `rustyray physics`: what this machine's memory and kernel allow at best |
 //!
@@ -16,6 +18,7 @@
 //!
 //! It is a library besides a program so that benches and tests run the same code.
 
+mod dashboard;
 mod exit;
 mod list;
 mod logs;
@@ -28,6 +31,7 @@ mod start;
 mod status;
 mod stop;
 mod target;
+mod timeline;
 
 use std::process::ExitCode;
 
@@ -60,6 +64,10 @@ enum Command {
     Memory(memory::Options),
     /// Show what workers wrote
     Logs(logs::Options),
+    /// Write when which worker ran what, as a file for Perfetto
+    Timeline(timeline::Options),
+    /// Serve a page that shows tasks, actors, objects and workers as they are
+    Dashboard(dashboard::Options),
     /// Measure tasks, actors and objects by the rows and the method of `ray microbenchmark`
     Microbenchmark(microbenchmark::Options),
     /// Measure what this machine allows at best: round trips, copies, system calls
@@ -77,6 +85,8 @@ pub fn main() -> ExitCode {
         Command::Summary(options) => list::summary(&options),
         Command::Memory(options) => memory::run(&options),
         Command::Logs(options) => logs::run(&options),
+        Command::Timeline(options) => timeline::run(&options),
+        Command::Dashboard(options) => dashboard::run(&options),
         Command::Microbenchmark(options) => return microbenchmark::main(&options),
         Command::Physics(options) => return physics::main(&options),
     })

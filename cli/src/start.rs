@@ -45,6 +45,12 @@ pub(crate) struct Options {
     /// In the background: append what the node and its workers write to this file
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// Record from the beginning when tasks begin and end, for `rustyray timeline`
+    #[arg(long)]
+    record: bool,
+    /// Serve metrics for Prometheus on this loopback port
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
     /// Print JSON, for programs
     #[arg(long)]
     json: bool,
@@ -117,6 +123,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if let Some(bytes) = options.object_store_memory {
         builder = builder.object_store_memory(bytes);
     }
+    builder = builder.record(options.record);
+    if let Some(port) = options.metrics_port {
+        builder = builder.metrics((std::net::Ipv4Addr::LOCALHOST, port).into());
+    }
     if let Some(path) = &options.spill_dir {
         builder = builder.spill_dir(path);
     }
@@ -156,13 +166,14 @@ fn announce(runtime: &Runtime, options: &Options) -> Result<(), Failure> {
     let line = serde_json::to_string(&started).map_err(|error| Failure::new(error.to_string()))?;
     // Whoever waits for it may be gone; then nobody waits.
     let _ = writeln!(std::io::stdout(), "{line}");
-    let null = OpenOptions::new().write(true).open("/dev/null");
-    let _ = null.map_err(nix_error).and_then(nix::unistd::dup2_stdout);
+    // Nobody reads the pipes from here on.
+    let failed = |error: std::io::Error| Failure::io("leaving the terminal", &error);
+    let null = OpenOptions::new().write(true).open("/dev/null").map_err(failed)?;
+    nix::unistd::dup2_stdout(&null).map_err(|errno| failed(errno.into()))?;
+    if options.log.is_none() {
+        nix::unistd::dup2_stderr(&null).map_err(|errno| failed(errno.into()))?;
+    }
     Ok(())
-}
-
-fn nix_error(error: std::io::Error) -> nix::errno::Errno {
-    nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or_default())
 }
 
 /// Starts the same command in the background and waits until it is ready.

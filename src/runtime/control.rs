@@ -6,6 +6,7 @@
 //! | 1 | session |
 //! | 8 … 11 | *pending*: a bit for each client whose up ring has entries, set by the client, taken by the node |
 //! | 16 | *backlog*: how many tasks are ready and in no worker's queue; written by the node, a hint |
+//! | 24 | *recording*: 1 while somebody wants to know when tasks begin and end; written by the node |
 //! | [`HEADER_WORDS`] … | one area for each of 256 clients |
 //! | … | direct lines ([`super::line`]), [`LINES`] of them |
 //!
@@ -43,6 +44,7 @@ const CLIENTS: usize = 256;
 const HEADER_WORDS: usize = 512;
 const PENDING: usize = 8;
 const BACKLOG: usize = 16;
+const RECORDING: usize = 24;
 
 /// How many requests of one process may be under way at once.
 pub(crate) const CELLS: usize = 64;
@@ -191,6 +193,17 @@ impl Control {
 
     pub(crate) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// Whether somebody wants to know when tasks begin and end.
+    #[inline]
+    pub(crate) fn is_recording(&self) -> bool {
+        self.memory.word(RECORDING).load(Relaxed) != 0
+    }
+
+    /// The node: see [`Control::is_recording`].
+    pub(crate) fn set_recording(&self, recording: bool) {
+        self.memory.word(RECORDING).store(recording.into(), Relaxed);
     }
 
     /// How many ready tasks wait for a worker, by the node's last word.

@@ -18,16 +18,20 @@ mod interrupts;
 pub(crate) mod line;
 pub(crate) mod lines;
 mod machine;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod node;
 pub(crate) mod occupant;
 mod output;
 pub(crate) mod places;
 mod pool;
 mod program;
+pub(crate) mod record;
 pub(crate) mod start;
 #[cfg(test)]
 mod strangers;
 pub(crate) mod submission;
+pub(crate) mod trace;
 mod uplink;
 mod wakers;
 pub(crate) mod wire;

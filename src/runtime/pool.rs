@@ -6,6 +6,7 @@
 
 use std::{
     fmt,
+    io::Write as _,
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     process::{Child, ExitStatus},
@@ -14,7 +15,7 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::Poll,
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use nix::sys::signal::Signal;
@@ -34,6 +35,7 @@ use super::{
     node::{Claim, Node, inspect},
     output::Output,
     program::{Card, Program, Programs},
+    record,
     wire::{BUSY, PROTOCOL, Question, Role, ToClient, ToNode},
 };
 use crate::{
@@ -57,6 +59,9 @@ pub(crate) struct Pool {
     /// The node is all that this process is for.
     pub(crate) daemon: bool,
     pub(crate) started: Instant,
+    /// The same by the clock that records use, and by the calendar.
+    pub(crate) started_ns: u64,
+    pub(crate) started_at_ms: u64,
     pub(crate) programs: Programs,
     pub(crate) output: Arc<Output>,
     nonces: AtomicU64,
@@ -82,6 +87,8 @@ impl Pool {
             sockets,
             daemon,
             started: Instant::now(),
+            started_ns: record::now_ns(),
+            started_at_ms: UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64,
             programs: Programs::new(),
             output: Arc::new(Output::new()),
             nonces: AtomicU64::new(session.rotate_left(17)),
@@ -95,6 +102,15 @@ impl Pool {
     /// No further process is let in, and attached drivers are let go.
     pub(crate) fn close(&self) {
         self.closed.send_replace(true);
+    }
+
+    /// Ready once no further process is let in.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn until_closed(&self) -> impl Future<Output = ()> + use<> {
+        let mut closed = self.closed.subscribe();
+        async move {
+            let _ = closed.wait_for(|&closed| closed).await;
+        }
     }
 
     /// Waits until no worker is left and nobody listens any more.
@@ -526,11 +542,16 @@ fn forward(node: &Node, child: &mut Child) {
     let output = &node.pool.output;
     if let Some(stdout) = child.stdout.take() {
         let keep = output.keeper(pid, Stream::Stdout);
-        tokio::spawn(copy_lines(pid, OwnedFd::from(stdout), keep, |line| println!("{line}")));
+        tokio::spawn(copy_lines(pid, OwnedFd::from(stdout), keep, |line| {
+            // Whoever read it may be gone; the lines are kept all the same.
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }));
     }
     if let Some(stderr) = child.stderr.take() {
         let keep = output.keeper(pid, Stream::Stderr);
-        tokio::spawn(copy_lines(pid, OwnedFd::from(stderr), keep, |line| eprintln!("{line}")));
+        tokio::spawn(copy_lines(pid, OwnedFd::from(stderr), keep, |line| {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }));
     }
 }
 

@@ -44,6 +44,11 @@ pub(crate) struct NodeConfig {
     pub(crate) daemon: bool,
     /// Workers to begin with; as many as cpus, at most one per core, where it is not said.
     pub(crate) first_workers: Option<usize>,
+    /// Record tasks that end from the beginning.
+    pub(crate) record: bool,
+    /// Where metrics are served.
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: Option<std::net::SocketAddr>,
 }
 
 /// How many cpus this process may use.
@@ -115,6 +120,14 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     if !listeners.is_empty() {
         let guard = background.spawn_blocking(move || Guard::of(&sockets));
         pool::listen_for_others(&node, listeners, guard);
+    }
+    if config.record {
+        // For good: the watch is never dropped.
+        std::mem::forget(node.watch());
+    }
+    #[cfg(feature = "metrics")]
+    if let Some(address) = config.metrics {
+        super::metrics::serve(&node, address)?;
     }
     let first = config.first_workers.unwrap_or((cpus.ceil() as usize).clamp(1, available_cpus()));
     node.scheduler().workers_expected(program::OWN, first);

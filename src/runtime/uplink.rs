@@ -61,6 +61,7 @@ pub(super) const UP_EXIT: u64 = 7;
 pub(super) const UP_STREAM: u64 = 8;
 pub(super) const UP_LINE: u64 = 9;
 pub(super) const UP_LINE_DONE: u64 = 10;
+pub(super) const UP_RECORD: u64 = 11;
 
 const CELL_FREE: u64 = 0;
 const CELL_ASKED: u64 = 1;

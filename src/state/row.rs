@@ -354,6 +354,8 @@ record! {
         daemon: bool,
         /// Where it listens.
         sockets: Vec<String>,
+        /// When it was started, in milliseconds since 1970.
+        started_unix_ms: u64,
         /// How long it has been running, in milliseconds.
         uptime_ms: u64,
         /// Its resources.

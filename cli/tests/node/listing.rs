@@ -149,3 +149,71 @@ fn logs_are_followed_until_the_node_ends() {
     assert!(place.run(&["stop"]).status.success());
     assert!(follower.wait().expect("it ends with the node").success());
 }
+
+#[test]
+fn what_was_recorded_becomes_a_timeline() {
+    let place = Place::new();
+    let node = place.start(&["--record"]);
+    let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
+    rustyray::block_on(async {
+        let mut words = Vec::new();
+        for at in 0..20 {
+            words.push(speak_remote::remote("x".repeat(at)).await?);
+        }
+        rustyray::get_all(&words).await?;
+        let failed = collapse_remote::remote().await?;
+        assert!(failed.get().await.is_err());
+        Ok::<_, rustyray::Error>(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", said(&place.run(&["logs"]))));
+    // A completion may be on its way after its result was seen.
+    let finished = place.wait_for(&["list", "tasks", "-f", "state=finished"], |rows| {
+        rows.as_array().is_some_and(|rows| rows.len() == 20)
+    });
+    assert!(finished[0]["name"].as_str().expect("a name").ends_with("speak"), "{finished:#}");
+    assert!(finished[0]["started_us"].as_u64().expect("a time") > 0);
+    let failed = place
+        .wait_for(&["list", "tasks", "-f", "state=failed"], |rows| rows[0]["duration_us"].is_u64());
+    assert!(failed[0]["error"].as_str().expect("an error").contains("the roof fell in"));
+
+    let output = place.run(&["timeline", "--out", "-"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let trace: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("events");
+    let complete: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
+    assert_eq!(complete.len(), 21, "{trace:#}");
+    assert!(complete.iter().all(|event| event["ts"].is_u64() && event["dur"].is_u64()));
+    rustyray::block_on(runtime.shutdown()).expect("it lets go");
+}
+
+#[test]
+fn metrics_are_served_by_their_conventions() {
+    use std::io::{Read, Write};
+    let place = Place::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("bound").port().to_string();
+    drop(free);
+    let node = place.start(&["--metrics-port", &port]);
+    let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
+    rustyray::block_on(async { speak_remote::remote("x".to_owned()).await?.get().await })
+        .expect("it runs");
+    let mut stream = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens");
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("application/openmetrics-text"), "{answer}");
+    for wanted in [
+        "# TYPE rustyray_store_capacity_bytes gauge",
+        "# UNIT rustyray_store_used_bytes bytes",
+        "# TYPE rustyray_tasks_failed counter",
+        "rustyray_tasks_failed_total 0",
+        "rustyray_resource_total{resource=\"cpu\"} 2.0",
+        "# TYPE rustyray_uptime_seconds gauge",
+        "# EOF",
+    ] {
+        assert!(answer.contains(wanted), "no `{wanted}` in {answer}");
+    }
+    rustyray::block_on(runtime.shutdown()).expect("it lets go");
+}

@@ -19,8 +19,10 @@ use rustyray_store::{ClientId, ClientSet, ObjectId, Residence};
 use super::Node;
 use crate::{
     error::{Error, Result},
+    registry,
     runtime::{
         history::Failed,
+        record::{End, Ended},
         wire::{ToClient, ToNode},
     },
     spec::Kind,
@@ -38,6 +40,7 @@ const MOST: u64 = 200_000;
 
 /// Answers an observer until its connection ends.
 pub(crate) async fn serve(node: &Node, connection: &Connection) {
+    let mut watch = None;
     while let Ok(Some(message)) = connection.recv().await {
         let Ok(ToNode::Inspect { query }) = ToNode::from_bytes(&message.bytes) else { return };
         // What clients have published and nobody has looked at belongs to the present.
@@ -62,10 +65,24 @@ pub(crate) async fn serve(node: &Node, connection: &Connection) {
             Query::Logs(logs) => {
                 rows(connection, Ok(node.pool.output.lines(&logs)), Report::Lines).await
             }
-            Query::Record => say(connection, Report::Recording, true).await,
+            Query::Record => {
+                watch.get_or_insert_with(|| node.watch());
+                say(connection, Report::Recording, true).await
+            }
         };
         if !answered {
             return;
+        }
+    }
+}
+
+/// While it lives, tasks that end are recorded.
+pub(crate) struct Watch<'a>(&'a Node);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if self.0.record.leave() {
+            self.0.control.set_recording(false);
         }
     }
 }
@@ -121,6 +138,14 @@ impl<'a, R: state::Row> Taking<'a, R> {
 }
 
 impl Node {
+    /// Has tasks that end recorded.
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        if self.record.watch() {
+            self.control.set_recording(true);
+        }
+        Watch(self)
+    }
+
     /// The process id behind each number; 0 for none.
     fn pids(&self) -> Vec<u32> {
         let mut pids: Vec<u32> =
@@ -129,7 +154,7 @@ impl Node {
         pids
     }
 
-    async fn overview(&self) -> state::NodeInfo {
+    pub(crate) async fn overview(&self) -> state::NodeInfo {
         let mut node = state::NodeInfo::default();
         node.pid = std::process::id();
         node.session = format!("{:016x}", self.pool.session);
@@ -140,6 +165,8 @@ impl Node {
         node.uptime_ms = self.pool.started.elapsed().as_millis() as u64;
         node.resources = resources(&self.scheduler().resources());
         node.store = self.store_overview();
+        node.recording = self.record.is_watched();
+        node.started_unix_ms = self.pool.started_at_ms;
         let totals = &mut node.totals;
         let workers = self.scheduler().workers();
         totals.workers = workers.len() as u64;
@@ -233,6 +260,19 @@ impl Node {
         let failures = self.history.failures();
         rows.extend(failures.iter().map(failed_task).filter(|task| listing.takes(task)));
         rows.extend(rest.into_iter().flatten());
+        let mut seen = 0;
+        while rows.len() < limit {
+            let part = self.record.part(seen, PART);
+            if part.is_empty() {
+                break;
+            }
+            seen += part.len();
+            // Failures are listed with their errors above.
+            let named = part.iter().filter(|ended| ended.end != End::Failed);
+            rows.extend(named.map(|ended| self.ended_task(ended)).filter(|t| listing.takes(t)));
+            tokio::task::yield_now().await;
+        }
+        self.date_failures(&mut rows);
         rows.truncate(limit);
         Ok(rows)
     }
@@ -262,6 +302,57 @@ impl Node {
             TaskState::Queued { worker } => (state::TaskState::Queued, pid(worker), None),
             TaskState::Running { worker } => (state::TaskState::Running, pid(worker), None),
         };
+        task
+    }
+
+    /// Says of failed tasks when they ran, where that was recorded.
+    fn date_failures(&self, rows: &mut [state::TaskInfo]) {
+        let failed = rows.iter_mut().filter(|row| row.state == state::TaskState::Failed);
+        let mut undated: HashMap<String, &mut state::TaskInfo> = failed
+            .filter(|row| row.started_us.is_none())
+            .map(|row| (row.id.clone(), row))
+            .collect();
+        if undated.is_empty() {
+            return;
+        }
+        for ended in self.record.part(0, usize::MAX) {
+            if ended.end == End::Failed
+                && let Some(row) = undated.remove(&number(ended.task))
+            {
+                let dated = self.ended_task(&ended);
+                (row.started_us, row.duration_us) = (dated.started_us, dated.duration_us);
+                row.worker = row.worker.or(dated.worker);
+            }
+        }
+    }
+
+    fn ended_task(&self, ended: &Ended) -> state::TaskInfo {
+        let mut task = state::TaskInfo::default();
+        task.id = if ended.task == 0 {
+            // A call that came by a direct line has no number; what it returned names it.
+            format!("call-{}", ended.returns)
+        } else {
+            number(ended.task)
+        };
+        let name = match ended.kind {
+            Kind::Task => registry::function_name(ended.function),
+            Kind::Construct => registry::class_name(ended.function),
+            _ => registry::method_name(ended.function, ended.index),
+        };
+        task.name = name.unwrap_or_else(|| number(ended.function));
+        task.state = match ended.end {
+            End::Finished => state::TaskState::Finished,
+            _ => state::TaskState::Failed,
+        };
+        if ended.end == End::Retried {
+            task.error = Some("this attempt failed, and the task was run again".to_owned());
+        }
+        task.kind = kind_of(ended.kind);
+        task.worker = Some(ended.worker);
+        task.attempt = ended.attempt;
+        task.returns = Some(ended.returns.to_string());
+        task.started_us = Some(ended.began_ns.saturating_sub(self.pool.started_ns) / 1000);
+        task.duration_us = Some(ended.ended_ns.saturating_sub(ended.began_ns) / 1000);
         task
     }
 

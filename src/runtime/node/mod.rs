@@ -40,6 +40,7 @@ use super::{
     doorbells::Doorbells,
     history::{Ends, History},
     pool,
+    record::Record,
 };
 use crate::{error::Error, spec::Kind};
 
@@ -91,6 +92,7 @@ pub(crate) struct Node {
     pub(crate) next_job: AtomicU32,
     pub(crate) pool: pool::Pool,
     pub(crate) history: History,
+    pub(crate) record: Record,
     pub(crate) closing: AtomicBool,
 }
 
@@ -150,6 +152,7 @@ impl Node {
             next_job: AtomicU32::new(OWN_JOB + 1),
             pool,
             history: History::default(),
+            record: Record::default(),
             closing: AtomicBool::new(false),
         });
         let scheduler = Scheduler::new(Host(Arc::downgrade(&node)), config);

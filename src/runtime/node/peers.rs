@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    runtime::{background, program, wire::ToClient},
+    runtime::{background, program, trace, wire::ToClient},
     spec,
 };
 
@@ -25,6 +25,7 @@ impl Node {
         peer.stopping.store(false, Ordering::Relaxed);
         peer.pid.store(pid, Ordering::Relaxed);
         peer.runs_tasks.store(runs_tasks, Ordering::Relaxed);
+        trace::say!(debug, pid, pool = pool.0, runs_tasks, "a process joined");
         // A driver may have published before its ring was here to be looked at.
         self.control.set_pending(client);
         self.doorbells.ring(ClientId::NODE);
@@ -61,6 +62,7 @@ impl Node {
             if !asked {
                 self.history.crashed_workers.fetch_add(1, Ordering::Relaxed);
             }
+            trace::say!(debug, pid = peer.pid.load(Ordering::Relaxed), how, asked, "a worker left");
             let pid = peer.pid.load(Ordering::Relaxed);
             let cause = Crash { pid, how: how.to_owned() };
             self.scheduler()

@@ -13,10 +13,11 @@ use crate::{
         control::Words,
         line::LineId,
         lines::Asked,
+        record::{End, Ended, RECORD_WORDS},
         submission::{Extension, Wanted},
         uplink::{
-            self, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_LINE, UP_LINE_DONE, UP_REQUEST, UP_STREAM,
-            UP_SUBMIT, UP_SUBMIT_BODY, UP_UNBLOCKED,
+            self, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_LINE, UP_LINE_DONE, UP_RECORD, UP_REQUEST,
+            UP_STREAM, UP_SUBMIT, UP_SUBMIT_BODY, UP_UNBLOCKED,
         },
         worker::{CANCELLED, FAILED, FLAG_EXIT, REPORTED},
     },
@@ -56,6 +57,20 @@ impl Node {
             self.release_unreachable_actors();
         }
         self.let_strangers_go();
+    }
+
+    /// Keeps when a task of `client` began and ended.
+    #[cold]
+    fn keep_record(&self, client: ClientId, first: u64, entry: &[u64]) {
+        let end = match first >> 8 & 0xff {
+            REPORTED => End::Retried,
+            FAILED | CANCELLED => End::Failed,
+            _ => End::Finished,
+        };
+        let worker = self.peers[client.index()].pid.load(Ordering::Relaxed);
+        if let Some(ended) = Ended::from_words(entry, worker, end) {
+            self.record.keep(ended);
+        }
     }
 
     /// Ends the idle workers of programs that no driver is attached for.
@@ -132,11 +147,20 @@ impl Node {
                         Outcome::Done
                     }
                 };
+                if entry.len() == RECORD_WORDS {
+                    self.keep_record(client, first, entry);
+                }
                 let task = TaskId::from_bits(entry[1]);
                 if let &[_, _, _, index, generation] = entry {
                     self.not_made_again(worker, ObjectId { index: index as u32, generation });
                 }
                 self.scheduler().completed(worker, task, entry[2] as u16, outcome, 0);
+                if first & FLAG_EXIT != 0 {
+                    self.actor_exits(worker);
+                }
+            }
+            UP_RECORD => {
+                self.keep_record(client, first, entry);
                 if first & FLAG_EXIT != 0 {
                     self.actor_exits(worker);
                 }

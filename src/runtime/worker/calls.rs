@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Result},
     registry,
     residence::Resident,
-    runtime::{Core, background, executor::Executor, submission::Extension},
+    runtime::{Core, background, executor::Executor, record, submission::Extension, trace},
     spec::{HEADER_WORDS, Header, Kind},
 };
 
@@ -83,8 +83,13 @@ pub(super) fn begin(
             _ => Ids::Several(ids.collect::<Vec<ObjectId>>().into()),
         }
     };
-    let returns =
-        Returns { core: Arc::clone(core), ids, attempt: header.attempt, grant: header.grant };
+    let returns = Returns {
+        core: Arc::clone(core),
+        ids,
+        attempt: header.attempt,
+        grant: header.grant,
+        began_ns: if core.control().is_recording() { record::now_ns() } else { 0 },
+    };
     if header.kind == Kind::Method
         && core
             .occupant()
@@ -107,8 +112,9 @@ pub(super) fn begin(
         return (returns, Some(context), Err(Failure(FailureKind::Cancelled)));
     }
     let mut call = Call { core, arguments: parts.arguments, returns: &returns, actor };
-    let outcome = code(header).and_then(|code| guarded(|| code(&mut call)));
-    (returns, Some(context), outcome)
+    let span = trace::Span::of(header, returns.ids.as_slice().first().copied());
+    let outcome = span.enter(|| code(header).and_then(|code| guarded(|| code(&mut call))));
+    (returns, Some(context), outcome.map(|finished| span.follow(finished)))
 }
 
 /// A future that ends where it waits when its task is cancelled or overdue; a panic becomes a failure.

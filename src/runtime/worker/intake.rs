@@ -110,7 +110,7 @@ impl Worker {
             None => self.uplink.line_done(id),
         }
         // Before anything is claimed from the line.
-        self.reports.publish(header, super::DONE, false);
+        self.reports.publish(header, &Returns::none(&self.core), super::DONE, false);
     }
 
     /// Takes one call from each line that has one; whether there was any.
@@ -243,7 +243,8 @@ impl Order {
         let parts = self.header.split(body.as_deref().unwrap_or(self.rest()));
         let ids = parts.map(|parts| parts.returns().filter_map(|id| id.ok()).collect::<Vec<_>>());
         let ids = Ids::from_vec(ids.unwrap_or_default());
-        Returns { core: Arc::clone(core), ids, attempt: self.header.attempt, grant: None }
+        let attempt = self.header.attempt;
+        Returns { core: Arc::clone(core), ids, attempt, grant: None, began_ns: 0 }
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use rustyray_store::ObjectId;
+
 use super::{CANCELLED, DONE, FAILED, FLAG_EXIT, REPORTED};
 use crate::{
     call::{Failure, FailureKind, Returns},
@@ -15,7 +17,8 @@ use crate::{
     error::Error,
     runtime::{
         Core,
-        uplink::{UP_COMPLETE, UP_EXIT, Uplink},
+        record::{self, Ended},
+        uplink::{UP_COMPLETE, UP_EXIT, UP_RECORD, Uplink},
     },
     spec::{Header, Kind},
 };
@@ -73,24 +76,24 @@ impl Reports {
         };
         let doorbells = Arc::clone(self.core.doorbells());
         doorbells.deferring(|| match outcome {
-            Ok(()) | Err(Failure(FailureKind::Late)) => self.publish(header, DONE, exits),
+            Ok(()) | Err(Failure(FailureKind::Late)) => self.publish(header, returns, DONE, exits),
             Err(Failure(FailureKind::Cancelled)) if header.task != 0 => {
-                self.publish(header, CANCELLED, exits);
+                self.publish(header, returns, CANCELLED, exits);
             }
             Err(failure) => {
                 let error = failure.into_error(&name(), header.attempt);
                 if header.retried {
                     eprintln!("attempt {} failed and is run again: {error}", header.attempt);
-                    self.publish(header, REPORTED, exits);
+                    self.publish(header, returns, REPORTED, exits);
                 } else {
                     for &id in returns.ids.as_slice() {
                         self.core.fail(id, returns.attempt, &error);
                     }
                     if header.kind == Kind::Construct && header.attempt > 0 {
                         // The token was settled by the first construction, and has no room for this.
-                        self.report_unmade(header, &error);
+                        self.report_unmade(header, returns, &error);
                     } else {
-                        self.publish(header, FAILED, exits);
+                        self.publish(header, returns, FAILED, exits);
                     }
                 }
             }
@@ -98,9 +101,9 @@ impl Reports {
     }
 
     /// Reports an actor that could not be constructed again, with the error in an object of its own.
-    fn report_unmade(&self, header: &Header, error: &Error) {
+    fn report_unmade(&self, header: &Header, returns: &Returns, error: &Error) {
         let Ok(id) = self.core.client.reserve() else {
-            return self.publish(header, FAILED, false);
+            return self.publish(header, returns, FAILED, false);
         };
         self.core.fail(id, 0, error);
         let entry = [
@@ -117,13 +120,18 @@ impl Reports {
         }
     }
 
-    pub(super) fn publish(&self, header: &Header, outcome: u64, exits: bool) {
-        let position = if header.task != 0 {
-            let exit = if exits { FLAG_EXIT } else { 0 };
+    pub(super) fn publish(&self, header: &Header, returns: &Returns, outcome: u64, exits: bool) {
+        let exit = if exits { FLAG_EXIT } else { 0 };
+        let position = if returns.began_ns != 0 {
+            self.uplink.publish(&record_of(header, returns).to_words(match header.task {
+                // The node does not know of a call that came by a direct line.
+                0 => UP_RECORD | outcome << 8 | exit,
+                _ => UP_COMPLETE | outcome << 8 | exit,
+            }))
+        } else if header.task != 0 {
             let first = UP_COMPLETE | outcome << 8 | exit;
             self.uplink.publish(&[first, header.task, u64::from(header.attempt)])
         } else if exits {
-            // The node does not know of a call that came by a direct line.
             self.uplink.publish(&[UP_EXIT])
         } else {
             return;
@@ -147,5 +155,24 @@ impl Reports {
         {
             self.uplink.ring_node();
         }
+    }
+}
+
+/// What is recorded of a call that ends now.
+#[cold]
+fn record_of(header: &Header, returns: &Returns) -> Ended {
+    let first = returns.ids.as_slice().first().copied();
+    Ended {
+        task: header.task,
+        function: header.function,
+        began_ns: returns.began_ns,
+        ended_ns: record::now_ns(),
+        returns: first.unwrap_or(ObjectId { index: 0, generation: 0 }),
+        worker: 0,
+        attempt: header.attempt,
+        index: header.index,
+        kind: header.kind,
+        // Said by the first word.
+        end: record::End::Finished,
     }
 }

@@ -1,0 +1,138 @@
+//! `rustyray timeline`: when which worker ran what, as a file for Perfetto and for Chrome's tracing page.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use clap::Args;
+use rustyray::state::{Inspector, Listing, NodeInfo, TaskInfo, TaskState};
+use serde_json::{Value, json};
+
+use crate::{exit::Failure, print, target::Target};
+
+/// Which tasks, and where to.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Options {
+    /// The file to write; `-` for standard output
+    #[arg(long, short, value_name = "FILE", default_value = "timeline.json")]
+    out: PathBuf,
+    /// Record for that long first; without it, what the node has recorded, or 5 seconds if it does not record
+    #[arg(long, short, value_name = "SECONDS")]
+    seconds: Option<f64>,
+    /// At most that many tasks, the newest
+    #[arg(long, short, value_name = "TASKS", default_value_t = 100_000)]
+    limit: u64,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// How long is recorded where nothing was said and nothing is there.
+const A_WHILE: f64 = 5.0;
+
+/// Runs the command.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let mut inspector = options.target.inspector()?;
+    let recorded = inspector.node()?.recording;
+    let seconds = options.seconds.or((!recorded).then_some(A_WHILE));
+    if let Some(seconds) = seconds {
+        let time = Duration::try_from_secs_f64(seconds)
+            .map_err(|_| Failure::new("the time is a number of seconds"))?;
+        inspector.record()?;
+        if !options.target.json {
+            eprintln!("recording for {seconds} s …");
+        }
+        std::thread::sleep(time);
+    }
+    let (node, tasks) = collect(&mut inspector, options.limit)?;
+    let events = chrome_trace(&node, &tasks);
+    let count = tasks.len();
+    let text = events.to_string();
+    if options.out.as_os_str() == "-" {
+        return print::text(&text);
+    }
+    std::fs::write(&options.out, text)
+        .map_err(|error| Failure::io(&format!("writing {}", options.out.display()), &error))?;
+    if options.target.json {
+        return print::json(&json!({ "file": options.out, "tasks": count }));
+    }
+    print::text(&format!(
+        "{count} tasks are in {}: open it at https://ui.perfetto.dev\n",
+        options.out.display()
+    ))
+}
+
+/// The tasks whose times are known.
+fn collect(inspector: &mut Inspector, limit: u64) -> Result<(NodeInfo, Vec<TaskInfo>), Failure> {
+    let node = inspector.node()?;
+    let mut tasks = inspector.tasks(&Listing::new().limit(limit))?;
+    tasks.retain(|task| task.started_us.is_some() && task.duration_us.is_some());
+    Ok((node, tasks))
+}
+
+/// The trace event format: a complete event for each task, on a track for each worker. Calls of one actor may
+/// overlap; those get tracks of their own beside it.
+fn chrome_trace(node: &NodeInfo, tasks: &[TaskInfo]) -> Value {
+    let mut by_worker: BTreeMap<u32, Vec<&TaskInfo>> = BTreeMap::new();
+    for task in tasks {
+        by_worker.entry(task.worker.unwrap_or_default()).or_default().push(task);
+    }
+    let mut events = vec![json!({
+        "name": "process_name", "ph": "M", "pid": node.pid,
+        "args": { "name": format!("rustyray {}", node.session) },
+    })];
+    for (worker, mut tasks) in by_worker {
+        tasks.sort_by_key(|task| task.started_us);
+        // When each track is free again.
+        let mut tracks: Vec<u64> = Vec::new();
+        for task in tasks {
+            let (began, time) = (task.started_us.unwrap_or(0), task.duration_us.unwrap_or(0));
+            let track = tracks.iter().position(|&free| free <= began).unwrap_or(tracks.len());
+            let thread = u64::from(worker) * 1000 + track as u64;
+            if track == tracks.len() {
+                tracks.push(0);
+                let name = if track == 0 {
+                    format!("worker {worker}")
+                } else {
+                    format!("worker {worker}, beside it ({track})")
+                };
+                events.push(json!({
+                    "name": "thread_name", "ph": "M", "pid": node.pid, "tid": thread,
+                    "args": { "name": name },
+                }));
+            }
+            tracks[track] = began + time;
+            events.push(json!({
+                "name": task.name, "cat": task.kind.to_string(), "ph": "X",
+                "ts": began, "dur": time, "pid": node.pid, "tid": thread,
+                "cname": if task.state == TaskState::Failed { Some("terrible") } else { None },
+                "args": {
+                    "task": task.id, "state": task.state.to_string(), "attempt": task.attempt,
+                    "returns": task.returns, "error": task.error,
+                },
+            }));
+        }
+    }
+    json!({ "displayTimeUnit": "ms", "traceEvents": events })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlapping_calls_get_tracks_of_their_own() {
+        let task = |began, time| {
+            let mut task = TaskInfo::default();
+            (task.worker, task.started_us, task.duration_us) = (Some(7), Some(began), Some(time));
+            task
+        };
+        let tasks = [task(0, 100), task(50, 100), task(100, 10)];
+        let trace = chrome_trace(&NodeInfo::default(), &tasks);
+        let events = trace["traceEvents"].as_array().expect("events");
+        let tracks: Vec<u64> = events
+            .iter()
+            .filter(|event| event["ph"] == "X")
+            .map(|event| event["tid"].as_u64().expect("a track"))
+            .collect();
+        assert_eq!(tracks, [7000, 7001, 7000]);
+        assert_eq!(events.iter().filter(|event| event["name"] == "thread_name").count(), 2);
+    }
+}

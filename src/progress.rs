@@ -1,0 +1,107 @@
+//! A progress bar for a set of references.
+
+use std::{
+    io::{IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+use crate::{error::Result, object::ObjectRef};
+
+/// How often the bar is drawn.
+const FRAME: Duration = Duration::from_millis(100);
+/// Characters of the bar.
+const WIDTH: usize = 32;
+
+/// Waits until all references are settled, and shows how many are: a bar on standard error, where that is a
+/// terminal.
+///
+/// A task that failed is settled, too; its error is where it always is, at [`ObjectRef::get`].
+///
+/// ```
+/// # #[rustyray::remote]
+/// # fn resize(picture: u32) -> u32 { picture / 2 }
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let mut pictures = Vec::new();
+/// for picture in 0..20 {
+///     pictures.push(resize_remote::remote(picture).await?);
+/// }
+/// rustyray::progress("resizing", &pictures).await?;
+/// assert!(pictures.iter().all(|picture| picture.is_ready()));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping the future gives up waiting and leaves the bar where it was.
+///
+/// # Errors
+/// [`crate::Error::NotInitialized`] when the runtime was shut down.
+pub async fn progress<T>(what: &str, references: &[ObjectRef<T>]) -> Result<()> {
+    let mut bar = Bar::new(what, references.len());
+    let mut pending = references.to_vec();
+    bar.draw(0);
+    while !pending.is_empty() {
+        let (_, left) = crate::wait(&pending, pending.len(), Some(FRAME)).await?;
+        pending = left;
+        bar.draw(references.len() - pending.len());
+    }
+    bar.end();
+    Ok(())
+}
+
+/// The bar, as it is drawn.
+struct Bar<'a> {
+    what: &'a str,
+    total: usize,
+    started: Instant,
+    is_shown: bool,
+}
+
+impl<'a> Bar<'a> {
+    fn new(what: &'a str, total: usize) -> Bar<'a> {
+        Bar { what, total, started: Instant::now(), is_shown: std::io::stderr().is_terminal() }
+    }
+
+    fn draw(&mut self, done: usize) {
+        if self.is_shown {
+            let line = render(self.what, done, self.total, self.started.elapsed());
+            // A terminal that is gone shows nothing.
+            let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
+        }
+    }
+
+    fn end(&mut self) {
+        if self.is_shown {
+            let _ = writeln!(std::io::stderr());
+        }
+    }
+}
+
+/// The bar as text.
+fn render(what: &str, done: usize, total: usize, elapsed: Duration) -> String {
+    let share = if total == 0 { 1.0 } else { done as f64 / total as f64 };
+    let full = (share * WIDTH as f64) as usize;
+    let seconds = elapsed.as_secs_f64();
+    let left = match done {
+        0 => String::new(),
+        done if done == total => format!(" in {seconds:.1} s"),
+        done => format!(", {:.0} s left", seconds / done as f64 * (total - done) as f64),
+    };
+    let (bar, rest) = ("█".repeat(full), "░".repeat(WIDTH - full));
+    format!("{what} {bar}{rest} {done}/{total}{left}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_says_how_much_is_left() {
+        let half = render("work", 50, 100, Duration::from_secs(10));
+        assert!(half.contains("50/100, 10 s left"), "{half}");
+        assert_eq!(half.matches('█').count(), WIDTH / 2);
+        let done = render("work", 3, 3, Duration::from_millis(1500));
+        assert!(done.ends_with("3/3 in 1.5 s"), "{done}");
+        assert!(render("nothing", 0, 0, Duration::ZERO).contains("0/0"));
+    }
+}
