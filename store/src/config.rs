@@ -65,7 +65,7 @@ pub struct Stats {
     pub spilled_bytes: u64,
     /// Bytes that were populated at least once; they are handed out again first.
     pub warm_bytes: u64,
-    /// Slots in use, slots granted to clients ahead of use included.
+    /// Objects that are alive, with or without a value.
     pub objects: u64,
     /// Clients admitted, the node's own process included.
     pub clients: u32,

@@ -10,6 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use rustyray_memory::sync::AtomicU32;
 
 use crate::{
     ClientId, ClientSet, Geometry, ObjectId, Wake,
@@ -37,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) blocks: Blocks,
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) wake: OnceLock<Arc<dyn Wake>>,
+    /// How many requests of each client are being answered.
+    pub(crate) serving: Box<[AtomicU32]>,
     pub(crate) water: Option<Water>,
     /// Under which strict objects on disk are summed.
     pub(crate) spill_key: [u8; 16],
@@ -62,6 +65,8 @@ pub(crate) struct Ledger {
     /// What a container holds: its generation and the objects.
     pub(crate) nested: HashMap<u32, (u64, Vec<ObjectId>)>,
     pub(crate) clients: ClientSet,
+    /// Those of them that are being reaped.
+    pub(crate) leaving: ClientSet,
     pub(crate) spills: Spills,
     pub(crate) files: Files,
 }

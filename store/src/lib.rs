@@ -3,6 +3,39 @@
 //! One process, the *node*, owns the memory; it and any number of other processes (*clients*) put
 //! values into it and read them where they lie. See `DESIGN.md` for the layouts and the protocols.
 //!
+//! A program that wants the store and nothing else makes a [`Node`], lets other processes in with
+//! [`Node::host`], each over a Unix socket that it got as it likes, and they attach with [`Client::join`]:
+//!
+//! ```
+//! use std::{os::unix::net::UnixStream, sync::Arc};
+//! use rustyray_store::{Client, Config, Node, View};
+//!
+//! let node = Node::create(Config { capacity_bytes: 64 << 20, ..Config::default() })?;
+//! // Normally the two ends are in two processes; `examples/two_processes.rs` shows that.
+//! let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+//! let hosting = {
+//!     let node = Arc::clone(&node);
+//!     std::thread::spawn(move || node.host(ours))
+//! };
+//! let client = Client::join(theirs)?;
+//! let id = client.put(&vec![1.0, 2.5])?;
+//!
+//! let numbers: View<Vec<f64>> = node.client().get(id, None)?;
+//! assert_eq!(numbers.as_slice(), [1.0, 2.5]);
+//!
+//! client.release(id);
+//! drop(client);
+//! hosting.join().expect("no panic")?;
+//! assert_eq!(numbers.as_slice(), [1.0, 2.5], "a view keeps its object");
+//! drop(numbers);
+//! assert!(node.shutdown().is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! How objects are named to another process (an [`ObjectId`] is two numbers), who waits for what, and who
+//! holds a reference while an id is on its way is the program's to arrange: the sender keeps its reference
+//! until the receiver has [retained](Client::retain) its own.
+//!
 //! Unsafe code is in the modules that say so here, and nowhere else.
 
 #![deny(unsafe_code)]

@@ -91,6 +91,7 @@ impl Node {
                 nested: Default::default(),
                 files: Default::default(),
                 clients,
+                leaving: ClientSet::EMPTY,
                 spills: Spills::new(config.spill_dir.as_deref(), geometry.base_generation)
                     .map_err(|source| Error::SpillDir {
                         path: config.spill_dir.clone().unwrap_or_default(),
@@ -98,6 +99,7 @@ impl Node {
                     })?,
             }),
             wake: OnceLock::new(),
+            serving: (0..=u8::MAX).map(|_| Default::default()).collect(),
             water,
             spill_key: random()?,
             moving: Mutex::new(()),

@@ -2,6 +2,7 @@
 //!
 //! Every step is idempotent and looks at the table only, so reaping may run again after anything: the
 //! dead client may have stopped between any two instructions.
+//! 0. What it asked for and is still being answered is waited for; nothing more is answered.
 //! 1. What it was sealing waits again; the next attempt seals it.
 //! 2. What it sealed without waking those who wait is announced again.
 //! 3. Its stock of slots goes back.
@@ -12,6 +13,8 @@
 //! 6. Only then its number can be given to another process.
 
 use std::collections::HashMap;
+
+use rustyray_memory::sync::Ordering;
 
 use crate::{
     ClientId, ClientSet, Reaped,
@@ -25,11 +28,20 @@ impl Core {
     /// Clears away what the dead client left.
     pub(crate) fn reap(&self, client: ClientId) -> Reaped {
         let mut reaped = Reaped::default();
-        let mut living = self.ledger.lock().clients;
-        if client == ClientId::NODE || !living.contains(client) {
-            return reaped;
-        }
+        let mut living = {
+            let mut ledger = self.ledger.lock();
+            if client == ClientId::NODE || !ledger.clients.contains(client) {
+                return reaped;
+            }
+            ledger.leaving.insert(client);
+            ledger.clients
+        };
         living.remove(client);
+        // What it asked for last may still be under way, and is lent to it before it is cleared away.
+        // Acquire: pairs with the Release at the end of each request.
+        while self.serving[client.index()].load(Ordering::Acquire) != 0 {
+            std::thread::yield_now();
+        }
         let mut orphans = Vec::new();
         for index in self.touched_slots() {
             self.reap_slot(index, client, living, &mut reaped, &mut orphans);
@@ -45,6 +57,7 @@ impl Core {
         let mut ledger = self.ledger.lock();
         ledger.space.forget(client.get());
         ledger.clients.remove(client);
+        ledger.leaving.remove(client);
         self.table.set_clients(ledger.clients);
         reaped
     }

@@ -1,6 +1,6 @@
 //! The node's answers to its clients' rare questions.
 
-use rustyray_memory::sync::{Ordering, fence};
+use rustyray_memory::sync::{AtomicU32, Ordering, fence};
 
 use crate::{
     ClientId, ObjectId, Refusal, Reply, Request,
@@ -11,15 +11,25 @@ use crate::{
     state::Phase,
 };
 
+/// A request that is being answered.
+struct Serving<'a>(&'a AtomicU32);
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire of a reap, which then sees all that was lent.
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
 /// The most slots granted at once.
 const MAX_GRANT: u32 = 256;
 
 impl Core {
     /// Answers one request of a client.
     pub(crate) fn serve(&self, client: ClientId, request: Request) -> Reply {
-        if !self.ledger.lock().clients.contains(client) {
+        let Some(_serving) = self.begin_serving(client) else {
             return Reply::Refused(Refusal::UnknownClient);
-        }
+        };
         match request {
             Request::Slots { count } => self.grant_slots(client, count.min(MAX_GRANT)),
             Request::Lease { closing } => self.lease(client, closing),
@@ -41,6 +51,19 @@ impl Core {
             Request::Seal(seal) => self.seal_strict(client, seal),
             Request::Find { id } => self.find_strict(id),
         }
+    }
+
+    /// Counts a request of the client, whom nobody reaps meanwhile; `None` when it is not admitted, or is being
+    /// reaped: what was lent to it now would never come back.
+    fn begin_serving(&self, client: ClientId) -> Option<Serving<'_>> {
+        let ledger = self.ledger.lock();
+        if !ledger.clients.contains(client) || ledger.leaving.contains(client) {
+            return None;
+        }
+        let serving = &self.serving[client.index()];
+        // Relaxed: under the ledger's lock, as is the look of whoever reaps.
+        serving.fetch_add(1, Ordering::Relaxed);
+        Some(Serving(serving))
     }
 
     fn grant_slots(&self, client: ClientId, count: u32) -> Reply {

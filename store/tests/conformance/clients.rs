@@ -1,7 +1,7 @@
 //! Several clients of one store. They are in one process here, so that they can be over memory that no other
 //! process reaches; `tests/processes.rs` has them in processes of their own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use rustyray_store::*;
 
@@ -75,6 +75,83 @@ pub(crate) fn a_container_of_one_client_keeps_what_another_put(over: Over) {
     two.release(outer);
     assert_eq!(node.collect(usize::MAX), 2);
     assert_eq!(node.stats().objects, 0);
+}
+
+/// Creates an object in what the client gives back, before the client hears that it was taken back: as another
+/// thread of its process may.
+struct Thief {
+    direct: Direct,
+    client: OnceLock<Weak<Client>>,
+    stolen: Mutex<Option<Writer>>,
+}
+
+impl Transport for Thief {
+    fn call(&self, request: Request) -> Result<Reply, TransportError> {
+        let reply = self.direct.call(request)?;
+        if let Request::Shrink { .. } = request {
+            let client = self.client.get().and_then(Weak::upgrade).expect("it lives");
+            *self.stolen.lock().expect("no panic") = Some(client.create(1 << 20).expect("create"));
+        }
+        Ok(reply)
+    }
+}
+
+pub(crate) fn what_was_given_back_can_be_written_by_who_has_it_next(over: Over) {
+    let (node, _home) = store(over);
+    let Admission { client, geometry, segments, .. } = node.admit().expect("admitted");
+    let direct = Direct { node: Arc::clone(&node), client };
+    let thief = Arc::new(Thief { direct, client: OnceLock::new(), stolen: Mutex::default() });
+    let transport: Arc<dyn Transport> = Arc::clone(&thief) as _;
+    let client =
+        Client::attach(geometry, segments, client, transport, Arc::new(Silent)).expect("attached");
+    thief.client.set(Arc::downgrade(&client)).expect("once");
+    let mut writer = client.create(6 << 20).expect("create");
+    writer.fill(1);
+    let end = writer.as_ptr_range().end;
+    writer.truncate(1 << 20);
+    let id = client.reserve().expect("reserve");
+    client.seal(id, 0, writer, 1, &[]).expect("seal");
+    let mut stolen = thief.stolen.lock().expect("no panic").take().expect("the tail went back");
+    assert!(stolen.as_ptr() < end, "it is a part of the tail");
+    stolen.fill(2);
+    assert!(client.pin(id).expect("pin").iter().all(|&byte| byte == 1));
+}
+
+pub(crate) fn what_is_lent_to_a_client_while_it_is_reaped_comes_back(over: Over) {
+    let (node, one) = store(over);
+    one.release(one.put(&1u64).expect("put"));
+    let before = node.stats();
+    for round in 0..20 {
+        let Admission { client, .. } = node.admit().expect("admitted");
+        std::thread::scope(|scope| {
+            for request in [
+                Request::Slots { count: 10 },
+                Request::Lease { closing: None },
+                Request::Extent { len_bytes: 300_000 },
+                Request::Create { len_bytes: 5000 },
+            ] {
+                let node = &node;
+                scope.spawn(move || {
+                    // Few enough that there is always room.
+                    for _ in 0..30 {
+                        if node.serve(client, request) == Reply::Refused(Refusal::UnknownClient) {
+                            break;
+                        }
+                    }
+                });
+            }
+            for _ in 0..round {
+                std::thread::yield_now();
+            }
+            node.reap(client);
+        });
+        let after = node.stats();
+        assert_eq!((after.used_bytes, after.objects), (before.used_bytes, before.objects));
+    }
+    for _ in 0..1 << 16 {
+        one.reserve().expect("no slot was lost");
+    }
+    assert!(matches!(one.reserve(), Err(Error::TableFull { .. })));
 }
 
 pub(crate) fn what_a_dead_client_left_is_cleared_away(over: Over) {

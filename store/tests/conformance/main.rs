@@ -100,6 +100,8 @@ conformance! {
         what_one_client_puts_another_reads,
         a_view_of_one_client_keeps_the_object_of_another,
         a_container_of_one_client_keeps_what_another_put,
+        what_was_given_back_can_be_written_by_who_has_it_next,
+        what_is_lent_to_a_client_while_it_is_reaped_comes_back,
         what_a_dead_client_left_is_cleared_away;
 }
 
@@ -138,5 +140,6 @@ over!(strict, Memfd, Strict, {
         what_one_client_puts_another_reads,
         a_view_of_one_client_keeps_the_object_of_another,
         a_container_of_one_client_keeps_what_another_put,
+        what_is_lent_to_a_client_while_it_is_reaped_comes_back,
         what_a_dead_client_left_is_cleared_away;
 });
