@@ -96,6 +96,14 @@ impl Builder {
         self
     }
 
+    /// Has the kernel seal every object, so that not even a hostile process of this user can change it; without
+    /// it, seals are against accidents. Each object then takes whole pages, a descriptor of this process and
+    /// some tens of microseconds.
+    pub fn strict_objects(mut self) -> Self {
+        self.config.store.tier = rustyray_store::Tier::Strict;
+        self
+    }
+
     /// Where the node listens for other processes that want to attach, besides its place among the user's
     /// nodes ([`Builder::visible`]).
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {

@@ -47,9 +47,12 @@ impl BlockingConnection {
     /// Connects to the listener at `path`.
     ///
     /// # Errors
-    /// When nobody listens there, or this user may not connect.
+    /// When nobody listens there, or this user may not connect; `PermissionDenied` also when another user
+    /// listens there.
     pub fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
-        BlockingConnection::from_fd(UnixStream::connect(path)?.into())
+        let connection = BlockingConnection::from_fd(UnixStream::connect(path)?.into())?;
+        fd::refuse_stranger(connection.peer)?;
+        Ok(connection)
     }
 
     /// How long one step of a call may block from now on; `None` is for ever. A frame that arrives in

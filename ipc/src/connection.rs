@@ -50,10 +50,13 @@ impl Connection {
     /// Connects to the listener at `path`.
     ///
     /// # Errors
-    /// When nobody listens there, or this user may not connect.
+    /// When nobody listens there, or this user may not connect; `PermissionDenied` also when another user
+    /// listens there.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         let stream = tokio::net::UnixStream::connect(path).await?.into_std()?;
-        Connection::from_fd(stream.into())
+        let connection = Connection::from_fd(stream.into())?;
+        fd::refuse_stranger(connection.peer)?;
+        Ok(connection)
     }
 
     /// Sends one frame. Waits while the socket's buffer is full.

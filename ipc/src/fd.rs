@@ -21,6 +21,7 @@ use nix::{
             getsockopt, recvmsg, sendmsg, socketpair, sockopt,
         },
     },
+    unistd::geteuid,
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -50,6 +51,18 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 pub(crate) fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
     let credentials = getsockopt(&socket, sockopt::PeerCredentials)?;
     Ok(Peer { pid: credentials.pid(), uid: credentials.uid(), gid: credentials.gid() })
+}
+
+/// Refuses a listener of another user: whoever can put a socket where this user looks for one could otherwise
+/// hand it memory of his.
+pub(crate) fn refuse_stranger(peer: Peer) -> io::Result<()> {
+    if peer.uid == geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!("process {} of user {} listens there, not one of this user's", peer.pid, peer.uid),
+    ))
 }
 
 /// Sends what the socket takes of `bytes`; `fds` travel with the first byte of it.

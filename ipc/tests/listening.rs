@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::unistd::{Uid, chown, geteuid};
-use rustyray_ipc::{BindError, Connection, Listener};
+use rustyray_ipc::{BindError, BlockingConnection, Connection, Listener};
 use tempfile::TempDir;
 
 /// A directory of a test's own, private to this user.
@@ -98,4 +98,65 @@ async fn a_missing_directory_is_made_for_this_user_only() {
         assert_eq!(mode & 0o777, 0o700);
     }
     drop(listener);
+}
+
+const SOCKET: &str = "RUSTYRAY_IPC_TEST_SOCKET";
+
+/// In a process of its own, of another user where that is possible: listens until its input ends.
+#[test]
+fn listens_elsewhere() {
+    let Some(path) = std::env::var_os(SOCKET) else { return };
+    let _listener = StdListener::bind(path).expect("bound");
+    println!("listening");
+    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+}
+
+#[tokio::test]
+async fn who_connects_to_somebody_elses_socket_is_told_so() {
+    use std::{
+        io::BufRead,
+        os::unix::process::CommandExt,
+        process::{Command, Stdio},
+    };
+    let place = place();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).expect("opened");
+    let socket = place.path().join("socket");
+    // Somebody else, if this user can be one; or a process of this user.
+    let is_stranger = geteuid().is_root();
+    // Where the other user can read it.
+    let program = place.path().join("program");
+    fs::copy(std::env::current_exe().expect("this program"), &program).expect("copied");
+    let mut command = Command::new(program);
+    command
+        .args(["listens_elsewhere", "--exact", "--nocapture", "--test-threads=1"])
+        .env(SOCKET, &socket)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    if is_stranger {
+        command.uid(54_321);
+    }
+    let mut child = command.spawn().expect("a process");
+    let mut said = std::io::BufReader::new(child.stdout.take().expect("piped")).lines();
+    assert!(
+        said.by_ref().map_while(Result::ok).any(|line| line.ends_with("listening")),
+        "it listens"
+    );
+    let results = [
+        Connection::connect(&socket).await.map(|_| ()),
+        BlockingConnection::connect(&socket).map(|_| ()),
+    ];
+    for result in results {
+        match result {
+            Ok(()) => assert!(!is_stranger, "a stranger was let through"),
+            Err(error) => {
+                assert!(
+                    is_stranger && error.kind() == std::io::ErrorKind::PermissionDenied,
+                    "{error}"
+                );
+                assert!(error.to_string().contains("user 54321"), "{error}");
+            }
+        }
+    }
+    drop(child.stdin.take());
+    child.wait().expect("waited");
 }

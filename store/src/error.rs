@@ -108,8 +108,10 @@ pub enum Error {
     /// The other side said something that makes no sense.
     #[error("protocol: {0}")]
     Protocol(&'static str),
-    /// The process that wants to join belongs to another user.
-    #[error("process {pid} of user {uid} wants to join; only this user's processes may")]
+    /// The process at the other end of a socket belongs to another user.
+    #[error(
+        "process {pid} of user {uid} is at the other end; only this user's processes may share a store"
+    )]
     ForeignPeer {
         /// The process.
         pid: i32,

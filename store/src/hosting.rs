@@ -16,8 +16,8 @@
 //! A thread of the client does nothing but wait for the host to hang up: then whoever waits for an object is
 //! woken and told that the store has ended. Views can still be read.
 //!
-//! Who listens on which path, and who may connect, is the program's to say (`std::os::unix::net`); the host
-//! refuses peers of other users.
+//! Who listens on which path, and who may connect, is the program's to say (`std::os::unix::net`); both ends
+//! refuse peers of other users.
 //!
 //! One of the crate's unsafe files: it owns descriptors that the kernel delivers.
 
@@ -64,12 +64,8 @@ impl Node {
     /// the client is in. A client that ends is no error.
     pub fn host(&self, stream: UnixStream) -> Result<(), Error> {
         let os = |doing| move |source: io::Error| Error::Os { doing, source };
-        let peer = getsockopt(&stream, sockopt::PeerCredentials)
-            .map_err(|errno| os("asking who connects")(errno.into()))?;
-        if peer.uid() != geteuid().as_raw() {
-            return Err(Error::ForeignPeer { pid: peer.pid(), uid: peer.uid() });
-        }
-        let process = peer_process(&stream, peer.pid()).map_err(os("watching a client"))?;
+        let pid = check_user(&stream)?;
+        let process = peer_process(&stream, pid).map_err(os("watching a client"))?;
         let hang_up = stream.try_clone().map_err(os("watching a client"))?;
         let Admission { client, geometry, segments } = self.admit()?;
         self.hosted.lock().insert(client, hang_up);
@@ -107,9 +103,11 @@ impl Client {
     /// last clone of the result and the last view are dropped.
     ///
     /// # Errors
-    /// When the other end is no host of this version, refuses, or its memory cannot be mapped.
+    /// When the other end is no host of this version, belongs to another user, refuses, or its memory cannot be
+    /// mapped.
     pub fn join(stream: UnixStream) -> Result<Arc<Client>, Error> {
         let os = |source| Error::Os { doing: "joining a store", source };
+        check_user(&stream)?;
         let (client, geometry, segments) = receive_welcome(&stream).map_err(os)??;
         let watched = stream.try_clone().map_err(os)?;
         let socket = Socket { stream: Mutex::new(stream), owner: std::process::id() };
@@ -204,6 +202,18 @@ fn is_readable(stream: &UnixStream, process: Option<&OwnedFd>) -> bool {
             Err(_) => return false,
         }
     }
+}
+
+/// Refuses a peer of another user; the process id of one of this user's.
+fn check_user(stream: &UnixStream) -> Result<i32, Error> {
+    let peer = getsockopt(stream, sockopt::PeerCredentials).map_err(|errno| Error::Os {
+        doing: "asking who is at the other end",
+        source: errno.into(),
+    })?;
+    if peer.uid() == geteuid().as_raw() {
+        return Ok(peer.pid());
+    }
+    Err(Error::ForeignPeer { pid: peer.pid(), uid: peer.uid() })
 }
 
 /// A descriptor that becomes readable when the peer's process ends; `None` when that is this process.

@@ -240,3 +240,46 @@ fn who_waits_is_told_that_the_store_has_ended() {
     assert_eq!(report.objects.len(), 1);
     assert!(node.shutdown().is_empty(), "it was told once");
 }
+
+/// As the process that the test below starts: connects and waits to be thrown out.
+#[test]
+fn connects_as_a_stranger() {
+    let Some(path) = std::env::var_os("RUSTYRAY_STORE_TEST_SOCKET") else { return };
+    let stream = UnixStream::connect(path).expect("connected");
+    let error = Client::join(stream).expect_err("a stranger");
+    assert!(matches!(error, Error::ForeignPeer { uid: 0, .. }), "{error:?}");
+}
+
+#[test]
+fn strangers_do_not_share_a_store() {
+    use std::os::unix::{fs::PermissionsExt, net::UnixListener, process::CommandExt};
+    let dir = std::env::temp_dir().join(format!("rustyray-strangers-{}", std::process::id()));
+    std::fs::create_dir(&dir).expect("made");
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).expect("opened");
+    let (socket, program) = (dir.join("socket"), dir.join("program"));
+    let listener = UnixListener::bind(&socket).expect("bound");
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o777)).expect("opened");
+    let node = store(Backend::Memfd);
+    if nix::unistd::geteuid().is_root() {
+        // Where the other user can read it.
+        std::fs::copy(std::env::current_exe().expect("this program"), &program).expect("copied");
+        let mut child = Command::new(program)
+            .args(["connects_as_a_stranger", "--exact", "--nocapture", "--test-threads=1"])
+            .env("RUSTYRAY_STORE_TEST_SOCKET", &socket)
+            .stdout(Stdio::null())
+            .uid(54_321)
+            .spawn()
+            .expect("a process");
+        let (stream, _) = listener.accept().expect("a connection");
+        let error = node.host(stream).expect_err("a stranger");
+        assert!(matches!(error, Error::ForeignPeer { uid: 54_321, .. }), "{error:?}");
+        assert!(child.wait().expect("waited").success(), "it refuses us as well");
+    } else {
+        let _own = UnixStream::connect(&socket).expect("connected");
+        let (stream, _) = listener.accept().expect("a connection");
+        stream.shutdown(std::net::Shutdown::Both).expect("shut down");
+        assert!(!matches!(node.host(stream), Err(Error::ForeignPeer { .. })));
+    }
+    assert_eq!(node.stats().clients, 1);
+    std::fs::remove_dir_all(dir).expect("removed");
+}
