@@ -12,7 +12,7 @@ use std::{
 
 use crossbeam::queue::ArrayQueue;
 use parking_lot::Mutex;
-use rustyray_memory::sync::AtomicU64;
+use rustyray_memory::sync::{AtomicU32, AtomicU64, Ordering};
 
 use crate::{
     ClientId, ClientSet, Error, Geometry, ObjectId, Pin, PinError, Refusal, Reply, Request,
@@ -28,6 +28,7 @@ use crate::{
     place::Place,
     sealed::Mapped,
     segment::Segment,
+    serve::MAX_GRANT,
     slot::Owner,
     state::Phase,
     table::Table,
@@ -69,6 +70,8 @@ pub struct Client {
     open_block: OpenBlock,
     /// Granted slots, not yet reserved.
     stock: ArrayQueue<u32>,
+    /// How many slots to ask for next.
+    grant: AtomicU32,
     /// Held while asking for slots or for a block; knows which blocks this process can write to.
     refill: Mutex<OwnBlocks>,
     /// Per type (by fingerprint): how large its last value was, to guess the next one.
@@ -88,8 +91,8 @@ enum Link {
     },
 }
 
-/// Slots asked for at once.
-const GRANT: u32 = 64;
+/// Slots asked for at once: that many at first, and twice as many each time.
+const FIRST_GRANT: u32 = 64;
 /// How long to let others make room before asking for memory again.
 const ROOM_POLL: Duration = Duration::from_millis(1);
 /// The same while the disk takes nothing: each time it is asked costs more.
@@ -147,7 +150,8 @@ impl Client {
             holdings,
             segment,
             open_block: OpenBlock::new(geometry.block_bytes),
-            stock: ArrayQueue::new(2 * GRANT as usize),
+            stock: ArrayQueue::new(2 * MAX_GRANT as usize),
+            grant: AtomicU32::new(FIRST_GRANT),
             refill: Mutex::default(),
             hints: (0..HINTS).map(|_| AtomicU64::new(0)).collect(),
             mapped: Mapped::default(),
@@ -277,7 +281,11 @@ impl Client {
         if let Some(index) = self.stock.pop() {
             return Ok(index);
         }
-        let Reply::Slots { first, count } = self.ask(Request::Slots { count: GRANT })? else {
+        // Relaxed: a guess, changed under the lock only. No client hoards much of the table.
+        let wanted = self.grant.load(Ordering::Relaxed);
+        let most = (self.geometry.max_objects / 1024).clamp(FIRST_GRANT, MAX_GRANT);
+        self.grant.store((2 * wanted).min(most), Ordering::Relaxed);
+        let Reply::Slots { first, count } = self.ask(Request::Slots { count: wanted })? else {
             return Err(Error::Protocol("slots were asked for"));
         };
         fault::point("slots.granted");
