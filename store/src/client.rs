@@ -720,3 +720,38 @@ impl fmt::Debug for Client {
         f.debug_struct("Client").field("id", &self.id()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread, time::Duration};
+
+    use super::*;
+    use crate::{Config, Node, View};
+
+    #[test]
+    fn the_hot_path_takes_no_lock() {
+        let config = Config { capacity_bytes: 64 << 20, ..Config::default() };
+        let node = Node::create(config).expect("a store");
+        let client = node.client();
+        let id = client.put(&[1u64; 16]).expect("put");
+        let Link::Home(core) = &client.link else { unreachable!("the node's own client") };
+        let (done, wait) = mpsc::channel();
+        thread::scope(|scope| {
+            // All the locks of the store: whoever took one would wait until they are let go.
+            let _held = (core.ledger.lock(), core.moving.lock(), client.refill.lock());
+            let client = &client;
+            scope.spawn(move || {
+                for value in 0..1000u64 {
+                    let view: View<[u64; 16]> = client.view(id).expect("view");
+                    assert_eq!(view[15], 1);
+                    drop(view.clone());
+                    client.retain(id).expect("held");
+                    client.release(id);
+                    client.release(client.put(&value).expect("put"));
+                }
+                done.send(()).expect("somebody waits");
+            });
+            wait.recv_timeout(Duration::from_secs(60)).expect("it waits for a lock");
+        });
+    }
+}
