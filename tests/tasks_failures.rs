@@ -1,0 +1,240 @@
+//! Workers that die, stop, and misbehave, by real signals: no task is lost, none is done twice unnoticed.
+//!
+//! `RUSTYRAY_LONG=1` stops a worker for 10 s where the ordinary run stops it for one.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use rustyray::prelude::*;
+
+#[rustyray::remote]
+fn double(value: u64) -> u64 {
+    value * 2
+}
+
+#[rustyray::remote]
+fn pid() -> u32 {
+    std::process::id()
+}
+
+/// Long enough to be killed at.
+#[rustyray::remote(max_retries = -1)]
+fn takes_a_while(value: u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(value % 4));
+    value * 2
+}
+
+#[rustyray::remote]
+fn says_pid_and_waits(path: String, gate: String) -> u32 {
+    std::fs::write(&path, std::process::id().to_string()).expect("the directory is there");
+    while !Path::new(&gate).exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::process::id()
+}
+
+#[rustyray::remote(max_retries = 1)]
+fn ends_the_process(how: String) -> u64 {
+    match how.as_str() {
+        "abort" => std::process::abort(),
+        "exit" => std::process::exit(7),
+        _ => kill(Pid::this(), Signal::SIGKILL).expect("it can"),
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
+struct PanicsInDrop;
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        panic!("in a drop");
+    }
+}
+
+#[rustyray::remote]
+fn panics_in_a_drop() -> u64 {
+    let _value = PanicsInDrop;
+    7
+}
+
+/// A panic while another unwinds ends the process, as everywhere in Rust.
+#[rustyray::remote(max_retries = 0)]
+fn panics_in_a_drop_while_panicking() -> u64 {
+    let _value = PanicsInDrop;
+    panic!("the first");
+}
+
+#[rustyray::remote]
+async fn async_panics_in_a_drop() -> u64 {
+    let _value = PanicsInDrop;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    7
+}
+
+/// Counts, by files, how often each value was begun, and dies once for every value.
+#[rustyray::remote(max_retries = 1)]
+fn dies_once(marks: String, value: u64) -> u64 {
+    let mark = Path::new(&marks).join(value.to_string());
+    if std::fs::File::create_new(mark).is_ok() {
+        std::process::abort();
+    }
+    value
+}
+
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Files {
+        Files(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.at(name).to_string_lossy().into_owned()
+    }
+
+    fn pid(&self, name: &str) -> Pid {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let said = std::fs::read_to_string(self.at(name)).unwrap_or_default();
+            match said.parse() {
+                Ok(pid) => return Pid::from_raw(pid),
+                Err(_) => assert!(Instant::now() < deadline, "`{name}` says no pid"),
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_worker_that_is_killed_before_its_task_is_replaced() -> rustyray::Result<()> {
+    for _ in 0..3 {
+        let worker = pid_remote::remote().await?.get().await?;
+        kill(Pid::from_raw(worker as i32), Signal::SIGKILL).expect("it is there");
+        // Submitted while the node may not know yet.
+        assert_eq!(double_remote::remote(4).await?.get().await?, 8);
+    }
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_task_whose_worker_is_killed_meanwhile_runs_again() -> rustyray::Result<()> {
+    let files = Files::new();
+    let task = says_pid_and_waits_remote::remote(files.text("pid"), files.text("gate")).await?;
+    let behind = double_remote::remote(4).await?;
+    let first = files.pid("pid");
+    kill(first, Signal::SIGKILL).expect("it is there");
+    std::fs::write(files.at("gate"), "").expect("the directory is there");
+    let second = task.get().await?;
+    assert_ne!(second as i32, first.as_raw());
+    assert_eq!(behind.get().await?, 8);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_process_that_ends_is_an_error_that_says_how() -> rustyray::Result<()> {
+    let said = [("abort", "SIGABRT"), ("exit", "code 7"), ("kill", "SIGKILL")];
+    for (how, word) in said {
+        let error = ends_the_process_remote::remote(how).await?.get().await.expect_err("it ends");
+        let Error::WorkerCrashed { task, worker, attempt: 1, how } = &error else {
+            panic!("{error:?}")
+        };
+        assert!(how.contains(word), "{how}");
+        assert!(task.ends_with("::ends_the_process") && *worker != 0, "{error}");
+    }
+    assert_eq!(double_remote::remote(4).await?.get().await?, 8);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_panic_in_a_drop_is_that_task_s_own() -> rustyray::Result<()> {
+    for task in
+        [panics_in_a_drop_remote::remote().await?, async_panics_in_a_drop_remote::remote().await?]
+    {
+        let error = task.get().await.expect_err("it panics");
+        let Error::TaskPanicked { message, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(message, "in a drop");
+    }
+    let worse = panics_in_a_drop_while_panicking_remote::remote().await?;
+    let error = worse.get().await.expect_err("it ends");
+    assert!(matches!(error, Error::WorkerCrashed { .. }), "{error:?}");
+    assert_eq!(double_remote::remote(4).await?.get().await?, 8);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_stopped_worker_loses_and_doubles_nothing() -> rustyray::Result<()> {
+    let files = Files::new();
+    let task = says_pid_and_waits_remote::remote(files.text("pid"), files.text("gate")).await?;
+    let stopped = files.pid("pid");
+    kill(stopped, Signal::SIGSTOP).expect("it is there");
+    let mut values = Vec::new();
+    for value in 0..200 {
+        values.push(double_remote::remote(value).await?);
+    }
+    // What it had been given and not begun goes to the other one.
+    assert_eq!(rustyray::get_all(&values).await?, (0..200).map(|v| v * 2).collect::<Vec<_>>());
+    let long = std::env::var_os("RUSTYRAY_LONG").is_some();
+    let pause = Duration::from_secs(if long { 10 } else { 1 });
+    assert!(matches!(task.get_timeout(pause).await, Err(Error::GetTimeout { .. })));
+    kill(stopped, Signal::SIGCONT).expect("it is there");
+    std::fs::write(files.at("gate"), "").expect("the directory is there");
+    // The same process, the same attempt.
+    assert_eq!(task.get().await? as i32, stopped.as_raw());
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_thousand_tasks_survive_a_worker_killed_every_50_ms() -> rustyray::Result<()> {
+    let runtime = rustyray::Runtime::current()?;
+    let done = AtomicBool::new(false);
+    let mut values = Vec::new();
+    for value in 0..1_000 {
+        values.push(takes_a_while_remote::remote(value).await?);
+    }
+    let (results, killed) = std::thread::scope(|scope| {
+        let killer = scope.spawn(|| {
+            let mut killed = 0;
+            while !done.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(50));
+                let pids = runtime.worker_pids();
+                if let Some(&pid) = pids.get(killed % pids.len().max(1)) {
+                    killed += usize::from(kill(Pid::from_raw(pid as i32), Signal::SIGKILL).is_ok());
+                }
+            }
+            killed
+        });
+        let results: Vec<_> = values.iter().map(ObjectRef::get_blocking).collect();
+        done.store(true, Ordering::Relaxed);
+        (results, killer.join().expect("no panic"))
+    });
+    for (value, result) in results.into_iter().enumerate() {
+        assert_eq!(result?, value as u64 * 2);
+    }
+    assert!(killed > 0, "nobody was killed");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn tasks_that_die_once_each_are_all_run_again() -> rustyray::Result<()> {
+    let files = Files::new();
+    let mut values = Vec::new();
+    for value in 0..20 {
+        // What merely waits behind a task that dies is not charged for it.
+        values.push(dies_once_remote::remote(files.text("."), value).await?);
+    }
+    assert_eq!(rustyray::get_all(&values).await?, (0..20).collect::<Vec<_>>());
+    Ok(())
+}

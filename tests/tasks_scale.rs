@@ -1,0 +1,199 @@
+//! Many arguments, many results, long chains, wide fans, deep recursion.
+//!
+//! The sizes are small enough for every day. `RUSTYRAY_SCALE=full` takes those that a node is to bear: chains
+//! of 100,000, fans of 10,000, a million queued tasks.
+
+use rustyray::prelude::*;
+
+#[rustyray::remote]
+fn one() -> u64 {
+    1
+}
+
+#[rustyray::remote]
+fn increment(value: u64) -> u64 {
+    value + 1
+}
+
+#[rustyray::remote]
+async fn sum(values: Vec<ObjectRef<u64>>) -> rustyray::Result<u64> {
+    Ok(rustyray::get_all(&values).await?.iter().sum())
+}
+
+#[rustyray::remote(num_returns = 3000)]
+fn many() -> Vec<u64> {
+    (0..3_000).collect()
+}
+
+#[rustyray::remote(num_returns = 3)]
+fn three(fail: bool) -> Result<(u64, String, Vec<u8>), String> {
+    if fail { Err("all three".into()) } else { Ok((1, "two".into(), vec![3; 3])) }
+}
+
+#[rustyray::remote]
+async fn fib(n: u64) -> rustyray::Result<u64> {
+    if n < 2 {
+        return Ok(n);
+    }
+    let (left, right) = (fib_remote::remote(n - 1).await?, fib_remote::remote(n - 2).await?);
+    Ok(left.get().await? + right.get().await?)
+}
+
+/// The same with calls that block their thread.
+#[rustyray::remote]
+fn fib_blocking(n: u64) -> rustyray::Result<u64> {
+    if n < 2 {
+        return Ok(n);
+    }
+    let submit = |n| rustyray::block_on(fib_blocking_remote::remote(n));
+    let (left, right) = (submit(n - 1)?, submit(n - 2)?);
+    Ok(left.get_blocking()? + right.get_blocking()?)
+}
+
+/// Sorts by splitting off one element at a time: as deep as the list is long.
+#[rustyray::remote]
+fn deep_sort(mut values: Vec<u64>) -> rustyray::Result<Vec<u64>> {
+    let Some(last) = values.pop() else { return Ok(values) };
+    let sorted = rustyray::block_on(deep_sort_remote::remote(values))?;
+    let mut sorted = sorted.get_blocking()?;
+    sorted.insert(sorted.partition_point(|&value| value < last), last);
+    Ok(sorted)
+}
+
+#[rustyray::remote]
+async fn merge_sort(values: Vec<u64>) -> rustyray::Result<Vec<u64>> {
+    if values.len() <= 8 {
+        let mut values = values;
+        values.sort_unstable();
+        return Ok(values);
+    }
+    let (left, right) = values.split_at(values.len() / 2);
+    let left = merge_sort_remote::remote(left.to_vec()).await?;
+    let right = merge_sort_remote::remote(right.to_vec()).await?;
+    let (left, right) = (left.get().await?, right.get().await?);
+    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+    let mut merged = Vec::with_capacity(values.len());
+    while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+        merged.push(if a <= b { left.next() } else { right.next() }.expect("it was peeked at"));
+    }
+    merged.extend(left.chain(right));
+    Ok(merged)
+}
+
+#[rustyray::remote]
+fn waits_for(path: String) -> u64 {
+    while !std::path::Path::new(&path).exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    0
+}
+
+/// `full` when the scale asks for it, else `ordinary`.
+fn scale(ordinary: u64, full: u64) -> u64 {
+    if std::env::var("RUSTYRAY_SCALE").is_ok_and(|scale| scale == "full") { full } else { ordinary }
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_chain_is_followed_to_its_end() -> rustyray::Result<()> {
+    let len = scale(5_000, 100_000);
+    let mut last = one_remote::remote().await?;
+    for _ in 1..len {
+        last = increment_remote::remote(last).await?;
+    }
+    assert_eq!(last.get().await?, len);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_task_takes_ten_thousand_references() -> rustyray::Result<()> {
+    let width = scale(2_000, 10_000);
+    let mut values = Vec::new();
+    for _ in 0..width {
+        values.push(one_remote::remote().await?);
+    }
+    assert_eq!(sum_remote::remote(values).await?.get().await?, width);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn one_object_goes_to_ten_thousand_tasks() -> rustyray::Result<()> {
+    let width = scale(2_000, 10_000);
+    let directory = tempfile::tempdir().expect("a directory");
+    let gate = directory.path().join("gate");
+    let root = waits_for_remote::remote(gate.to_string_lossy().into_owned()).await?;
+    let mut values = Vec::new();
+    for _ in 0..width {
+        values.push(increment_remote::remote(&root).await?);
+    }
+    std::fs::write(gate, "").expect("the directory is there");
+    assert_eq!(rustyray::get_all(&values).await?, vec![1; width as usize]);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_task_returns_three_thousand_objects() -> rustyray::Result<()> {
+    let many = many_remote::remote().await?;
+    assert_eq!(rustyray::get_all(&many).await?, (0..3_000).collect::<Vec<_>>());
+    let (one, two, three) = three_remote::remote(false).await?;
+    assert_eq!(
+        (one.get().await?, two.get().await?, three.get().await?),
+        (1, "two".into(), vec![3; 3])
+    );
+    let (one, two, three) = three_remote::remote(true).await?;
+    let errors = [one.get().await.err(), two.get().await.err(), three.get().await.err()];
+    for error in errors {
+        let Some(Error::TaskFailed { message, .. }) = error else { panic!("{error:?}") };
+        assert_eq!(message, "all three");
+    }
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn recursive_tasks_finish_on_one_cpu() -> rustyray::Result<()> {
+    assert_eq!(fib_remote::remote(8).await?.get().await?, 21);
+    assert_eq!(fib_blocking_remote::remote(8).await?.get().await?, 21);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn recursion_of_depth_a_hundred_finishes_on_one_cpu() -> rustyray::Result<()> {
+    let values: Vec<u64> = (0..100).map(|n| n * 7_919 % 101).collect();
+    let mut sorted = values.clone();
+    sorted.sort_unstable();
+    assert_eq!(deep_sort_remote::remote(values.clone()).await?.get().await?, sorted);
+    assert_eq!(merge_sort_remote::remote(values).await?.get().await?, sorted);
+    Ok(())
+}
+
+/// While the only cpu is taken, everything else is queued; then everything is done.
+#[rustyray::test(num_cpus = 1)]
+async fn a_million_tasks_are_queued() -> rustyray::Result<()> {
+    let tasks = scale(20_000, 1_000_000);
+    let directory = tempfile::tempdir().expect("a directory");
+    let gate = directory.path().join("gate");
+    let first = waits_for_remote::remote(gate.to_string_lossy().into_owned()).await?;
+    let before = resident_bytes();
+    let mut values = Vec::with_capacity(tasks as usize);
+    for _ in 0..tasks {
+        values.push(one_remote::remote().await?);
+    }
+    let each = resident_bytes().saturating_sub(before) / tasks;
+    println!("{tasks} queued tasks, {each} bytes of private memory each");
+    std::fs::write(gate, "").expect("the directory is there");
+    assert_eq!(first.get().await?, 0);
+    for value in &values {
+        assert_eq!(value.get().await?, 1);
+    }
+    if tasks == 1_000_000 {
+        assert!(each < 512 + 24, "{each} bytes a task, with the reference to its result");
+    }
+    Ok(())
+}
+
+/// Private memory of this process.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).expect("RssAnon in kB");
+    kib.trim().parse::<u64>().expect("a number") << 10
+}
