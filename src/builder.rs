@@ -17,6 +17,9 @@ use crate::{
 /// How long workers may take to finish what they were given when the runtime is shut down.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// The most workers of one node: the rest of its 255 clients may be drivers.
+const MAX_WORKERS: usize = 240;
+
 /// Starts a node in this process with other than the defaults.
 ///
 /// ```no_run
@@ -44,6 +47,7 @@ impl Builder {
                 cpus: None,
                 gpus: 0.0,
                 memory_bytes: None,
+                max_workers: MAX_WORKERS,
                 custom: Vec::new(),
                 store: rustyray_store::Config::default(),
                 grace: GRACE,
@@ -67,6 +71,14 @@ impl Builder {
     /// How many gpus the node has to give.
     pub fn num_gpus(mut self, gpus: f64) -> Self {
         self.config.gpus = gpus;
+        self
+    }
+
+    /// How many worker processes there can be, those in which actors live included; from 1 to 240, which is the
+    /// default. There are more workers than cpus only while tasks wait for others: where even these are too
+    /// few, what is waited for runs in the process that waits.
+    pub fn max_workers(mut self, workers: usize) -> Self {
+        self.config.max_workers = workers;
         self
     }
 
@@ -174,6 +186,12 @@ impl Builder {
                     "{name} is {amount}, it lies between 0 and 400000"
                 )));
             }
+        }
+        if !(1..=MAX_WORKERS).contains(&self.config.max_workers) {
+            let workers = self.config.max_workers;
+            return Err(Error::invalid(format!(
+                "max_workers is {workers}, it lies between 1 and {MAX_WORKERS}"
+            )));
         }
         not_taken()?;
         let core = start::node(self.config)?;

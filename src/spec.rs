@@ -163,6 +163,7 @@ pub(crate) fn regrant(entry: &mut [u64], grant: ObjectId) {
 /// What the node has to know of a task's words, beside the words.
 #[derive(Debug)]
 pub(crate) struct Known {
+    pub(crate) header: Header,
     pub(crate) returns: Vec<ObjectId>,
     /// The objects that it takes as arguments.
     pub(crate) dependencies: Vec<ObjectId>,
@@ -182,7 +183,7 @@ pub(crate) fn read(words: &[u64]) -> Result<Known, Malformed> {
             dependencies.push(id);
         }
     }
-    Ok(Known { returns, dependencies, extension })
+    Ok(Known { header, returns, dependencies, extension })
 }
 
 /// Names the attempt under which the node dispatches `words`, and the scheduler's id of the task. With

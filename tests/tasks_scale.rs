@@ -197,3 +197,31 @@ fn resident_bytes() -> u64 {
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).expect("RssAnon in kB");
     kib.trim().parse::<u64>().expect("a number") << 10
 }
+
+/// Takes what is waited for through a task that has not been able to run.
+#[rustyray::remote]
+fn by_way_of_another(n: u64) -> rustyray::Result<u64> {
+    if n == 0 {
+        return Ok(0);
+    }
+    let inner = rustyray::block_on(by_way_of_another_remote::remote(n - 1))?;
+    rustyray::block_on(increment_remote::remote(inner))?.get_blocking()
+}
+
+#[test]
+fn where_no_more_workers_can_be_what_is_waited_for_runs_on_top() {
+    let started = rustyray::Builder::new().num_cpus(1.0).max_workers(4).start();
+    let runtime = rustyray::block_on(started).expect("a node starts");
+    rustyray::block_on(async {
+        assert_eq!(fib_blocking_remote::remote(10).await?.get().await?, 55);
+        assert_eq!(fib_remote::remote(10).await?.get().await?, 55);
+        assert_eq!(by_way_of_another_remote::remote(40).await?.get().await?, 40);
+        let values: Vec<u64> = (0..60).rev().collect();
+        let sorted = deep_sort_remote::remote(values).await?.get().await?;
+        assert_eq!(sorted, (0..60).collect::<Vec<_>>());
+        assert!(runtime.worker_pids().len() <= 4, "{:?}", runtime.worker_pids());
+        Ok::<(), Error>(())
+    })
+    .expect("all of it ends");
+    rustyray::blocking::shutdown().expect("it ends");
+}

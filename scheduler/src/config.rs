@@ -22,6 +22,8 @@ pub struct Config {
     /// for about as long before an idle one is woken for them; [`crate::Scheduler::review`] is the net below
     /// that. Zero wakes idle workers for every task.
     pub wake_cost: Duration,
+    /// How many workers there can be at one time.
+    pub worker_limit: usize,
 }
 
 impl Config {
@@ -40,6 +42,7 @@ impl Default for Config {
             queue_depth: 128,
             max_workers: 256,
             wake_cost: Duration::ZERO,
+            worker_limit: 255,
         }
     }
 }

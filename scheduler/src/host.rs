@@ -65,6 +65,8 @@ pub enum Failure<C> {
     Cancelled,
     /// Its job has ended.
     JobEnded,
+    /// The host has taken it out of the schedule: [`crate::Scheduler::withdraw`].
+    Withdrawn,
     /// The placement group that it ran in, or was to run in, was removed.
     GroupRemoved {
         /// That group.

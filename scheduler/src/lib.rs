@@ -63,7 +63,7 @@ pub use snapshot::{
 };
 pub use submission::{
     CallError, CallRefusal, CancelMode, Cancelled, NewActor, NewCall, NewTask, Refusal, Retries,
-    SubmitError,
+    SubmitError, Withdrawn,
 };
 
 /// The protocols by themselves, for the models that explore them. Not for use.

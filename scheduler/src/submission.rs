@@ -216,6 +216,17 @@ pub struct CallError<S> {
     pub why: CallRefusal,
 }
 
+/// What withdrawing came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// It is the host's: [`crate::Host::fail`] was told so, and [`crate::Host::finished`] gave it back.
+    Yes,
+    /// It waits for objects, and stays.
+    Waiting,
+    /// It has begun, has ended, or is none that can be withdrawn.
+    No,
+}
+
 /// How to cancel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CancelMode {

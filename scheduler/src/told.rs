@@ -8,8 +8,8 @@ use std::{
 
 use crate::{
     ActorId, ActorState, CallerId, CancelMode, Cancelled, DeathReason, GroupId, GroupState, Host,
-    JobId, NewGroup, Outcome, PoolId, Refusal, Scheduler, TaskId, WorkerId, actor_gate::NOWHERE,
-    event::Event, shared::MAX_GATES,
+    JobId, NewGroup, Outcome, PoolId, Refusal, Scheduler, TaskId, Withdrawn, WorkerId,
+    actor_gate::NOWHERE, event::Event, shared::MAX_GATES,
 };
 
 impl<H: Host> Scheduler<H> {
@@ -101,6 +101,14 @@ impl<H: Host> Scheduler<H> {
         }
         self.post(Event::Cancel(task, mode));
         Cancelled::Underway
+    }
+
+    /// Takes a task that is ready and has not begun out of the schedule, for the host to have it run by other
+    /// means; of one that waits for objects `look` sees the spec.
+    ///
+    /// Not from within [`Host`].
+    pub fn withdraw(&self, task: TaskId, look: impl FnOnce(&H::Spec)) -> Withdrawn {
+        self.visit(|state, shared| state.withdraw(shared, task, look))
     }
 
     /// A caller is gone: its calls that have not begun are cancelled.

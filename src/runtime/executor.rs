@@ -28,7 +28,7 @@ use std::{
 use parking_lot::Mutex;
 use rustyray_store::ObjectId;
 
-use super::Core;
+use super::{Core, MOST_AWAITED};
 
 /// An object that a future of this thread's executor waits for.
 struct Interest {
@@ -214,7 +214,12 @@ impl Executor {
                 interest.core.wake_when_settled(interest.id, &self.waker);
             }
         }
-        core.wait(None, || (ready() || self.is_woken()).then_some(()));
+        let awaited: Vec<ObjectId> = {
+            let waiting = self.waiting.borrow();
+            let ours = waiting.iter().filter(|interest| Arc::ptr_eq(&interest.core, core));
+            ours.map(|interest| interest.id).take(MOST_AWAITED).collect()
+        };
+        core.wait(None, &awaited, || (ready() || self.is_woken()).then_some(()));
         *self.parker.bell.lock() = None;
         self.parker.take();
     }

@@ -22,6 +22,7 @@ mod machine;
 mod metrics;
 mod node;
 pub(crate) mod occupant;
+mod on_top;
 mod output;
 pub(crate) mod places;
 mod pool;
@@ -63,6 +64,7 @@ use self::{
     doorbells::Doorbells,
     interrupts::Interrupts,
     occupant::Occupant,
+    on_top::OnTop,
     uplink::Uplink,
     wakers::Wakers,
 };
@@ -71,6 +73,9 @@ use crate::{
     error::{Error, Result},
     value::Value,
 };
+
+/// How many of the objects that a task waits for the node is told of.
+pub(crate) const MOST_AWAITED: usize = 8;
 
 /// How this process reaches the node.
 pub(crate) enum Link {
@@ -100,6 +105,7 @@ pub struct Core {
     job: AtomicU32,
     gpu_ids: RwLock<Arc<[u32]>>,
     pub(crate) interrupts: Interrupts,
+    pub(crate) on_top: OnTop,
 }
 
 impl Core {
@@ -136,6 +142,7 @@ impl Core {
             job: AtomicU32::new(job),
             gpu_ids: RwLock::default(),
             interrupts: Interrupts::default(),
+            on_top: OnTop::default(),
         }
     }
 
@@ -302,6 +309,12 @@ impl Core {
     #[inline]
     pub(crate) fn check_uninterrupted(&self) -> Result<()> {
         if self.is_interrupted() { Err(self.interrupted()) } else { Ok(()) }
+    }
+
+    /// A task is to be run on top of one that waits here.
+    pub(crate) fn put_on_top(&self, words: Vec<u64>) {
+        self.on_top.push(words);
+        self.bell.wake_local();
     }
 
     /// The task is to stop: whoever waits for it here looks again.
@@ -542,6 +555,7 @@ impl Core {
     pub(crate) fn wait<R>(
         &self,
         deadline: Option<Instant>,
+        awaited: &[ObjectId],
         mut poll: impl FnMut() -> Option<R>,
     ) -> Option<R> {
         let patience = Patience::calibrated();
@@ -553,11 +567,27 @@ impl Core {
         if let Some(found) = patience.wait_awake(&self.bell, &mut poll, || self.help()) {
             return Some(found);
         }
-        uplink.publish(&[uplink::UP_BLOCKED]);
-        uplink.ring_node();
-        let found = self.wait_letting_go(uplink, deadline, poll);
-        uplink.publish(&[uplink::UP_UNBLOCKED]);
-        found
+        let names = awaited.iter().take(MOST_AWAITED);
+        let names = names.flat_map(|id| [u64::from(id.index), id.generation]);
+        let blocked: Vec<u64> = [uplink::UP_BLOCKED].into_iter().chain(names).collect();
+        loop {
+            uplink.publish(&blocked);
+            uplink.ring_node();
+            // What it came to, or what is to be done before it can.
+            let woken = self.wait_letting_go(uplink, deadline, || match poll() {
+                Some(found) => Some(Ok(found)),
+                None => self.on_top.pop().map(Err),
+            });
+            uplink.publish(&[uplink::UP_UNBLOCKED]);
+            match woken {
+                Some(Ok(found)) => return Some(found),
+                Some(Err(words)) => self.on_top.run(words),
+                None => return None,
+            }
+            if let Some(found) = poll() {
+                return Some(found);
+            }
+        }
     }
 
     /// Waits, and lets go of what was kept until the node took it over: nobody tells when it has, so as
@@ -609,7 +639,7 @@ impl Core {
         }
         if self.spin(settled).is_none() {
             self.subscribe(id);
-            self.wait(deadline, settled).ok_or_else(|| Error::GetTimeout {
+            self.wait(deadline, &[id], settled).ok_or_else(|| Error::GetTimeout {
                 object: id.to_string(),
                 waited_ms: started.elapsed().as_millis() as u64,
             })?;

@@ -64,6 +64,8 @@ pub(crate) struct Pool {
     pub(crate) started_at_ms: u64,
     pub(crate) programs: Programs,
     pub(crate) output: Arc<Output>,
+    /// How many workers there can be.
+    max_workers: usize,
     nonces: AtomicU64,
     alive: watch::Sender<usize>,
     failures: AtomicUsize,
@@ -79,13 +81,20 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(session: u64, control: OwnedFd, sockets: Vec<PathBuf>, daemon: bool) -> Pool {
+    pub(crate) fn new(
+        session: u64,
+        control: OwnedFd,
+        sockets: Vec<PathBuf>,
+        daemon: bool,
+        max_workers: usize,
+    ) -> Pool {
         let deaf = watch::Sender::new(sockets.is_empty());
         Pool {
             session,
             control,
             sockets,
             daemon,
+            max_workers,
             started: Instant::now(),
             started_ns: record::now_ns(),
             started_at_ms: UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64,
@@ -97,6 +106,16 @@ impl Pool {
             closed: watch::Sender::new(false),
             deaf,
         }
+    }
+
+    /// How many workers there are, those included that are just being started.
+    pub(crate) fn alive(&self) -> usize {
+        *self.alive.borrow()
+    }
+
+    /// Whether no further worker can be started.
+    pub(crate) fn is_full(&self) -> bool {
+        *self.alive.borrow() >= self.max_workers
     }
 
     /// No further process is let in, and attached drivers are let go.

@@ -34,6 +34,7 @@ pub(crate) struct NodeConfig {
     pub(crate) cpus: Option<f64>,
     pub(crate) gpus: f64,
     pub(crate) memory_bytes: Option<u64>,
+    pub(crate) max_workers: usize,
     pub(crate) custom: Vec<(String, f64)>,
     pub(crate) store: rustyray_store::Config,
     pub(crate) grace: Duration,
@@ -83,6 +84,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         gpus: config.gpus,
         memory_bytes,
         custom: config.custom,
+        worker_limit: config.max_workers,
         ..Config::default()
     };
     let _context = background.enter();
@@ -99,7 +101,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         listeners.extend(Listener::bind(places::new_entry()));
     }
     let sockets: Vec<_> = listeners.iter().map(|listener| listener.path().to_owned()).collect();
-    let pool = Pool::new(session, descriptor, sockets.clone(), config.daemon);
+    let pool = Pool::new(session, descriptor, sockets.clone(), config.daemon, config.max_workers);
     let node = Node::new(store, control.clone(), Arc::clone(&doorbells), pool, scheduler);
     let client = Arc::clone(&node.client);
     let core = Arc::new(Core::new(

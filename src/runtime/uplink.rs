@@ -8,7 +8,8 @@
 //! | [`UP_SUBMIT_BODY`] | index and generation of an object that holds the words of one |
 //! | [`UP_COMPLETE`] | task, attempt; then, where a restart failed, the object that holds the error |
 //! | [`UP_REQUEST`] | a request to the store; bits 8 … of the first word name the cell for its reply |
-//! | [`UP_BLOCKED`], [`UP_UNBLOCKED`] | none |
+//! | [`UP_BLOCKED`] | some of the objects that the sleeping task waits for: index and generation of each |
+//! | [`UP_UNBLOCKED`] | none |
 //! | [`UP_EXIT`] | none: the actor that lives in the client ends on its own |
 //! | [`UP_STREAM`] | the end of a stream and the grant it has come to: index and generation of each |
 //! | [`UP_LINE`] | index and generation of an actor's token, to which a direct line is wanted; the cell as above |

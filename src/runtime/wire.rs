@@ -132,6 +132,8 @@ pub(crate) enum ToClient {
     },
     /// The answer to a question: the token of the actor that was asked for.
     Answer { number: u64, token: Option<(u32, u64)> },
+    /// Run the task of these words on top of one that waits.
+    OnTop { words: Vec<u64> },
     /// The task that was cancelled is to stop.
     Interrupt { task: u64 },
     /// Look.

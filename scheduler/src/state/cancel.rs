@@ -8,8 +8,9 @@
 use super::{State, workers::Doom};
 use crate::{
     ActorId, ActorState, CallerId, CancelMode, Cancelled, DeathReason, Failure, Host, JobId,
-    TaskId, WorkerId,
+    TaskId, Withdrawn, WorkerId,
     event::Act,
+    gate::Phase,
     ids::split,
     record::{CALL, CANCELLED, CREATION, JOB_ENDED, Place, Record},
     shared::Shared,
@@ -43,6 +44,31 @@ impl<H: Host> State<H> {
         let worker = WorkerId(record.worker.get());
         self.stop_running(shared, task, record, force && !record.is(CALL));
         Cancelled::Running { worker }
+    }
+
+    /// Gives a task that is ready and has not begun back to the host.
+    pub(crate) fn withdraw(
+        &mut self,
+        shared: &Shared<H>,
+        task: TaskId,
+        look: impl FnOnce(&H::Spec),
+    ) -> Withdrawn {
+        let Some((record, phase)) = shared.records.live(task) else { return Withdrawn::No };
+        if record.is(CREATION) || record.is(CALL) {
+            return Withdrawn::No;
+        }
+        if phase == Phase::Waiting {
+            self.look(record, look);
+            return Withdrawn::Waiting;
+        }
+        if matches!(record.place(), Place::Nowhere) {
+            return Withdrawn::No;
+        }
+        if self.abandon(shared, task, || Failure::Withdrawn) {
+            Withdrawn::Yes
+        } else {
+            Withdrawn::No
+        }
     }
 
     fn cancel_creation(&mut self, shared: &Shared<H>, record: &Record<H::Spec>) -> Cancelled {

@@ -215,8 +215,9 @@ impl<H: Host> State<H> {
             if wanted == 0 {
                 continue;
             }
+            let limit = shared.config.worker_limit.min(shared.config.max_workers - 1);
             let starting: usize = self.pools.iter().map(|pool| pool.starting).sum();
-            let room = shared.config.max_workers.saturating_sub(1 + self.workers_len + starting);
+            let room = limit.saturating_sub(self.workers_len + starting);
             let pool = &mut self.pools[at];
             let more = wanted.saturating_sub(pool.starting).min(room);
             if more > 0 {

@@ -41,6 +41,12 @@ impl<H: Host> State<H> {
         page
     }
 
+    /// Shows the spec of a record that is live.
+    pub(super) fn look(&self, record: &Record<H::Spec>, look: impl FnOnce(&H::Spec)) {
+        // SAFETY: the record is live, as the caller says, and we own the token: nobody ends it meanwhile.
+        look(unsafe { record.spec() });
+    }
+
     fn info(&self, id: TaskId, record: &Record<H::Spec>, phase: Phase) -> TaskInfo {
         let (index, _) = split(id.to_bits());
         let state = match (phase, record.place()) {

@@ -13,6 +13,8 @@ impl Node {
         if let Some(task) = self.scheduler().producer(key(id)) {
             let _ = self.scheduler().cancel(task, CancelMode { force, recursive });
             self.dispatch();
+        } else {
+            self.interrupt_on_top(id);
         }
     }
 }

@@ -16,6 +16,51 @@ use crate::{
     spec::{self, ENTRY_WORDS, HEADER_WORDS},
 };
 
+impl Node {
+    /// Writes into `words`, which are the job's or a head of them, which attempt they are for.
+    pub(super) fn address(&self, words: &mut [u64], job: &Job, task: u64, attempt: u16) {
+        if attempt > 0 {
+            for &id in job.returns.as_slice() {
+                // Settled or gone: the attempt finds that out itself.
+                let _ = self.store.set_attempt(id, attempt);
+            }
+            if job.is_stream()
+                && let Some(end) = job.first_return()
+                && let Some(grant) = self.stream_head(end)
+            {
+                spec::regrant(words, grant);
+            }
+        }
+        let retried = job.retries.on_error && attempt < job.retries.max;
+        spec::address(words, task, attempt, retried);
+    }
+
+    /// A job has ended, in whatever way: who waits for it is told, and what it held is let go.
+    pub(super) fn job_is_over(&self, task: TaskId, attempt: u16, job: &Job) {
+        let mut failed = None;
+        for &id in job.returns.as_slice() {
+            match self.readiness(id) {
+                Readiness::Pending => {}
+                settled => {
+                    if settled == Readiness::Failed {
+                        failed.get_or_insert(id);
+                    }
+                    self.scheduler().settled(key(id), settled);
+                }
+            }
+        }
+        if job.is_stream()
+            && let Some(end) = job.first_return()
+        {
+            self.end_stream(end);
+        }
+        if let Some(id) = failed {
+            self.remember_failure(task, attempt, job, id);
+        }
+        self.release_all(job);
+    }
+}
+
 /// The node, as its scheduler sees it.
 pub(crate) struct Host(pub(super) Weak<Node>);
 
@@ -57,13 +102,6 @@ impl SchedulerHost for Host {
     ) -> std::result::Result<u64, QueueFull> {
         let node = self.node().ok_or(QueueFull)?;
         let client = client_of(worker);
-        if attempt > 0 {
-            for &id in job.returns.as_slice() {
-                // Settled or gone: the attempt finds that out itself.
-                let _ = node.store.set_attempt(id, attempt);
-            }
-        }
-        let retried = job.retries.on_error && attempt < job.retries.max;
         let mut entry = [0; ENTRY_WORDS];
         let len = if job.words.len() <= ENTRY_WORDS {
             entry[..job.words.len()].copy_from_slice(&job.words);
@@ -88,14 +126,7 @@ impl SchedulerHost for Host {
             entry[..head.len()].copy_from_slice(&head);
             head.len()
         };
-        if attempt > 0
-            && job.is_stream()
-            && let Some(&end) = job.returns.as_slice().first()
-            && let Some(grant) = node.stream_head(end)
-        {
-            spec::regrant(&mut entry, grant);
-        }
-        spec::address(&mut entry, task.to_bits(), attempt, retried);
+        node.address(&mut entry, job, task.to_bits(), attempt);
         let peer = &node.peers[client.index()];
         let ticket = match &*peer.work.read() {
             Some(work) => work.push(&entry[..len]).map_err(|_| QueueFull)?,
@@ -117,8 +148,11 @@ impl SchedulerHost for Host {
         }
     }
 
-    fn fail(&self, _: TaskId, job: &Job, why: Failure<Cause>) {
+    fn fail(&self, task: TaskId, job: &Job, why: Failure<Cause>) {
         let Some(node) = self.node() else { return };
+        if matches!(why, Failure::Withdrawn) {
+            return node.relief.withdrawn(task);
+        }
         if let Some(line) = job.attached_line() {
             return node.close_line(line);
         }
@@ -158,27 +192,9 @@ impl SchedulerHost for Host {
 
     fn finished(&self, task: TaskId, attempt: u16, job: Job) {
         let Some(node) = self.node() else { return };
-        let mut failed = None;
-        for &id in job.returns.as_slice() {
-            match node.readiness(id) {
-                Readiness::Pending => {}
-                settled => {
-                    if settled == Readiness::Failed {
-                        failed.get_or_insert(id);
-                    }
-                    node.scheduler().settled(key(id), settled);
-                }
-            }
+        if let Some(job) = node.keep_withdrawn(task, attempt, job) {
+            node.job_is_over(task, attempt, &job);
         }
-        if job.is_stream()
-            && let Some(&end) = job.returns.as_slice().first()
-        {
-            node.end_stream(end);
-        }
-        if let Some(id) = failed {
-            node.remember_failure(task, attempt, &job, id);
-        }
-        node.release_all(&job);
     }
 
     fn kill(&self, worker: WorkerId) {

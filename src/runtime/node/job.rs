@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use rustyray_scheduler::Retries;
+use rustyray_scheduler::{PoolId, Retries};
 use rustyray_store::ObjectId;
 
 use crate::{
@@ -18,6 +18,8 @@ pub(crate) struct Job {
     /// References that the job holds until it ends: arguments, references inside them, its returns.
     pub(super) held: Vec<ObjectId>,
     pub(super) retries: Retries,
+    /// The workers that can run it.
+    pub(super) pool: PoolId,
     pub(super) name: Option<Box<str>>,
     /// The words again, as an object, when they do not fit an entry.
     pub(super) body: OnceLock<ObjectId>,

@@ -119,6 +119,7 @@ impl Node {
             return None;
         }
         let attach = Job {
+            pool: crate::runtime::program::OWN,
             words: spec::attach(id.to_word()).into(),
             returns: Ids::Several([].into()),
             held: Vec::new(),

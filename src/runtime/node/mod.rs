@@ -15,6 +15,7 @@ pub(super) mod inspect;
 mod job;
 mod lines;
 mod peers;
+mod relief;
 mod serve;
 mod streams;
 mod submit;
@@ -60,6 +61,10 @@ pub(crate) struct Peer {
     runs_tasks: AtomicBool,
     /// Whose work a driver submits; 0 in a worker, whose tasks say so themselves.
     pub(crate) job: AtomicU32,
+    /// The objects that a task waits for, while it sleeps there.
+    awaits: Mutex<Option<Vec<ObjectId>>>,
+    /// Tasks that run there on top of others, by number.
+    on_top: Mutex<std::collections::HashMap<u64, relief::OnTop>>,
     /// The socket, for the rare words that are no answer.
     pub(crate) line: Mutex<Option<Arc<rustyray_ipc::Connection>>>,
     /// The program that it runs, by its pool.
@@ -87,6 +92,7 @@ pub(crate) struct Node {
     draining: AtomicBool,
     /// Counts calls that wait for their arguments aside.
     out_of_order: AtomicU64,
+    relief: relief::Relief,
     streams: streams::Streams,
     /// The number of the next driver's job.
     pub(crate) next_job: AtomicU32,
@@ -129,6 +135,8 @@ impl Node {
             stopping: AtomicBool::new(false),
             runs_tasks: AtomicBool::new(false),
             job: AtomicU32::new(0),
+            awaits: Mutex::default(),
+            on_top: Mutex::default(),
             line: Mutex::new(None),
             pool: AtomicU32::new(0),
             ends: Ends::default(),
@@ -148,6 +156,7 @@ impl Node {
             actor_ended: Notify::new(),
             draining: AtomicBool::new(false),
             out_of_order: AtomicU64::new(0),
+            relief: relief::Relief::default(),
             streams: streams::Streams::default(),
             next_job: AtomicU32::new(OWN_JOB + 1),
             pool,

@@ -77,6 +77,8 @@ impl Node {
         }
         *peer.up.lock() = None;
         *peer.work.write() = None;
+        self.wakes(client);
+        self.free_from_top(client, how);
         *peer.process.lock() = None;
         *peer.line.lock() = None;
         let reaped = self.store.reap(client);

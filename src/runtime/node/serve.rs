@@ -6,7 +6,7 @@ use rustyray_ipc::Consumer;
 use rustyray_scheduler::{CallerId, Outcome, TaskId, WorkerId, WorkerInfo};
 use rustyray_store::{ClientId, ObjectId};
 
-use super::{Node, client_of, words_of};
+use super::{Node, client_of, relief::ON_TOP, words_of};
 use crate::{
     call::Ids,
     runtime::{
@@ -37,6 +37,7 @@ impl Node {
         }
         if self.scheduler().backlog() > 0 {
             more |= self.dispatch();
+            more |= self.relieve_if_all_sleep();
         }
         more
     }
@@ -150,6 +151,10 @@ impl Node {
                 if entry.len() == RECORD_WORDS {
                     self.keep_record(client, first, entry);
                 }
+                if entry[1] & ON_TOP != 0 {
+                    self.top_ended(client, entry[1], outcome);
+                    return Ok(());
+                }
                 let task = TaskId::from_bits(entry[1]);
                 if let &[_, _, _, index, generation] = entry {
                     self.not_made_again(worker, ObjectId { index: index as u32, generation });
@@ -191,15 +196,23 @@ impl Node {
                 self.doorbells.ring(client);
             }
             UP_BLOCKED => {
+                let names = entry[1..].as_chunks::<2>().0.iter();
+                let awaited =
+                    names.map(|&[index, generation]| ObjectId { index: index as u32, generation });
+                let awaited = awaited.collect();
                 self.scheduler().blocked(worker);
                 self.dispatch();
+                self.sleeps(client, awaited);
             }
             UP_STREAM if entry.len() >= 5 => {
                 let id =
                     |at: usize| ObjectId { index: entry[at] as u32, generation: entry[at + 1] };
                 self.advance_stream(id(1), id(3));
             }
-            UP_UNBLOCKED => self.scheduler().unblocked(worker),
+            UP_UNBLOCKED => {
+                self.wakes(client);
+                self.scheduler().unblocked(worker);
+            }
             kind => return Err(format!("an entry of unknown kind {kind}, or too short for it")),
         }
         Ok(())

@@ -39,6 +39,7 @@ impl Node {
             returns,
             held,
             retries,
+            pool: self.pool_of(caller),
             name: wanted
                 .extension
                 .name

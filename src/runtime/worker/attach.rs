@@ -105,6 +105,7 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
     let watch = move || {
         while let Ok(Some(message)) = socket.recv() {
             match ToClient::from_bytes(&message.bytes) {
+                Ok(ToClient::OnTop { words }) => core.put_on_top(words),
                 Ok(ToClient::Interrupt { task }) => core.interrupt(task),
                 Ok(ToClient::Bye) if role == Role::Worker => core.stop(),
                 Ok(ToClient::Answer { number, token }) => {

@@ -15,6 +15,7 @@ mod failure;
 mod intake;
 mod lanes;
 mod limits;
+mod on_top;
 mod report;
 
 use std::{collections::VecDeque, sync::Arc};
@@ -113,7 +114,17 @@ impl Worker {
     fn serve(mut self) -> i32 {
         let executor = Executor::new();
         self.core.interrupts.attend(executor.waker());
+        let (core, reports) = (Arc::downgrade(&self.core), Arc::clone(&self.reports));
+        self.core.on_top.set_runner(Box::new(move |words| {
+            if let Some(core) = core.upgrade() {
+                on_top::run(&core, &reports, &words);
+            }
+        }));
         loop {
+            // The task that it was meant for has ended meanwhile.
+            while let Some(words) = self.core.on_top.pop() {
+                self.core.on_top.run(words);
+            }
             self.begin_parked(&executor);
             while self.may_claim() && !self.stopping {
                 match self.work.claim(&mut *self.entry) {
@@ -175,7 +186,7 @@ impl Worker {
             self.uplink.ring_node();
         }
         let this = &*self;
-        let ready = || this.has_next() || this.is_done();
+        let ready = || this.has_next() || this.is_done() || !this.core.on_top.is_empty();
         if executor.spin(&self.core, &ready) {
             return;
         }

@@ -1,0 +1,253 @@
+//! Relief: when no further worker can be started, a worker that waits runs what it waits for.
+//!
+//! A task that waits for a task gives its cpu back, and a spare worker runs the other one. That ends where there
+//! can be no more workers. If all of them wait then, what they wait for is taken out of the schedule and run
+//! *on top* of a task that waits for it, in its process: the awaited task itself or, where that waits for
+//! objects, one that is to make them. So what runs on top is always something the task below needs, and the
+//! one below can wait for it in peace.
+//!
+//! - Whoever goes to sleep in a task names the objects it waits for (`UP_BLOCKED`). Who serves the node relieves
+//!   one that sleeps whenever all do and tasks are ready that have no worker.
+//! - The scheduler gives the task back ([`rustyray_scheduler::Scheduler::withdraw`]): the node keeps it with the
+//!   worker, under a number of its own ([`ON_TOP`]), until the worker reports it.
+//! - A worker that dies leaves what was on top to be scheduled again, as a further attempt.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use parking_lot::Mutex;
+use rustyray_scheduler::{JobId, NewTask, Outcome, TaskId, Withdrawn};
+use rustyray_store::{ClientId, ObjectId};
+
+use super::{Node, job::Job, key, submit::demand_of};
+use crate::{
+    error::Error,
+    runtime::{
+        submission::{Extension, Occupied, WithinWanted},
+        wire::ToClient,
+    },
+    spec::{self, Known},
+};
+
+/// Marks the number of a task that runs on top of another; no task of the scheduler has this bit.
+pub(crate) const ON_TOP: u64 = 1 << 63;
+
+/// How far the objects are followed for which a task waits.
+const LOOKS: usize = 4096;
+
+/// Tasks on their way out of the schedule.
+#[derive(Default)]
+pub(super) struct Relief {
+    wanted: Mutex<HashMap<TaskId, Wanted>>,
+    /// How many these are: all that is looked at ordinarily.
+    count: AtomicUsize,
+    next: AtomicU64,
+    /// How many workers sleep in a task.
+    asleep: AtomicUsize,
+}
+
+/// For whom a task is withdrawn, and whether it is.
+struct Wanted {
+    client: ClientId,
+    is_withdrawn: bool,
+}
+
+/// A task that runs on top of another.
+pub(super) struct OnTop {
+    attempt: u16,
+    job: Job,
+}
+
+impl Relief {
+    fn insert(&self, task: TaskId, client: ClientId) {
+        self.wanted.lock().insert(task, Wanted { client, is_withdrawn: false });
+        self.count.fetch_add(1, Ordering::Release);
+    }
+
+    fn remove(&self, task: TaskId) -> Option<Wanted> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let wanted = self.wanted.lock().remove(&task);
+        if wanted.is_some() {
+            self.count.fetch_sub(1, Ordering::Release);
+        }
+        wanted
+    }
+
+    /// The scheduler has let go of it.
+    pub(super) fn withdrawn(&self, task: TaskId) {
+        if let Some(wanted) = self.wanted.lock().get_mut(&task) {
+            wanted.is_withdrawn = true;
+        }
+    }
+}
+
+impl Node {
+    /// A worker sleeps in a task until one of these is settled.
+    pub(super) fn sleeps(&self, client: ClientId, awaited: Vec<ObjectId>) {
+        let before = self.peers[client.index()].awaits.lock().replace(awaited);
+        if before.is_none() {
+            self.relief.asleep.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// It goes on.
+    pub(super) fn wakes(&self, client: ClientId) {
+        if self.peers[client.index()].awaits.lock().take().is_some() {
+            self.relief.asleep.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Relieves somebody if nothing else can go on; `true` when there may be more to do.
+    #[inline]
+    pub(super) fn relieve_if_all_sleep(&self) -> bool {
+        let asleep = self.relief.asleep.load(Ordering::Relaxed);
+        asleep > 0 && self.scheduler().backlog() > 0 && self.relieve_sleepers(asleep)
+    }
+
+    #[cold]
+    fn relieve_sleepers(&self, asleep: usize) -> bool {
+        // Actors live in the other workers, which take no tasks.
+        if !self.pool.is_full() || self.pool.alive() > asleep + self.actors.read().by_id.len() {
+            return false;
+        }
+        (1..=u8::MAX).any(|client| self.relieve(ClientId::new(client)))
+    }
+
+    /// Gives a worker something that its sleeping task needs; `false` when there is nothing.
+    fn relieve(&self, client: ClientId) -> bool {
+        let awaited = self.peers[client.index()].awaits.lock().clone();
+        let Some(mut objects) = awaited else { return false };
+        for _ in 0..LOOKS {
+            let Some(object) = objects.pop() else { return false };
+            let Some(task) = self.scheduler().producer(key(object)) else { continue };
+            self.relief.insert(task, client);
+            let needs = |job: &Job| {
+                if let Ok(Known { dependencies, .. }) = spec::read(&job.words) {
+                    objects.extend(dependencies);
+                }
+            };
+            match self.scheduler().withdraw(task, needs) {
+                Withdrawn::Yes => return true,
+                Withdrawn::Waiting | Withdrawn::No => drop(self.relief.remove(task)),
+            }
+        }
+        false
+    }
+
+    /// A task has ended for the scheduler: gives it back unless it was withdrawn for somebody.
+    pub(super) fn keep_withdrawn(&self, task: TaskId, attempt: u16, job: Job) -> Option<Job> {
+        match self.relief.remove(task) {
+            Some(Wanted { client, is_withdrawn: true }) => self.put_on_top(client, attempt, job),
+            _ => return Some(job),
+        }
+        None
+    }
+
+    fn put_on_top(&self, client: ClientId, attempt: u16, job: Job) {
+        let number = ON_TOP | self.relief.next.fetch_add(1, Ordering::Relaxed);
+        let mut words = job.words.to_vec();
+        self.address(&mut words, &job, number, attempt);
+        let peer = &self.peers[client.index()];
+        peer.on_top.lock().insert(number, OnTop { attempt, job });
+        if peer.work.read().is_some() {
+            self.tell(client, &ToClient::OnTop { words });
+        } else {
+            // It died, and may have been cleared away before this was here to be found.
+            self.free_from_top(client, "ended");
+        }
+    }
+
+    /// A worker has reported what ran on top.
+    pub(super) fn top_ended(&self, client: ClientId, number: u64, outcome: Outcome) {
+        let ended = self.peers[client.index()].on_top.lock().remove(&number);
+        let Some(OnTop { attempt, job }) = ended else { return };
+        match outcome {
+            Outcome::Failed { retry: true } => return self.schedule_again(job, attempt + 1),
+            Outcome::Cancelled => {
+                let cancelled = Error::TaskCancelled { task: job.name() };
+                job.returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &cancelled));
+            }
+            Outcome::Done | Outcome::Failed { retry: false } => {}
+        }
+        self.job_is_over(TaskId::from_bits(number), attempt, &job);
+    }
+
+    /// A worker is dead: what was on top there is run again, elsewhere, within its retries.
+    pub(super) fn free_from_top(&self, client: ClientId, how: &str) {
+        let peer = &self.peers[client.index()];
+        let lost: Vec<(u64, OnTop)> = peer.on_top.lock().drain().collect();
+        for (number, OnTop { attempt, job }) in lost {
+            if attempt < job.retries.max {
+                self.schedule_again(job, attempt + 1);
+                continue;
+            }
+            let crashed = Error::WorkerCrashed {
+                task: job.name(),
+                worker: peer.pid.load(Ordering::Relaxed),
+                attempt: u32::from(attempt),
+                how: how.to_owned(),
+            };
+            job.returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &crashed));
+            self.job_is_over(TaskId::from_bits(number), attempt, &job);
+        }
+    }
+
+    /// Asks what runs on top and is to make this object to stop.
+    pub(super) fn interrupt_on_top(&self, object: ObjectId) {
+        for (at, peer) in self.peers.iter().enumerate() {
+            let makes = |top: &OnTop| top.job.returns.as_slice().contains(&object);
+            let number = peer.on_top.lock().iter().find(|(_, top)| makes(top)).map(|(&n, _)| n);
+            if let Some(task) = number {
+                return self.tell(ClientId::new(at as u8), &ToClient::Interrupt { task });
+            }
+        }
+    }
+
+    /// Hands the scheduler a job that was out of its hands, for this attempt.
+    fn schedule_again(&self, job: Job, attempt: u16) {
+        let Ok(Known { header, extension, .. }) = spec::read(&job.words) else {
+            return self.job_is_over(TaskId::from_bits(0), attempt, &job);
+        };
+        let extension = Extension::from_bytes(&extension).unwrap_or_default();
+        let occupied = extension.occupied.unwrap_or(Occupied::ORDINARY);
+        let placement = self.placement(extension.within.map(WithinWanted::to_within));
+        let returns: Vec<_> = job.returns.as_slice().iter().map(|&id| key(id)).collect();
+        let (pool, retries) = (job.pool, job.retries);
+        let refused = match placement {
+            Err(error) => Some((job, error)),
+            Ok(placement) => {
+                let new = NewTask {
+                    spec: job,
+                    pool,
+                    job: JobId(header.job),
+                    demand: &demand_of(occupied, &extension.custom),
+                    // They were there when it was withdrawn, and it holds them.
+                    dependencies: &[],
+                    alike: header.function,
+                    returns: &returns,
+                    placement,
+                    priority: 0,
+                    retries,
+                    parent: None,
+                };
+                self.scheduler().resubmit(new, attempt).err().map(|refused| {
+                    let error = Error::invalid(format!(
+                        "`{}` cannot be scheduled again: {}",
+                        refused.spec.name(),
+                        refused.why
+                    ));
+                    (refused.spec, error)
+                })
+            }
+        };
+        if let Some((job, error)) = refused {
+            job.returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &error));
+            self.job_is_over(TaskId::from_bits(0), attempt, &job);
+        }
+        self.dispatch();
+    }
+}
