@@ -82,20 +82,18 @@ fn at(file: &File) -> io::Result<FileAt> {
     })
 }
 
-/// A file for a strict object. Each takes a descriptor of the node's: the first time there are too few, the
-/// process's soft limit is raised to the hard one.
+/// A file for a strict object. Each takes a descriptor of the node's: before half of those that the process may
+/// have are taken, its soft limit is raised to the hard one.
 pub(crate) fn make_file(len_bytes: u64) -> Result<File, Error> {
-    let make = || sized_memfd(c"rustyray-strict", len_bytes, false);
-    let made = match make() {
-        Err(Error::Os { source, .. }) if source.raw_os_error() == Some(Errno::EMFILE as i32) => {
-            if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-                let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-            }
-            make()
-        }
-        made => made,
-    };
-    made.map(File::from)
+    let file = File::from(sized_memfd(c"rustyray-strict", len_bytes, false)?);
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && file.as_raw_fd() as u64 >= soft / 2
+    {
+        // If it cannot be raised, the last descriptor is an error of the put that wants it.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+    Ok(file)
 }
 
 /// Has the kernel refuse every change of the file from now on.

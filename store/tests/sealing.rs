@@ -565,3 +565,52 @@ fn a_backend_without_seals_has_no_strict_objects() {
     let strict = Config { tier: Tier::Strict, ..config };
     assert!(matches!(Node::create(strict), Err(Error::Config(_))));
 }
+
+const FEW: &str = "RUSTYRAY_STORE_TEST_FEW";
+
+/// In a process of its own, whose limits it changes.
+#[test]
+fn with_few_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if std::env::var_os(FEW).is_none() {
+        return;
+    }
+    let limit = |soft, hard| setrlimit(Resource::RLIMIT_NOFILE, soft, hard).expect("set");
+    limit(40, 100);
+    let (node, client) = store(Tier::Ordinary);
+    let mut kept = Vec::new();
+    let error = loop {
+        match client.put_in(Tier::Strict, &vec![kept.len() as u64; 100]) {
+            Ok(id) => kept.push(id),
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(&error, Error::Os { source, .. } if source.raw_os_error() == Some(Errno::EMFILE as i32)),
+        "{error:?}"
+    );
+    assert!(kept.len() > 40, "the soft limit of 40 was raised: {} were put", kept.len());
+    assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).expect("a limit").0, 100);
+    let used_bytes = node.stats().used_bytes;
+    client.put(&1u64).expect("others need none");
+    client.release(kept.remove(0));
+    client.release(kept.remove(0));
+    let again = client.put_in(Tier::Strict, &vec![7u64; 100]).expect("there are descriptors again");
+    kept.push(again);
+    assert_eq!(*client.view::<Vec<u64>>(again).expect("view").as_slice(), [7; 100]);
+    kept.into_iter().for_each(|id| client.release(id));
+    let stats = node.stats();
+    assert!(used_bytes > 0 && stats.used_bytes == stats.leased_bytes, "{stats:?}");
+    println!("well");
+}
+
+#[test]
+fn strict_objects_without_a_descriptor_are_errors_of_their_put() {
+    let output = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["with_few_descriptors", "--exact", "--nocapture", "--test-threads=1"])
+        .env(FEW, "1")
+        .output()
+        .expect("a process");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("well"), "{said}\n{output:?}");
+}
