@@ -140,6 +140,10 @@ pub(crate) enum Ids {
 }
 
 impl Ids {
+    pub(crate) fn none() -> Ids {
+        Ids::Several([].into())
+    }
+
     pub(crate) fn from_vec(ids: Vec<ObjectId>) -> Ids {
         match ids.as_slice() {
             &[id] => Ids::One(id),
@@ -164,7 +168,7 @@ impl fmt::Debug for Returns {
 impl Returns {
     /// Of a hook, whose result nobody asks for.
     pub(crate) fn none(core: &Arc<Core>) -> Returns {
-        let ids = Ids::Several([].into());
+        let ids = Ids::none();
         Returns { core: Arc::clone(core), ids, attempt: 0, grant: None, began_ns: 0 }
     }
 

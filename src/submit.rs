@@ -114,7 +114,7 @@ pub(crate) fn submit_words(
     let is_call = kind == Kind::Method;
     let reserved = match token {
         // A named actor's token was reserved before, when the name was claimed.
-        Some(token) if kind == Kind::Construct => Reserved { core, ids: vec![token] },
+        Some(token) if kind == Kind::Construct => Reserved::holding(core, Ids::One(token)),
         _ => Reserved::new(core, returns)?,
     };
     let mut spec = SpecWriter::new(Vec::with_capacity(16), kind, function, index);
@@ -127,7 +127,7 @@ pub(crate) fn submit_words(
     if let Some(grant) = grant {
         spec.push_grant(grant);
     }
-    reserved.ids.iter().for_each(|&id| spec.push_return(id));
+    reserved.as_slice().iter().for_each(|&id| spec.push_return(id));
     let mut writer = ArgWriter::new(core, spec);
     if let Some(token) = token.filter(|_| is_call) {
         writer.held.hold(token)?;
@@ -140,22 +140,17 @@ pub(crate) fn submit_words(
     wanted.parent = parent;
     let words = spec.finish(&wanted.extension.to_bytes());
     match &core.link {
-        Link::Node(node) => node.submit(
-            wanted,
-            words.into(),
-            Ids::from_vec(reserved.ids.clone()),
-            &dependencies,
-            held.take(),
-            CallerId(0),
-        )?,
+        Link::Node(node) => {
+            node.submit(wanted, words, reserved.ids(), &dependencies, held.take(), CallerId(0))?
+        }
         Link::Uplink(uplink) => {
             let nested = nested_of(&held, &dependencies);
             let mut in_transit = held.take();
             // The results may be dropped before the node, or the actor, has seen the call.
-            in_transit.extend(reserved.ids.iter().filter(|&&id| core.retain(id).is_ok()));
+            in_transit.extend(reserved.as_slice().iter().filter(|&&id| core.retain(id).is_ok()));
             match token.filter(|_| is_call) {
                 Some(token) => {
-                    let returns = Ids::from_vec(reserved.ids.clone());
+                    let returns = reserved.ids();
                     let call =
                         LineCall { words, parent, nested, returns, held: in_transit, body: None };
                     uplink.lines.call(core, uplink, token, call)?;
@@ -164,7 +159,7 @@ pub(crate) fn submit_words(
             }
         }
     }
-    Ok(Ids::from_vec(reserved.take()))
+    Ok(reserved.take())
 }
 
 /// The references that are held and are no dependency.
@@ -177,26 +172,49 @@ fn nested_of(held: &crate::args::Held<'_>, dependencies: &[ObjectId]) -> Vec<Obj
 /// Objects that were reserved for results, released again unless taken.
 struct Reserved<'a> {
     core: &'a Arc<Core>,
-    ids: Vec<ObjectId>,
+    ids: Option<Ids>,
 }
 
 impl<'a> Reserved<'a> {
     fn new(core: &'a Arc<Core>, count: usize) -> Result<Self> {
-        let mut reserved = Reserved { core, ids: Vec::with_capacity(count) };
-        for _ in 0..count {
-            let id = core.client.reserve().map_err(crate::runtime::store_error::<()>)?;
-            reserved.ids.push(id);
+        let reserve = || core.client.reserve().map_err(crate::runtime::store_error::<()>);
+        if count == 1 {
+            return Ok(Reserved::holding(core, Ids::One(reserve()?)));
         }
-        Ok(reserved)
+        let mut ids = Vec::with_capacity(count);
+        for _ in 0..count {
+            match reserve() {
+                Ok(id) => ids.push(id),
+                Err(error) => {
+                    ids.into_iter().for_each(|id| core.release(id));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Reserved::holding(core, Ids::from_vec(ids)))
     }
 
-    fn take(mut self) -> Vec<ObjectId> {
-        std::mem::take(&mut self.ids)
+    fn holding(core: &'a Arc<Core>, ids: Ids) -> Self {
+        Reserved { core, ids: Some(ids) }
+    }
+
+    /// Their names, for somebody else who holds them too.
+    fn ids(&self) -> Ids {
+        self.ids.clone().unwrap_or_else(Ids::none)
+    }
+
+    fn as_slice(&self) -> &[ObjectId] {
+        self.ids.as_ref().map_or(&[], Ids::as_slice)
+    }
+
+    /// The objects, to be released by whoever takes them.
+    fn take(mut self) -> Ids {
+        self.ids.take().unwrap_or_else(Ids::none)
     }
 }
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        self.ids.iter().for_each(|&id| self.core.release(id));
+        self.as_slice().iter().for_each(|&id| self.core.release(id));
     }
 }

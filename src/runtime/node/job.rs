@@ -13,7 +13,7 @@ use crate::{
 
 /// A task, call or construction as the scheduler keeps it.
 pub(crate) struct Job {
-    pub(super) words: Box<[u64]>,
+    pub(super) words: Vec<u64>,
     pub(super) returns: Ids,
     /// References that the job holds until it ends: arguments, references inside them, its returns.
     pub(super) held: Vec<ObjectId>,

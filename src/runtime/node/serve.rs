@@ -238,8 +238,7 @@ impl Node {
         let (wanted, returns, dependencies, held, spec) = accepted?;
         let returns = Ids::from_vec(returns);
         let caller = CallerId(u64::from(client.get()));
-        if let Err(error) =
-            self.submit(&wanted, spec.into(), returns.clone(), &dependencies, held, caller)
+        if let Err(error) = self.submit(&wanted, spec, returns.clone(), &dependencies, held, caller)
         {
             returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &error));
         }

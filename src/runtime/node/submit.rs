@@ -19,7 +19,7 @@ impl Node {
     pub(crate) fn submit(
         &self,
         wanted: &Wanted,
-        words: Box<[u64]>,
+        words: Vec<u64>,
         returns: Ids,
         dependencies: &[ObjectId],
         mut held: Vec<ObjectId>,
@@ -48,19 +48,7 @@ impl Node {
                 .map(Into::into),
             body: OnceLock::new(),
         };
-        let few: [ObjectKey; 1];
-        let many: Vec<ObjectKey>;
-        let dependencies: &[ObjectKey] = match dependencies {
-            [] => &[],
-            &[one] => {
-                few = [key(one)];
-                &few
-            }
-            several => {
-                many = several.iter().map(|&id| key(id)).collect();
-                &many
-            }
-        };
+        let dependencies = &*keys(dependencies);
         let within = wanted.extension.within.map(WithinWanted::to_within);
         let placement = match self.placement(within) {
             Ok(placement) => placement,
@@ -69,7 +57,7 @@ impl Node {
                 return Err(error);
             }
         };
-        let made: Vec<ObjectKey> = job.returns.as_slice().iter().map(|&id| key(id)).collect();
+        let made = keys(job.returns.as_slice());
         let outcome = match header.kind {
             Kind::Task => self
                 .scheduler()
@@ -110,6 +98,30 @@ impl Node {
                 Error::PlacementGroupRemoved { what: format!("`{task}` was to run in it") }
             }
             other => Error::invalid(format!("`{task}` cannot be scheduled: {other}")),
+        }
+    }
+}
+
+/// The scheduler's names of objects; of one, which is the rule, without asking for memory.
+fn keys(ids: &[ObjectId]) -> Keys {
+    match ids {
+        &[id] => Keys::One([key(id)]),
+        several => Keys::Several(several.iter().map(|&id| key(id)).collect()),
+    }
+}
+
+enum Keys {
+    One([ObjectKey; 1]),
+    Several(Vec<ObjectKey>),
+}
+
+impl std::ops::Deref for Keys {
+    type Target = [ObjectKey];
+
+    fn deref(&self) -> &[ObjectKey] {
+        match self {
+            Keys::One(key) => key,
+            Keys::Several(keys) => keys,
         }
     }
 }
