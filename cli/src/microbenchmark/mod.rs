@@ -34,7 +34,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use self::{
     beside::Beside,
     measure::{Bencher, Pace},
-    report::{Outcome, Report, RowReport},
+    report::{Report, RowReport},
     rows::ROWS,
     tally::Board,
     watch::Watch,
@@ -178,13 +178,8 @@ fn run(options: &Options, chosen: &[&rows::Row]) -> Result<Report, Box<dyn std::
             bar.set_message(row.name);
             watch.enter(row.name);
             let mut bencher = Bencher::new(&pace, &board, &watch, &bar, row.one_call);
-            let outcome = match row.run {
-                Ok(run) => {
-                    let ended = run(&mut bencher).await;
-                    bencher.outcome(ended)
-                }
-                Err(reason) => Outcome::Skipped { reason: reason.to_owned() },
-            };
+            let ended = (row.run)(&mut bencher).await;
+            let outcome = bencher.outcome(ended);
             reports.push(RowReport::new(row, outcome, limits.as_ref(), beside.as_ref()));
         }
         watch.enter("shutting down");

@@ -26,7 +26,6 @@ pub(super) const STYLE: TableStyle =
 #[derive(Debug)]
 pub(super) enum Outcome {
     Measured(Measured),
-    Skipped { reason: String },
     Failed { reason: String },
 }
 
@@ -124,7 +123,6 @@ impl RowReport {
     ) -> Self {
         let ray_here = beside.and_then(|beside| beside.mean(row.name));
         let (state, reason, figures) = match outcome {
-            Outcome::Skipped { reason } => ("skipped", Some(reason), None),
             Outcome::Failed { reason } => ("failed", Some(reason), None),
             Outcome::Measured(measured) => {
                 let mean = measured.mean();
