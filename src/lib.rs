@@ -84,6 +84,27 @@ pub use crate::{
     wait::{References, wait},
 };
 
+/// The guide's pages, whose code is compiled and run.
+#[cfg(doctest)]
+mod guide {
+    macro_rules! pages {
+        ($($page:ident = $path:literal;)*) => {$(
+            #[doc = include_str!($path)]
+            mod $page {}
+        )*};
+    }
+    pages! {
+        readme = "../README.md";
+        objects = "../docs/guide/objects.md";
+        tasks = "../docs/guide/tasks.md";
+        actors = "../docs/guide/actors.md";
+        failures = "../docs/guide/failures.md";
+        performance = "../docs/guide/performance.md";
+        from_ray = "../docs/guide/from-ray.md";
+        limits = "../docs/guide/limits.md";
+    }
+}
+
 /// What a program needs: `use rustyray::prelude::*`.
 pub mod prelude {
     pub use crate::{Bytes, CancelOptions, Error, ObjectRef, ObjectRefStream, View};
