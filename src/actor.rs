@@ -144,6 +144,50 @@ impl<A> ActorHandle<A> {
         Ok(())
     }
 
+    /// Waits until the actor has fewer unfinished calls than its `max_pending_calls`, so that the next call is
+    /// not refused: backpressure for those who make calls faster than they are answered.
+    ///
+    /// The arguments of the call are not made before there is room for it, and so are not lost. It is no
+    /// reservation: with several callers another one may be faster.
+    ///
+    /// ```
+    /// # use rustyray::prelude::*;
+    /// # #[rustyray::actor(max_pending_calls = 4)]
+    /// # struct Sink;
+    /// # #[rustyray::actor_methods]
+    /// # impl Sink {
+    /// #     pub fn new() -> Self { Sink }
+    /// #     pub fn take(&mut self, chunk: Vec<u8>) -> usize { chunk.len() }
+    /// # }
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// let sink = Sink::remote().await?;
+    /// for size in 0..100 {
+    ///     sink.room().await?;
+    ///     sink.take(vec![0; size]).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Dropping the future gives up waiting and has no other effect.
+    ///
+    /// # Errors
+    /// When the runtime is gone. A dead actor has room, and says so when it is called.
+    pub async fn room(&self) -> Result<()> {
+        loop {
+            self.core.check_open()?;
+            let waiting = match &self.core.link {
+                Link::Node(node) => node.room(self.token),
+                Link::Uplink(uplink) => uplink.room(self.token)?,
+            };
+            let Some(waiting) = waiting else { return Ok(()) };
+            if self.core.retain(waiting).is_ok() {
+                ObjectRef::<()>::adopt(&self.core, waiting).get().await?;
+            }
+        }
+    }
+
     /// The object that is settled when the actor dies for good, with what it died of.
     ///
     /// It is no handle: the actor may end while it is held. See [`crate::death`] for what to do with it.

@@ -380,3 +380,72 @@ async fn five_concurrent_shutdowns_are_one() -> rustyray::Result<()> {
     assert!(runtime.worker_pids().is_empty());
     Ok(())
 }
+
+/// Takes its time, and at most three calls at a time.
+#[rustyray::actor(max_pending_calls = 3)]
+struct Slow;
+
+#[rustyray::actor_methods]
+impl Slow {
+    pub fn new() -> Self {
+        Slow
+    }
+
+    pub fn take(&mut self, chunk: Vec<u8>) -> u64 {
+        std::thread::sleep(Duration::from_millis(2));
+        chunk.len() as u64
+    }
+
+    pub fn block(&mut self, file: String) {
+        while !std::path::Path::new(&file).exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+#[rustyray::test]
+async fn one_call_too_many_is_refused_and_takes_nothing() -> rustyray::Result<()> {
+    let scratch = Scratch::new("limit");
+    let (slow, gate) = (Slow::remote().await?, scratch.file("gate"));
+    slow.ready().await?;
+    let chunk = vec![1; 100];
+    let mut calls = vec![];
+    let blocked = slow.block(gate.clone()).await?;
+    for _ in 0..2 {
+        calls.push(slow.take(&chunk).await?);
+    }
+    let refused = slow.take(&chunk).await.expect_err("three are unfinished");
+    let Error::PendingCallsLimit { pending: 3, limit: 3, .. } = &refused else {
+        panic!("{refused:?}")
+    };
+    append(&gate, "open");
+    blocked.get().await?;
+    slow.room().await?;
+    // It was lent, not given.
+    calls.push(slow.take(&chunk).await?);
+    assert_eq!(rustyray::get_all(&calls).await?, [100; 3]);
+    Ok(())
+}
+
+#[rustyray::remote(num_cpus = 0.0)]
+async fn fill(slow: SlowHandle, calls: u64) -> rustyray::Result<u64> {
+    let mut sizes = Vec::new();
+    for size in 0..calls {
+        slow.room().await?;
+        sizes.push(slow.take(vec![0; size as usize]).await?);
+    }
+    Ok(rustyray::get_all(&sizes).await?.into_iter().sum())
+}
+
+#[rustyray::test]
+async fn who_waits_for_room_is_never_refused() -> rustyray::Result<()> {
+    let slow = Slow::remote().await?;
+    let mut sizes = Vec::new();
+    for size in 0..60_u64 {
+        slow.room().await?;
+        sizes.push(slow.take(vec![0; size as usize]).await?);
+    }
+    assert_eq!(rustyray::get_all(&sizes).await?, (0..60).collect::<Vec<_>>());
+    assert_eq!(fill_remote::remote(&slow, 60).await?.get().await?, (0..60).sum::<u64>());
+    Ok(())
+}

@@ -340,6 +340,7 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
                 node.drop_claim(&name, ObjectId { index, generation });
                 None
             }
+            Question::Room { index, generation } => node.room(ObjectId { index, generation }),
             Question::Obituary { index, generation } => {
                 node.obituary(ObjectId { index, generation })
             }

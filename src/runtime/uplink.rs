@@ -245,6 +245,11 @@ impl Uplink {
         self.ask(Question::DropClaim { name: name.to_owned(), index, generation }).map(drop)
     }
 
+    /// The object that is settled when the actor of this token has room for another call.
+    pub(crate) fn room(&self, token: ObjectId) -> Result<Option<ObjectId>> {
+        self.ask(Question::Room { index: token.index, generation: token.generation })
+    }
+
     /// The object that is settled when the actor of this token dies.
     pub(crate) fn obituary(&self, token: ObjectId) -> Result<Option<ObjectId>> {
         self.ask(Question::Obituary { index: token.index, generation: token.generation })

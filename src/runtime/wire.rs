@@ -94,6 +94,9 @@ pub(crate) enum Question {
     ClaimName { name: String, index: u32, generation: u64 },
     /// The actor of this name and token is not created after all.
     DropClaim { name: String, index: u32, generation: u64 },
+    /// Which object is settled when the actor of this token has room for another call? The answer is nothing when
+    /// it has.
+    Room { index: u32, generation: u64 },
     /// Which object is settled when the actor of this token dies?
     Obituary { index: u32, generation: u64 },
     /// Create a placement group under this token. The answer is the token, or nothing when the token holds

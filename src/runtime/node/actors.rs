@@ -3,7 +3,12 @@
 //! An actor is named by its *token*, an object that is sealed when it is constructed and lives as long as
 //! its handles.
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicIsize, Ordering},
+};
+
+use parking_lot::Mutex;
 
 use rustyray_scheduler::{
     ActorId, ActorState, CallRefusal, CallerId, Config, DeathReason, JobId, NewActor, NewCall,
@@ -26,6 +31,8 @@ pub(super) struct Resident {
     pub(super) label: String,
     pub(super) name: Option<String>,
     pub(super) detached: bool,
+    /// Its unfinished calls, where they are limited.
+    pub(super) room: Option<Room>,
     /// Its calls may go past the node.
     pub(super) takes_lines: bool,
     /// What is settled when the actor dies, once somebody asked for it.
@@ -42,6 +49,21 @@ pub(super) struct Actors {
     pub(super) by_name: HashMap<String, ObjectId>,
     /// Names of actors that are just being created: for which token, and by whom.
     claims: HashMap<String, (ObjectId, ClientId)>,
+}
+
+/// How many calls of an actor are unfinished, and who waits for there to be fewer.
+pub(super) struct Room {
+    limit: usize,
+    /// Below zero for a moment, when a call ends before it is counted.
+    pending: AtomicIsize,
+    /// Objects that are settled when there is room.
+    waiting: Mutex<Vec<ObjectId>>,
+}
+
+impl Room {
+    fn is_there(&self) -> bool {
+        self.pending.load(Ordering::SeqCst) < self.limit as isize
+    }
 }
 
 /// What came of claiming a name.
@@ -136,6 +158,11 @@ impl Node {
             label,
             name,
             detached: actor.detached,
+            room: (actor.max_pending_calls > 0).then(|| Room {
+                limit: actor.max_pending_calls as usize,
+                pending: AtomicIsize::new(0),
+                waiting: Mutex::default(),
+            }),
             takes_lines: actor.max_task_retries == 0 && actor.max_pending_calls == 0,
             obituary: None,
             unmade: None,
@@ -160,9 +187,9 @@ impl Node {
         let token = job.called();
         let resident = token.and_then(|token| {
             let actors = self.actors.read();
-            actors.by_token.get(&token).map(|resident| (resident.actor, resident.label.clone()))
+            actors.by_token.get(&token).map(|resident| (resident.actor, resident.room.is_some()))
         });
-        let Some((actor, label)) = resident else {
+        let Some((actor, is_limited)) = resident else {
             self.release_all(&job);
             let actor = registry::class_name(header.function);
             return Err(Error::ActorDied {
@@ -180,18 +207,88 @@ impl Node {
         } else {
             caller
         };
+        let job = Job { is_limited, ..job };
         let call = NewCall { spec: job, dependencies, returns, retries: None, parent: None };
+        let token = token.filter(|_| is_limited);
+        token.into_iter().for_each(|token| self.count_call(token, 1));
         self.scheduler().call(actor, caller, call).map(drop).map_err(|refused| {
             self.release_all(&refused.spec);
+            token.into_iter().for_each(|token| self.count_call(token, -1));
             match refused.why {
                 CallRefusal::PendingLimit { limit } => Error::PendingCallsLimit {
-                    actor: label,
+                    actor: self.label_of(actor),
                     pending: limit as u64,
                     limit: limit as u64,
                 },
                 _ => self.actor_died(actor, self.scheduler().actor_reason(actor).as_ref()),
             }
         })
+    }
+
+    fn label_of(&self, actor: ActorId) -> String {
+        let actors = self.actors.read();
+        let resident = actors.by_id.get(&actor).and_then(|token| actors.by_token.get(token));
+        resident.map_or_else(|| "?".into(), |resident| resident.label.clone())
+    }
+
+    /// So many calls more, or fewer, of an actor that limits them are unfinished.
+    pub(super) fn count_call(&self, token: ObjectId, more: isize) {
+        let is_there = {
+            let actors = self.actors.read();
+            let room = actors.by_token.get(&token).and_then(|resident| resident.room.as_ref());
+            let Some(room) = room else { return };
+            // SeqCst, as in `room`: either this finds who waits, or who is about to wait finds the room.
+            room.pending.fetch_add(more, Ordering::SeqCst);
+            room.is_there()
+        };
+        if more < 0 && is_there {
+            self.tell_all_of_room(token);
+        }
+    }
+
+    /// The object that is settled when the actor of this token has room for another call; `None` when it has.
+    pub(crate) fn room(&self, token: ObjectId) -> Option<ObjectId> {
+        {
+            let actors = self.actors.read();
+            let room = actors.by_token.get(&token)?.room.as_ref();
+            room.filter(|room| !room.is_there())?;
+        }
+        let id = self.client.reserve().ok()?;
+        let waits = {
+            let actors = self.actors.read();
+            let resident = actors.by_token.get(&token);
+            resident.and_then(|resident| {
+                let room = resident.room.as_ref().filter(|room| !room.is_there())?;
+                room.waiting.lock().push(id);
+                // SeqCst: partner of the one in `count_call`, which may have looked at who waits before.
+                Some((resident.actor, room.is_there()))
+            })
+        };
+        match waits {
+            None => {
+                self.client.release(id);
+                None
+            }
+            Some((actor, is_there)) => {
+                if is_there || self.scheduler().actor_state(actor) == Some(ActorState::Dead) {
+                    self.tell_all_of_room(token);
+                }
+                Some(id)
+            }
+        }
+    }
+
+    /// Whoever waits for room looks again.
+    fn tell_all_of_room(&self, token: ObjectId) {
+        let waiting = {
+            let actors = self.actors.read();
+            let room = actors.by_token.get(&token).and_then(|resident| resident.room.as_ref());
+            room.map(|room| std::mem::take(&mut *room.waiting.lock())).unwrap_or_default()
+        };
+        for id in waiting {
+            let _ = self.client.seal_value(id, 0, &());
+            self.client.release(id);
+        }
     }
 
     /// The actor that lives in `worker` ends on its own.
@@ -353,6 +450,7 @@ impl Node {
         let token = self.actors.read().by_id.get(&actor).copied();
         let Some(token) = token else { return };
         self.publish_death(actor, reason);
+        self.tell_all_of_room(token);
         self.actor_ended.notify_waiters();
         // The entry stays while somebody may still call: the call is told why the actor died.
         if self.client.status(token) == Status::Gone {

@@ -57,6 +57,11 @@ impl Node {
         if let Some(id) = failed {
             self.remember_failure(task, attempt, job, id);
         }
+        if job.is_limited
+            && let Some(token) = job.called()
+        {
+            self.count_call(token, -1);
+        }
         self.release_all(job);
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Job {
     pub(super) name: Option<Box<str>>,
     /// The words again, as an object, when they do not fit an entry.
     pub(super) body: OnceLock<ObjectId>,
+    /// It is a call of an actor that limits its unfinished calls.
+    pub(super) is_limited: bool,
 }
 
 impl Job {

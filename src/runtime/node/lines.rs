@@ -126,6 +126,7 @@ impl Node {
             retries: Retries::NONE,
             name: None,
             body: OnceLock::new(),
+            is_limited: false,
         };
         let call = NewCall {
             spec: attach,

@@ -47,6 +47,7 @@ impl Node {
                 .filter(|_| header.kind == Kind::Task)
                 .map(Into::into),
             body: OnceLock::new(),
+            is_limited: false,
         };
         let dependencies = &*keys(dependencies);
         let within = wanted.extension.within.map(WithinWanted::to_within);
