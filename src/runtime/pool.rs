@@ -299,7 +299,7 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
             return;
         };
         // What the client submitted before it asked comes first.
-        node.help();
+        node.catch_up(client);
         let token = match question {
             Question::ActorNamed(name) => node.actor_named(&name),
             Question::CreateGroup { wanted, index, generation } => {

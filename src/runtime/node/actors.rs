@@ -5,14 +5,14 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicIsize, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use parking_lot::Mutex;
 
 use rustyray_scheduler::{
-    ActorId, ActorState, CallRefusal, CallerId, Config, DeathReason, JobId, NewActor, NewCall,
-    ObjectKey, WorkerId,
+    ActorId, ActorState, CallerId, Config, DeathReason, JobId, NewActor, NewCall, ObjectKey,
+    WorkerId,
 };
 use rustyray_store::{ClientId, ObjectId, Status};
 
@@ -54,15 +54,15 @@ pub(super) struct Actors {
 /// How many calls of an actor are unfinished, and who waits for there to be fewer.
 pub(super) struct Room {
     limit: usize,
-    /// Below zero for a moment, when a call ends before it is counted.
-    pending: AtomicIsize,
+    /// Counted here and not by the scheduler, so that who was told of room finds it.
+    pending: AtomicUsize,
     /// Objects that are settled when there is room.
     waiting: Mutex<Vec<ObjectId>>,
 }
 
 impl Room {
     fn is_there(&self) -> bool {
-        self.pending.load(Ordering::SeqCst) < self.limit as isize
+        self.pending.load(Ordering::SeqCst) < self.limit
     }
 }
 
@@ -125,7 +125,8 @@ impl Node {
             priority: 0,
             max_restarts: u32::try_from(actor.max_restarts).unwrap_or(u32::MAX),
             max_task_retries: u16::try_from(actor.max_task_retries).unwrap_or(u16::MAX - 2),
-            max_pending_calls: actor.max_pending_calls as usize,
+            // Counted by `Room`.
+            max_pending_calls: 0,
             max_handed: if is_overlapping { Config::MAX_QUEUE_DEPTH } else { 0 },
             out_of_order: false,
             detached: actor.detached,
@@ -160,7 +161,7 @@ impl Node {
             detached: actor.detached,
             room: (actor.max_pending_calls > 0).then(|| Room {
                 limit: actor.max_pending_calls as usize,
-                pending: AtomicIsize::new(0),
+                pending: AtomicUsize::new(0),
                 waiting: Mutex::default(),
             }),
             takes_lines: actor.max_task_retries == 0 && actor.max_pending_calls == 0,
@@ -210,18 +211,15 @@ impl Node {
         let job = Job { is_limited, ..job };
         let call = NewCall { spec: job, dependencies, returns, retries: None, parent: None };
         let token = token.filter(|_| is_limited);
-        token.into_iter().for_each(|token| self.count_call(token, 1));
+        if let Some(limit) = token.and_then(|token| self.count_call(token)) {
+            self.release_all(&call.spec);
+            let (actor, limit) = (self.label_of(actor), limit as u64);
+            return Err(Error::PendingCallsLimit { actor, pending: limit, limit });
+        }
         self.scheduler().call(actor, caller, call).map(drop).map_err(|refused| {
             self.release_all(&refused.spec);
-            token.into_iter().for_each(|token| self.count_call(token, -1));
-            match refused.why {
-                CallRefusal::PendingLimit { limit } => Error::PendingCallsLimit {
-                    actor: self.label_of(actor),
-                    pending: limit as u64,
-                    limit: limit as u64,
-                },
-                _ => self.actor_died(actor, self.scheduler().actor_reason(actor).as_ref()),
-            }
+            token.into_iter().for_each(|token| self.discount_call(token));
+            self.actor_died(actor, self.scheduler().actor_reason(actor).as_ref())
         })
     }
 
@@ -231,19 +229,25 @@ impl Node {
         resident.map_or_else(|| "?".into(), |resident| resident.label.clone())
     }
 
-    /// So many calls more, or fewer, of an actor that limits them are unfinished.
-    pub(super) fn count_call(&self, token: ObjectId, more: isize) {
-        let is_there = {
+    /// One more call of an actor that limits them is unfinished; the limit, when that would be one too many.
+    fn count_call(&self, token: ObjectId) -> Option<usize> {
+        let actors = self.actors.read();
+        let room = actors.by_token.get(&token)?.room.as_ref()?;
+        let more = |pending| (pending < room.limit).then_some(pending + 1);
+        let counted = room.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
+        counted.err().map(|_| room.limit)
+    }
+
+    /// A call that was counted has ended.
+    pub(super) fn discount_call(&self, token: ObjectId) {
+        {
             let actors = self.actors.read();
             let room = actors.by_token.get(&token).and_then(|resident| resident.room.as_ref());
             let Some(room) = room else { return };
             // SeqCst, as in `room`: either this finds who waits, or who is about to wait finds the room.
-            room.pending.fetch_add(more, Ordering::SeqCst);
-            room.is_there()
-        };
-        if more < 0 && is_there {
-            self.tell_all_of_room(token);
+            room.pending.fetch_sub(1, Ordering::SeqCst);
         }
+        self.tell_all_of_room(token);
     }
 
     /// The object that is settled when the actor of this token has room for another call; `None` when it has.

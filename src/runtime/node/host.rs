@@ -60,7 +60,7 @@ impl Node {
         if job.is_limited
             && let Some(token) = job.called()
         {
-            self.count_call(token, -1);
+            self.discount_call(token);
         }
         self.release_all(job);
     }

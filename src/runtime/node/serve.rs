@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
 use rustyray_ipc::Consumer;
 use rustyray_scheduler::{CallerId, Outcome, TaskId, WorkerId, WorkerInfo};
 use rustyray_store::{ClientId, ObjectId};
@@ -93,11 +94,14 @@ impl Node {
     }
 
     pub(super) fn drain(&self, client: ClientId) {
-        let Some(mut up) = self.peers[client.index()].up.try_lock() else {
+        match self.peers[client.index()].up.try_lock() {
+            Some(up) => self.drain_locked(client, up),
             // Somebody is at it, and may have seen the ring before the entry that set the bit.
-            self.control.set_pending(client);
-            return;
-        };
+            None => self.control.set_pending(client),
+        }
+    }
+
+    fn drain_locked(&self, client: ClientId, mut up: MutexGuard<'_, Option<Consumer<Words>>>) {
         if let Some(ring) = &mut *up
             && let Err(what) = self.drain_ring(client, ring, false)
         {
@@ -106,6 +110,12 @@ impl Node {
             drop(up);
             self.banish(client, &what);
         }
+    }
+
+    /// Serves everything that a client has published, also when another thread is at it: what it asks by its
+    /// socket comes after.
+    pub(crate) fn catch_up(&self, client: ClientId) {
+        self.drain_locked(client, self.peers[client.index()].up.lock());
     }
 
     /// Serves what is in a process's ring; says what is wrong when there is something that no process of
