@@ -113,8 +113,8 @@ async fn both_counters_do_the_same() -> rustyray::Result<()> {
 
 #[rustyray::test]
 async fn the_flights_by_hand_are_summarised_and_reported() -> rustyray::Result<()> {
-    let mut flights = columns::Flights::default();
-    flights.carriers = vec!["AA".to_owned()];
+    let mut flights =
+        columns::Flights { carriers: vec!["AA".to_owned()], ..columns::Flights::default() };
     for minutes in [5, -3] {
         flights.carrier.push(0);
         flights.month.push(1);

@@ -55,6 +55,6 @@ fn a_long_session_keeps_nothing() {
         assert!(open_now <= open, "process {pid}: {open} → {open_now} descriptors");
     }
     let store = runtime.store().expect("the node is here");
-    assert_eq!(store.leaks().into_iter().count(), 0);
+    assert_eq!(store.leaks().len(), 0);
     rustyray::blocking::shutdown().expect("it ends");
 }

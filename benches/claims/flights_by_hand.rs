@@ -83,7 +83,10 @@ static REPORT: ActorClass = ActorClass::new(
         Method::new("fold", |call| {
             let group = call.arg::<u16, _>("group")?;
             let summary = call.arg::<Summary, _>("summary")?;
-            call.exclusive(move |report: &mut Report| Plain(report.fold(group, summary)))
+            call.exclusive(move |report: &mut Report| {
+                report.fold(group, summary);
+                Plain(())
+            })
         })
         .exclusive(),
         Method::new("rows", |call| call.shared(|report: &Report| Plain(report.rows()))).threaded(),
