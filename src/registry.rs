@@ -62,7 +62,7 @@ impl fmt::Debug for Function {
     }
 }
 
-/// A constructor of an actor class: its name and its code, which ends in [`Call::construct`].
+/// A constructor of an actor class: its name and its code, which ends by constructing the actor.
 pub struct Constructor {
     pub(crate) name: &'static str,
     pub(crate) body: Body,

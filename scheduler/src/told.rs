@@ -28,7 +28,7 @@ impl<H: Host> Scheduler<H> {
     }
 
     /// Whether tasks are queued behind a busy worker while another is idle, as they are when they were expected
-    /// to be quick: [`Scheduler::review`] is to be called in about [`Config::wake_cost`]. Lock-free.
+    /// to be quick: [`Scheduler::review`] is to be called in about [`Config::wake_cost`](crate::Config::wake_cost). Lock-free.
     #[inline]
     pub fn wants_review(&self) -> bool {
         self.shared.wants_review.load(Relaxed)
@@ -86,7 +86,7 @@ impl<H: Host> Scheduler<H> {
 
     // --- cancelling --------------------------------------------------------------------------------------
 
-    /// Cancels a task or a call. What has not begun fails with [`Failure::Cancelled`]; what is running is
+    /// Cancels a task or a call. What has not begun fails with [`Failure::Cancelled`](crate::Failure::Cancelled); what is running is
     /// told to stop by [`Host::interrupt`], or by force loses its worker and is not run again.
     pub fn cancel(&self, task: TaskId, mode: CancelMode) -> Cancelled {
         if !self.is_telling()
@@ -149,7 +149,7 @@ impl<H: Host> Scheduler<H> {
         Ok(id)
     }
 
-    /// Removes a group: what is queued in it fails with [`Failure::GroupRemoved`], what runs or lives in it
+    /// Removes a group: what is queued in it fails with [`Failure::GroupRemoved`](crate::Failure::GroupRemoved), what runs or lives in it
     /// is killed, and its resources are free when that is gone.
     pub fn remove_group(&self, group: GroupId) {
         self.post(Event::RemoveGroup(group));

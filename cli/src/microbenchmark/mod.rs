@@ -4,7 +4,7 @@
 //! under the same names and by the same method, so that the two tables line up row by row: warm up for a
 //! second while counting, then four trials of at least two seconds; mean and standard deviation of what was
 //! done per second. Every task and actor call runs in another process, which is counted and checked for each
-//! row ([`tally`]). Where one call is one operation, a further pass takes the time of each: p50 and p99.
+//! row (`tally`). Where one call is one operation, a further pass takes the time of each: p50 and p99.
 //!
 //! The driver owns the node, as programs that start RustyRay do, so `put` and `get` in it cross to no other
 //! process; in Ray they do. Each figure is also a multiple of the limit of this machine that it rests on
