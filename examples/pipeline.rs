@@ -15,14 +15,13 @@ fn record(seed: u32) -> Vec<f32> {
 /// Stage two: smooths it. The view reads the signal where it lies, without a copy.
 #[rustyray::remote]
 fn smooth(signal: View<Vec<f32>>) -> Vec<f32> {
-    let values: Vec<f32> = signal.iter().map(|value| value.to_native()).collect();
-    values.windows(16).map(|window| window.iter().sum::<f32>() / 16.0).collect()
+    signal[..].windows(16).map(|window| window.iter().sum::<f32>() / 16.0).collect()
 }
 
 /// Stage three: counts how often it crosses zero.
 #[rustyray::remote]
 fn crossings(signal: View<Vec<f32>>) -> usize {
-    let signs: Vec<bool> = signal.iter().map(|value| value.to_native() > 0.0).collect();
+    let signs: Vec<bool> = signal.iter().map(|value| *value > 0.0).collect();
     signs.windows(2).filter(|pair| pair[0] != pair[1]).count()
 }
 

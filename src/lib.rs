@@ -62,6 +62,7 @@ mod wait;
 pub use bytes::Bytes;
 pub use rkyv;
 pub use rustyray_macros::{actor, actor_methods, main, remote, test};
+pub use rustyray_store::Native;
 #[cfg(feature = "ndarray")]
 pub use rustyray_store::PinnedArray;
 #[cfg(feature = "arrow")]
@@ -107,5 +108,7 @@ mod guide {
 
 /// What a program needs: `use rustyray::prelude::*`.
 pub mod prelude {
+    pub use rustyray_store::Native as _;
+
     pub use crate::{Bytes, CancelOptions, Error, ObjectRef, ObjectRefStream, View};
 }

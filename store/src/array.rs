@@ -7,10 +7,10 @@ use std::fmt;
 
 use ndarray::{ArrayView, Dimension, IntoDimension, ShapeError};
 
-use crate::{Number, View};
+use crate::{Native, View};
 
 /// An array over an object that it holds in place. Cloning it copies no number.
-pub struct PinnedArray<N: Number, D>
+pub struct PinnedArray<N: Native, D>
 where
     Vec<N>: crate::Value,
 {
@@ -20,7 +20,7 @@ where
 
 impl<N, D> PinnedArray<N, D>
 where
-    N: Number,
+    N: Native,
     Vec<N>: crate::Value<Archived = rkyv::vec::ArchivedVec<N::Archived>>,
     D: Dimension,
 {
@@ -36,7 +36,7 @@ where
     }
 }
 
-impl<N: Number, D: Clone> Clone for PinnedArray<N, D>
+impl<N: Native, D: Clone> Clone for PinnedArray<N, D>
 where
     Vec<N>: crate::Value,
 {
@@ -45,7 +45,7 @@ where
     }
 }
 
-impl<N: Number, D: fmt::Debug> fmt::Debug for PinnedArray<N, D>
+impl<N: Native, D: fmt::Debug> fmt::Debug for PinnedArray<N, D>
 where
     Vec<N>: crate::Value,
 {
@@ -59,7 +59,7 @@ where
 
 impl<N> View<Vec<N>>
 where
-    N: Number,
+    N: Native,
     Vec<N>: crate::Value<Archived = rkyv::vec::ArchivedVec<N::Archived>>,
 {
     /// The numbers as an array of this shape, the last axis varying fastest.

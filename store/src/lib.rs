@@ -91,10 +91,10 @@ mod listing;
 #[cfg(not(rustyray_loom))]
 mod machine;
 #[cfg(not(rustyray_loom))]
-mod node;
-#[cfg(not(rustyray_loom))]
 #[allow(unsafe_code)]
-mod numbers;
+mod native;
+#[cfg(not(rustyray_loom))]
+mod node;
 #[cfg(not(rustyray_loom))]
 mod own_blocks;
 #[cfg(not(rustyray_loom))]
@@ -157,8 +157,8 @@ pub use {
     geometry::Geometry,
     leaks::{ClientLeaks, Leak, LeakReport},
     listing::{Listed, Residence},
+    native::Native,
     node::{Admission, Node, Reaped},
-    numbers::Number,
     pin::{Pin, PinKind},
     request::{Refusal, Reply, Request, SealRequest},
     seal::Written,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustyray_store::{Client, Config, Node, Number, Status, Value, View};
+use rustyray_store::{Client, Config, Native, Node, Status, Value, View};
 
 fn store() -> (Arc<Node>, Arc<Client>) {
     let node = Node::create(Config { capacity_bytes: 64 << 20, ..Config::default() });
@@ -19,7 +19,7 @@ fn place<T: Value>(view: &View<T>) -> std::ops::Range<usize> {
 
 fn holds_in_place<N>(numbers: Vec<N>)
 where
-    N: Number + PartialEq + std::fmt::Debug,
+    N: Native + PartialEq + std::fmt::Debug,
     Vec<N>: Value<Archived = rkyv::vec::ArchivedVec<N::Archived>>,
 {
     let (_node, client) = store();

@@ -105,7 +105,7 @@ fn after(name: &str, harm: impl Fn(&[PathBuf])) -> (usize, Vec<Result<u64, PinEr
     let mut results = Vec::new();
     for &id in &ids {
         results.push(match client.view::<Vec<u64>>(id) {
-            Ok(view) => Ok(view[1].to_native()),
+            Ok(view) => Ok(view[1]),
             Err(ViewError::Pin(error)) => Err(error),
             Err(error) => panic!("{error:?}"),
         });

@@ -40,7 +40,7 @@ fn in_another_process() {
             let id = object(parent.report(&[]));
             client.retain(id).expect("somebody holds it");
             let view: View<Vec<u64>> = client.view(id).expect("view");
-            let sum = view.iter().map(|word| word.to_native()).sum();
+            let sum = view.iter().sum();
             let kept = view.clone();
             drop(view);
             parent.report(&[sum]);

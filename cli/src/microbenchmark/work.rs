@@ -69,7 +69,7 @@ pub(super) fn read_integer(value: i64) -> i64 {
 pub(super) fn read_ends(values: View<Vec<i64>>) -> (i64, i64) {
     tally::count();
     let ends = values.first().zip(values.last());
-    ends.map_or((-1, -1), |(first, last)| (first.to_native(), last.to_native()))
+    ends.map_or((-1, -1), |(first, last)| (*first, *last))
 }
 
 /// `ray.remote` class `Actor` of the suite.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rkyv::{Archived, vec::ArchivedVec};
 use rustyray_store::*;
 
 use crate::{Over, store};
@@ -39,13 +40,80 @@ pub(crate) fn values_of_all_sizes_come_out_as_they_went_in(over: Over) {
 }
 
 pub(crate) fn vectors_of_numbers_are_native_slices(over: Over) {
+    fn mean(values: &[f64]) -> f64 {
+        values.iter().sum::<f64>() / values.len() as f64
+    }
+    fn longest(values: impl AsRef<[f64]>) -> usize {
+        values.as_ref().len()
+    }
     let (_node, client) = store(over);
     let floats: Vec<f64> = (0..1000).map(f64::from).collect();
     let view: View<Vec<f64>> = client.view(client.put(&floats).expect("put")).expect("view");
     assert_eq!(view.as_slice(), floats);
     assert_eq!(view.as_slice().as_ptr() as usize % 64, 0);
+    assert_eq!((mean(&view[..]), mean(&view[10..12]), longest(&view)), (499.5, 10.5, 1000));
+    let (seventh, doubled): (f64, f64) = (view[7], 2.0 * view[7]);
+    assert_eq!(
+        (seventh, doubled, view.get(1000), view.get(..2)),
+        (7.0, 14.0, None, Some(&floats[..2]))
+    );
+    let mut sum = 0.0;
+    for value in &view {
+        sum += value;
+    }
+    assert_eq!((sum, view.iter().copied().fold(0.0, f64::max)), (499_500.0, 999.0));
+    assert_eq!(
+        (view.len(), view.is_empty(), view.first(), view.last()),
+        (1000, false, Some(&0.0), Some(&999.0))
+    );
+    assert_eq!(view[..].windows(2).filter(|pair| pair[1] - pair[0] == 1.0).count(), 999);
+    assert!(
+        view == floats && view == floats[..] && view == view.clone() && view.to_vec() == floats
+    );
+    // What reads the archive of a number reads the number too.
+    assert_eq!(view.iter().map(|value| value.to_native()).sum::<f64>(), sum);
+    let archived: &[Archived<f64>] = &view;
+    assert_eq!(archived[7].to_native(), 7.0);
+    // No number: they deref to their archives, as everything does.
+    let texts: View<Vec<String>> =
+        client.view(client.put(&vec!["a".to_owned()]).expect("put")).expect("view");
+    assert_eq!((&*texts[0], texts.iter().next().map(|text| text.len())), ("a", Some(1)));
+    let array: View<[u64; 3]> = client.view(client.put(&[1u64, 2, 3]).expect("put")).expect("view");
+    assert_eq!((array[1].to_native(), array.iter().count()), (2, 3));
+
+    fn as_it_was<N>(client: &Arc<Client>, values: &[N])
+    where
+        N: Native + PartialEq + std::fmt::Debug,
+        Vec<N>: Value<Archived = ArchivedVec<N::Archived>>,
+    {
+        let id = client.put(&values.to_vec()).expect("put");
+        let view: View<Vec<N>> = client.view(id).expect("view");
+        assert_eq!((view.as_slice(), &view[1..], view[0]), (values, &values[1..], values[0]));
+        drop(view);
+        client.release(id);
+    }
+    as_it_was(&client, &[u8::MIN, u8::MAX]);
+    as_it_was(&client, &[i8::MIN, i8::MAX]);
+    as_it_was(&client, &[u16::MIN, u16::MAX, 0x1234]);
+    as_it_was(&client, &[i16::MIN, i16::MAX, -2]);
+    as_it_was(&client, &[u32::MIN, u32::MAX, 0x1234_5678]);
+    as_it_was(&client, &[i32::MIN, i32::MAX, -2]);
+    as_it_was(&client, &[u64::MIN, u64::MAX, 0x1234_5678_9abc_def0]);
+    as_it_was(&client, &[i64::MIN, i64::MAX, -2]);
+    as_it_was(&client, &[u128::MIN, u128::MAX, 1 << 77]);
+    as_it_was(&client, &[i128::MIN, i128::MAX, -2]);
+    as_it_was(&client, &[f32::MIN, f32::MAX, 1.5]);
+    as_it_was(&client, &[f64::MIN, f64::MAX, 1.5]);
+    as_it_was(&client, &[usize::MIN, usize::MAX, 7]);
+    as_it_was(&client, &[isize::MIN, isize::MAX, -7]);
+    as_it_was(&client, &[true, false, true]);
+    as_it_was(&client, &['a', 'ä', '\u{10ffff}']);
+    // These are their own archives, and so their views coerce.
+    fn total(bytes: &[u8]) -> u32 {
+        bytes.iter().copied().map(u32::from).sum()
+    }
     let bytes: View<Vec<u8>> = client.view(client.put(&vec![1u8, 2]).expect("put")).expect("view");
-    assert_eq!(bytes.as_slice(), [1, 2]);
+    assert_eq!((bytes.as_slice(), total(&bytes)), (&[1, 2][..], 3));
 }
 
 pub(crate) fn bytes_are_read_where_they_lie(over: Over) {
