@@ -3,9 +3,15 @@
 //! A failed task seals its [`Error`] into its return objects; whoever gets one of them receives the same
 //! error, with the same fields and the same chain of causes, whatever the number of processes between.
 
-use std::{fmt, io, path::Path};
+use std::{fmt, io, num::NonZeroUsize, path::Path};
 
-use rkyv::{Archive, Deserialize, Serialize, rancor};
+use rkyv::{
+    Archive, Deserialize, Serialize, rancor,
+    validation::{Validator, archive::ArchiveValidator, shared::SharedValidator},
+};
+
+/// How deep an error from another process may be nested, its texts included.
+const DEEPEST: usize = 128;
 
 /// What RustyRay's operations return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -337,11 +343,20 @@ impl Error {
         }
     }
 
-    /// Reads what [`Error::to_bytes`] wrote; bytes that are no error become a `CorruptObject`.
+    /// Reads what [`Error::to_bytes`] wrote; bytes that are no error, or one that is caused by more than
+    /// [`DEEPEST`] others, become a `CorruptObject`.
     pub(crate) fn from_bytes(object: impl fmt::Display, bytes: &[u8]) -> Error {
         let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(bytes.len());
         aligned.extend_from_slice(bytes);
-        rkyv::from_bytes::<Error, rancor::Error>(&aligned).unwrap_or_else(|reason| {
+        // Reading goes down from cause to cause, as far as the stack has room: whoever wrote the bytes must
+        // not be the one to say how far that is.
+        let bounds = ArchiveValidator::with_max_depth(&aligned, NonZeroUsize::new(DEEPEST));
+        let mut validator = Validator::new(bounds, SharedValidator::new());
+        let archived = rkyv::api::access_with_context::<ArchivedError, _, rancor::Error>(
+            &aligned,
+            &mut validator,
+        );
+        archived.and_then(rkyv::deserialize::<Error, rancor::Error>).unwrap_or_else(|reason| {
             Error::CorruptObject {
                 object: object.to_string(),
                 reason: format!("it failed, and its error cannot be read: {reason}"),
@@ -470,6 +485,26 @@ impl fmt::Display for Report<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_with_causes_without_end_is_not_followed_to_it() {
+        let nested = |depth: usize| {
+            let innermost = Error::ShutDown { what: "the first".into() };
+            (0..depth).fold(innermost, |cause, _| Error::DependencyFailed {
+                task: String::new(),
+                dependency: String::new(),
+                via: Vec::new(),
+                cause: Box::new(cause),
+            })
+        };
+        let deep = nested(DEEPEST - 2);
+        assert_eq!(Error::from_bytes("an object", &deep.to_bytes()), deep);
+        // Making such a thing takes a stack that nobody has by accident.
+        let making = std::thread::Builder::new().stack_size(1 << 30);
+        let endless = making.spawn(move || nested(100_000).to_bytes()).expect("a thread");
+        let bytes = endless.join().expect("made");
+        assert!(matches!(Error::from_bytes("an object", &bytes), Error::CorruptObject { .. }));
+    }
 
     #[test]
     fn an_error_crosses_as_bytes_with_its_chain() {

@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn request() -> impl Strategy<Value = Vec<u64>> {
-        (1_u64..10, proptest::collection::vec(word(), 7)).prop_map(|(kind, mut rest)| {
+        (1_u64..14, proptest::collection::vec(word(), 7)).prop_map(|(kind, mut rest)| {
             rest.insert(0, kind);
             rest
         })
