@@ -3,7 +3,8 @@
 //! Two planes:
 //! - *Hot*, over shared words, no system call while both sides are awake: [`Producer`]/[`Consumer`]
 //!   (a ring), [`WorkProducer`]/[`WorkConsumer`] (a queue whose entries can be taken back), [`Bell`]
-//!   and [`Ringer`] (sleeping until there is something), [`Patience`] (how long to spin first).
+//!   and [`Ringer`] (sleeping until there is something), [`Patience`] (how long to spin first), [`Asker`]
+//!   and [`answer`] (cells for the answers to what was asked by an entry).
 //! - *Cold*, over the kernel: [`Listener`], [`Connection`] and [`BlockingConnection`] (frames and
 //!   descriptors over Unix sockets), [`ProcessHandle`] (peer death).
 //!
@@ -15,6 +16,7 @@
 #![deny(unsafe_code)]
 
 mod bell;
+mod cells;
 mod cursor;
 mod entry;
 mod lane;
@@ -44,6 +46,7 @@ mod process;
 mod wake_cost;
 
 pub use bell::{Attendant, BELL_WORDS, Bell, Leave, Ringer, Slept};
+pub use cells::{Asker, CellShape, Question, answer};
 pub use cursor::Garbage;
 pub use lane::Full;
 pub use patience::Patience;

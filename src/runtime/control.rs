@@ -20,8 +20,8 @@ use nix::{
     sys::memfd::{MFdFlags, memfd_create},
 };
 use rustyray_ipc::{
-    BELL_WORDS, Bell, Consumer, PENDING_WORDS, Pending, Producer, RingShape, Ringer, WorkConsumer,
-    WorkProducer,
+    BELL_WORDS, Bell, CellShape, Consumer, PENDING_WORDS, Pending, Producer, RingShape, Ringer,
+    WorkConsumer, WorkProducer,
 };
 use rustyray_memory::{
     LINE_WORDS, Mapped, Memory, Span, WORD_BYTES,
@@ -46,15 +46,13 @@ const PENDING: usize = 8;
 const BACKLOG: usize = 16;
 const RECORDING: usize = 24;
 
-/// How many requests of one process may be under way at once.
-pub(crate) const CELLS: usize = 64;
-/// Words of a reply cell: its state, then the reply.
-pub(crate) const CELL_WORDS: usize = 2 * LINE_WORDS;
+/// How many requests of one process may be under way at once, and how long the answers are.
+pub(crate) const CELLS: CellShape = CellShape { cells: 64, answer_words: 8 };
 const UP: RingShape = RingShape { entries: 1024, payload_words: ENTRY_WORDS };
 const WORK: RingShape = RingShape { entries: 256, payload_words: ENTRY_WORDS };
 
 const AREA_CELLS: usize = BELL_WORDS;
-const AREA_UP: usize = AREA_CELLS + CELLS * CELL_WORDS;
+const AREA_UP: usize = AREA_CELLS + round(CELLS.words());
 const AREA_WORK: usize = AREA_UP + round(UP.words());
 const AREA_WORDS: usize = round_to(AREA_WORK + round(WORK.words()), 512);
 
@@ -132,7 +130,7 @@ impl Control {
     }
 
     pub(crate) fn cells(&self, client: ClientId) -> Words {
-        self.span(client, AREA_CELLS, CELLS * CELL_WORDS)
+        self.span(client, AREA_CELLS, CELLS.words())
     }
 
     pub(crate) fn up_producer(&self, client: ClientId) -> Producer<Words> {

@@ -15,8 +15,7 @@
 //! | [`UP_LINE`] | index and generation of an actor's token, to which a direct line is wanted; the cell as above |
 //! | [`UP_LINE_DONE`] | the direct line that the client has no more to do with |
 //!
-//! A cell is free, asked, or answered. Only its client frees and asks, only the node answers; a client that
-//! died leaves its cells to nobody, since the area is cleared before the next client gets it.
+//! The cells are [`rustyray_ipc::Asker`]'s; the area is cleared before another client gets it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -27,18 +26,13 @@ use std::{
     time::Duration,
 };
 
-use crossbeam::queue::ArrayQueue;
 use parking_lot::Mutex;
-use rustyray_ipc::{Bell, BlockingConnection, Full, Patience, Producer};
-use rustyray_memory::{
-    Memory,
-    sync::Ordering::{Acquire, Relaxed, Release},
-};
+use rustyray_ipc::{Asker, Bell, BlockingConnection, Full, Patience, Producer};
 use rustyray_store::{ClientId, ObjectId, Reply, Request, Transport, TransportError};
 
 use super::{
     Core,
-    control::{CELL_WORDS, CELLS, Control, Words},
+    control::{CELLS, Control, Words},
     doorbells::Doorbells,
     line::LineId,
     lines::{Asked, Lines},
@@ -64,10 +58,6 @@ pub(super) const UP_LINE: u64 = 9;
 pub(super) const UP_LINE_DONE: u64 = 10;
 pub(super) const UP_RECORD: u64 = 11;
 
-const CELL_FREE: u64 = 0;
-const CELL_ASKED: u64 = 1;
-const CELL_ANSWERED: u64 = 2;
-
 /// References that the client holds for the node until it has passed an entry.
 struct InTransit {
     position: u64,
@@ -79,8 +69,7 @@ pub(crate) struct Uplink {
     client: ClientId,
     control: Control,
     up: Producer<Words>,
-    cells: Words,
-    free_cells: ArrayQueue<usize>,
+    cells: Asker<Words>,
     pub(super) bell: Arc<Bell<Words>>,
     doorbells: Arc<Doorbells>,
     socket: Arc<BlockingConnection>,
@@ -98,14 +87,11 @@ impl Uplink {
         doorbells: Arc<Doorbells>,
         socket: Arc<BlockingConnection>,
     ) -> Self {
-        let free_cells = ArrayQueue::new(CELLS);
-        (0..CELLS).for_each(|cell| free_cells.push(cell).expect("as many places as cells"));
         Uplink {
             client,
             control: control.clone(),
             up: control.up_producer(client),
-            cells: control.cells(client),
-            free_cells,
+            cells: Asker::new(control.cells(client), CELLS),
             bell: Arc::new(control.bell(client)),
             doorbells,
             socket,
@@ -315,13 +301,14 @@ impl Uplink {
     /// Asks the node for a direct line to the actor of this token.
     pub(super) fn ask_line(&self, token: ObjectId) -> Result<Asked<LineId>> {
         let mut entry = [0, u64::from(token.index), token.generation];
-        let read = |word: &dyn Fn(usize) -> u64| match word(0) {
-            LINE_GRANTED => Asked::Granted(LineId::from_word(word(1))),
+        let [said, line] = self
+            .ask_in_cell(UP_LINE, &mut entry)
+            .ok_or_else(|| Error::ShutDown { what: "the node is gone".into() })?;
+        Ok(match said {
+            LINE_GRANTED => Asked::Granted(LineId::from_word(line)),
             LINE_NEVER => Asked::Never,
             _ => Asked::NotNow,
-        };
-        self.ask_in_cell(UP_LINE, &mut entry, |word| read(&word))
-            .ok_or_else(|| Error::ShutDown { what: "the node is gone".into() })
+        })
     }
 
     /// Says that this process has no more to do with a direct line.
@@ -333,43 +320,20 @@ impl Uplink {
 
     /// Publishes an entry of this kind that names a cell, waits for the answer in it and reads that; `None` when
     /// the node is gone.
-    fn ask_in_cell<R>(
-        &self,
-        kind: u64,
-        entry: &mut [u64],
-        read: impl FnOnce(&dyn Fn(usize) -> u64) -> R,
-    ) -> Option<R> {
-        let cell = loop {
-            match self.free_cells.pop() {
-                Some(cell) => break cell,
+    fn ask_in_cell<const N: usize>(&self, kind: u64, entry: &mut [u64]) -> Option<[u64; N]> {
+        let question = loop {
+            match self.cells.ask() {
+                Some(question) => break question,
                 None => std::thread::sleep(Duration::from_micros(50)),
             }
         };
-        self.state(cell).store(CELL_ASKED, Relaxed);
-        entry[0] = kind | (cell as u64) << 8;
-        let answer = self.publish(entry).and_then(|_| {
-            self.ring_node();
-            Patience::calibrated().wait_aside(&self.bell, None, || {
-                // Acquire: pairs with the release in `answer`; the words of the reply are there.
-                match self.state(cell).load(Acquire) {
-                    CELL_ANSWERED => Some(true),
-                    _ if self.is_closed() => Some(false),
-                    _ => None,
-                }
-            })
-        });
-        if answer != Some(true) {
-            // The cell is lost with the session.
-            return None;
-        }
-        let answer = read(&|at| self.cells.word(cell * CELL_WORDS + 1 + at).load(Relaxed));
-        self.state(cell).store(CELL_FREE, Relaxed);
-        self.free_cells.push(cell).expect("the cell came from here");
-        Some(answer)
-    }
-
-    fn state(&self, cell: usize) -> &rustyray_memory::sync::AtomicU64 {
-        self.cells.word(cell * CELL_WORDS)
+        entry[0] = kind | (question.cell() as u64) << 8;
+        self.publish(entry)?;
+        self.ring_node();
+        let over = || question.is_answered() || self.is_closed();
+        Patience::calibrated().wait_aside(&self.bell, None, || over().then_some(()));
+        // What is not answered keeps its cell, which is lost with the session.
+        question.read().ok()
     }
 }
 
@@ -383,11 +347,8 @@ impl Transport for Uplink {
     fn call(&self, request: Request) -> Result<Reply, TransportError> {
         let mut entry = [0; 9];
         entry[1..].copy_from_slice(&request.to_words());
-        self.ask_in_cell(UP_REQUEST, &mut entry, |word| {
-            Reply::from_words(std::array::from_fn(word))
-        })
-        .flatten()
-        .ok_or(TransportError::Closed)
+        let answer = self.ask_in_cell(UP_REQUEST, &mut entry);
+        answer.and_then(Reply::from_words).ok_or(TransportError::Closed)
     }
 }
 
@@ -406,12 +367,7 @@ pub(super) fn answer_line(cells: &Words, cell: u64, asked: Asked<LineId>) {
     answer(cells, cell, &words);
 }
 
-/// Answers what `client` asked in `cell`; a cell that is none is ignored.
-pub(super) fn answer(cells: &Words, cell: u64, reply: &[u64]) {
-    let Some(cell) = usize::try_from(cell).ok().filter(|&cell| cell < CELLS) else { return };
-    for (at, &word) in reply.iter().enumerate() {
-        cells.word(cell * CELL_WORDS + 1 + at).store(word, Relaxed);
-    }
-    // Release: pairs with the acquire in `call`.
-    cells.word(cell * CELL_WORDS).store(CELL_ANSWERED, Release);
+/// Answers what a client asked in `cell`; a cell that is none is ignored.
+pub(super) fn answer(cells: &Words, cell: u64, words: &[u64]) {
+    let _ = rustyray_ipc::answer(cells, CELLS, cell, words);
 }
