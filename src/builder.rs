@@ -101,6 +101,15 @@ impl Builder {
         self
     }
 
+    /// How many bytes of memory for objects are made ready before anybody puts something there, which then costs
+    /// what copying it does; by default a sixteenth of [`Builder::object_store_memory`], at most 256 MiB. A thread
+    /// does that when a processor has nothing else to do, as long as the machine has memory to spare: nobody waits
+    /// for it. What was used before is ready in any case.
+    pub fn object_store_reserve(mut self, bytes: u64) -> Self {
+        self.config.store.reserve_bytes = Some(bytes);
+        self
+    }
+
     /// Where objects go that memory has no room for; by default the directory for temporary files, if that is
     /// on a disk, else `/var/tmp`, if that is. Nothing is written there before memory runs short.
     pub fn spill_dir(mut self, path: impl Into<PathBuf>) -> Self {

@@ -65,7 +65,8 @@ fn median(mut times: Vec<Duration>) -> Duration {
 fn pairs(len: usize) -> rustyray::Result<()> {
     // There is to be room for the object, for what it leaves, and for the pages of small ones.
     let room = (3 * len as u64).max(256 << 20);
-    rustyray::block_on(rustyray::Builder::new().object_store_memory(room).start())?;
+    let builder = rustyray::Builder::new().object_store_memory(room).object_store_reserve(0);
+    rustyray::block_on(builder.start())?;
     let bytes = vec![7_u8; len];
     let mut copy = vec![1_u8; len];
     let put = || drop(rustyray::block_on(rustyray::put_bytes(&bytes)).expect("there is room"));

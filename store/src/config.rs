@@ -21,9 +21,11 @@ pub struct Config {
     pub low_water: f64,
     /// How long a put waits for room before it fails.
     pub put_timeout: Duration,
-    /// Bytes of fresh memory to populate when the store is created, so that the first objects find
-    /// warm pages.
-    pub warm_bytes: u64,
+    /// Bytes of fresh memory to have ready ahead of their use, so that the first objects find pages that are
+    /// there; `None` for a sixteenth of the capacity, at most 256 MiB. A thread of the node's process provides
+    /// them when a processor has nothing else to do, as long as the machine has memory to spare; nobody waits
+    /// for it. 0 for none.
+    pub reserve_bytes: Option<u64>,
     /// How every object is kept from being changed; each may ask for more. The strict tier needs memfds.
     pub tier: Tier,
     /// Where the memory comes from.
@@ -42,7 +44,7 @@ impl Default for Config {
             high_water: 0.9,
             low_water: 0.8,
             put_timeout: Duration::from_secs(10),
-            warm_bytes: 0,
+            reserve_bytes: None,
             tier: Tier::Ordinary,
             backend: Backend::Memfd,
         }
@@ -65,6 +67,8 @@ pub struct Stats {
     pub spilled_bytes: u64,
     /// Bytes that were populated at least once; they are handed out again first.
     pub warm_bytes: u64,
+    /// Bytes beyond these that were never used and are ready all the same.
+    pub reserve_bytes: u64,
     /// Objects that are alive, with or without a value.
     pub objects: u64,
     /// Clients admitted, the node's own process included.

@@ -17,6 +17,7 @@ use crate::{
     blocks::{Block, Blocks},
     holdings::Holdings,
     place::Place,
+    reserve::Reserve,
     segment::Segment,
     slot::Header,
     space::{LastUser, Space},
@@ -43,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) water: Option<Water>,
     /// Under which strict objects on disk are summed.
     pub(crate) spill_key: [u8; 16],
+    /// What is made ready ahead of its use.
+    pub(crate) reserve: Reserve,
     /// Held while an object moves between memory and disk.
     pub(crate) moving: Mutex<()>,
 }
@@ -158,9 +161,13 @@ impl Core {
         }
     }
 
-    /// Gives free memory back to the system where it and the files of strict objects are more than the store
-    /// may have.
-    pub(crate) fn cool(&self, ledger: &mut Ledger) {
+    /// After memory was lent or a file was made: has fresh memory follow, and gives free memory back to the
+    /// system where it and the files of strict objects are more than the store may have.
+    pub(crate) fn balance(&self, ledger: &mut Ledger) {
+        self.reserve.follow(ledger.space.warm_bytes());
+        if ledger.space.has_files() && self.reserve.end() {
+            self.give_reserve_back(ledger);
+        }
         for (offset_bytes, len_bytes) in ledger.space.cool() {
             self.segment.punch(offset_bytes, len_bytes);
         }

@@ -107,6 +107,9 @@ mod reap;
 mod request;
 #[cfg(not(rustyray_loom))]
 #[allow(unsafe_code)]
+mod reserve;
+#[cfg(not(rustyray_loom))]
+#[allow(unsafe_code)]
 mod seal;
 #[cfg(not(rustyray_loom))]
 mod sealed;

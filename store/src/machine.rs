@@ -19,6 +19,11 @@ fn capacity_bytes(memory: Memory) -> u64 {
     (memory.total_bytes / 10 * 3).min(memory.available_bytes / 2).max(least)
 }
 
+/// Whether so many bytes can be taken without need, and an eighth of what there is still be left.
+pub(crate) fn has_spare(len_bytes: u64) -> bool {
+    Memory::of_machine(Path::new("/")).has_spare(len_bytes)
+}
+
 /// The first directory for temporary files that is on a disk: one in memory would make no room. `None` when
 /// there is none.
 pub(crate) fn default_spill_dir() -> Option<PathBuf> {
@@ -67,6 +72,10 @@ impl Memory {
             }
         }
         memory
+    }
+
+    fn has_spare(self, len_bytes: u64) -> bool {
+        self.available_bytes.saturating_sub(len_bytes) >= self.total_bytes / 8
     }
 
     /// Bounds it by a control group and all that it is in. A process in a namespace of its own sees its group
@@ -153,6 +162,8 @@ mod tests {
             ],
         );
         assert_eq!(machine.memory_mib(), (1024, 768));
+        let memory = Memory::of_machine(&machine.0);
+        assert!(memory.has_spare(640 * MIB) && !memory.has_spare(641 * MIB));
         let machine = Machine::new(
             "v1",
             &[

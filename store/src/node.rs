@@ -19,6 +19,7 @@ use crate::{
     fork::ForkGuard,
     geometry::{MAX_BLOCK_BYTES, MAX_CAPACITY_BYTES, PAGE_BYTES},
     holdings::Holdings,
+    reserve::Reserve,
     slot::Owner,
     space::Space,
     spill::Spills,
@@ -102,9 +103,10 @@ impl Node {
             serving: (0..=u8::MAX).map(|_| Default::default()).collect(),
             water,
             spill_key: random()?,
+            reserve: Reserve::new(config.reserve_bytes, geometry.capacity_bytes),
             moving: Mutex::new(()),
         });
-        core.warm_up(config.warm_bytes)?;
+        Reserve::start(&core);
         let client = Client::of_node(Arc::clone(&core));
         Ok(Arc::new(Node { core, client, memory, hosted: Mutex::default() }))
     }
@@ -209,6 +211,7 @@ impl Node {
             peak_used_bytes: ledger.space.peak_used_bytes(),
             spilled_bytes: ledger.spills.bytes(),
             warm_bytes: ledger.space.warm_bytes(),
+            reserve_bytes: self.core.reserve.bytes(),
             objects: objects as u64,
             clients: ledger.clients.iter().count() as u32,
         }
@@ -229,6 +232,7 @@ impl Node {
         if !self.client.is_ours() {
             return LeakReport::default();
         }
+        self.core.reserve.end();
         self.core.collect(usize::MAX);
         let report = self.core.leak_report();
         self.client.abandon();
@@ -290,22 +294,4 @@ fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut source = std::fs::File::open("/dev/urandom").map_err(os)?;
     std::io::Read::read_exact(&mut source, &mut bytes).map_err(os)?;
     Ok(bytes)
-}
-
-impl Core {
-    /// Populates fresh memory ahead of its first use.
-    fn warm_up(&self, warm_bytes: u64) -> Result<(), Error> {
-        let len = warm_bytes.min(self.geometry.capacity_bytes) / self.geometry.block_bytes
-            * self.geometry.block_bytes;
-        if len == 0 {
-            return Ok(());
-        }
-        let mut ledger = self.ledger.lock();
-        let Some(piece) = ledger.space.allocate(len, PAGE_BYTES, 0) else { return Ok(()) };
-        self.segment.allow_writes(piece.offset_bytes, len)?;
-        self.segment.populate(piece.offset_bytes, len)?;
-        self.segment.forbid_writes(piece.offset_bytes, len);
-        ledger.space.release(piece.offset_bytes, len, crate::space::LastUser::Client(0));
-        Ok(())
-    }
 }

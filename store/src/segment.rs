@@ -37,6 +37,9 @@ use crate::{
     geometry::{HUGE_PAGE_BYTES, PAGE_BYTES},
 };
 
+/// Prepared at once. Meanwhile no other thread of this process can map or protect anything.
+const PREPARED_BYTES: u64 = 128 << 10;
+
 /// The data segment, mapped.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -125,8 +128,35 @@ impl Segment {
         assert!(self.contains(offset_bytes, len_bytes), "a piece beyond the segment");
         fault::fail("populate")
             .map_err(|source| Error::Os { doing: "getting memory from the system", source })?;
+        self.provide(offset_bytes, len_bytes, libc::MADV_POPULATE_WRITE, len_bytes)
+    }
+
+    /// Has the system provide pages for a piece that nobody can write to yet, or that somebody is writing to:
+    /// no byte changes, and no page becomes writable.
+    ///
+    /// # Errors
+    /// When memory cannot be had.
+    pub(crate) fn prepare(&self, offset_bytes: u64, len_bytes: u64) -> Result<(), Error> {
+        assert!(self.contains(offset_bytes, len_bytes), "a piece beyond the segment");
+        // Reading a hole in a file gives it a page. Anonymous memory would be given the page of zeroes that all
+        // share; but that is writable at all times.
+        let advice = match self.file {
+            Some(_) => libc::MADV_POPULATE_READ,
+            None => libc::MADV_POPULATE_WRITE,
+        };
+        self.provide(offset_bytes, len_bytes, advice, PREPARED_BYTES)
+    }
+
+    /// `advice` on all of it, so many bytes at once; on huge pages where whole ones fit.
+    fn provide(
+        &self,
+        offset_bytes: u64,
+        len_bytes: u64,
+        advice: i32,
+        most_bytes: u64,
+    ) -> Result<(), Error> {
         let populate = |offset_bytes, len_bytes| {
-            self.advise(offset_bytes, len_bytes, libc::MADV_POPULATE_WRITE)
+            self.advise(offset_bytes, len_bytes, advice)
                 .map_err(|errno| os("getting memory from the system", errno))
         };
         let first = offset_bytes.next_multiple_of(HUGE_PAGE_BYTES);
@@ -143,21 +173,24 @@ impl Segment {
                 self.has_huge_pages.store(false, Ordering::Relaxed);
             }
         }
-        populate(offset_bytes, len_bytes)
+        let end = offset_bytes + len_bytes;
+        (offset_bytes..end)
+            .step_by(most_bytes.max(1) as usize)
+            .try_for_each(|offset_bytes| populate(offset_bytes, most_bytes.min(end - offset_bytes)))
     }
 
     /// Gives the system advice that changes no byte.
     fn advise(&self, offset_bytes: u64, len_bytes: u64, advice: i32) -> Result<(), Errno> {
         let address = self.address(offset_bytes).as_ptr();
         loop {
-            // SAFETY: the callers checked that the pages are within our mapping, and both kinds of advice
+            // SAFETY: the callers checked that the pages are within our mapping, and all kinds of advice
             // they give leave all bytes as they are.
             let result = unsafe { libc::madvise(address.cast(), len_bytes as usize, advice) };
             match Errno::result(result) {
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 // Populating met a page that was just moving. Collapsing met one that cannot.
-                Err(Errno::EAGAIN) if advice == libc::MADV_POPULATE_WRITE => {}
+                Err(Errno::EAGAIN) if advice != libc::MADV_COLLAPSE => {}
                 Err(errno) => return Err(errno),
             }
         }

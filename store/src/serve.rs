@@ -103,7 +103,7 @@ impl Core {
             let mut ledger = core.ledger.lock();
             let piece = ledger.space.allocate(bytes, bytes, client.get())?;
             let block = (piece.offset_bytes / bytes) as u32;
-            core.cool(&mut ledger);
+            core.balance(&mut ledger);
             core.blocks.open(block);
             ledger.blocks.insert(block, Lease { client: Some(client), is_open: true });
             Some(Reply::Extent {
@@ -141,7 +141,7 @@ impl Core {
                 .allocate(wanted, align, client.get())
                 .or_else(|| ledger.space.allocate(least, PAGE_BYTES, client.get()))?;
             let len_bytes = piece.len_bytes;
-            core.cool(&mut ledger);
+            core.balance(&mut ledger);
             ledger.extents.insert(piece.offset_bytes, Extent { len_bytes, client: Some(client) });
             Some(Reply::Extent {
                 offset_bytes: piece.offset_bytes,

@@ -145,6 +145,11 @@ impl Space {
         true
     }
 
+    /// Whether there are such bytes.
+    pub(crate) fn has_files(&self) -> bool {
+        self.files_bytes > 0
+    }
+
     /// Such bytes are gone.
     pub(crate) fn discharge(&mut self, len_bytes: u64) {
         self.files_bytes -= len_bytes;

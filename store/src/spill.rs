@@ -414,7 +414,7 @@ impl Core {
         let offset_bytes = self.room_to_restore(len_bytes, || {
             let mut ledger = self.ledger.lock();
             let piece = ledger.space.allocate(len_bytes, PAGE_BYTES, 0)?;
-            self.cool(&mut ledger);
+            self.balance(&mut ledger);
             // The pages are in nobody's page tables yet.
             ledger.extents.insert(piece.offset_bytes, Extent { len_bytes, client: None });
             Some(piece.offset_bytes)

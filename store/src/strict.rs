@@ -156,7 +156,7 @@ impl Core {
     fn charge(&self, len_bytes: u64) -> bool {
         let mut ledger = self.ledger.lock();
         let charged = ledger.space.charge(len_bytes);
-        self.cool(&mut ledger);
+        self.balance(&mut ledger);
         charged
     }
 
