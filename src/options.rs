@@ -223,6 +223,7 @@ pub struct ActorOptions {
     pub(crate) max_task_retries: i32,
     pub(crate) max_concurrency: u32,
     pub(crate) max_pending_calls: u64,
+    pub(crate) out_of_order: bool,
     pub(crate) within: Option<Within>,
     pub(crate) capture: bool,
     pub(crate) groups: [Option<(&'static str, u32)>; MAX_CONCURRENCY_GROUPS],
@@ -240,6 +241,7 @@ impl ActorOptions {
             max_task_retries: 0,
             max_concurrency: 1,
             max_pending_calls: 0,
+            out_of_order: false,
             within: None,
             capture: false,
             groups: [None; MAX_CONCURRENCY_GROUPS],
@@ -340,6 +342,14 @@ impl ActorOptions {
     #[must_use]
     pub const fn max_pending_calls(mut self, calls: u64) -> Self {
         self.max_pending_calls = calls;
+        self
+    }
+
+    /// Whether calls that wait for their arguments stand aside: later calls of the same caller do not wait
+    /// for them. Calls that wait for nothing keep their order.
+    #[must_use]
+    pub const fn out_of_order(mut self, may_pass: bool) -> Self {
+        self.out_of_order = may_pass;
         self
     }
 }

@@ -324,6 +324,9 @@ async fn calling_oneself_without_waiting_works() -> rustyray::Result<()> {
     let narcissus = Narcissus::remote().await?;
     narcissus.meet(narcissus.clone()).await?;
     narcissus.later().await?.get().await?;
+    // The actor and this process are two callers, whose calls have no order: `seen` would wait for `look` for
+    // ever if it began first, and be told so.
+    while narcissus.looks().await?.get().await? == 0 {}
     assert_eq!(narcissus.seen().await?.get().await?, 1);
     assert!(narcissus.wait_a_little().await?.get().await?, "a wait with an end is no deadlock");
     Ok(())

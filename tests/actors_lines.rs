@@ -97,6 +97,52 @@ async fn say(
     Ok(u64::from(std::process::id()))
 }
 
+#[rustyray::remote(num_cpus = 0.0)]
+async fn say_past(
+    listener: ListenerHandle,
+    file: String,
+    first: u64,
+) -> rustyray::Result<Vec<u64>> {
+    say_past_here(listener, file, first).await
+}
+
+/// Calls with an argument that is there when a file is, then others, and gives what came of these before the
+/// file was there; then makes the file.
+async fn say_past_here(
+    listener: ListenerHandle,
+    file: String,
+    first: u64,
+) -> rustyray::Result<Vec<u64>> {
+    let late = listener.hear(appears_remote::remote(file.clone(), first).await?).await?;
+    let mut said = Vec::new();
+    for number in first + 1..first + 10 {
+        said.push(listener.hear(number).await?);
+    }
+    let heard = rustyray::get_all(&said).await?;
+    assert!(!late.is_ready(), "its argument is not there");
+    std::fs::write(file, "").expect("it can be written");
+    assert_eq!(late.get().await?, first);
+    Ok(heard)
+}
+
+/// The same by a direct line.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn say_past_by_line(listener: ListenerHandle, file: String) -> rustyray::Result<Vec<u64>> {
+    for number in 0..60 {
+        assert_eq!(listener.hear(number).await?.get().await?, number);
+    }
+    say_past_here(listener, file, 200).await
+}
+
+/// Gives the number once the file is there.
+#[rustyray::remote(num_cpus = 0.0)]
+fn appears(file: String, number: u64) -> u64 {
+    while !std::path::Path::new(&file).exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    number
+}
+
 /// How many lines there are once it has become the number that is expected.
 async fn lines(expected: usize) -> usize {
     let runtime = rustyray::Runtime::current().expect("one is running");
@@ -134,6 +180,31 @@ async fn order_holds_across_slow_arguments_and_the_switching_over() -> rustyray:
     for (first, last, slow_ones) in calls {
         say_remote::remote(&listener, first, last, slow_ones, false).await?.get().await?;
         assert_eq!(listener.take().await?.get().await?, (first..last).collect::<Vec<_>>());
+    }
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn in_an_actor_out_of_order_a_call_that_waits_lets_later_ones_pass() -> rustyray::Result<()> {
+    let listener = Listener::options().out_of_order(true).remote().await?;
+    listener.ready().await?;
+    let file = |name: &str| {
+        let name = format!("rustyray-passing-{name}-{}", std::process::id());
+        std::env::temp_dir().join(name)
+    };
+    let files = ["node", "line"].map(file);
+    // By way of the node, then by a line, in a process that has called often.
+    let path = files[0].to_string_lossy().into_owned();
+    let heard = say_past_remote::remote(&listener, path, 100).await?.get().await?;
+    assert_eq!(heard, (101..110).collect::<Vec<_>>());
+    let path = files[1].to_string_lossy().into_owned();
+    let heard = say_past_by_line_remote::remote(&listener, path).await?.get().await?;
+    assert_eq!(heard, (201..210).collect::<Vec<_>>());
+    let mut expected: Vec<u64> = (101..110).chain([100]).chain(0..60).collect();
+    expected.extend((201..210).chain([200]));
+    assert_eq!(listener.take().await?.get().await?, expected, "the others are in order");
+    for file in files {
+        std::fs::remove_file(file).expect("it was made");
     }
     Ok(())
 }

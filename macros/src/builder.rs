@@ -118,6 +118,11 @@ pub(crate) fn actor_delegates(root: &Root) -> Vec<Delegate> {
                                                   overlap.",
         ),
         delegate("max_pending_calls", quote!(u64), "How many unfinished calls it accepts."),
+        delegate(
+            "out_of_order",
+            quote!(bool),
+            "Whether calls that wait for their arguments let later ones pass.",
+        ),
     ]);
     delegates
 }

@@ -25,7 +25,7 @@ const TASK: [&str; 12] = [
     "priority",
     "crate",
 ];
-const ACTOR: [&str; 10] = [
+const ACTOR: [&str; 11] = [
     "num_cpus",
     "num_gpus",
     "resources",
@@ -34,6 +34,7 @@ const ACTOR: [&str; 10] = [
     "max_task_retries",
     "max_concurrency",
     "max_pending_calls",
+    "out_of_order",
     "concurrency_groups",
     "crate",
 ];
@@ -139,6 +140,7 @@ impl Actor {
         let tokens = match name.to_string().as_str() {
             "resources" => return resources(argument, &mut self.setters),
             "concurrency_groups" => return self.read_groups(argument),
+            "out_of_order" => flag(argument)?,
             "max_restarts" | "max_task_retries" => {
                 let what = name.to_string();
                 value::integer(&what, argument.is(&format!("{what} = 3"))?, RETRIES)?
@@ -401,6 +403,15 @@ mod tests {
         assert!(errors[0].contains("options().name"), "{errors:?}");
         assert!(errors[1].contains("`max_restarts` and `max_task_retries`"), "{errors:?}");
         assert!(errors[2].contains("did you mean `max_restarts`?"), "{errors:?}");
+    }
+
+    #[test]
+    fn an_actor_may_be_out_of_order_as_a_whole() {
+        let mut complaints = Complaints::default();
+        let actor = Actor::parse(quote!(out_of_order, max_pending_calls = 3), &mut complaints);
+        assert_eq!(complaints.messages(), [""; 0]);
+        let setters = actor.setters.to_token_stream().to_string();
+        assert_eq!(setters, ". out_of_order (true) . max_pending_calls (3)");
     }
 
     #[test]

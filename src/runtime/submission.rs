@@ -147,6 +147,7 @@ pub(crate) struct ActorWanted {
     pub(crate) max_task_retries: i32,
     pub(crate) max_concurrency: u32,
     pub(crate) max_pending_calls: u64,
+    pub(crate) out_of_order: bool,
 }
 
 impl Wanted {
@@ -188,6 +189,7 @@ impl Wanted {
             max_task_retries: options.max_task_retries,
             max_concurrency: options.max_concurrency,
             max_pending_calls: options.max_pending_calls,
+            out_of_order: options.out_of_order,
         });
         wanted
     }

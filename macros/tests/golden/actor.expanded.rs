@@ -299,6 +299,11 @@ const _: () = {
         pub fn max_pending_calls(self, max_pending_calls: u64) -> Self {
             Self(self.0.max_pending_calls(max_pending_calls))
         }
+        /// Whether calls that wait for their arguments let later ones pass.
+        #[must_use]
+        pub fn out_of_order(self, out_of_order: bool) -> Self {
+            Self(self.0.out_of_order(out_of_order))
+        }
         /// Creates an actor by `Counter::new` with these options.
         pub async fn remote(
             self,

@@ -128,7 +128,7 @@ impl Node {
             // Counted by `Room`.
             max_pending_calls: 0,
             max_handed: if is_overlapping { Config::MAX_QUEUE_DEPTH } else { 0 },
-            out_of_order: false,
+            out_of_order: actor.out_of_order,
             detached: actor.detached,
             parent: None,
         });

@@ -51,6 +51,8 @@ pub(super) struct Home {
     lanes: Arc<Lanes>,
     crew: Crew,
     parked: Vec<VecDeque<Order>>,
+    /// Calls that wait for their arguments let later ones pass.
+    out_of_order: bool,
     /// An exclusive call that waits for the crew.
     gate: Option<Order>,
 }
@@ -90,6 +92,11 @@ impl Home {
     fn first_parked(&self) -> Option<usize> {
         (0..self.parked.len())
             .find(|&lane| !self.parked[lane].is_empty() && self.lanes.has_room(lane))
+    }
+
+    /// Whether a call may begin after later ones of its caller, when it waits for an argument.
+    pub(super) fn is_out_of_order(&self, header: &Header) -> bool {
+        self.out_of_order || self.method(header).is_some_and(|method| method.out_of_order)
     }
 
     fn method(&self, header: &Header) -> Option<&'static registry::Method> {
@@ -176,13 +183,16 @@ impl Worker {
         };
         let lanes = Lanes::new(Arc::clone(&self.core), class, header.extra as usize);
         let extension = context::current_call().and_then(|running| running.extension);
+        let wanted = extension.as_ref().and_then(|extension| extension.actor.as_ref());
+        let out_of_order = wanted.is_some_and(|actor| actor.out_of_order);
         let incarnation = u32::from(header.attempt);
         let occupant = Occupant::new(class, token, incarnation, extension, lanes.of_method());
         self.core.move_in(occupant);
         let crew = Crew::new(Arc::clone(&self.core), Arc::clone(&self.reports), lanes.total());
         let parked = (0..lanes.len()).map(|_| VecDeque::new()).collect();
         let lanes = Arc::new(lanes);
-        self.home = Some(Home { class, resident, lanes, crew, parked, gate: None });
+        let gate = None;
+        self.home = Some(Home { class, resident, lanes, crew, parked, out_of_order, gate });
         let started = match class.on_start {
             None => Ok(()),
             Some(hook) => self.hook(hook),

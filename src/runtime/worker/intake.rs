@@ -15,7 +15,6 @@ use super::{
 use crate::{
     call::{Failure, FailureKind, Ids, Returns},
     error::Error,
-    registry,
     runtime::{
         Core,
         control::Words,
@@ -205,10 +204,9 @@ impl Worker {
         }
         // Whoever settles them rings this process, which looks again.
         arguments.iter().for_each(|&id| core.subscribe(id));
-        let method = registry::actor_class(header.function)
-            .and_then(|class| class.methods.get(usize::from(header.index)));
+        let may_pass = self.home.as_ref().is_some_and(|home| home.is_out_of_order(&header));
         let intake = &mut self.intakes.lines[at];
-        match method.is_some_and(|method| method.out_of_order) {
+        match may_pass {
             true => intake.aside.push(waiting(arguments)),
             false => intake.head = Some(waiting(arguments)),
         }
