@@ -1,9 +1,11 @@
 //! Handles to actors, and making actors.
 
 use std::{
+    borrow::Borrow,
     fmt,
     future::poll_fn,
     marker::PhantomData,
+    panic::Location,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -25,7 +27,7 @@ use crate::{
     object::ObjectRef,
     options::ActorOptions,
     registry::{self, ActorClass, ConstructorIndex, MethodIndex},
-    runtime::{Alarm, Claim, Core, Link, current, submission::Wanted},
+    runtime::{Alarm, Claim, Core, Link, current, sites::Site, submission::Wanted},
     spec::Kind,
     stream::{BACKPRESSURE, ObjectRefStream},
     submit::{Invocation, returns_of, submit_words},
@@ -53,52 +55,63 @@ impl<A> ActorHandle<A> {
     /// # Errors
     /// [`Error::ActorDied`] when the actor is known to be dead, [`Error::PendingCallsLimit`] when it has too
     /// many unfinished calls, and what submitting a task returns.
-    pub async fn call<Out>(
+    #[track_caller]
+    pub fn call<Out>(
         &self,
         method: MethodIndex,
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
-    ) -> Result<ObjectRef<Out>> {
-        let ids = self.submit(method, 1, arguments)?;
-        Ok(ObjectRef::adopt(&self.core, ids.as_slice()[0]))
+    ) -> impl Future<Output = Result<ObjectRef<Out>>> {
+        let site = Location::caller();
+        async move {
+            let ids = self.submit(method, 1, site, arguments)?;
+            Ok(ObjectRef::adopt(&self.core, ids.as_slice()[0]))
+        }
     }
 
     /// The same for a method that returns several objects.
     ///
     /// # Errors
     /// As [`ActorHandle::call`].
-    pub async fn call_several<Out: SeveralReturns>(
+    #[track_caller]
+    pub fn call_several<Out: SeveralReturns>(
         &self,
         method: MethodIndex,
         num_returns: u16,
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
-    ) -> Result<Out::Refs> {
-        let ids = self.submit(method, returns_of::<Out>(num_returns)?, arguments)?;
-        Ok(Out::refs(&self.core, ids.as_slice()))
+    ) -> impl Future<Output = Result<Out::Refs>> {
+        let site = Location::caller();
+        async move {
+            let ids = self.submit(method, returns_of::<Out>(num_returns)?, site, arguments)?;
+            Ok(Out::refs(&self.core, ids.as_slice()))
+        }
     }
 
     /// The same for a method that gives one object after the other.
     ///
     /// # Errors
     /// As [`ActorHandle::call`].
-    pub async fn call_stream<Out>(
+    #[track_caller]
+    pub fn call_stream<Out>(
         &self,
         method: MethodIndex,
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
-    ) -> Result<ObjectRefStream<Out>> {
-        let call = Invocation::new(Kind::Method, self.class, method.0);
+    ) -> impl Future<Output = Result<ObjectRefStream<Out>>> {
+        let call = Invocation::new(Kind::Method, self.class, method.0, Location::caller());
         let call = Invocation { token: Some(self.token), ..call };
-        ObjectRefStream::submit(&self.core, call, &mut Wanted::default(), BACKPRESSURE, arguments)
+        let mut wanted = Wanted::default();
+        async move { ObjectRefStream::submit(&self.core, call, &mut wanted, BACKPRESSURE, arguments) }
     }
 
     fn submit(
         &self,
         method: MethodIndex,
         returns: usize,
+        site: Site,
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
     ) -> Result<crate::call::Ids> {
         let (core, token) = (&self.core, Some(self.token));
-        let call =
-            Invocation { returns, token, ..Invocation::new(Kind::Method, self.class, method.0) };
+        let call = Invocation::new(Kind::Method, self.class, method.0, site);
+        let call = Invocation { returns, token, ..call };
         let ids = submit_words(core, call, &mut Wanted::default(), arguments)?;
         if let Some(actor) = core.occupant()
             && actor.token() == self.token
@@ -266,17 +279,29 @@ impl<A> Eq for ActorHandle<A> {}
 /// # Errors
 /// [`Error::ActorNameTaken`] when another actor has the name that the options ask for, and what submitting a
 /// task returns.
-pub async fn create<A: 'static>(
+#[track_caller]
+pub fn create<A: 'static>(
+    class: &'static ActorClass,
+    constructor: ConstructorIndex,
+    options: impl Borrow<ActorOptions>,
+    arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+) -> impl Future<Output = Result<ActorHandle<A>>> {
+    let site = Location::caller();
+    async move { create_at(class, constructor, options.borrow(), site, arguments).await }
+}
+
+async fn create_at<A: 'static>(
     class: &'static ActorClass,
     constructor: ConstructorIndex,
     options: &ActorOptions,
+    site: Site,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
 ) -> Result<ActorHandle<A>> {
     let core = current::get()?;
     core.check_open()?;
     let mut wanted = Wanted::actor(class.name(), options);
     let construct = |named: Option<ObjectId>| -> Result<ObjectId> {
-        let call = Invocation::new(Kind::Construct, class.id(), constructor.0);
+        let call = Invocation::new(Kind::Construct, class.id(), constructor.0, site);
         let call = Invocation { token: named, ..call };
         let ids = submit_words(&core, call, &mut wanted, arguments)?;
         Ok(ids.as_slice()[0])

@@ -3,16 +3,17 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
+    panic::Location,
     sync::Arc,
 };
 
 use bytes::Bytes;
-use rustyray_store::BytesWriter;
+use rustyray_store::{BytesWriter, ObjectId};
 
 use crate::{
     error::{Error, Result},
     object::ObjectRef,
-    runtime::{Core, current, store_error},
+    runtime::{Core, current, sites::Site, store_error},
     value::Value,
 };
 
@@ -21,24 +22,39 @@ use crate::{
 /// # Errors
 /// [`Error::NotInitialized`] without a runtime, [`Error::ObjectStoreFull`] when there is no room,
 /// [`Error::Serialization`] when the value cannot be archived.
-pub async fn put<T: Value>(value: &T) -> Result<ObjectRef<T>> {
-    put_now(value)
+#[track_caller]
+pub fn put<T: Value>(value: &T) -> impl Future<Output = Result<ObjectRef<T>>> {
+    let site = Location::caller();
+    async move { put_now(value, site) }
 }
 
-pub(crate) fn put_now<T: Value>(value: &T) -> Result<ObjectRef<T>> {
-    current::with(|core| Ok(ObjectRef::adopt(core, core.put_id(value)?)))?
+pub(crate) fn put_now<T: Value>(value: &T, site: Site) -> Result<ObjectRef<T>> {
+    current::with(|core| Ok(ObjectRef::adopt(core, put_at(core, core.put_id(value)?, site))))?
+}
+
+/// Notes where an object was put, where that is recorded.
+#[inline]
+fn put_at(core: &Core, id: ObjectId, site: Site) -> ObjectId {
+    if let Some(sites) = &core.sites {
+        sites.note_put(core, id, site);
+    }
+    id
 }
 
 /// Stores bytes as they are. A view of them is a [`Bytes`] over the shared memory.
 ///
 /// # Errors
 /// As [`put`].
-pub async fn put_bytes(bytes: impl AsRef<[u8]>) -> Result<ObjectRef<Bytes>> {
-    current::with(|core| {
-        core.check_open()?;
-        let id = core.client.put_bytes(bytes.as_ref()).map_err(store_error::<Bytes>)?;
-        Ok(ObjectRef::adopt(core, id))
-    })?
+#[track_caller]
+pub fn put_bytes(bytes: impl AsRef<[u8]>) -> impl Future<Output = Result<ObjectRef<Bytes>>> {
+    let site = Location::caller();
+    async move {
+        current::with(|core| {
+            core.check_open()?;
+            let id = core.client.put_bytes(bytes.as_ref()).map_err(store_error::<Bytes>)?;
+            Ok(ObjectRef::adopt(core, put_at(core, id, site)))
+        })?
+    }
 }
 
 /// Reserves `len` bytes of the store to be written in place.
@@ -64,10 +80,11 @@ impl ObjectWriter {
     ///
     /// # Errors
     /// [`Error::ShutDown`] when the runtime ended meanwhile.
+    #[track_caller]
     pub fn seal(self) -> Result<ObjectRef<Bytes>> {
         let ObjectWriter { core, writer } = self;
         let id = core.client.reserve().map_err(store_error::<Bytes>)?;
-        let reference = ObjectRef::adopt(&core, id);
+        let reference = ObjectRef::adopt(&core, put_at(&core, id, Location::caller()));
         core.client.seal_bytes(id, 0, writer).map_err(|error| Error::ObjectLost {
             object: id.to_string(),
             reason: error.to_string(),

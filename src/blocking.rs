@@ -27,8 +27,9 @@ pub fn connect(path: impl AsRef<Path>) -> Result<Runtime> {
 ///
 /// # Errors
 /// As [`crate::put`].
+#[track_caller]
 pub fn put<T: Value>(value: &T) -> Result<ObjectRef<T>> {
-    crate::api::put_now(value)
+    crate::api::put_now(value, std::panic::Location::caller())
 }
 
 /// [`ObjectRef::get`], blocking.

@@ -56,6 +56,8 @@ impl Builder {
                 daemon: false,
                 first_workers: None,
                 record: false,
+                record_sites: std::env::var_os("RUSTYRAY_RECORD_CALL_SITES")
+                    .is_some_and(|value| value != "0"),
                 #[cfg(feature = "metrics")]
                 metrics: None,
             },
@@ -151,6 +153,33 @@ impl Builder {
     /// default that is done only while somebody looks.
     pub fn record(mut self, record: bool) -> Self {
         self.config.record = record;
+        self
+    }
+
+    /// Records where in programs objects are made: the place of each `put` and of each call with a result, in
+    /// every process of the session. `rustyray memory` shows it. By default it is done where
+    /// `RUSTYRAY_RECORD_CALL_SITES` is set in the environment, to anything but 0.
+    ///
+    /// It costs some hundred nanoseconds for each object; nothing where it is off.
+    ///
+    /// ```
+    /// use rustyray::state::{Inspector, Listing};
+    ///
+    /// # fn main() -> rustyray::Result<()> {
+    /// let builder = rustyray::Builder::new().record_call_sites(true);
+    /// let runtime = rustyray::block_on(builder.start())?;
+    /// let numbers = rustyray::blocking::put(&vec![7_u64; 1000])?;
+    ///
+    /// let mut inspector = Inspector::connect(runtime.socket().expect("it can be found"))?;
+    /// let rows = inspector.objects(&Listing::new().filter("id", numbers.id().to_string()))?;
+    /// let site = rows[0].site.as_deref().expect("it is recorded");
+    /// assert!(site.contains(&format!("{}:", file!())), "{site}");
+    /// # drop(inspector);
+    /// # rustyray::blocking::shutdown()
+    /// # }
+    /// ```
+    pub fn record_call_sites(mut self, record: bool) -> Self {
+        self.config.record_sites = record;
         self
     }
 

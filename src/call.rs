@@ -22,7 +22,7 @@ use crate::{
     error::{Cause, Error},
     object::{ObjectRef, View},
     residence::Resident,
-    runtime::Core,
+    runtime::{Core, record::Began},
     spec::{Argument, Arguments},
     value::Value,
 };
@@ -128,8 +128,8 @@ pub struct Returns {
     pub(crate) attempt: u16,
     /// Of a stream: the grant with which it begins.
     pub(crate) grant: Option<ObjectId>,
-    /// When it began, where that is recorded; 0 otherwise.
-    pub(crate) began_ns: u64,
+    /// What is recorded of its beginning.
+    pub(crate) began: Began,
 }
 
 /// The objects that a call returns; nearly always one.
@@ -169,7 +169,7 @@ impl Returns {
     /// Of a hook, whose result nobody asks for.
     pub(crate) fn none(core: &Arc<Core>) -> Returns {
         let ids = Ids::none();
-        Returns { core: Arc::clone(core), ids, attempt: 0, grant: None, began_ns: 0 }
+        Returns { core: Arc::clone(core), ids, attempt: 0, grant: None, began: Began::default() }
     }
 
     fn expect(&self, results: usize) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use crate::{
         Core, current,
         submission::{Extension, Occupied},
     },
-    spec::{Header, Kind},
+    spec::{Header, Kind, Submitter},
 };
 
 /// What is known about the code that asks.
@@ -189,6 +189,16 @@ pub(crate) fn current_call() -> Option<Running> {
 pub(crate) fn running() -> Option<(u64, u32)> {
     RUNNING.with(|running| {
         running.borrow().as_ref().map(|running| (running.header.task, running.header.job))
+    })
+}
+
+/// The task or call that this thread runs just now, as what it submits names it.
+#[cold]
+pub(crate) fn submitter() -> Option<Submitter> {
+    RUNNING.with(|running| match running.borrow().as_ref() {
+        Some(Running { header, .. }) if header.task != 0 => Some(Submitter::Task(header.task)),
+        Some(running) => running.returns.map(Submitter::Call),
+        None => None,
     })
 }
 

@@ -14,6 +14,7 @@ use crate::{
     context,
     error::Error,
     object::Settled,
+    runtime::record::Began,
     stream::{Grant, Granted, read_grant},
 };
 
@@ -112,7 +113,8 @@ impl<'a> Items<'a> {
     fn seal<O: Outcome<M>, M>(&self, slot: ObjectId, item: O) {
         let Returns { core, attempt, .. } = self.returns;
         let ids = Ids::One(slot);
-        let place = Returns { core: core.clone(), ids, attempt: 0, grant: None, began_ns: 0 };
+        let place =
+            Returns { core: core.clone(), ids, attempt: 0, grant: None, began: Began::default() };
         match item.seal(&place) {
             // An earlier attempt made it, or the consumer does not want it any more.
             Ok(()) | Err(Failure(FailureKind::Late)) => {}

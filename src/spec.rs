@@ -8,6 +8,7 @@
 //! | 3 | timeout in milliseconds, or of a construction how many calls may overlap (32), job (32) |
 //! | 4 | attempt (16), constructor or method index (16), argument count (32) |
 //! | 5, 6 | of a stream: the grant with which its producer begins, as index and generation |
+//! | … | while tasks are recorded: who submitted it, two words ([`Submitter`]) |
 //! | … | return objects: index, generation |
 //! | … | arguments, each: tag (8) and length in bytes (56), then the bytes padded to a word; or tag and index, then generation |
 //! | … | the extension, where there is one: length in bytes, then the bytes padded to a word |
@@ -52,6 +53,7 @@ const FLAG_BODY: u64 = 1 << 8;
 const FLAG_RETRIED: u64 = 1 << 9;
 const FLAG_STREAM: u64 = 1 << 10;
 const FLAG_EXTENSION: u64 = 1 << 11;
+const FLAG_SUBMITTER: u64 = 1 << 12;
 
 const TAG_VALUE: u64 = 1;
 const TAG_REFERENCE: u64 = 2;
@@ -90,6 +92,15 @@ impl SpecWriter {
         debug_assert_eq!(self.words.len(), HEADER_WORDS, "the grant comes first");
         self.words[0] |= FLAG_STREAM;
         self.words.extend_from_slice(&[u64::from(grant.index), grant.generation]);
+        self.first += 2;
+    }
+
+    /// Says within which task or call it is submitted; before the first return.
+    #[cold]
+    pub(crate) fn push_submitter(&mut self, submitter: Submitter) {
+        debug_assert_eq!(self.words[0] >> 16, 0, "the submitter comes before the returns");
+        self.words[0] |= FLAG_SUBMITTER;
+        self.words.extend_from_slice(&submitter.to_words());
         self.first += 2;
     }
 
@@ -221,6 +232,49 @@ pub(crate) fn attach(line: u64) -> [u64; HEADER_WORDS] {
     [Kind::Attach as u64, 0, line, 0, 0]
 }
 
+/// The name of what is run: a function's path, a class's, or `Class::method`.
+pub(crate) fn name_of(kind: Kind, function: u64, index: u16) -> String {
+    let known = match kind {
+        Kind::Task => registry::function_name(function),
+        Kind::Construct => registry::class_name(function),
+        Kind::Method | Kind::Stop | Kind::Gpus | Kind::Attach => {
+            registry::method_name(function, index)
+        }
+    };
+    known.unwrap_or_else(|| format!("{function:016x}"))
+}
+
+/// Within what a task was submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Submitter {
+    /// A task, or a call that the scheduler knows, by its number.
+    Task(u64),
+    /// A call that came by a direct line and has no number, by the first object that it returns.
+    Call(ObjectId),
+}
+
+impl Submitter {
+    /// The second word of a task; no generation is that large.
+    const NUMBERED: u64 = u64::MAX;
+
+    /// Two words, never both 0.
+    pub(crate) fn to_words(self) -> [u64; 2] {
+        match self {
+            Submitter::Task(number) => [number, Submitter::NUMBERED],
+            Submitter::Call(ObjectId { index, generation }) => [u64::from(index), generation],
+        }
+    }
+
+    /// Reads what [`Submitter::to_words`] wrote; `None` for two zeroes, and for what it did not write.
+    pub(crate) fn from_words(first: u64, second: u64) -> Option<Submitter> {
+        match (first, second) {
+            (0, 0) => None,
+            (number, Submitter::NUMBERED) => Some(Submitter::Task(number)),
+            (index, generation) => Some(Submitter::Call(object_id(index, generation).ok()?)),
+        }
+    }
+}
+
 /// The fixed part of a task, checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
@@ -243,19 +297,13 @@ pub(crate) struct Header {
     /// See [`SpecWriter::set_terms`].
     pub(crate) extra: u32,
     extended: bool,
+    has_submitter: bool,
 }
 
 impl Header {
     /// The name of what is run: a function's path, a class's, or `Class::method`.
     pub(crate) fn name(&self) -> String {
-        let known = match self.kind {
-            Kind::Task => registry::function_name(self.function),
-            Kind::Construct => registry::class_name(self.function),
-            Kind::Method | Kind::Stop | Kind::Gpus | Kind::Attach => {
-                registry::method_name(self.function, self.index)
-            }
-        };
-        known.unwrap_or_else(|| format!("{:016x}", self.function))
+        name_of(self.kind, self.function, self.index)
     }
 
     /// Reads the fixed part of `words`.
@@ -308,16 +356,22 @@ impl Header {
             job: (terms >> 32) as u32,
             extra: terms as u32,
             extended: first & FLAG_EXTENSION != 0,
+            has_submitter: first & FLAG_SUBMITTER != 0,
         })
     }
 
     /// Splits `rest`, the words after the header, into return objects and arguments.
     pub(crate) fn split<'a>(&self, rest: &'a [u64]) -> Result<Parts<'a>, Malformed> {
         let grant = if self.grant.is_some() { 2 } else { 0 };
-        if rest.len() < grant + 2 * self.returns + self.argument_words {
+        let first = grant + if self.has_submitter { 2 } else { 0 };
+        if rest.len() < first + 2 * self.returns + self.argument_words {
             return Err(Malformed("shorter than it says"));
         }
-        let (returns, rest) = rest[grant..].split_at(2 * self.returns);
+        let submitter = match &rest[grant..first] {
+            &[first, second] => Submitter::from_words(first, second),
+            _ => None,
+        };
+        let (returns, rest) = rest[first..].split_at(2 * self.returns);
         let (arguments, rest) = rest.split_at(self.argument_words);
         let extension = match rest.split_first() {
             Some((&len, rest)) if self.extended => {
@@ -330,7 +384,7 @@ impl Header {
             _ => None,
         };
         let arguments = Arguments { words: arguments, left: self.arguments };
-        Ok(Parts { returns, arguments, extension })
+        Ok(Parts { submitter, returns, arguments, extension })
     }
 }
 
@@ -343,6 +397,8 @@ fn object_id(index: u64, generation: u64) -> Result<ObjectId, Malformed> {
 /// The variable part of a task.
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {
+    /// Within what it was submitted, where that was recorded.
+    pub(crate) submitter: Option<Submitter>,
     returns: &'a [u64],
     pub(crate) arguments: Arguments<'a>,
     extension: Option<(&'a [u64], usize)>,
@@ -430,6 +486,7 @@ mod tests {
         let mut spec = SpecWriter::new(Vec::new(), Kind::Method, 77, 3);
         spec.set_terms(12, 1_500);
         spec.push_grant(ObjectId { index: 4, generation: 8 });
+        spec.push_submitter(Submitter::Task(99));
         spec.push_return(ObjectId { index: 9, generation: 2 });
         spec.push_value(b"eleven byte");
         spec.push_reference(ObjectId { index: u32::MAX, generation: 1 << 39 });
@@ -447,6 +504,7 @@ mod tests {
         assert_eq!((header.job, header.extra), (12, 1_500));
         assert_eq!(header.grant, Some(ObjectId { index: 4, generation: 8 }));
         let mut parts = header.split(&words[HEADER_WORDS..]).expect("well formed");
+        assert_eq!(parts.submitter, Some(Submitter::Task(99)));
         let returns: Vec<_> = parts.returns().map(|id| id.expect("an id")).collect();
         assert_eq!(returns, [ObjectId { index: 9, generation: 2 }]);
         match parts.arguments.next().expect("well formed") {
@@ -461,6 +519,16 @@ mod tests {
         }
         assert!(parts.arguments.next().expect("well formed").is_none());
         assert_eq!(&parts.extension()[..], b"an extension");
+    }
+
+    #[test]
+    fn a_submitter_survives_the_way() {
+        let call = Submitter::Call(ObjectId { index: 0, generation: 1 });
+        for submitter in [Submitter::Task(7), Submitter::Task(u64::MAX), call] {
+            let [first, second] = submitter.to_words();
+            assert_eq!(Submitter::from_words(first, second), Some(submitter));
+        }
+        assert_eq!(Submitter::from_words(0, 0), None);
     }
 
     #[test]

@@ -17,10 +17,12 @@
 //! The producer's half is in `items`.
 
 use std::{
+    borrow::Borrow,
     collections::VecDeque,
     fmt,
     future::poll_fn,
     marker::PhantomData,
+    panic::Location,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -97,16 +99,21 @@ pub struct ObjectRefStream<T> {
 ///
 /// # Errors
 /// As [`crate::manual::submit`].
-pub async fn submit_stream<Out>(
+#[track_caller]
+pub fn submit_stream<Out>(
     function: &'static Function,
-    options: &TaskOptions,
+    options: impl Borrow<TaskOptions>,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
-) -> Result<ObjectRefStream<Out>> {
-    current::with(|core| {
-        let mut wanted = Wanted::task(options);
-        let call = Invocation::new(Kind::Task, function.id(), 0);
-        ObjectRefStream::submit(core, call, &mut wanted, options.backpressure, arguments)
-    })?
+) -> impl Future<Output = Result<ObjectRefStream<Out>>> {
+    let site = Location::caller();
+    async move {
+        current::with(|core| {
+            let options = options.borrow();
+            let mut wanted = Wanted::task(options);
+            let call = Invocation::new(Kind::Task, function.id(), 0, site);
+            ObjectRefStream::submit(core, call, &mut wanted, options.backpressure, arguments)
+        })?
+    }
 }
 
 impl<T> ObjectRefStream<T> {

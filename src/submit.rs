@@ -1,6 +1,6 @@
 //! Submitting tasks: what `f_remote::remote(…)` comes down to.
 
-use std::sync::Arc;
+use std::{borrow::Borrow, panic::Location, sync::Arc};
 
 use rustyray_scheduler::CallerId;
 use rustyray_store::ObjectId;
@@ -13,8 +13,8 @@ use crate::{
     object::ObjectRef,
     options::TaskOptions,
     registry::Function,
-    runtime::{Core, Link, current, lines::LineCall, submission::Wanted},
-    spec::{Kind, MAX_RETURNS, SpecWriter},
+    runtime::{Core, Link, current, lines::LineCall, sites::Site, submission::Wanted},
+    spec::{self, Kind, MAX_RETURNS, SpecWriter},
 };
 
 /// Submits one run of `function` and gives the reference to its result at once.
@@ -25,31 +25,40 @@ use crate::{
 /// [`Error::NotInitialized`] without a runtime, [`Error::Unschedulable`] when the node will never have what
 /// the options ask for, [`Error::Serialization`] for an argument that cannot be archived, and what the object
 /// store returns when it has no room. Nothing was submitted then.
-pub async fn submit<Out>(
+#[track_caller]
+pub fn submit<Out>(
     function: &'static Function,
-    options: &TaskOptions,
+    options: impl Borrow<TaskOptions>,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
-) -> Result<ObjectRef<Out>> {
-    current::with(|core| {
-        let ids = submit_function(core, function, options, 1, arguments)?;
-        Ok(ObjectRef::adopt(core, ids.as_slice()[0]))
-    })?
+) -> impl Future<Output = Result<ObjectRef<Out>>> {
+    let site = Location::caller();
+    async move {
+        current::with(|core| {
+            let ids = submit_function(core, function, options.borrow(), 1, site, arguments)?;
+            Ok(ObjectRef::adopt(core, ids.as_slice()[0]))
+        })?
+    }
 }
 
 /// The same for a function that returns several objects, as many as the options' `num_returns`.
 ///
 /// # Errors
 /// As [`submit`].
-pub async fn submit_several<Out: SeveralReturns>(
+#[track_caller]
+pub fn submit_several<Out: SeveralReturns>(
     function: &'static Function,
-    options: &TaskOptions,
+    options: impl Borrow<TaskOptions>,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
-) -> Result<Out::Refs> {
-    let returns = returns_of::<Out>(options.num_returns)?;
-    current::with(|core| {
-        let ids = submit_function(core, function, options, returns, arguments)?;
-        Ok(Out::refs(core, ids.as_slice()))
-    })?
+) -> impl Future<Output = Result<Out::Refs>> {
+    let site = Location::caller();
+    async move {
+        let options = options.borrow();
+        let returns = returns_of::<Out>(options.num_returns)?;
+        current::with(|core| {
+            let ids = submit_function(core, function, options, returns, site, arguments)?;
+            Ok(Out::refs(core, ids.as_slice()))
+        })?
+    }
 }
 
 /// How many objects `Out` becomes when `num_returns` was asked for.
@@ -69,9 +78,10 @@ fn submit_function(
     function: &'static Function,
     options: &TaskOptions,
     returns: usize,
+    site: Site,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
 ) -> Result<Ids> {
-    let call = Invocation { returns, ..Invocation::new(Kind::Task, function.id(), 0) };
+    let call = Invocation { returns, ..Invocation::new(Kind::Task, function.id(), 0, site) };
     submit_words(core, call, &mut Wanted::task(options), arguments)
 }
 
@@ -89,11 +99,13 @@ pub(crate) struct Invocation {
     pub(crate) token: Option<ObjectId>,
     /// Of a stream: the grant with which it begins.
     pub(crate) grant: Option<ObjectId>,
+    /// Where it is asked for.
+    pub(crate) site: Site,
 }
 
 impl Invocation {
-    pub(crate) fn new(kind: Kind, function: u64, index: u16) -> Invocation {
-        Invocation { kind, function, index, returns: 1, token: None, grant: None }
+    pub(crate) fn new(kind: Kind, function: u64, index: u16, site: Site) -> Invocation {
+        Invocation { kind, function, index, returns: 1, token: None, grant: None, site }
     }
 }
 
@@ -104,7 +116,7 @@ pub(crate) fn submit_words(
     wanted: &mut Wanted,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
 ) -> Result<Ids> {
-    let Invocation { kind, function, index, returns, token, grant } = call;
+    let Invocation { kind, function, index, returns, token, grant, site } = call;
     core.check_open()?;
     if returns > MAX_RETURNS {
         return Err(Error::invalid(format!(
@@ -127,6 +139,11 @@ pub(crate) fn submit_words(
     if let Some(grant) = grant {
         spec.push_grant(grant);
     }
+    if core.control().is_recording()
+        && let Some(submitter) = context::submitter()
+    {
+        spec.push_submitter(submitter);
+    }
     reserved.as_slice().iter().for_each(|&id| spec.push_return(id));
     let mut writer = ArgWriter::new(core, spec);
     if let Some(token) = token.filter(|_| is_call) {
@@ -138,6 +155,13 @@ pub(crate) fn submit_words(
     arguments(&mut writer)?;
     let ArgWriter { spec, dependencies, mut held, .. } = writer;
     wanted.parent = parent;
+    if let Some(sites) = &core.sites {
+        let name = || match &wanted.extension.name {
+            Some(name) if kind == Kind::Task => name.clone(),
+            _ => spec::name_of(kind, function, index),
+        };
+        sites.note_result(core, reserved.as_slice(), site, function ^ u64::from(index), name);
+    }
     let words = spec.finish(&wanted.extension.to_bytes());
     match &core.link {
         Link::Node(node) => {

@@ -20,23 +20,33 @@
 //! # }
 //! ```
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use opentelemetry::{
-    KeyValue,
-    trace::{Span, SpanKind, Status, Tracer},
+    Context, KeyValue,
+    trace::{Span, SpanContext, SpanKind, Status, TraceContextExt, Tracer},
 };
 
 use crate::state::{NodeInfo, TaskInfo, TaskState};
 
 /// Makes a span of each task that ended and whose times were recorded; how many there were.
+///
+/// The span of a task that was submitted within another is a child of that one's span, and in its trace, where
+/// both are among `tasks`. Of a task that was run several times, the attempt that ran at the time is the parent.
 pub fn export<T: Tracer>(tracer: &T, node: &NodeInfo, tasks: &[TaskInfo]) -> usize {
     let at = |us: u64| -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(node.started_unix_ms) + Duration::from_micros(us)
     };
-    let mut exported = 0;
-    for task in tasks {
-        let (Some(started), Some(duration)) = (task.started_us, task.duration_us) else { continue };
+    let mut ended: Vec<(u64, u64, &TaskInfo)> =
+        tasks.iter().filter_map(|t| Some((t.started_us?, t.duration_us?, t))).collect();
+    // A task begins after the one that submitted it, so that the parent is there before its children; of two
+    // that began within one microsecond, the one that went on for longer.
+    ended.sort_by_key(|&(started, duration, _)| (started, std::cmp::Reverse(duration)));
+    let mut made: HashMap<&str, SpanContext> = HashMap::new();
+    for &(started, duration, task) in &ended {
         let mut attributes = vec![
             KeyValue::new("rustyray.session", node.session.clone()),
             KeyValue::new("rustyray.task.id", task.id.clone()),
@@ -49,18 +59,23 @@ pub fn export<T: Tracer>(tracer: &T, node: &NodeInfo, tasks: &[TaskInfo]) -> usi
         if let Some(actor) = &task.actor {
             attributes.push(KeyValue::new("rustyray.actor.id", actor.clone()));
         }
+        let parent = task.parent.as_deref().and_then(|parent| made.get(parent));
+        let context = match parent {
+            Some(parent) => Context::new().with_remote_span_context(parent.clone()),
+            None => Context::new(),
+        };
         let mut span = tracer
             .span_builder(task.name.clone())
             .with_kind(SpanKind::Consumer)
             .with_start_time(at(started))
             .with_attributes(attributes)
-            .start(tracer);
+            .start_with_context(tracer, &context);
         span.set_status(match task.state {
             TaskState::Failed => Status::error(task.error.clone().unwrap_or_default()),
             _ => Status::Ok,
         });
+        made.insert(&task.id, span.span_context().clone());
         span.end_with_timestamp(at(started + duration));
-        exported += 1;
     }
-    exported
+    ended.len()
 }

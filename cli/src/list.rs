@@ -111,7 +111,7 @@ pub(crate) const OBJECTS: &[Column<ObjectInfo>] = &[
     ("type", |row| cell(row, "type_name")),
     ("held by", |row| cell(row, "holders")),
     ("viewed by", |row| cell(row, "pins")),
-    ("made by", |row| cell(row, "site")),
+    ("made at", |row| cell(row, "site")),
 ];
 
 const WORKERS: &[Column<WorkerInfo>] = &[

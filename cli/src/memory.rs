@@ -27,6 +27,14 @@ struct Holder {
     pinned_bytes: u64,
 }
 
+/// What was made at one place of a program.
+#[derive(Debug, Default, Serialize)]
+struct Maker {
+    site: String,
+    objects: u64,
+    bytes: u64,
+}
+
 /// How many objects are looked at.
 const LOOKED_AT: u64 = 100_000;
 
@@ -35,10 +43,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let mut inspector = options.target.inspector()?;
     let store = inspector.node()?.store;
     let objects = inspector.objects(&Listing::new().limit(LOOKED_AT))?;
-    let holders = holders(&objects);
+    let (holders, makers) = (holders(&objects), makers(&objects));
     let largest = &objects[..objects.len().min(options.limit as usize)];
     if options.target.json {
-        let all = serde_json::json!({ "store": store, "holders": holders, "objects": largest });
+        let all = serde_json::json!({ "store": store, "holders": holders, "sites": makers, "objects": largest });
         return print::json(&all);
     }
     print::text(&format!(
@@ -62,7 +70,38 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         ],
     ))?;
     print::text("\n")?;
+    if makers.is_empty() {
+        eprintln!(
+            "(where objects were made is known with `rustyray start --record-call-sites`, or with \
+             RUSTYRAY_RECORD_CALL_SITES=1 in the environment of the program that has the node)"
+        );
+    } else {
+        print::text(&print::table(
+            &makers[..makers.len().min(options.limit as usize)],
+            &[
+                ("made at", |row| row.site.clone()),
+                ("objects", |row| row.objects.to_string()),
+                ("size", |row| print::bytes(row.bytes)),
+            ],
+        ))?;
+        print::text("\n")?;
+    }
     print::text(&print::table(largest, OBJECTS))
+}
+
+fn makers(objects: &[ObjectInfo]) -> Vec<Maker> {
+    let mut makers: BTreeMap<&str, Maker> = BTreeMap::new();
+    for object in objects {
+        if let Some(site) = &object.site {
+            let maker = makers.entry(site).or_default();
+            maker.objects += 1;
+            maker.bytes += object.size_bytes;
+        }
+    }
+    let mut makers: Vec<Maker> =
+        makers.into_iter().map(|(site, maker)| Maker { site: site.to_owned(), ..maker }).collect();
+    makers.sort_by_key(|maker| std::cmp::Reverse(maker.bytes));
+    makers
 }
 
 fn holders(objects: &[ObjectInfo]) -> Vec<Holder> {

@@ -48,6 +48,9 @@ pub(crate) struct Options {
     /// Record from the beginning when tasks begin and end, for `rustyray timeline`
     #[arg(long)]
     record: bool,
+    /// Record where in programs objects are made, for `rustyray memory`
+    #[arg(long)]
+    record_call_sites: bool,
     /// Serve metrics for Prometheus on this loopback port
     #[arg(long, value_name = "PORT")]
     metrics_port: Option<u16>,
@@ -124,6 +127,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         builder = builder.object_store_memory(bytes);
     }
     builder = builder.record(options.record);
+    if options.record_call_sites {
+        builder = builder.record_call_sites(true);
+    }
     if let Some(port) = options.metrics_port {
         builder = builder.metrics((std::net::Ipv4Addr::LOCALHOST, port).into());
     }

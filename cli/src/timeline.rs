@@ -99,15 +99,25 @@ fn chrome_trace(node: &NodeInfo, tasks: &[TaskInfo]) -> Value {
                 }));
             }
             tracks[track] = began + time;
-            events.push(json!({
+            let mut event = json!({
                 "name": task.name, "cat": task.kind.to_string(), "ph": "X",
                 "ts": began, "dur": time, "pid": node.pid, "tid": thread,
-                "cname": if task.state == TaskState::Failed { Some("terrible") } else { None },
-                "args": {
-                    "task": task.id, "state": task.state.to_string(), "attempt": task.attempt,
-                    "returns": task.returns, "error": task.error,
-                },
-            }));
+                "args": { "task": task.id, "state": task.state.to_string(), "attempt": task.attempt },
+            });
+            if task.state == TaskState::Failed {
+                event["cname"] = json!("terrible");
+            }
+            for (name, value) in [
+                ("returns", &task.returns),
+                ("actor", &task.actor),
+                ("parent", &task.parent),
+                ("error", &task.error),
+            ] {
+                if let Some(value) = value {
+                    event["args"][name] = json!(value);
+                }
+            }
+            events.push(event);
         }
     }
     json!({ "displayTimeUnit": "ms", "traceEvents": events })

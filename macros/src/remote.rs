@@ -200,7 +200,7 @@ impl Remote {
         let reference = signature.outcome.reference(root);
         let (receiver, given) = match options {
             None => (None, quote_spanned!(here=> &__OPTIONS)),
-            Some(_) => (Some(quote_spanned!(here=> self,)), quote_spanned!(here=> &self.0)),
+            Some(_) => (Some(quote_spanned!(here=> self,)), quote_spanned!(here=> self.0)),
         };
         let doc = match options {
             None => signature.attributes.documented(&format!(
@@ -235,8 +235,11 @@ impl Remote {
         };
         quote_spanned! {here=>
             #doc
-            #visibility async fn remote(#receiver #taken) -> #root::Result<#reference> {
-                #root::manual::#submit::<#stored>(&__FUNCTION, #given, #pushed).await
+            #[track_caller]
+            #visibility fn remote(
+                #receiver #taken
+            ) -> impl ::core::future::Future<Output = #root::Result<#reference>> {
+                #root::manual::#submit::<#stored>(&__FUNCTION, #given, #pushed)
             }
         }
     }

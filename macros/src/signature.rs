@@ -184,7 +184,7 @@ impl Signature {
         quote!(#(#taken),*)
     }
 
-    /// `|args| { args.push::<i64, _>("a", a)?; … }`: how it writes its arguments.
+    /// `move |args| { args.push::<i64, _>("a", a)?; … }`: how it writes its arguments.
     pub(crate) fn pushed(&self) -> TokenStream {
         let here = Span::mixed_site();
         let args = self.fresh("args");
@@ -194,8 +194,8 @@ impl Signature {
         let pushes: Vec<_> = pushes.collect();
         match pushes.split_last() {
             None => quote_spanned!(here=> |_| ::core::result::Result::Ok(())),
-            Some((last, [])) => quote_spanned!(here=> |#args| #last),
-            Some((last, rest)) => quote_spanned!(here=> |#args| { #(#rest?;)* #last }),
+            Some((last, [])) => quote_spanned!(here=> move |#args| #last),
+            Some((last, rest)) => quote_spanned!(here=> move |#args| { #(#rest?;)* #last }),
         }
     }
 

@@ -7,6 +7,7 @@
 //! | 8 … 11 | *pending*: a bit for each client whose up ring has entries, set by the client, taken by the node |
 //! | 16 | *backlog*: how many tasks are ready and in no worker's queue; written by the node, a hint |
 //! | 24 | *recording*: 1 while somebody wants to know when tasks begin and end; written by the node |
+//! | 32 | *sites*: 1 where it is recorded where objects are made; never changes |
 //! | [`HEADER_WORDS`] … | one area for each of 256 clients |
 //! | … | direct lines ([`super::line`]), [`LINES`] of them |
 //!
@@ -45,6 +46,7 @@ const HEADER_WORDS: usize = 512;
 const PENDING: usize = 8;
 const BACKLOG: usize = 16;
 const RECORDING: usize = 24;
+const SITES: usize = 32;
 
 /// How many requests of one process may be under way at once, and how long the answers are.
 pub(crate) const CELLS: CellShape = CellShape { cells: 64, answer_words: 8 };
@@ -202,6 +204,16 @@ impl Control {
     /// The node: see [`Control::is_recording`].
     pub(crate) fn set_recording(&self, recording: bool) {
         self.memory.word(RECORDING).store(recording.into(), Relaxed);
+    }
+
+    /// Whether it is recorded where in programs objects are made.
+    pub(crate) fn records_sites(&self) -> bool {
+        self.memory.word(SITES).load(Relaxed) != 0
+    }
+
+    /// The node, before anybody else has the memory: see [`Control::records_sites`].
+    pub(crate) fn record_sites(&self) {
+        self.memory.word(SITES).store(1, Relaxed);
     }
 
     /// How many ready tasks wait for a worker, by the node's last word.

@@ -28,10 +28,12 @@ pub(crate) mod places;
 mod pool;
 mod program;
 pub(crate) mod record;
+pub(crate) mod sites;
 pub(crate) mod start;
 #[cfg(test)]
 mod strangers;
 pub(crate) mod submission;
+mod texts;
 pub(crate) mod trace;
 mod uplink;
 mod wakers;
@@ -65,6 +67,7 @@ use self::{
     interrupts::Interrupts,
     occupant::Occupant,
     on_top::OnTop,
+    sites::Sites,
     uplink::Uplink,
     wakers::Wakers,
 };
@@ -106,6 +109,8 @@ pub struct Core {
     gpu_ids: RwLock<Arc<[u32]>>,
     pub(crate) interrupts: Interrupts,
     pub(crate) on_top: OnTop,
+    /// Where it is recorded where objects are made.
+    pub(crate) sites: Option<Box<Sites>>,
 }
 
 impl Core {
@@ -124,6 +129,7 @@ impl Core {
             Link::Node(_) => Arc::new(control.bell(ClientId::NODE)),
             Link::Uplink(uplink) => Arc::clone(&uplink.bell),
         };
+        let sites = control.records_sites().then(Box::default);
         Core {
             key: current::Key::new(),
             session,
@@ -143,6 +149,7 @@ impl Core {
             gpu_ids: RwLock::default(),
             interrupts: Interrupts::default(),
             on_top: OnTop::default(),
+            sites,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A worker reads one word of the control memory before it begins a task: whether anybody records. Only then
 //! does it look at the clock, and sends the two times along with the completion, which goes through its up
-//! ring anyway. The node keeps the newest [`KEPT`] in private memory, 64 bytes each.
+//! ring anyway. The node keeps the newest [`KEPT`] in private memory, 104 bytes each.
 //!
 //! So a process's own ring bounds what it has not handed over yet, a worker that is killed takes with it
 //! nothing that it has published, and while nobody looks the price is one load and a branch.
@@ -22,13 +22,23 @@ use crate::spec::Kind;
 pub(crate) const KEPT: usize = 100_000;
 
 /// Words of an entry of an up ring that carries a record.
-pub(crate) const RECORD_WORDS: usize = 9;
+pub(crate) const RECORD_WORDS: usize = 14;
 
 /// The monotonic clock, which all processes of a machine share.
 #[inline]
 pub(crate) fn now_ns() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC)
         .map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+}
+
+/// What is noted of a call as it begins. Without a time nothing is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Began {
+    pub(crate) at_ns: u64,
+    /// The number of the text that is its name, where its options gave it one; otherwise 0.
+    pub(crate) name: u64,
+    /// Within what it was submitted: [`Submitter`] as words, or zeroes.
+    pub(crate) submitter: [u64; 2],
 }
 
 /// How an attempt ended.
@@ -52,9 +62,18 @@ pub(crate) struct Ended {
     pub(crate) index: u16,
     pub(crate) kind: Kind,
     pub(crate) end: End,
+    /// As in [`Began`].
+    pub(crate) name: u64,
+    /// As in [`Began`].
+    pub(crate) submitter: [u64; 2],
+    /// The token of the actor whose method it is, or [`NO_ACTOR`].
+    pub(crate) actor: ObjectId,
 }
 
-const _: () = assert!(size_of::<Ended>() <= 64, "a record is a cache line");
+/// Stands for no actor; no object has generation 0.
+pub(crate) const NO_ACTOR: ObjectId = ObjectId { index: 0, generation: 0 };
+
+const _: () = assert!(size_of::<Ended>() <= 104, "100,000 of them are some ten megabytes");
 
 impl Ended {
     /// The words that follow the first of an entry: what [`Ended::from_words`] reads.
@@ -71,16 +90,24 @@ impl Ended {
             place,
             u64::from(self.returns.index),
             self.returns.generation,
+            self.name,
+            self.submitter[0],
+            self.submitter[1],
+            u64::from(self.actor.index),
+            self.actor.generation,
         ]
     }
 
     /// Reads an entry of `worker`; `None` when it is no record.
     #[inline]
     pub(crate) fn from_words(entry: &[u64], worker: u32, end: End) -> Option<Ended> {
-        let &[_, task, attempt, began_ns, ended_ns, function, place, index, generation] = entry
-        else {
+        let &[_, task, attempt, began_ns, ended_ns, function, place, ref rest @ ..] = entry else {
             return None;
         };
+        let &[index, generation, name, first, second, actor, actor_generation] = rest else {
+            return None;
+        };
+        let actor = ObjectId { index: u32::try_from(actor).ok()?, generation: actor_generation };
         let kind = match place >> 32 {
             1 => Kind::Task,
             2 => Kind::Construct,
@@ -98,6 +125,9 @@ impl Ended {
             index: (place >> 16) as u16,
             kind,
             end,
+            name,
+            submitter: [first, second],
+            actor,
         })
     }
 }
@@ -154,6 +184,9 @@ mod tests {
             index: 9,
             kind: Kind::Method,
             end: End::Failed,
+            name: 8,
+            submitter: [7, 6],
+            actor: ObjectId { index: 9, generation: 10 },
         }
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct NodeConfig {
     pub(crate) first_workers: Option<usize>,
     /// Record tasks that end from the beginning.
     pub(crate) record: bool,
+    /// Record where in programs objects are made.
+    pub(crate) record_sites: bool,
     /// Where metrics are served.
     #[cfg(feature = "metrics")]
     pub(crate) metrics: Option<std::net::SocketAddr>,
@@ -70,6 +72,9 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     let session = session();
     let (control, descriptor) =
         Control::create(session).map_err(|error| Error::io("making the control memory", &error))?;
+    if config.record_sites {
+        control.record_sites();
+    }
     let capacity_bytes = config.store.capacity_bytes;
     let store = rustyray_store::Node::create(config.store).map_err(super::store_error::<()>)?;
     let doorbells = Arc::new(Doorbells::new(&control));

@@ -14,6 +14,9 @@
 //! | [`UP_STREAM`] | the end of a stream and the grant it has come to: index and generation of each |
 //! | [`UP_LINE`] | index and generation of an actor's token, to which a direct line is wanted; the cell as above |
 //! | [`UP_LINE_DONE`] | the direct line that the client has no more to do with |
+//! | [`UP_RECORD`] | when a call by a direct line began and ended ([`super::record`]) |
+//! | [`UP_TEXT`] | a text that later entries name ([`super::texts`]): its number, its length in bytes, the bytes |
+//! | [`UP_SITE`] | index and generation of an object, and the number of the text that says where it was made |
 //!
 //! The cells are [`rustyray_ipc::Asker`]'s; the area is cleared before another client gets it.
 
@@ -38,6 +41,7 @@ use super::{
     lines::{Asked, Lines},
     node::Claim,
     submission::GroupWanted,
+    texts::Said,
     wire::{BUSY, Question, ToNode},
 };
 use crate::{
@@ -57,6 +61,8 @@ pub(super) const UP_STREAM: u64 = 8;
 pub(super) const UP_LINE: u64 = 9;
 pub(super) const UP_LINE_DONE: u64 = 10;
 pub(super) const UP_RECORD: u64 = 11;
+pub(super) const UP_TEXT: u64 = 12;
+pub(super) const UP_SITE: u64 = 13;
 
 /// References that the client holds for the node until it has passed an entry.
 struct InTransit {
@@ -77,6 +83,8 @@ pub(crate) struct Uplink {
     answers: Mutex<HashMap<u64, Option<ObjectId>>>,
     in_transit: Mutex<VecDeque<InTransit>>,
     pub(crate) lines: Lines,
+    /// The texts that the node was told.
+    pub(super) said: Said,
     closed: AtomicBool,
 }
 
@@ -99,6 +107,7 @@ impl Uplink {
             answers: Mutex::new(HashMap::new()),
             in_transit: Mutex::new(VecDeque::new()),
             lines: Lines::default(),
+            said: Said::default(),
             closed: AtomicBool::new(false),
         }
     }

@@ -209,7 +209,8 @@ row! {
         holders: Vec<u32>,
         /// The process ids of those who look at it in place.
         pins: Vec<u32>,
-        /// Where it was put: `file:line:column`, or the task that returned it; where it was recorded.
+        /// Where it was put, or where the call was made that it is the result of: `file:line:column`, and
+        /// what was called; where that is recorded ([`crate::Builder::record_call_sites`]).
         site: Option<String>,
     }
 }

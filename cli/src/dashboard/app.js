@@ -121,7 +121,7 @@ const COLUMNS = {
   actors: [["Class", (a) => named(a.class)], ["Name", (a) => a.name ?? ""], ["State", (a) => chip(a.state)], ["Worker", (a) => code(a.worker ?? "")],
     ["Calls under way", (a) => number(a.unfinished), "num"], ["Restarts", (a) => a.restarts, "num"], ["Why it died", (a) => el("span", { class: "error" }, a.reason ?? ""), "wide"]],
   objects: [["Object", (o) => code(o.id)], ["Type", (o) => el("code", {}, short(o.type_name))], ["State", (o) => chip(o.state)], ["Size", (o) => bytes(o.size_bytes), "num"],
-    ["Held by", (o) => code(o.holders.join(", "))], ["Viewed by", (o) => code(o.pins.join(", "))]],
+    ["Held by", (o) => code(o.holders.join(", "))], ["Viewed by", (o) => code(o.pins.join(", "))], ["Made at", (o) => o.site ?? "", "wide"]],
   workers: [["Process", (w) => code(w.pid)], ["State", (w) => chip(w.state)], ["Queued", (w) => number(w.queued), "num"], ["Memory", (w) => bytes(w.rss_bytes), "num"],
     ["Cpu time", (w) => time(w.cpu_ms * 1000), "num"], ["Actor", (w) => code(w.actor ?? "")], ["Program", (w) => el("span", { class: "muted" }, w.program.split("/").pop())]],
 };

@@ -154,7 +154,7 @@ fn the_page_shows_a_program_while_it_runs() {
         return;
     };
     let place = Place::new();
-    let node = place.start(&[]);
+    let node = place.start(&["--record-call-sites"]);
     let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
     let dashboard = Dashboard::start(&place);
     let over = Arc::new(AtomicBool::new(false));
@@ -171,7 +171,8 @@ fn the_page_shows_a_program_while_it_runs() {
                     for _ in 0..12 {
                         picture += 1;
                         let decoded = decode_remote::remote(picture).await?;
-                        let resized = resize_remote::remote(&decoded).await?;
+                        let resized = resize_remote::options().name("thumbnail");
+                        let resized = resized.remote(&decoded).await?;
                         let encoded = encode_remote::remote(&resized).await?;
                         wave.push(index.add(&encoded).await?);
                         held.push(encoded);
@@ -217,14 +218,24 @@ fn the_page_shows_a_program_while_it_runs() {
     page.value("document.querySelector('#filter').value = ''");
 
     // The other views have something to show.
-    for (key, wanted) in [("3", "index"), ("4", "KiB"), ("5", "busy"), ("7", "encoded picture")] {
+    for (key, wanted) in [
+        ("3", "index"),
+        ("4", "KiB"),
+        ("4", "dashboard/main.rs:"),
+        ("5", "busy"),
+        ("7", "encoded picture"),
+    ] {
         page.key(key);
         page.until(&format!("document.querySelector('#panel').innerText.includes('{wanted}')"));
     }
+    // By the name that it was given.
+    page.key("1");
+    page.until("document.querySelector('#panel').innerText.includes('thumbnail')");
     page.key("6");
     page.until(
         "!!document.querySelector('#timeline') && document.querySelector('#timeline').width > 0",
     );
+    page.until("document.querySelector('#panel .legend').innerText.includes('thumbnail')");
     page.key("+");
     keep(&mut page, "timeline-light");
     page.key("0");

@@ -130,6 +130,128 @@ fn listings_show_what_there_is() {
     rustyray::block_on(runtime.shutdown()).expect("it lets go");
 }
 
+/// Keeps what it put, and gives it away.
+#[rustyray::remote]
+async fn stock(amount: usize) -> rustyray::ObjectRef<Vec<u8>> {
+    rustyray::put(&vec![1; amount]).await.expect("there is room") // the worker's put
+}
+
+#[rustyray::actor]
+struct Shelf;
+
+#[rustyray::actor_methods]
+impl Shelf {
+    pub fn new() -> Self {
+        Shelf
+    }
+
+    pub fn fill(&self, amount: usize) -> Vec<u8> {
+        vec![2; amount]
+    }
+}
+
+/// `file:line` of the line of this file that holds `mark`.
+fn line_of(mark: &str) -> String {
+    let found = include_str!("listing.rs").lines().position(|line| line.contains(mark));
+    format!("{}:{}:", file!(), found.expect("it is there") + 1)
+}
+
+#[test]
+fn memory_says_where_objects_were_made() {
+    let place = Place::new();
+    let node = place.start(&["--record-call-sites"]);
+    let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
+    let held = rustyray::block_on(async {
+        let put = rustyray::put(&vec![7_u8; 50_000]).await?; // the driver's put
+        let shelf = Shelf::remote().await?; // the shelf is made
+        let filled = shelf.fill(40_000).await?; // the shelf is filled
+        let stocked = stock_remote::remote(30_000).await?; // the stock is asked for
+        let stock = stocked.get().await?;
+        let bytes = rustyray::put_bytes(vec![3; 20_000]).await?; // the bytes
+        rustyray::wait(std::slice::from_ref(&filled), 1, None).await?;
+        Ok::<_, rustyray::Error>((put, shelf, filled, stocked, stock, bytes))
+    })
+    .expect("all of it runs");
+    let marks = [
+        (held.0.id(), line_of("// the driver's put"), ""),
+        (held.1.id(), line_of("// the shelf is made"), "Shelf"),
+        (held.2.id(), line_of("// the shelf is filled"), "Shelf::fill"),
+        (held.3.id(), line_of("// the stock is asked for"), "stock"),
+        (held.4.id(), line_of("// the worker's put"), ""),
+        (held.5.id(), line_of("// the bytes"), ""),
+    ];
+    for (id, at, called) in marks {
+        let id = id.to_string();
+        let rows = place.wait_for(&["list", "objects", "-f", &format!("id={id}")], |rows| {
+            rows[0]["site"].is_string()
+        });
+        let site = rows[0]["site"].as_str().unwrap_or_default();
+        assert!(site.contains(&at), "{site} is not at {at}");
+        assert_eq!(site.contains("result of"), !called.is_empty(), "{site}");
+        assert!(site.contains(called), "{site} does not name {called}");
+    }
+    let memory = place.json(&["memory"]);
+    let largest = &memory["sites"][0];
+    let at = line_of("// the driver's put");
+    assert!(largest["site"].as_str().is_some_and(|site| site.contains(&at)), "{memory:#}");
+    assert!(largest["bytes"].as_u64().is_some_and(|bytes| bytes >= 50_000), "{memory:#}");
+    let output = place.run(&["memory"]);
+    assert!(said(&output).contains(&at), "{}", said(&output));
+    drop(held);
+    rustyray::block_on(runtime.shutdown()).expect("it lets go");
+}
+
+#[test]
+fn without_being_asked_nobody_knows_where_objects_were_made() {
+    let place = Place::new();
+    let node = place.start(&[]);
+    let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
+    let kept = rustyray::blocking::put(&vec![7_u8; 50_000]).expect("there is room");
+    let memory = place.json(&["memory"]);
+    assert!(memory["objects"][0]["site"].is_null(), "{memory:#}");
+    let output = place.run(&["memory"]);
+    assert!(said(&output).contains("--record-call-sites"), "{}", said(&output));
+    drop(kept);
+    rustyray::block_on(runtime.shutdown()).expect("it lets go");
+}
+
+#[test]
+fn a_name_that_was_given_to_a_task_is_its_name_everywhere() {
+    let place = Place::new();
+    let node = place.start(&["--record"]);
+    let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
+    let go = place.path().join("go");
+    let lingering = rustyray::block_on(async {
+        let spoken = speak_remote::options().name("greeting").remote("hello".to_owned()).await?;
+        spoken.get().await?;
+        let failed = collapse_remote::options().name("demolition").remote().await?;
+        let error = failed.get().await.expect_err("it fails").to_string();
+        assert!(error.contains("task `demolition` failed"), "{error}");
+        linger_remote::options().name("watch").remote(go.display().to_string()).await
+    })
+    .expect("all of it runs");
+    for (name, state) in [("greeting", "finished"), ("demolition", "failed"), ("watch", "running")]
+    {
+        let filter = format!("name={name}");
+        let rows =
+            place.wait_for(&["list", "tasks", "-f", &filter], |rows| rows[0]["state"] == state);
+        assert_eq!(rows.as_array().map(Vec::len), Some(1), "{rows:#}");
+        let summary = place.json(&["summary"]);
+        let counted = summary.as_array().expect("rows").iter().find(|row| row["name"] == name);
+        assert_eq!(counted.expect("it is counted")["states"][state], 1, "{summary:#}");
+    }
+    let output = place.run(&["timeline", "--out", "-"]);
+    let trace: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("events");
+    for name in ["greeting", "demolition"] {
+        let found = events.iter().any(|event| event["ph"] == "X" && event["name"] == name);
+        assert!(found, "{name}: {trace:#}");
+    }
+    std::fs::write(go, "").expect("a file");
+    rustyray::block_on(async { lingering.get().await }).expect("it ends");
+    rustyray::block_on(runtime.shutdown()).expect("it lets go");
+}
+
 #[test]
 fn logs_are_followed_until_the_node_ends() {
     let place = Place::new();
@@ -148,6 +270,53 @@ fn logs_are_followed_until_the_node_ends() {
     rustyray::block_on(runtime.shutdown()).expect("it lets go");
     assert!(place.run(&["stop"]).status.success());
     assert!(follower.wait().expect("it ends with the node").success());
+}
+
+/// Holds what was written against the trace event format, as far as Perfetto and `chrome://tracing` insist on it.
+fn is_a_trace(trace: &serde_json::Value) {
+    let root = trace.as_object().expect("an object");
+    let allowed = ["traceEvents", "displayTimeUnit", "otherData", "metadata"];
+    assert!(root.keys().all(|key| allowed.contains(&key.as_str())), "{:?}", root.keys());
+    assert!(matches!(trace["displayTimeUnit"].as_str(), Some("ms" | "ns")));
+    let mut named = std::collections::BTreeSet::new();
+    let mut slices: std::collections::BTreeMap<u64, Vec<(u64, u64)>> = Default::default();
+    for event in trace["traceEvents"].as_array().expect("events") {
+        let fields = event.as_object().expect("an object");
+        assert!(fields.values().all(|value| !value.is_null()), "{event:#}");
+        let phase = event["ph"].as_str().expect("a phase");
+        assert!(event["name"].as_str().is_some_and(|name| !name.is_empty()), "{event:#}");
+        let number = |field: &str| event[field].as_u64().and_then(|of| u32::try_from(of).ok());
+        assert!(number("pid").is_some(), "{event:#}");
+        match phase {
+            "X" => {
+                assert!(event["cat"].is_string() && event["args"].is_object(), "{event:#}");
+                assert!(event.get("cname").is_none_or(|name| name == "terrible"), "{event:#}");
+                let track = u64::from(number("tid").expect("a track"));
+                let (began, time) = (event["ts"].as_u64(), event["dur"].as_u64());
+                let began = began.expect("microseconds");
+                let ended = began + time.expect("microseconds");
+                slices.entry(track).or_default().push((began, ended));
+            }
+            "M" => {
+                assert!(event["args"]["name"].is_string(), "{event:#}");
+                match event["name"].as_str() {
+                    Some("process_name") => {}
+                    Some("thread_name") => {
+                        named.insert(u64::from(number("tid").expect("a track")));
+                    }
+                    other => panic!("there is no metadata {other:?}"),
+                }
+            }
+            other => panic!("no event here has the phase {other}"),
+        }
+    }
+    for (track, mut slices) in slices {
+        assert!(named.contains(&track), "track {track} has no name");
+        slices.sort_unstable();
+        for pair in slices.windows(2) {
+            assert!(pair[0].1 <= pair[1].0, "slices of track {track} overlap: {pair:?}");
+        }
+    }
 }
 
 #[test]
@@ -183,6 +352,13 @@ fn what_was_recorded_becomes_a_timeline() {
     let complete: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
     assert_eq!(complete.len(), 21, "{trace:#}");
     assert!(complete.iter().all(|event| event["ts"].is_u64() && event["dur"].is_u64()));
+    is_a_trace(&trace);
+    // Into a file, as a person does it.
+    let file = place.path().join("trace.json");
+    let said = place.json(&["timeline", "--out", file.to_str().expect("text")]);
+    assert_eq!(said["tasks"], 21, "{said:#}");
+    let written = std::fs::read(&file).expect("it is there");
+    is_a_trace(&serde_json::from_slice(&written).expect("JSON"));
     rustyray::block_on(runtime.shutdown()).expect("it lets go");
 }
 

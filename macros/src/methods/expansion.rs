@@ -190,7 +190,7 @@ impl Class {
             ),
             Some(_) => {
                 let doc = format!("Creates an actor by `{class}::{name}` with these options.");
-                let options = quote_spanned!(here=> &self.0);
+                let options = quote_spanned!(here=> self.0);
                 (Some(quote_spanned!(here=> self,)), options, documentation(&doc))
             }
         };
@@ -211,15 +211,19 @@ impl Class {
         quote_spanned! {here=>
             #(#cfgs)*
             #doc
-            #visibility async fn #remote(#receiver #taken) -> #root::Result<#handle> {
+            #[track_caller]
+            #visibility fn #remote(
+                #receiver #taken
+            ) -> impl ::core::future::Future<Output = #root::Result<#handle>> {
                 let inner = #root::manual::create::<#path>(
                     &__CLASS,
                     const { __CLASS.constructor(#name) },
                     #given,
                     #pushed,
-                )
-                .await?;
-                ::core::result::Result::Ok(#root::manual::Handle::from_inner(inner))
+                );
+                async move {
+                    ::core::result::Result::Ok(#root::manual::Handle::from_inner(inner.await?))
+                }
             }
         }
     }
@@ -329,8 +333,11 @@ impl Class {
         quote_spanned! {here=>
             #(#cfgs)*
             #doc
-            #visibility async fn #ident(&self, #taken) -> #root::Result<#reference> {
-                #root::manual::Handle::inner(self).#call.await
+            #[track_caller]
+            #visibility fn #ident(
+                &self, #taken
+            ) -> impl ::core::future::Future<Output = #root::Result<#reference>> {
+                #root::manual::Handle::inner(self).#call
             }
         }
     }

@@ -305,36 +305,44 @@ const _: () = {
             Self(self.0.out_of_order(out_of_order))
         }
         /// Creates an actor by `Counter::new` with these options.
-        pub async fn remote(
+        #[track_caller]
+        pub fn remote(
             self,
             start: impl ::rustyray::manual::IntoArg<i64>,
-        ) -> ::rustyray::Result<CounterHandle> {
+        ) -> impl ::core::future::Future<Output = ::rustyray::Result<CounterHandle>> {
             let inner = ::rustyray::manual::create::<
                 Counter,
             >(
-                    &__CLASS,
-                    const { __CLASS.constructor("new") },
-                    &self.0,
-                    |args| args.push::<i64, _>("start", start),
+                &__CLASS,
+                const { __CLASS.constructor("new") },
+                self.0,
+                move |args| args.push::<i64, _>("start", start),
+            );
+            async move {
+                ::core::result::Result::Ok(
+                    ::rustyray::manual::Handle::from_inner(inner.await?),
                 )
-                .await?;
-            ::core::result::Result::Ok(::rustyray::manual::Handle::from_inner(inner))
+            }
         }
         /// Creates an actor by `Counter::open` with these options.
-        pub async fn remote_open(
+        #[track_caller]
+        pub fn remote_open(
             self,
             path: impl ::rustyray::manual::IntoArg<String>,
-        ) -> ::rustyray::Result<CounterHandle> {
+        ) -> impl ::core::future::Future<Output = ::rustyray::Result<CounterHandle>> {
             let inner = ::rustyray::manual::create::<
                 Counter,
             >(
-                    &__CLASS,
-                    const { __CLASS.constructor("open") },
-                    &self.0,
-                    |args| args.push::<String, _>("path", path),
+                &__CLASS,
+                const { __CLASS.constructor("open") },
+                self.0,
+                move |args| args.push::<String, _>("path", path),
+            );
+            async move {
+                ::core::result::Result::Ok(
+                    ::rustyray::manual::Handle::from_inner(inner.await?),
                 )
-                .await?;
-            ::core::result::Result::Ok(::rustyray::manual::Handle::from_inner(inner))
+            }
         }
     }
     impl Counter {
@@ -344,37 +352,45 @@ const _: () = {
         ///
         /// # Errors
         /// When the runtime is not running, or an argument cannot be stored. An error of the constructor arrives with the first call.
-        pub async fn remote(
+        #[track_caller]
+        pub fn remote(
             start: impl ::rustyray::manual::IntoArg<i64>,
-        ) -> ::rustyray::Result<CounterHandle> {
+        ) -> impl ::core::future::Future<Output = ::rustyray::Result<CounterHandle>> {
             let inner = ::rustyray::manual::create::<
                 Counter,
             >(
-                    &__CLASS,
-                    const { __CLASS.constructor("new") },
-                    __OPTIONS,
-                    |args| args.push::<i64, _>("start", start),
+                &__CLASS,
+                const { __CLASS.constructor("new") },
+                __OPTIONS,
+                move |args| args.push::<i64, _>("start", start),
+            );
+            async move {
+                ::core::result::Result::Ok(
+                    ::rustyray::manual::Handle::from_inner(inner.await?),
                 )
-                .await?;
-            ::core::result::Result::Ok(::rustyray::manual::Handle::from_inner(inner))
+            }
         }
         /// Creates an actor by `Counter::open` in a process of its own.
         ///
         /// # Errors
         /// When the runtime is not running, or an argument cannot be stored. An error of the constructor arrives with the first call.
-        pub async fn remote_open(
+        #[track_caller]
+        pub fn remote_open(
             path: impl ::rustyray::manual::IntoArg<String>,
-        ) -> ::rustyray::Result<CounterHandle> {
+        ) -> impl ::core::future::Future<Output = ::rustyray::Result<CounterHandle>> {
             let inner = ::rustyray::manual::create::<
                 Counter,
             >(
-                    &__CLASS,
-                    const { __CLASS.constructor("open") },
-                    __OPTIONS,
-                    |args| args.push::<String, _>("path", path),
+                &__CLASS,
+                const { __CLASS.constructor("open") },
+                __OPTIONS,
+                move |args| args.push::<String, _>("path", path),
+            );
+            async move {
+                ::core::result::Result::Ok(
+                    ::rustyray::manual::Handle::from_inner(inner.await?),
                 )
-                .await?;
-            ::core::result::Result::Ok(::rustyray::manual::Handle::from_inner(inner))
+            }
         }
         /// Begins a `Counter` actor with other options than its class's.
         pub fn options() -> CounterActorOptions {
@@ -396,7 +412,12 @@ const _: () = {
         ///
         /// # Errors
         /// When the runtime is not running, an argument cannot be stored, or the actor takes no more calls. Errors of the call itself arrive where its result is read.
-        pub async fn increment(&self) -> ::rustyray::Result<::rustyray::ObjectRef<i64>> {
+        #[track_caller]
+        pub fn increment(
+            &self,
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<::rustyray::ObjectRef<i64>>,
+        > {
             ::rustyray::manual::Handle::inner(self)
                 .call::<
                     i64,
@@ -404,29 +425,35 @@ const _: () = {
                     const { __CLASS.method("increment") },
                     |_| ::core::result::Result::Ok(()),
                 )
-                .await
         }
         /// Calls `Counter::value` in the actor's process.
         ///
         /// # Errors
         /// When the runtime is not running, an argument cannot be stored, or the actor takes no more calls. Errors of the call itself arrive where its result is read.
-        pub async fn value(&self) -> ::rustyray::Result<::rustyray::ObjectRef<i64>> {
+        #[track_caller]
+        pub fn value(
+            &self,
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<::rustyray::ObjectRef<i64>>,
+        > {
             ::rustyray::manual::Handle::inner(self)
                 .call::<
                     i64,
                 >(const { __CLASS.method("value") }, |_| ::core::result::Result::Ok(()))
-                .await
         }
         /// Calls `Counter::merge` in the actor's process.
         ///
         /// # Errors
         /// When the runtime is not running, an argument cannot be stored, or the actor takes no more calls. Errors of the call itself arrive where its result is read.
-        pub(crate) async fn merge(
+        #[track_caller]
+        pub(crate) fn merge(
             &self,
             others: impl ::rustyray::manual::IntoArg<Vec<Counter>>,
-        ) -> ::rustyray::Result<
-            ::rustyray::ObjectRef<
-                <Result<(), String> as ::rustyray::manual::FallibleReturn>::Ok,
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<
+                ::rustyray::ObjectRef<
+                    <Result<(), String> as ::rustyray::manual::FallibleReturn>::Ok,
+                >,
             >,
         > {
             ::rustyray::manual::Handle::inner(self)
@@ -434,36 +461,40 @@ const _: () = {
                     <Result<(), String> as ::rustyray::manual::FallibleReturn>::Ok,
                 >(
                     const { __CLASS.method("merge") },
-                    |args| args.push::<Vec<Counter>, _>("others", others),
+                    move |args| args.push::<Vec<Counter>, _>("others", others),
                 )
-                .await
         }
         #[cfg(test)]
         /// Calls `Counter::rows` in the actor's process.
         ///
         /// # Errors
         /// When the runtime is not running, an argument cannot be stored, or the actor takes no more calls. Errors of the call itself arrive where its result is read.
-        pub async fn rows(
+        #[track_caller]
+        pub fn rows(
             &self,
             from: impl ::rustyray::manual::IntoArg<i64>,
-        ) -> ::rustyray::Result<::rustyray::ObjectRefStream<i64>> {
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<::rustyray::ObjectRefStream<i64>>,
+        > {
             ::rustyray::manual::Handle::inner(self)
                 .call_stream::<
                     i64,
                 >(
                     const { __CLASS.method("rows") },
-                    |args| args.push::<i64, _>("from", from),
+                    move |args| args.push::<i64, _>("from", from),
                 )
-                .await
         }
         /// Calls `Counter::both` in the actor's process.
         ///
         /// # Errors
         /// When the runtime is not running, an argument cannot be stored, or the actor takes no more calls. Errors of the call itself arrive where its result is read.
-        pub async fn both(
+        #[track_caller]
+        pub fn both(
             &self,
-        ) -> ::rustyray::Result<
-            <(i64, i64) as ::rustyray::manual::SeveralReturns>::Refs,
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<
+                <(i64, i64) as ::rustyray::manual::SeveralReturns>::Refs,
+            >,
         > {
             ::rustyray::manual::Handle::inner(self)
                 .call_several::<
@@ -473,7 +504,6 @@ const _: () = {
                     2,
                     |_| ::core::result::Result::Ok(()),
                 )
-                .await
         }
     }
 };

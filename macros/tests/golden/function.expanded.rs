@@ -28,21 +28,23 @@ const _: () = {
         ///
         /// # Errors
         /// When the runtime is not running, or an argument cannot be stored. Errors of the task itself arrive where its result is read.
-        pub async fn remote(
+        #[track_caller]
+        pub fn remote(
             a: impl ::rustyray::manual::IntoArg<i64>,
             b: impl ::rustyray::manual::IntoArg<i64>,
-        ) -> ::rustyray::Result<::rustyray::ObjectRef<i64>> {
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<::rustyray::ObjectRef<i64>>,
+        > {
             ::rustyray::manual::submit::<
                 i64,
             >(
-                    &__FUNCTION,
-                    &__OPTIONS,
-                    |args| {
-                        args.push::<i64, _>("a", a)?;
-                        args.push::<i64, _>("b", b)
-                    },
-                )
-                .await
+                &__FUNCTION,
+                &__OPTIONS,
+                move |args| {
+                    args.push::<i64, _>("a", a)?;
+                    args.push::<i64, _>("b", b)
+                },
+            )
         }
         /// Begins a task with other options.
         pub const fn options() -> add_task_options {
@@ -115,22 +117,24 @@ const _: () = {
             Self(self.0.priority(priority))
         }
         /// Submits a task that runs `add` with these options.
-        pub async fn remote(
+        #[track_caller]
+        pub fn remote(
             self,
             a: impl ::rustyray::manual::IntoArg<i64>,
             b: impl ::rustyray::manual::IntoArg<i64>,
-        ) -> ::rustyray::Result<::rustyray::ObjectRef<i64>> {
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<::rustyray::ObjectRef<i64>>,
+        > {
             ::rustyray::manual::submit::<
                 i64,
             >(
-                    &__FUNCTION,
-                    &self.0,
-                    |args| {
-                        args.push::<i64, _>("a", a)?;
-                        args.push::<i64, _>("b", b)
-                    },
-                )
-                .await
+                &__FUNCTION,
+                self.0,
+                move |args| {
+                    args.push::<i64, _>("a", a)?;
+                    args.push::<i64, _>("b", b)
+                },
+            )
         }
     }
 };

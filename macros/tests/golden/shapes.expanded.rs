@@ -39,25 +39,27 @@ const _: () = {
         ///
         /// # Errors
         /// When the runtime is not running, or an argument cannot be stored. Errors of the task itself arrive where its result is read.
-        pub(crate) async fn remote(
+        #[track_caller]
+        pub(crate) fn remote(
             path: impl ::rustyray::manual::IntoArg<String>,
             call: impl ::rustyray::manual::IntoArg<View<Vec<u8>>>,
-        ) -> ::rustyray::Result<
-            ::rustyray::ObjectRef<
-                <anyhow::Result<Table> as ::rustyray::manual::FallibleReturn>::Ok,
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<
+                ::rustyray::ObjectRef<
+                    <anyhow::Result<Table> as ::rustyray::manual::FallibleReturn>::Ok,
+                >,
             >,
         > {
             ::rustyray::manual::submit::<
                 <anyhow::Result<Table> as ::rustyray::manual::FallibleReturn>::Ok,
             >(
-                    &__FUNCTION,
-                    &__OPTIONS,
-                    |args| {
-                        args.push::<String, _>("path", path)?;
-                        args.push::<View<Vec<u8>>, _>("call", call)
-                    },
-                )
-                .await
+                &__FUNCTION,
+                &__OPTIONS,
+                move |args| {
+                    args.push::<String, _>("path", path)?;
+                    args.push::<View<Vec<u8>>, _>("call", call)
+                },
+            )
         }
         /// Begins a task with other options.
         pub(crate) const fn options() -> load_task_options {
@@ -130,26 +132,28 @@ const _: () = {
             Self(self.0.priority(priority))
         }
         /// Submits a task that runs `load` with these options.
-        pub(crate) async fn remote(
+        #[track_caller]
+        pub(crate) fn remote(
             self,
             path: impl ::rustyray::manual::IntoArg<String>,
             call: impl ::rustyray::manual::IntoArg<View<Vec<u8>>>,
-        ) -> ::rustyray::Result<
-            ::rustyray::ObjectRef<
-                <anyhow::Result<Table> as ::rustyray::manual::FallibleReturn>::Ok,
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<
+                ::rustyray::ObjectRef<
+                    <anyhow::Result<Table> as ::rustyray::manual::FallibleReturn>::Ok,
+                >,
             >,
         > {
             ::rustyray::manual::submit::<
                 <anyhow::Result<Table> as ::rustyray::manual::FallibleReturn>::Ok,
             >(
-                    &__FUNCTION,
-                    &self.0,
-                    |args| {
-                        args.push::<String, _>("path", path)?;
-                        args.push::<View<Vec<u8>>, _>("call", call)
-                    },
-                )
-                .await
+                &__FUNCTION,
+                self.0,
+                move |args| {
+                    args.push::<String, _>("path", path)?;
+                    args.push::<View<Vec<u8>>, _>("call", call)
+                },
+            )
         }
     }
 };
@@ -185,15 +189,21 @@ const _: () = {
         /// # Errors
         /// When the runtime is not running, or an argument cannot be stored. Errors of the task itself arrive where its result is read.
         #[deprecated]
-        async fn remote(
+        #[track_caller]
+        fn remote(
             args: impl ::rustyray::manual::IntoArg<Vec<u8>>,
-        ) -> ::rustyray::Result<
-            <(Vec<u8>, Vec<u8>) as ::rustyray::manual::SeveralReturns>::Refs,
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<
+                <(Vec<u8>, Vec<u8>) as ::rustyray::manual::SeveralReturns>::Refs,
+            >,
         > {
             ::rustyray::manual::submit_several::<
                 (Vec<u8>, Vec<u8>),
-            >(&__FUNCTION, &__OPTIONS, |args_| args_.push::<Vec<u8>, _>("args", args))
-                .await
+            >(
+                &__FUNCTION,
+                &__OPTIONS,
+                move |args_| args_.push::<Vec<u8>, _>("args", args),
+            )
         }
         /// Begins a task with other options.
         const fn options() -> split_task_options {
@@ -271,16 +281,18 @@ const _: () = {
             Self(self.0.num_returns(num_returns))
         }
         /// Submits a task that runs `split` with these options.
-        async fn remote(
+        #[track_caller]
+        fn remote(
             self,
             args: impl ::rustyray::manual::IntoArg<Vec<u8>>,
-        ) -> ::rustyray::Result<
-            <(Vec<u8>, Vec<u8>) as ::rustyray::manual::SeveralReturns>::Refs,
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<
+                <(Vec<u8>, Vec<u8>) as ::rustyray::manual::SeveralReturns>::Refs,
+            >,
         > {
             ::rustyray::manual::submit_several::<
                 (Vec<u8>, Vec<u8>),
-            >(&__FUNCTION, &self.0, |args_| args_.push::<Vec<u8>, _>("args", args))
-                .await
+            >(&__FUNCTION, self.0, move |args_| args_.push::<Vec<u8>, _>("args", args))
         }
     }
 };
@@ -315,16 +327,18 @@ const _: () = {
         ///
         /// # Errors
         /// When the runtime is not running, or an argument cannot be stored. Errors of the task itself arrive where its result is read.
-        async fn remote() -> my::rustyray::Result<
-            <<Result<
-                Vec<u8>,
-                String,
-            > as my::rustyray::manual::FallibleReturn>::Ok as my::rustyray::manual::SeveralReturns>::Refs,
+        #[track_caller]
+        fn remote() -> impl ::core::future::Future<
+            Output = my::rustyray::Result<
+                <<Result<
+                    Vec<u8>,
+                    String,
+                > as my::rustyray::manual::FallibleReturn>::Ok as my::rustyray::manual::SeveralReturns>::Refs,
+            >,
         > {
             my::rustyray::manual::submit_several::<
                 <Result<Vec<u8>, String> as my::rustyray::manual::FallibleReturn>::Ok,
             >(&__FUNCTION, &__OPTIONS, |_| ::core::result::Result::Ok(()))
-                .await
         }
         /// Begins a task with other options.
         const fn options() -> many_task_options {
@@ -402,18 +416,20 @@ const _: () = {
             Self(self.0.num_returns(num_returns))
         }
         /// Submits a task that runs `many` with these options.
-        async fn remote(
+        #[track_caller]
+        fn remote(
             self,
-        ) -> my::rustyray::Result<
-            <<Result<
-                Vec<u8>,
-                String,
-            > as my::rustyray::manual::FallibleReturn>::Ok as my::rustyray::manual::SeveralReturns>::Refs,
+        ) -> impl ::core::future::Future<
+            Output = my::rustyray::Result<
+                <<Result<
+                    Vec<u8>,
+                    String,
+                > as my::rustyray::manual::FallibleReturn>::Ok as my::rustyray::manual::SeveralReturns>::Refs,
+            >,
         > {
             my::rustyray::manual::submit_several::<
                 <Result<Vec<u8>, String> as my::rustyray::manual::FallibleReturn>::Ok,
-            >(&__FUNCTION, &self.0, |_| ::core::result::Result::Ok(()))
-                .await
+            >(&__FUNCTION, self.0, |_| ::core::result::Result::Ok(()))
         }
     }
 };
@@ -444,13 +460,15 @@ const _: () = {
         ///
         /// # Errors
         /// When the runtime is not running, or an argument cannot be stored. Errors of the task itself arrive where its result is read.
-        async fn remote(
+        #[track_caller]
+        fn remote(
             to: impl ::rustyray::manual::IntoArg<u64>,
-        ) -> ::rustyray::Result<::rustyray::ObjectRefStream<u64>> {
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<::rustyray::ObjectRefStream<u64>>,
+        > {
             ::rustyray::manual::submit_stream::<
                 u64,
-            >(&__FUNCTION, &__OPTIONS, |args| args.push::<u64, _>("to", to))
-                .await
+            >(&__FUNCTION, &__OPTIONS, move |args| args.push::<u64, _>("to", to))
         }
         /// Begins a task with other options.
         const fn options() -> count_task_options {
@@ -528,14 +546,16 @@ const _: () = {
             Self(self.0.backpressure(backpressure))
         }
         /// Submits a task that runs `count` with these options.
-        async fn remote(
+        #[track_caller]
+        fn remote(
             self,
             to: impl ::rustyray::manual::IntoArg<u64>,
-        ) -> ::rustyray::Result<::rustyray::ObjectRefStream<u64>> {
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<::rustyray::ObjectRefStream<u64>>,
+        > {
             ::rustyray::manual::submit_stream::<
                 u64,
-            >(&__FUNCTION, &self.0, |args| args.push::<u64, _>("to", to))
-                .await
+            >(&__FUNCTION, self.0, move |args| args.push::<u64, _>("to", to))
         }
     }
 };
@@ -568,17 +588,19 @@ const _: () = {
         ///
         /// # Errors
         /// When the runtime is not running, or an argument cannot be stored. Errors of the task itself arrive where its result is read.
-        async fn remote(
+        #[track_caller]
+        fn remote(
             path: impl ::rustyray::manual::IntoArg<String>,
-        ) -> ::rustyray::Result<
-            ::rustyray::ObjectRefStream<
-                <std::io::Result<String> as ::rustyray::manual::FallibleReturn>::Ok,
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<
+                ::rustyray::ObjectRefStream<
+                    <std::io::Result<String> as ::rustyray::manual::FallibleReturn>::Ok,
+                >,
             >,
         > {
             ::rustyray::manual::submit_stream::<
                 <std::io::Result<String> as ::rustyray::manual::FallibleReturn>::Ok,
-            >(&__FUNCTION, &__OPTIONS, |args| args.push::<String, _>("path", path))
-                .await
+            >(&__FUNCTION, &__OPTIONS, move |args| args.push::<String, _>("path", path))
         }
         /// Begins a task with other options.
         const fn options() -> lines_task_options {
@@ -656,18 +678,20 @@ const _: () = {
             Self(self.0.backpressure(backpressure))
         }
         /// Submits a task that runs `lines` with these options.
-        async fn remote(
+        #[track_caller]
+        fn remote(
             self,
             path: impl ::rustyray::manual::IntoArg<String>,
-        ) -> ::rustyray::Result<
-            ::rustyray::ObjectRefStream<
-                <std::io::Result<String> as ::rustyray::manual::FallibleReturn>::Ok,
+        ) -> impl ::core::future::Future<
+            Output = ::rustyray::Result<
+                ::rustyray::ObjectRefStream<
+                    <std::io::Result<String> as ::rustyray::manual::FallibleReturn>::Ok,
+                >,
             >,
         > {
             ::rustyray::manual::submit_stream::<
                 <std::io::Result<String> as ::rustyray::manual::FallibleReturn>::Ok,
-            >(&__FUNCTION, &self.0, |args| args.push::<String, _>("path", path))
-                .await
+            >(&__FUNCTION, self.0, move |args| args.push::<String, _>("path", path))
         }
     }
 };

@@ -19,13 +19,12 @@ use rustyray_store::{ClientId, ClientSet, ObjectId, Residence};
 use super::Node;
 use crate::{
     error::{Error, Result},
-    registry,
     runtime::{
         history::Failed,
-        record::{End, Ended},
+        record::{End, Ended, NO_ACTOR},
         wire::{ToClient, ToNode},
     },
-    spec::Kind,
+    spec::{self, Kind, Submitter},
     state::{self, Listing, Query, Report},
 };
 
@@ -330,16 +329,23 @@ impl Node {
         let mut task = state::TaskInfo::default();
         task.id = if ended.task == 0 {
             // A call that came by a direct line has no number; what it returned names it.
-            format!("call-{}", ended.returns)
+            call_number(ended.returns)
         } else {
             number(ended.task)
         };
-        let name = match ended.kind {
-            Kind::Task => registry::function_name(ended.function),
-            Kind::Construct => registry::class_name(ended.function),
-            _ => registry::method_name(ended.function, ended.index),
+        task.name = self
+            .texts
+            .get(ended.name)
+            .unwrap_or_else(|| spec::name_of(ended.kind, ended.function, ended.index));
+        let [first, second] = ended.submitter;
+        task.parent = Submitter::from_words(first, second).map(|submitter| match submitter {
+            Submitter::Task(task) => number(task),
+            Submitter::Call(returns) => call_number(returns),
+        });
+        task.actor = match ended.kind {
+            Kind::Construct => Some(ended.returns.to_string()),
+            _ => Some(ended.actor).filter(|&actor| actor != NO_ACTOR).map(|id| id.to_string()),
         };
-        task.name = name.unwrap_or_else(|| number(ended.function));
         task.state = match ended.end {
             End::Finished => state::TaskState::Finished,
             _ => state::TaskState::Failed,
@@ -443,6 +449,7 @@ impl Node {
                 object.type_name = found.type_name;
                 object.holders = pid(found.holders);
                 object.pins = pid(found.pins);
+                object.site = self.made_at.get(found.id, &self.texts);
                 if listing.takes(&object) {
                     rows.push(object);
                 }
@@ -517,6 +524,10 @@ impl Node {
 
 fn number(bits: u64) -> String {
     format!("{bits:x}")
+}
+
+fn call_number(returns: ObjectId) -> String {
+    format!("call-{returns}")
 }
 
 fn kind_of(kind: Kind) -> state::TaskKind {

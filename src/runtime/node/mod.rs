@@ -42,6 +42,8 @@ use super::{
     history::{Ends, History},
     pool,
     record::Record,
+    sites::MadeAt,
+    texts::Texts,
 };
 use crate::{error::Error, spec::Kind};
 
@@ -99,6 +101,8 @@ pub(crate) struct Node {
     pub(crate) pool: pool::Pool,
     pub(crate) history: History,
     pub(crate) record: Record,
+    pub(crate) texts: Texts,
+    pub(crate) made_at: MadeAt,
     pub(crate) closing: AtomicBool,
 }
 
@@ -162,6 +166,8 @@ impl Node {
             pool,
             history: History::default(),
             record: Record::default(),
+            texts: Texts::default(),
+            made_at: MadeAt::default(),
             closing: AtomicBool::new(false),
         });
         let scheduler = Scheduler::new(Host(Arc::downgrade(&node)), config);

@@ -18,7 +18,7 @@ use crate::{
         submission::{Extension, Wanted},
         uplink::{
             self, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_LINE, UP_LINE_DONE, UP_RECORD, UP_REQUEST,
-            UP_STREAM, UP_SUBMIT, UP_SUBMIT_BODY, UP_UNBLOCKED,
+            UP_SITE, UP_STREAM, UP_SUBMIT, UP_SUBMIT_BODY, UP_TEXT, UP_UNBLOCKED,
         },
         worker::{CANCELLED, FAILED, FLAG_EXIT, REPORTED},
     },
@@ -218,6 +218,11 @@ impl Node {
                 let id =
                     |at: usize| ObjectId { index: entry[at] as u32, generation: entry[at + 1] };
                 self.advance_stream(id(1), id(3));
+            }
+            UP_TEXT => self.texts.hear(entry)?,
+            UP_SITE if entry.len() >= 4 => {
+                let id = ObjectId { index: entry[1] as u32, generation: entry[2] };
+                self.made_at.keep(id, entry[3]);
             }
             UP_UNBLOCKED => {
                 self.wakes(client);

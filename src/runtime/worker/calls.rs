@@ -23,8 +23,14 @@ use crate::{
     error::{Error, Result},
     registry,
     residence::Resident,
-    runtime::{Core, background, executor::Executor, record, submission::Extension, trace},
-    spec::{HEADER_WORDS, Header, Kind},
+    runtime::{
+        Core, background,
+        executor::Executor,
+        record::{self, Began},
+        submission::Extension,
+        trace,
+    },
+    spec::{HEADER_WORDS, Header, Kind, Submitter},
 };
 
 /// A claimed call that is not begun at once, with its words.
@@ -88,7 +94,10 @@ pub(super) fn begin(
         ids,
         attempt: header.attempt,
         grant: header.grant,
-        began_ns: if core.control().is_recording() { record::now_ns() } else { 0 },
+        began: match core.control().is_recording() {
+            true => began(core, header, &extension, parts.submitter),
+            false => Began::default(),
+        },
     };
     if header.kind == Kind::Method
         && core
@@ -115,6 +124,22 @@ pub(super) fn begin(
     let span = trace::Span::of(header, returns.ids.as_slice().first().copied());
     let outcome = span.enter(|| code(header).and_then(|code| guarded(|| code(&mut call))));
     (returns, Some(context), outcome.map(|finished| span.follow(finished)))
+}
+
+/// What is recorded of a call that begins now.
+#[cold]
+fn began(
+    core: &Core,
+    header: &Header,
+    extension: &Extension,
+    submitter: Option<Submitter>,
+) -> Began {
+    let name = extension.name.as_deref().filter(|_| header.kind == Kind::Task);
+    Began {
+        at_ns: record::now_ns(),
+        name: name.map_or(0, |name| core.tell(name)),
+        submitter: submitter.map_or([0; 2], Submitter::to_words),
+    }
 }
 
 /// A future that ends where it waits when its task is cancelled or overdue; a panic becomes a failure.

@@ -20,6 +20,7 @@ use crate::{
         control::Words,
         executor::Executor,
         line::{Line, LineId, LineState},
+        record::Began,
     },
     spec::{Argument, ENTRY_WORDS, Header, Kind},
 };
@@ -242,7 +243,7 @@ impl Order {
         let ids = parts.map(|parts| parts.returns().filter_map(|id| id.ok()).collect::<Vec<_>>());
         let ids = Ids::from_vec(ids.unwrap_or_default());
         let attempt = self.header.attempt;
-        Returns { core: Arc::clone(core), ids, attempt, grant: None, began_ns: 0 }
+        Returns { core: Arc::clone(core), ids, attempt, grant: None, began: Began::default() }
     }
 }
 

@@ -122,8 +122,8 @@ impl Reports {
 
     pub(super) fn publish(&self, header: &Header, returns: &Returns, outcome: u64, exits: bool) {
         let exit = if exits { FLAG_EXIT } else { 0 };
-        let position = if returns.began_ns != 0 {
-            self.uplink.publish(&record_of(header, returns).to_words(match header.task {
+        let position = if returns.began.at_ns != 0 {
+            self.uplink.publish(&self.record_of(header, returns).to_words(match header.task {
                 // The node does not know of a call that came by a direct line.
                 0 => UP_RECORD | outcome << 8 | exit,
                 _ => UP_COMPLETE | outcome << 8 | exit,
@@ -156,23 +156,31 @@ impl Reports {
             self.uplink.ring_node();
         }
     }
-}
 
-/// What is recorded of a call that ends now.
-#[cold]
-fn record_of(header: &Header, returns: &Returns) -> Ended {
-    let first = returns.ids.as_slice().first().copied();
-    Ended {
-        task: header.task,
-        function: header.function,
-        began_ns: returns.began_ns,
-        ended_ns: record::now_ns(),
-        returns: first.unwrap_or(ObjectId { index: 0, generation: 0 }),
-        worker: 0,
-        attempt: header.attempt,
-        index: header.index,
-        kind: header.kind,
-        // Said by the first word.
-        end: record::End::Finished,
+    /// What is recorded of a call that ends now.
+    #[cold]
+    fn record_of(&self, header: &Header, returns: &Returns) -> Ended {
+        let first = returns.ids.as_slice().first().copied();
+        let actor = match header.kind {
+            Kind::Method => self.core.occupant().map(|actor| actor.token()),
+            _ => None,
+        };
+        let actor = actor.unwrap_or(record::NO_ACTOR);
+        Ended {
+            task: header.task,
+            function: header.function,
+            began_ns: returns.began.at_ns,
+            ended_ns: record::now_ns(),
+            returns: first.unwrap_or(ObjectId { index: 0, generation: 0 }),
+            worker: 0,
+            attempt: header.attempt,
+            index: header.index,
+            kind: header.kind,
+            // Said by the first word.
+            end: record::End::Finished,
+            name: returns.began.name,
+            submitter: returns.began.submitter,
+            actor,
+        }
     }
 }
