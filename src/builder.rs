@@ -9,13 +9,16 @@ use std::{
 use crate::{
     error::{Error, Result},
     runtime::{
-        Core, EnterGuard, Link, current,
+        Core, EnterGuard, Limits, Link, current,
         start::{self, NodeConfig},
     },
 };
 
 /// How long workers may take to finish what they were given when the runtime is shut down.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The share of the machine's memory that may be in use before workers are ended.
+const THRESHOLD: f64 = 0.95;
 
 /// The most workers of one node: the rest of its 255 clients may be drivers.
 const MAX_WORKERS: usize = 240;
@@ -50,6 +53,7 @@ impl Builder {
                 max_workers: MAX_WORKERS,
                 custom: Vec::new(),
                 store: rustyray_store::Config::default(),
+                limits: Limits { threshold: THRESHOLD, workers_bytes: None },
                 grace: GRACE,
                 socket: None,
                 visible: true,
@@ -88,6 +92,27 @@ impl Builder {
     /// the machine, or the control group of this process, has beyond the object store.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.config.memory_bytes = Some(bytes);
+        self
+    }
+
+    /// The share of the machine's memory, or of what the control group of this process may use, that may be in
+    /// use; 0.95 by default. Above it workers are killed, one by one, before the system has to kill somebody:
+    /// first those with nothing to do, then those of tasks that may be run again, then those of other tasks, and
+    /// those of actors last; among equals the one that began last. A worker that uses less than a quarter of
+    /// what workers use on average is left alone. The task fails with [`Error::OutOfMemory`] or, if it has
+    /// retries, is run again: when it would have had room without the others, that waits until there is room,
+    /// and up to 16 times is not counted among its retries. Standard error says who was killed, and why.
+    ///
+    /// 1 turns that off.
+    pub fn memory_threshold(mut self, share: f64) -> Self {
+        self.config.limits.threshold = share;
+        self
+    }
+
+    /// How much memory the workers may use together, in bytes, not counting objects nor what processes that they
+    /// start use; no limit by default. Above it workers are killed as above [`Builder::memory_threshold`].
+    pub fn worker_memory(mut self, bytes: u64) -> Self {
+        self.config.limits.workers_bytes = Some(bytes);
         self
     }
 
@@ -224,6 +249,12 @@ impl Builder {
                     "{name} is {amount}, it lies between 0 and 400000"
                 )));
             }
+        }
+        let share = self.config.limits.threshold;
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(Error::invalid(format!(
+                "memory_threshold is {share}, it lies above 0 and is at most 1"
+            )));
         }
         if !(1..=MAX_WORKERS).contains(&self.config.max_workers) {
             let workers = self.config.max_workers;

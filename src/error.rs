@@ -129,11 +129,27 @@ pub enum Error {
         /// How the process ended.
         how: String,
     },
-    /// The machine's memory ran short, and the task was ended to protect it.
-    #[error("memory ran short: {what}")]
+    /// Memory ran short, and the task was ended before the system would have ended somebody. See
+    /// [`Builder::memory_threshold`](crate::Builder::memory_threshold) for who is chosen.
+    #[error(
+        "memory ran short: {used} of at most {limit} bytes of {of} memory were used; worker {worker}, which \
+         used {held} of them, was killed while it ran `{task}`, attempt {attempt}"
+    )]
     OutOfMemory {
-        /// What was asked for, and what there was.
-        what: String,
+        /// The name of the task.
+        task: String,
+        /// The process id of its worker.
+        worker: u32,
+        /// Which attempt it was, from 0.
+        attempt: u32,
+        /// Whose memory was short: the machine's, or what the workers may use.
+        of: String,
+        /// Bytes in use.
+        used: u64,
+        /// Bytes that may be.
+        limit: u64,
+        /// Bytes that the worker used, objects not counted.
+        held: u64,
     },
     /// The actor is dead.
     #[error("actor `{actor}` is dead: {reason}")]
@@ -316,6 +332,10 @@ impl Error {
             }
             Error::WorkerCrashed { .. } => {
                 "look at the worker's output above; a task that is safe to run again can have more `max_retries`"
+            }
+            Error::OutOfMemory { .. } => {
+                "have fewer tasks run beside each other (`memory = …` or a larger `num_cpus` on the task), have \
+                 each use less, or allow more (`Builder::worker_memory`, `Builder::memory_threshold`)"
             }
             Error::Unschedulable { .. } => {
                 "lower the task's demand, or start the runtime with more through `Builder`"

@@ -6,7 +6,7 @@
 //!   and [`Ringer`] (sleeping until there is something), [`Patience`] (how long to spin first), [`Asker`]
 //!   and [`answer`] (cells for the answers to what was asked by an entry).
 //! - *Cold*, over the kernel: [`Listener`], [`Connection`] and [`BlockingConnection`] (frames and
-//!   descriptors over Unix sockets), [`ProcessHandle`] (peer death).
+//!   descriptors over Unix sockets), [`ProcessHandle`] (peer death), [`Pressure`] (memory that runs short).
 //!
 //! The hot plane is written over [`rustyray_memory::Memory`], so that the code which runs over shared
 //! mappings is the code that the models explore.
@@ -42,6 +42,8 @@ pub mod fuzzing;
 mod listener;
 mod patience;
 #[cfg(not(rustyray_loom))]
+mod pressure;
+#[cfg(not(rustyray_loom))]
 mod process;
 mod wake_cost;
 
@@ -62,5 +64,6 @@ pub use {
     fd::{Peer, pair},
     frame::{FrameError, MAX_FRAME_BYTES, MAX_FRAME_FDS, Message, Rubbish},
     listener::{AcceptError, BindError, Listener, remove_stale},
+    pressure::Pressure,
     process::ProcessHandle,
 };

@@ -29,6 +29,8 @@ pub struct Config {
 impl Config {
     /// The largest [`Config::queue_depth`].
     pub const MAX_QUEUE_DEPTH: usize = 1024;
+    /// How many deaths of its worker are at most not counted among a task's retries.
+    pub const MAX_SPARED: u16 = 16;
 }
 
 impl Default for Config {

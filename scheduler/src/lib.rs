@@ -58,8 +58,7 @@ pub use ids::{ActorId, CallerId, GroupId, JobId, ObjectKey, PoolId, TaskId, Work
 pub use placement::{GroupState, NewGroup, Placement, Strategy};
 pub use scheduler::Scheduler;
 pub use snapshot::{
-    ActorInfo, Cursor, GroupInfo, Page, ResourceInfo, Resources, Running, TaskInfo, TaskState,
-    WorkerInfo,
+    ActorInfo, Cursor, GroupInfo, Page, ResourceInfo, Resources, TaskInfo, TaskState, WorkerInfo,
 };
 pub use submission::{
     CallError, CallRefusal, CancelMode, Cancelled, NewActor, NewCall, NewTask, Refusal, Retries,

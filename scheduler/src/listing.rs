@@ -2,7 +2,7 @@
 //! so that nothing else waits for long: not for the hot path.
 
 use crate::{
-    ActorId, ActorInfo, Cursor, GroupInfo, Host, Page, ResourceInfo, Running, Scheduler, TaskInfo,
+    ActorId, ActorInfo, Cursor, GroupInfo, Host, Page, ResourceInfo, Scheduler, TaskId, TaskInfo,
     WorkerId, WorkerInfo,
 };
 
@@ -49,15 +49,20 @@ impl<H: Host> Scheduler<H> {
         self.visit(|state, _| state.retire(worker))
     }
 
-    /// The task that was given to its worker last, among those that can be run again: the one whose death
-    /// costs least.
-    pub fn youngest_retriable(&self) -> Option<Running> {
-        self.visit(|state, shared| state.youngest(shared, true))
-    }
-
-    /// The task that was given to its worker last.
-    pub fn youngest_running(&self) -> Option<Running> {
-        self.visit(|state, shared| state.youngest(shared, false))
+    /// Gives a worker nothing any more, since the host is about to kill it through no fault of what runs there,
+    /// and lets `look` see what that is; `false` when it does not run `task` any more (for a worker with an actor
+    /// or without anything, `None`). What it has not begun goes to others.
+    ///
+    /// [`Scheduler::worker_left`] follows. With `spares`, that death is then not counted among the retries of a
+    /// task that has any, at most [`Config::MAX_SPARED`](crate::Config::MAX_SPARED) times.
+    pub fn condemn(
+        &self,
+        worker: WorkerId,
+        task: Option<TaskId>,
+        spares: bool,
+        look: impl FnOnce(&H::Spec),
+    ) -> bool {
+        self.visit(|state, shared| state.condemn(shared, worker, task, spares, look))
     }
 
     /// The actor that lives in a worker.

@@ -55,6 +55,8 @@ pub(crate) struct Record<S> {
     pub(crate) job: Plain32,
     pub(crate) attempt: Plain16,
     pub(crate) max_retries: Plain16,
+    /// How many of its attempts ended by no fault of its own.
+    pub(crate) spared: Plain16,
     pub(crate) worker: Plain16,
     pub(crate) bundle: Plain16,
     /// Which estimate is for it.
@@ -96,6 +98,7 @@ impl<S> Record<S> {
             job: Plain32::default(),
             attempt: Plain16::default(),
             max_retries: Plain16::default(),
+            spared: Plain16::default(),
             worker: Plain16::default(),
             bundle: Plain16::default(),
             alike: Plain16::default(),

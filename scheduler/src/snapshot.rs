@@ -77,6 +77,10 @@ pub struct WorkerInfo {
     pub retired: bool,
     /// The gpus that it holds.
     pub gpus: Vec<GpuShare>,
+    /// When it began what runs, as far as is known here: a number that grows.
+    pub since: u64,
+    /// What it runs may be run again should it die, or the actor that lives there be restarted.
+    pub retriable: bool,
 }
 
 /// An actor.
@@ -132,15 +136,4 @@ pub struct ResourceInfo {
     pub total: Resources,
     /// What is left of it.
     pub free: Resources,
-}
-
-/// A task that a worker was told to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Running {
-    /// That worker.
-    pub worker: WorkerId,
-    /// That task.
-    pub task: TaskId,
-    /// Its attempt, counted from zero.
-    pub attempt: u16,
 }

@@ -344,6 +344,7 @@ fn fill<S>(record: &Record<S>, filling: Filling<'_, S>) {
     record.job.set(filling.job.0);
     record.attempt.set(filling.attempt);
     record.max_retries.set(filling.max_retries);
+    record.spared.set(0);
     record.actor.set(filling.actor);
     record.caller.set(filling.caller);
     record.group.set(filling.group);

@@ -40,7 +40,7 @@ mod wakers;
 pub(crate) mod wire;
 pub(crate) mod worker;
 
-pub(crate) use self::node::words_of;
+pub(crate) use self::node::{memory::Limits, words_of};
 pub use current::EnterGuard;
 
 use std::{

@@ -124,7 +124,6 @@ impl Pool {
     }
 
     /// Ready once no further process is let in.
-    #[cfg(feature = "metrics")]
     pub(crate) fn until_closed(&self) -> impl Future<Output = ()> + use<> {
         let mut closed = self.closed.subscribe();
         async move {
@@ -203,6 +202,7 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
         let _ = process.signal(Signal::SIGKILL);
     }
     let how = bury(&process, &mut child).await;
+    node.until_there_is_room(client).await;
     node.left(client, &how, true);
     Ok(())
 }

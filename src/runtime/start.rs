@@ -19,7 +19,7 @@ use super::{
     doorbells::Doorbells,
     guard::Guard,
     machine,
-    node::{self, Node},
+    node::{self, Node, memory},
     places,
     pool::{self, Pool},
     program,
@@ -37,6 +37,7 @@ pub(crate) struct NodeConfig {
     pub(crate) max_workers: usize,
     pub(crate) custom: Vec<(String, f64)>,
     pub(crate) store: rustyray_store::Config,
+    pub(crate) limits: memory::Limits,
     pub(crate) grace: Duration,
     pub(crate) socket: Option<PathBuf>,
     /// Listen in the directory of the user's nodes, to be found there.
@@ -107,7 +108,8 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     }
     let sockets: Vec<_> = listeners.iter().map(|listener| listener.path().to_owned()).collect();
     let pool = Pool::new(session, descriptor, sockets.clone(), config.daemon, config.max_workers);
-    let node = Node::new(store, control.clone(), Arc::clone(&doorbells), pool, scheduler);
+    let node =
+        Node::new(store, control.clone(), Arc::clone(&doorbells), pool, scheduler, config.limits);
     let client = Arc::clone(&node.client);
     let core = Arc::new(Core::new(
         session,
@@ -128,6 +130,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         let guard = background.spawn_blocking(move || Guard::of(&sockets));
         pool::listen_for_others(&node, listeners, guard);
     }
+    memory::watch(&node);
     if config.record {
         // For good: the watch is never dropped.
         std::mem::forget(node.watch());

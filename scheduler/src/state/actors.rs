@@ -103,6 +103,12 @@ impl<H: Host> State<H> {
         }
     }
 
+    /// Whether another process would take the place of the actor's, should that die.
+    pub(super) fn can_restart(&self, id: ActorId) -> bool {
+        let known = self.actors.iter().flatten().find(|actor| actor.id == id);
+        known.is_some_and(|actor| actor.reason.is_none() && actor.restarts < actor.max_restarts)
+    }
+
     /// The creation was handed to a worker, which is the actor's from now on.
     pub(super) fn moved_in(&mut self, shared: &Shared<H>, id: ActorId, worker: WorkerId) {
         if let Some(known) = self.worker(worker.0) {

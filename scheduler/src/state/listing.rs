@@ -2,12 +2,12 @@
 
 use super::State;
 use crate::{
-    ActorId, ActorInfo, Cursor, GroupId, GroupInfo, Host, JobId, Page, ResourceInfo, Running,
-    TaskId, TaskInfo, TaskState, WorkerId, WorkerInfo,
+    ActorId, ActorInfo, Cursor, GroupId, GroupInfo, Host, JobId, Page, ResourceInfo, TaskId,
+    TaskInfo, TaskState, WorkerId, WorkerInfo,
     gate::Phase,
     ids::split,
     ledger::Ledger,
-    record::{CALL, CANCELLED, CREATION, Place, Record},
+    record::{CANCELLED, Place, Record},
     shared::Shared,
 };
 
@@ -116,6 +116,10 @@ impl<H: Host> State<H> {
             .filter_map(|(id, worker)| {
                 let worker = worker.as_ref()?;
                 let first = worker.queue.first().filter(|_| worker.actor.is_none());
+                let retriable = match worker.actor {
+                    Some(actor) => self.can_restart(actor),
+                    None => first.is_some_and(|first| can_run_again(shared.records.at(first))),
+                };
                 Some(WorkerInfo {
                     id: WorkerId(id as u16),
                     pool: self.pools[worker.pool].id,
@@ -125,6 +129,8 @@ impl<H: Host> State<H> {
                     blocked: worker.blocked > 0,
                     retired: worker.retired,
                     gpus: worker.lease.as_ref().map(|l| l.gpus.clone()).unwrap_or_default(),
+                    since: worker.since,
+                    retriable,
                 })
             })
             .collect()
@@ -141,24 +147,6 @@ impl<H: Host> State<H> {
         }
     }
 
-    /// The task that was begun last, as far as is known here.
-    pub(crate) fn youngest(&self, shared: &Shared<H>, retriable: bool) -> Option<Running> {
-        let running = self.workers.iter().enumerate().filter_map(|(id, worker)| {
-            let worker = worker.as_ref()?;
-            let first = worker.queue.first()?;
-            let record = shared.records.at(first);
-            let again = record.attempt.get() < record.max_retries.get() && !record.is(CANCELLED);
-            let fits = !record.is(CALL) && !record.is(CREATION) && (again || !retriable);
-            let running = Running {
-                worker: WorkerId(id as u16),
-                task: shared.records.id(first),
-                attempt: record.attempt.get(),
-            };
-            fits.then_some((worker.since, running))
-        });
-        running.max_by_key(|(since, _)| *since).map(|(_, running)| running)
-    }
-
     pub(crate) fn actor_of(&self, worker: WorkerId) -> Option<ActorId> {
         self.workers.get(usize::from(worker.0))?.as_ref()?.actor
     }
@@ -171,6 +159,10 @@ impl<H: Host> State<H> {
             ("actors", self.actors.iter().flatten().count()),
         ]
     }
+}
+
+fn can_run_again<S>(record: &Record<S>) -> bool {
+    record.attempt.get() < record.max_retries.get() && !record.is(CANCELLED)
 }
 
 fn page<T, R>(all: &[Option<T>], from: Cursor, limit: usize, view: impl Fn(&T) -> R) -> Page<R> {

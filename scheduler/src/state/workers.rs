@@ -4,11 +4,11 @@ use std::{collections::VecDeque, time::Instant};
 
 use super::{State, leases::Lease};
 use crate::{
-    ActorId, Failure, GpuShare, GroupId, Host, Outcome, PoolId, TaskId, WorkerId,
+    ActorId, Config, Failure, GpuShare, GroupId, Host, Outcome, PoolId, TaskId, WorkerId,
     event::Act,
     ids::split,
     queue::Queue,
-    record::{CALL, CANCELLED, CREATION, JOB_ENDED, Place},
+    record::{CALL, CANCELLED, CREATION, JOB_ENDED, Place, Record},
     shared::Shared,
 };
 
@@ -29,6 +29,10 @@ pub(super) struct Pool {
 pub(super) enum Doom {
     Cancelled,
     Group(GroupId),
+    /// The host said so, and whether what runs is to be charged for it.
+    Condemned {
+        spares: bool,
+    },
 }
 
 /// A worker.
@@ -300,6 +304,9 @@ impl<H: Host> State<H> {
         for (index, begun) in queue {
             let record = shared.records.at(index);
             let attempt = record.attempt.get();
+            if begun && matches!(gone.doomed, Some(Doom::Condemned { spares: true })) {
+                spare(record);
+            }
             let again = attempt < record.max_retries.get() && !record.is(CANCELLED);
             if !begun || again {
                 record.attempt.set(attempt + u16::from(begun));
@@ -364,6 +371,33 @@ impl<H: Host> State<H> {
         true
     }
 
+    /// See [`crate::Scheduler::condemn`].
+    pub(crate) fn condemn(
+        &mut self,
+        shared: &Shared<H>,
+        worker: WorkerId,
+        task: Option<TaskId>,
+        spares: bool,
+        look: impl FnOnce(&H::Spec),
+    ) -> bool {
+        let Some(known) = self.worker(worker.0) else { return false };
+        let (pool, is_actor) = (known.pool, known.actor.is_some());
+        let first = known.queue.first().filter(|_| !is_actor);
+        if known.doomed.is_some() || first.map(|first| shared.records.id(first)) != task {
+            return false;
+        }
+        known.doomed = Some(Doom::Condemned { spares });
+        if let Some(first) = first {
+            self.look(shared.records.at(first), look);
+        }
+        self.pools[pool].idle.retain(|&idle| idle != worker.0);
+        self.refit(shared, worker.0);
+        if !is_actor {
+            self.retrieve(shared, worker.0, 1);
+        }
+        true
+    }
+
     /// What was full may have room.
     pub(super) fn step(&mut self, shared: &Shared<H>) {
         self.dirty = true;
@@ -377,6 +411,15 @@ impl<H: Host> State<H> {
             self.refit(shared, worker);
             actor.into_iter().for_each(|actor| self.serve(shared, actor));
         }
+    }
+}
+
+/// An attempt of this task ended by no fault of its own: it may have one more, if it may have any.
+fn spare<S>(record: &Record<S>) {
+    let spared = record.spared.get();
+    if record.max_retries.get() > 0 && spared < Config::MAX_SPARED {
+        record.spared.set(spared + 1);
+        record.max_retries.set(record.max_retries.get().saturating_add(1));
     }
 }
 

@@ -163,16 +163,76 @@ fn a_retired_worker_gets_nothing_more() {
 }
 
 #[test]
-fn the_youngest_is_the_one_begun_last_that_can_be_run_again() {
+fn a_listing_says_who_is_youngest_and_may_be_run_again() {
     let world = World::cpus(3);
     let retriable = Wish { retries: 1, ..Wish::default() };
     let (_, first, _) = world.submit_as(&[], retriable.clone());
     let (_, second, _) = world.submit_as(&[], retriable);
     let (_, third, _) = world.submit(&[]);
-    let young = world.scheduler.youngest_retriable().expect("there are two");
-    assert_eq!(young.task, second);
-    assert_ne!(young.task, first);
-    assert_eq!(world.scheduler.youngest_running().map(|running| running.task), Some(third));
+    let mut workers = world.scheduler.workers();
+    workers.sort_by_key(|worker| worker.since);
+    let said: Vec<_> = workers.iter().map(|info| (info.running, info.retriable)).collect();
+    assert_eq!(said, [(Some(first), true), (Some(second), true), (Some(third), false)]);
+}
+
+#[test]
+fn a_condemned_worker_gets_nothing_more_and_what_it_ran_is_not_charged() {
+    let world = World::cpus(1);
+    let wish = Wish { retries: 1, ..Wish::default() };
+    let (name, task, _) = world.submit_as(&[], wish);
+    let (behind, ..) = world.submit(&[]);
+    for death in 0..Config::MAX_SPARED {
+        let running = world.begin(1).expect("it was handed over");
+        assert_eq!((running.task, running.attempt), (task, death));
+        assert!(!world.scheduler.condemn(WorkerId(1), None, true, |_| panic!("it runs a task")));
+        let mut seen = None;
+        let look = |job: &crate::fake::Job| seen = Some(job.name);
+        assert!(world.scheduler.condemn(WorkerId(1), Some(task), true, look));
+        assert_eq!(seen, Some(name));
+        assert!(!world.scheduler.condemn(WorkerId(1), Some(task), true, |_| ()), "once");
+        assert_eq!(world.queue(1).len(), 1, "what waited behind it was taken back");
+        world.die(1);
+        world.join(1);
+    }
+    // From here on it counts.
+    for _ in 0..2 {
+        assert_eq!(world.begin(1).map(|running| running.task), Some(task));
+        assert!(world.scheduler.condemn(WorkerId(1), Some(task), true, |_| ()));
+        world.die(1);
+        world.join(1);
+    }
+    let attempt = Config::MAX_SPARED + 1;
+    let failed = world.failure(name);
+    assert!(
+        matches!(failed, Some(Failure::WorkerDied { attempt: last, .. }) if last == attempt),
+        "{failed:?}"
+    );
+    assert_eq!(world.run_all(), [behind]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn a_condemned_worker_charges_what_has_no_retries_or_is_to_be_charged() {
+    let world = World::cpus(1);
+    for (retries, spares) in [(0, true), (0, false), (1, false)] {
+        let wish = Wish { retries, ..Wish::default() };
+        let (name, task, _) = world.submit_as(&[], wish);
+        for _ in 0..=retries {
+            world.begin(1).expect("it was handed over");
+            assert!(world.scheduler.condemn(WorkerId(1), Some(task), spares, |_| ()));
+            world.die(1);
+            world.join(1);
+        }
+        assert!(matches!(world.failure(name), Some(Failure::WorkerDied { .. })));
+    }
+    // One with nothing, too.
+    assert!(world.scheduler.condemn(WorkerId(1), None, true, |_| ()));
+    world.submit(&[]);
+    assert!(world.queue(1).is_empty());
+    world.die(1);
+    world.join(1);
+    assert_eq!(world.run_all().len(), 1);
+    world.assert_at_rest();
 }
 
 #[test]

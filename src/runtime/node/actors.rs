@@ -223,7 +223,7 @@ impl Node {
         })
     }
 
-    fn label_of(&self, actor: ActorId) -> String {
+    pub(super) fn label_of(&self, actor: ActorId) -> String {
         let actors = self.actors.read();
         let resident = actors.by_id.get(&actor).and_then(|token| actors.by_token.get(token));
         resident.map_or_else(|| "?".into(), |resident| resident.label.clone())

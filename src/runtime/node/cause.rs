@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use super::memory::Shortage;
 use crate::error::Error;
 
 /// Why something failed, as the scheduler carries it.
@@ -9,6 +10,8 @@ use crate::error::Error;
 pub(crate) enum Cause {
     /// A process ended.
     Crash(Arc<Crash>),
+    /// A process was killed since memory ran short.
+    Memory(Arc<Shortage>),
     /// An object failed with this error.
     Failed(Arc<Error>),
 }
@@ -22,14 +25,20 @@ pub(crate) struct Crash {
 
 impl Cause {
     pub(super) fn error(&self) -> Error {
+        self.error_of("?".into(), 0)
+    }
+
+    /// The error of what ran there, for good.
+    pub(super) fn error_of(&self, task: String, attempt: u16) -> Error {
         match self {
             Cause::Failed(error) => (**error).clone(),
             Cause::Crash(crash) => Error::WorkerCrashed {
-                task: "?".into(),
+                task,
                 worker: crash.pid,
-                attempt: 0,
+                attempt: u32::from(attempt),
                 how: crash.how.clone(),
             },
+            Cause::Memory(shortage) => shortage.error(task, attempt),
         }
     }
 }
@@ -38,6 +47,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::Crash(crash) => write!(f, "process {}, {}", crash.pid, crash.how),
+            Cause::Memory(shortage) => write!(f, "memory ran short: {shortage}"),
             Cause::Failed(error) => error.fmt(f),
         }
     }

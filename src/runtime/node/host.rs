@@ -132,6 +132,7 @@ impl SchedulerHost for Host {
             head.len()
         };
         node.address(&mut entry, job, task.to_bits(), attempt);
+        node.memory.arm();
         let peer = &node.peers[client.index()];
         let ticket = match &*peer.work.read() {
             Some(work) => work.push(&entry[..len]).map_err(|_| QueueFull)?,
@@ -167,15 +168,7 @@ impl SchedulerHost for Host {
                 let dependency = id(object).to_string();
                 Error::downstream(task, dependency, cause.error())
             }
-            Failure::WorkerDied { attempt, cause, .. } => match cause {
-                Cause::Crash(crash) => Error::WorkerCrashed {
-                    task,
-                    worker: crash.pid,
-                    attempt: u32::from(attempt),
-                    how: crash.how.clone(),
-                },
-                Cause::Failed(error) => (*error).clone(),
-            },
+            Failure::WorkerDied { attempt, cause, .. } => cause.error_of(task, attempt),
             Failure::Cancelled | Failure::JobEnded => Error::TaskCancelled { task },
             Failure::GroupRemoved { .. } => {
                 Error::PlacementGroupRemoved { what: format!("`{task}` ran in it, or was to") }

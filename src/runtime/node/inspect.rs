@@ -550,6 +550,7 @@ fn failed_task(failed: &Failed) -> state::TaskInfo {
     task.worker = match &error {
         Error::TaskFailed { worker, .. }
         | Error::TaskPanicked { worker, .. }
+        | Error::OutOfMemory { worker, .. }
         | Error::WorkerCrashed { worker, .. } => Some(*worker).filter(|&pid| pid != 0),
         _ => None,
     };

@@ -14,6 +14,7 @@ mod host;
 pub(super) mod inspect;
 mod job;
 mod lines;
+pub(super) mod memory;
 mod peers;
 mod relief;
 mod serve;
@@ -73,6 +74,8 @@ pub(crate) struct Peer {
     pool: AtomicU32,
     /// What became of the tasks that whoever had this number ran; counted by whoever drains `up`.
     ends: Ends,
+    /// It was killed since memory ran short.
+    shortage: Mutex<Option<Arc<memory::Shortage>>>,
     /// The process, to be killed by.
     pub(crate) process: Mutex<Option<Arc<rustyray_ipc::ProcessHandle>>>,
 }
@@ -96,6 +99,7 @@ pub(crate) struct Node {
     out_of_order: AtomicU64,
     relief: relief::Relief,
     streams: streams::Streams,
+    pub(super) memory: memory::Monitor,
     /// The number of the next driver's job.
     pub(crate) next_job: AtomicU32,
     pub(crate) pool: pool::Pool,
@@ -131,6 +135,7 @@ impl Node {
         doorbells: Arc<Doorbells>,
         pool: pool::Pool,
         config: rustyray_scheduler::Config,
+        memory: memory::Limits,
     ) -> Arc<Node> {
         let peer = |_| Peer {
             up: Mutex::new(None),
@@ -144,6 +149,7 @@ impl Node {
             line: Mutex::new(None),
             pool: AtomicU32::new(0),
             ends: Ends::default(),
+            shortage: Mutex::new(None),
             process: Mutex::new(None),
         };
         let node = Arc::new(Node {
@@ -162,6 +168,7 @@ impl Node {
             out_of_order: AtomicU64::new(0),
             relief: relief::Relief::default(),
             streams: streams::Streams::default(),
+            memory: memory::Monitor::new(memory),
             next_job: AtomicU32::new(OWN_JOB + 1),
             pool,
             history: History::default(),

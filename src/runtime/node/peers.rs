@@ -56,17 +56,19 @@ impl Node {
         {
             eprintln!("rustyray: process {client:?}, which ended, had published {what}");
         }
+        let pid = peer.pid.load(Ordering::Relaxed);
+        let cause = match peer.shortage.lock().take() {
+            Some(shortage) => Cause::Memory(shortage),
+            None => Cause::Crash(Arc::new(Crash { pid, how: how.to_owned() })),
+        };
         if runs_tasks {
             let asked =
                 peer.stopping.load(Ordering::Relaxed) || self.closing.load(Ordering::Relaxed);
             if !asked {
                 self.history.crashed_workers.fetch_add(1, Ordering::Relaxed);
             }
-            trace::say!(debug, pid = peer.pid.load(Ordering::Relaxed), how, asked, "a worker left");
-            let pid = peer.pid.load(Ordering::Relaxed);
-            let cause = Crash { pid, how: how.to_owned() };
-            self.scheduler()
-                .worker_left(WorkerId(u16::from(client.get())), Cause::Crash(Arc::new(cause)));
+            trace::say!(debug, pid, how, asked, "a worker left");
+            self.scheduler().worker_left(WorkerId(u16::from(client.get())), cause.clone());
         }
         self.forget_claims(client);
         // Its calls that have not begun are nobody's, and so is the work of a driver.
@@ -78,7 +80,7 @@ impl Node {
         *peer.up.lock() = None;
         *peer.work.write() = None;
         self.wakes(client);
-        self.free_from_top(client, how);
+        self.free_from_top(client, &cause);
         *peer.process.lock() = None;
         *peer.line.lock() = None;
         let reaped = self.store.reap(client);

@@ -14,14 +14,23 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
 use rustyray_scheduler::{JobId, NewTask, Outcome, TaskId, Withdrawn};
 use rustyray_store::{ClientId, ObjectId};
 
-use super::{Node, job::Job, key, submit::demand_of};
+use super::{
+    Node,
+    cause::{Cause, Crash},
+    job::Job,
+    key,
+    submit::demand_of,
+};
 use crate::{
     error::Error,
     runtime::{
@@ -157,7 +166,8 @@ impl Node {
             self.tell(client, &ToClient::OnTop { words });
         } else {
             // It died, and may have been cleared away before this was here to be found.
-            self.free_from_top(client, "ended");
+            let (pid, how) = (peer.pid.load(Ordering::Relaxed), "ended".to_owned());
+            self.free_from_top(client, &Cause::Crash(Arc::new(Crash { pid, how })));
         }
     }
 
@@ -177,7 +187,7 @@ impl Node {
     }
 
     /// A worker is dead: what was on top there is run again, elsewhere, within its retries.
-    pub(super) fn free_from_top(&self, client: ClientId, how: &str) {
+    pub(super) fn free_from_top(&self, client: ClientId, cause: &Cause) {
         let peer = &self.peers[client.index()];
         let lost: Vec<(u64, OnTop)> = peer.on_top.lock().drain().collect();
         for (number, OnTop { attempt, job }) in lost {
@@ -185,12 +195,7 @@ impl Node {
                 self.schedule_again(job, attempt + 1);
                 continue;
             }
-            let crashed = Error::WorkerCrashed {
-                task: job.name(),
-                worker: peer.pid.load(Ordering::Relaxed),
-                attempt: u32::from(attempt),
-                how: how.to_owned(),
-            };
+            let crashed = cause.error_of(job.name(), attempt);
             job.returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &crashed));
             self.job_is_over(TaskId::from_bits(number), attempt, &job);
         }

@@ -58,6 +58,8 @@ pub(super) const FLAG_EXIT: u64 = 1 << 16;
 pub(crate) fn run(birth: Birth) -> i32 {
     // The node alone decides how a worker ends; should it be killed, so is this process.
     let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+    // Should the system have to kill somebody for want of memory, then rather a worker than a driver.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "500");
     failure::keep_panics();
     let joined = BlockingConnection::from_fd(birth.socket)
         .map_err(|error| Error::io("taking the socket", &error))

@@ -1,0 +1,64 @@
+//! Being told by the kernel that processes stall for want of memory (`/proc/pressure/memory`).
+//!
+//! A trigger costs nothing until it fires, so this works where a timer would have to run for ever. It tells of
+//! a machine in trouble, not of one that will be: it is the net below those who look by the clock.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write as _},
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
+};
+
+use nix::fcntl::OFlag;
+use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::fd;
+
+/// Some process has stalled for 100 ms within 2 s; windows of whole 2 s are for those without privileges, too.
+const TRIGGER: &[u8] = b"some 100000 2000000\0";
+
+/// A trigger that has been set; it is taken back when this is dropped.
+#[derive(Debug)]
+pub struct Pressure(AsyncFd<OwnedFd>);
+
+impl Pressure {
+    /// Sets a trigger, in the context of a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the kernel has none, or does not let this process.
+    pub fn watch() -> io::Result<Pressure> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open("/proc/pressure/memory")?;
+        file.write_all(TRIGGER)?;
+        fd::register(file.into(), Interest::PRIORITY).map(Pressure)
+    }
+
+    /// Ready when it has fired since the last time. Cancel safe.
+    pub async fn fired(&self) {
+        match self.0.ready(Interest::PRIORITY).await {
+            Ok(mut ready) => ready.clear_ready(),
+            // It will not tell any more.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Whether one can be set is the kernel's to say; one that is set waits.
+    #[tokio::test]
+    async fn a_trigger_that_is_set_does_not_fire_by_itself() {
+        let Ok(pressure) = Pressure::watch() else { return };
+        let fired = tokio::time::timeout(Duration::from_millis(50), pressure.fired()).await;
+        // Unless the machine stalls just now.
+        let stalls = std::fs::read_to_string("/proc/pressure/memory").expect("it was opened");
+        assert!(fired.is_err() || !stalls.contains("some avg10=0.00"), "it fired: {stalls}");
+    }
+}
