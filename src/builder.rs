@@ -144,6 +144,15 @@ impl Builder {
         self
     }
 
+    /// How much memory the node may use to remember how results were made, in bytes; 64 MiB by default. A result whose
+    /// file in the spill directory is damaged or gone is made again from that, by its task, within its
+    /// retries; beyond, what was made first is forgotten first, and is [`Error::ObjectLost`] with its file. 0
+    /// remembers nothing.
+    pub fn lineage_memory(mut self, bytes: u64) -> Self {
+        self.config.store.origin_bytes = bytes;
+        self
+    }
+
     /// Has the kernel seal every object, so that not even a hostile process of this user can change it; without
     /// it, seals are against accidents. Each object then takes whole pages, a descriptor of this process and
     /// some tens of microseconds.

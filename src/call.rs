@@ -16,9 +16,10 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use rustyray_store::ObjectId;
+use rustyray_store::{ObjectId, Status};
 
 use crate::{
+    context,
     error::{Cause, Error},
     object::{ObjectRef, View},
     residence::Resident,
@@ -201,6 +202,15 @@ impl Returns {
         }
         self.core.seal_value(id, self.attempt, value)
     }
+
+    /// Seals one of several results. One that has its value from an earlier attempt, which ended half way or was
+    /// run for another, does not keep the rest from being sealed.
+    fn seal_one<T: Value>(&self, index: usize, value: &T) -> Result<(), Failure> {
+        match self.seal(index, value) {
+            Err(failure) if failure.is_late() => Ok(()),
+            sealed => sealed,
+        }
+    }
 }
 
 impl<'a> Call<'a> {
@@ -216,7 +226,24 @@ impl<'a> Call<'a> {
             .next()
             .map_err(|error| Error::invalid(format!("argument `{name}`: {error}")))?
             .ok_or_else(|| Error::invalid(format!("argument `{name}` is missing")))?;
-        P::from_arg(argument, self.core).map_err(Failure::from)
+        let of = match &argument {
+            Argument::Reference(id) => Some(*id),
+            Argument::Value { .. } => None,
+        };
+        P::from_arg(argument, self.core).map_err(|error| match of {
+            Some(id) => self.failed_argument(id, error),
+            None => Failure::from(error),
+        })
+    }
+
+    /// What became of an argument after it was there; the task did not run for want of it.
+    #[cold]
+    fn failed_argument(&self, id: ObjectId, error: Error) -> Failure {
+        if self.core.client.status(id) != Status::Failed {
+            return Failure::from(error);
+        }
+        let task = context::running_name().unwrap_or_else(|| "?".into());
+        Failure(FailureKind::Downstream(Error::downstream(task, id.to_string(), error)))
     }
 
     /// Gives the result.
@@ -327,7 +354,7 @@ macro_rules! several {
 
             fn seal(self, returns: &Returns) -> Result<(), Failure> {
                 returns.expect($count)?;
-                $(returns.seal($at, &self.$at)?;)+
+                $(returns.seal_one($at, &self.$at)?;)+
                 Ok(())
             }
 
@@ -355,7 +382,7 @@ impl<T: Value, const N: usize> SeveralReturns for [T; N] {
 
     fn seal(self, returns: &Returns) -> Result<(), Failure> {
         returns.expect(N)?;
-        self.iter().enumerate().try_for_each(|(at, value)| returns.seal(at, value))
+        self.iter().enumerate().try_for_each(|(at, value)| returns.seal_one(at, value))
     }
 
     fn refs(core: &Arc<Core>, ids: &[ObjectId]) -> Self::Refs {
@@ -369,7 +396,7 @@ impl<T: Value> SeveralReturns for Vec<T> {
 
     fn seal(self, returns: &Returns) -> Result<(), Failure> {
         returns.expect(self.len())?;
-        self.iter().enumerate().try_for_each(|(at, value)| returns.seal(at, value))
+        self.iter().enumerate().try_for_each(|(at, value)| returns.seal_one(at, value))
     }
 
     fn refs(core: &Arc<Core>, ids: &[ObjectId]) -> Self::Refs {

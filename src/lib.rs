@@ -62,11 +62,11 @@ mod wait;
 pub use bytes::Bytes;
 pub use rkyv;
 pub use rustyray_macros::{actor, actor_methods, main, remote, test};
-pub use rustyray_store::Native;
 #[cfg(feature = "ndarray")]
 pub use rustyray_store::PinnedArray;
 #[cfg(feature = "arrow")]
 pub use rustyray_store::{ArchivedBatch, Batch};
+pub use rustyray_store::{Native, ObjectId};
 
 pub use crate::{
     actor::ActorHandle,

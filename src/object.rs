@@ -18,7 +18,7 @@ use rkyv::{
     rend::{u32_le, u64_le},
 };
 pub use rustyray_store::View;
-use rustyray_store::{ObjectId, RefSink, ViewError};
+use rustyray_store::{ObjectId, PinError, RefSink, ViewError};
 
 use crate::{
     error::{Error, Result},
@@ -107,8 +107,14 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get`], and [`crate::Error::GetTimeout`].
     pub async fn get_timeout(&self, timeout: Duration) -> Result<T> {
-        self.core()?.settled_within(self.object_id(), timeout).await?;
-        self.value_now()
+        let started = Instant::now();
+        loop {
+            let left = timeout.saturating_sub(started.elapsed());
+            self.core()?.settled_within(self.object_id(), left).await?;
+            if let Some(value) = self.value_now() {
+                return value;
+            }
+        }
     }
 
     /// A view of the value in place, once it is there; the object stays where it is while the view lives.
@@ -116,8 +122,12 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get`].
     pub async fn view(&self) -> Result<View<T>> {
-        self.settled().await;
-        self.view_now()
+        loop {
+            self.settled().await;
+            if let Some(view) = self.view_now() {
+                return view;
+            }
+        }
     }
 
     /// [`ObjectRef::get`], blocking this thread.
@@ -125,8 +135,7 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get`].
     pub fn get_blocking(&self) -> Result<T> {
-        self.block(None)?;
-        self.value_now()
+        self.blocking(None, Self::value_now)
     }
 
     /// [`ObjectRef::get_timeout`], blocking this thread.
@@ -134,8 +143,7 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get_timeout`].
     pub fn get_blocking_timeout(&self, timeout: Duration) -> Result<T> {
-        self.block(Some(Instant::now() + timeout))?;
-        self.value_now()
+        self.blocking(Some(Instant::now() + timeout), Self::value_now)
     }
 
     /// [`ObjectRef::view`], blocking this thread.
@@ -143,29 +151,57 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get`].
     pub fn view_blocking(&self) -> Result<View<T>> {
-        self.block(None)?;
-        self.view_now()
+        self.blocking(None, Self::view_now)
     }
 
-    /// A view of an object that is settled.
+    /// What `look` finds of the settled object, waiting again while it has to be made again.
     #[inline]
-    fn view_now(&self) -> Result<View<T>> {
+    fn blocking<R>(
+        &self,
+        deadline: Option<Instant>,
+        look: impl Fn(&Self) -> Option<Result<R>>,
+    ) -> Result<R> {
+        loop {
+            self.block(deadline)?;
+            if let Some(found) = look(self) {
+                return found;
+            }
+        }
+    }
+
+    /// A view of an object that is settled; `None` when its bytes prove to be lost, and it is made again.
+    #[inline]
+    fn view_now(&self) -> Option<Result<View<T>>> {
         // Checking and reading the value may run user code: not while the runtime is borrowed.
         let pinned = current::of(self.runtime, |core| core.client.pin(self.object_id()));
-        pinned
-            .ok_or_else(|| ended(self.object_id()))?
-            .map_err(ViewError::from)
-            .and_then(View::from_pin)
-            .map_err(|error| view_error::<T>(self.runtime, self.object_id(), error))
+        let pin = match pinned {
+            Some(Ok(pin)) => pin,
+            Some(Err(PinError::Pending(_))) if self.is_waited_for() => return None,
+            Some(Err(error)) => {
+                return Some(Err(view_error::<T>(self.runtime, self.object_id(), error.into())));
+            }
+            None => return Some(Err(ended(self.object_id()))),
+        };
+        let view = View::from_pin(pin);
+        Some(view.map_err(|error| view_error::<T>(self.runtime, self.object_id(), error)))
+    }
+
+    #[cold]
+    fn is_waited_for(&self) -> bool {
+        current::of(self.runtime, |core| core.is_waited_for()).unwrap_or(false)
     }
 
     /// The value of an object that is settled.
     #[inline]
-    fn value_now(&self) -> Result<T> {
-        self.view_now()?.to_owned_value().map_err(|reason| Error::CorruptObject {
+    fn value_now(&self) -> Option<Result<T>> {
+        let view = match self.view_now()? {
+            Ok(view) => view,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(view.to_owned_value().map_err(|reason| Error::CorruptObject {
             object: self.object_id().to_string(),
             reason: reason.to_string(),
-        })
+        }))
     }
 }
 
@@ -276,9 +312,13 @@ impl<T: Value> Future for Get<'_, T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        match Pin::new(&mut self.reference.settled()).poll(context) {
-            Poll::Ready(()) => Poll::Ready(self.reference.value_now()),
-            Poll::Pending => Poll::Pending,
+        loop {
+            if Pin::new(&mut self.reference.settled()).poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            if let Some(value) = self.reference.value_now() {
+                return Poll::Ready(value);
+            }
         }
     }
 }

@@ -323,7 +323,9 @@ struct Reserved<'a> {
 
 impl Reserved<'_> {
     fn one(&mut self) -> Result<ObjectId> {
-        let id = self.core.client.reserve().map_err(crate::runtime::store_error::<()>)?;
+        let tag = crate::runtime::tag::ITEM;
+        let reserved = self.core.client.reserve_as(tag);
+        let id = reserved.map_err(crate::runtime::store_error::<()>)?;
         self.ids.push(id);
         Ok(id)
     }

@@ -13,7 +13,7 @@ use crate::{
     object::ObjectRef,
     options::TaskOptions,
     registry::Function,
-    runtime::{Core, Link, current, lines::LineCall, sites::Site, submission::Wanted},
+    runtime::{Core, Link, current, lines::LineCall, sites::Site, submission::Wanted, tag},
     spec::{self, Kind, MAX_RETURNS, SpecWriter},
 };
 
@@ -127,7 +127,7 @@ pub(crate) fn submit_words(
     let reserved = match token {
         // A named actor's token was reserved before, when the name was claimed.
         Some(token) if kind == Kind::Construct => Reserved::holding(core, Ids::One(token)),
-        _ => Reserved::new(core, returns)?,
+        _ => Reserved::new(core, returns, if is_call { tag::METHOD } else { tag::TASK })?,
     };
     let mut spec = SpecWriter::new(Vec::with_capacity(16), kind, function, index);
     let (parent, job) = context::running().unwrap_or_else(|| (0, core.job()));
@@ -200,8 +200,8 @@ struct Reserved<'a> {
 }
 
 impl<'a> Reserved<'a> {
-    fn new(core: &'a Arc<Core>, count: usize) -> Result<Self> {
-        let reserve = || core.client.reserve().map_err(crate::runtime::store_error::<()>);
+    fn new(core: &'a Arc<Core>, count: usize, tag: u8) -> Result<Self> {
+        let reserve = || core.client.reserve_as(tag).map_err(crate::runtime::store_error::<()>);
         if count == 1 {
             return Ok(Reserved::holding(core, Ids::One(reserve()?)));
         }

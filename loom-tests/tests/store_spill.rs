@@ -8,10 +8,11 @@ use loom::thread;
 use rustyray_memory::Heap;
 use rustyray_store::{
     ClientId,
-    models::{Header, Phase, Pinned, SLOT_WORDS, Slot},
+    models::{BeginSeal, Header, Phase, Pinned, SLOT_WORDS, Slot},
 };
 
 const VIEWER: ClientId = ClientId::new(1);
+const MAKER: ClientId = ClientId::new(2);
 const HERE: Header = Header { location: 1, len_bytes: 2, fingerprint: 3 };
 const AWAY: Header = Header { location: 0, ..HERE };
 const BACK: Header = Header { location: 9, ..HERE };
@@ -93,5 +94,57 @@ fn what_comes_back_is_whole() {
         slot.set_header(BACK);
         assert!(slot.state().transition_spill(0, Phase::Restoring, Phase::Sealed));
         viewer.join().expect("the viewer");
+    });
+}
+
+/// The attempt that makes it again.
+const AGAIN: u16 = 5;
+
+#[test]
+fn what_was_lost_is_seen_again_only_as_it_was_made_again() {
+    loom::model(|| {
+        let heap = Arc::new(Heap::new(SLOT_WORDS));
+        assert!(spill(sealed(&heap)));
+        let maker = {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || {
+                let slot = Slot::new(&*heap, 0);
+                match slot.state().transition_to_sealing(0, AGAIN, MAKER) {
+                    BeginSeal::Begun => {
+                        slot.set_header(BACK);
+                        assert!(slot.state().transition_to_sealed(0, MAKER, false));
+                        true
+                    }
+                    // It is not lost yet.
+                    BeginSeal::Sealed => false,
+                    other => panic!("{other:?}"),
+                }
+            })
+        };
+        let viewer = {
+            let heap = Arc::clone(&heap);
+            thread::spawn(move || {
+                let slot = Slot::new(&*heap, 0);
+                match slot.pin(0, VIEWER) {
+                    Pinned::Kept => {
+                        assert_eq!(slot.header(), BACK);
+                        // By which it is told from the bytes that it had before.
+                        assert_eq!(slot.owner().attempt, AGAIN);
+                        let _ = slot.unpin(VIEWER);
+                    }
+                    Pinned::Away { perhaps_dead } | Pinned::Pending { perhaps_dead } => {
+                        assert!(!perhaps_dead);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            })
+        };
+        let slot = Slot::new(&*heap, 0);
+        assert!(slot.lose(0, AGAIN));
+        let made = maker.join().expect("the maker");
+        viewer.join().expect("the viewer");
+        let phase = if made { Phase::Sealed } else { Phase::Reserved };
+        assert_eq!(slot.state().load().phase(), phase);
+        assert!(slot.pins().is_empty());
     });
 }

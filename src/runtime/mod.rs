@@ -77,6 +77,16 @@ use crate::{
     value::Value,
 };
 
+/// What objects are, as they are marked when they are reserved. What bears none was put.
+pub(crate) mod tag {
+    /// The result of a task.
+    pub(crate) const TASK: u8 = 1;
+    /// The result of an actor's method.
+    pub(crate) const METHOD: u8 = 2;
+    /// An item of a stream, or what keeps one going.
+    pub(crate) const ITEM: u8 = 3;
+}
+
 /// How many of the objects that a task waits for the node is told of.
 pub(crate) const MOST_AWAITED: usize = 8;
 
@@ -362,7 +372,20 @@ impl Core {
     /// A view of a settled object.
     #[inline]
     pub(crate) fn view_sealed<T: Value>(&self, id: ObjectId) -> Result<View<T>> {
-        self.client.view::<T>(id).map_err(|error| self.view_error::<T>(id, error))
+        loop {
+            match self.client.view::<T>(id) {
+                Err(ViewError::Pin(PinError::Pending(_))) if self.is_waited_for() => {
+                    // It was lost, and is being made again.
+                    self.block_until_settled(id, None)?;
+                }
+                view => return view.map_err(|error| self.view_error::<T>(id, error)),
+            }
+        }
+    }
+
+    /// Whether it is any use to wait here for an object that has no value.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.is_closed() && !self.is_interrupted()
     }
 
     #[cold]

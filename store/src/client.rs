@@ -244,7 +244,16 @@ impl Client {
     ///
     /// # Errors
     /// When the table is full, or the node cannot be asked for slots.
+    #[inline]
     pub fn reserve(&self) -> Result<ObjectId, Error> {
+        self.reserve_as(0)
+    }
+
+    /// The same, with a word on where the object comes from, which is kept with it: see [`crate::Lost::tag`].
+    ///
+    /// # Errors
+    /// As [`Client::reserve`].
+    pub fn reserve_as(&self, tag: u8) -> Result<ObjectId, Error> {
         self.check_ours()?;
         loop {
             let index = match &self.link {
@@ -254,19 +263,19 @@ impl Client {
                     .ok_or(Error::TableFull { max_objects: self.geometry.max_objects })?,
                 Link::Away { .. } => self.granted()?,
             };
-            if let Some(id) = self.reserve_slot(index) {
+            if let Some(id) = self.reserve_slot(index, tag) {
                 return Ok(id);
             }
         }
     }
 
     /// `None` when the slot is not ours to take: somebody wrote where he should not have.
-    fn reserve_slot(&self, index: u32) -> Option<ObjectId> {
+    fn reserve_slot(&self, index: u32, tag: u8) -> Option<ObjectId> {
         let slot = self.table().slot(index);
         let generation = slot.state().load().generation();
         let adopted = self.holdings.adopt(index, generation, || {
             fault::point("reserve.held");
-            slot.set_owner(Owner { client: Some(self.id()), attempt: 0 });
+            slot.set_owner(Owner { client: Some(self.id()), attempt: 0, tag });
             slot.state().transition_to_reserved(self.id()).is_some()
         });
         adopted.then(|| self.geometry.id(index, generation))
@@ -363,6 +372,15 @@ impl Client {
     pub fn status(&self, id: ObjectId) -> Status {
         let Some(generation) = self.geometry.generation(id) else { return Status::Gone };
         status(self.table().slot(id.index).state().load(), generation)
+    }
+
+    /// How many bytes the value of a sealed object has; of one that somebody holds.
+    #[inline]
+    pub fn len_bytes(&self, id: ObjectId) -> u64 {
+        match self.geometry.generation(id) {
+            Some(_) => self.table().slot(id.index).header().len_bytes,
+            None => 0,
+        }
     }
 
     /// Asks to be woken when the object settles, and what it is now. The wakeup comes through

@@ -19,6 +19,9 @@ pub struct Config {
     pub high_water: f64,
     /// Spilling stops when no more than this share is in use.
     pub low_water: f64,
+    /// What the node may keep of where objects come from, to make them again when their files are lost, in bytes:
+    /// [`crate::Node::keep_origin`].
+    pub origin_bytes: u64,
     /// How long a put waits for room before it fails.
     pub put_timeout: Duration,
     /// Bytes of fresh memory to have ready ahead of their use, so that the first objects find pages that are
@@ -43,6 +46,7 @@ impl Default for Config {
             spill_dir: crate::machine::default_spill_dir(),
             high_water: 0.9,
             low_water: 0.8,
+            origin_bytes: 64 << 20,
             put_timeout: Duration::from_secs(10),
             reserve_bytes: None,
             tier: Tier::Ordinary,

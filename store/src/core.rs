@@ -16,6 +16,7 @@ use crate::{
     ClientId, ClientSet, Geometry, ObjectId, Wake,
     blocks::{Block, Blocks},
     holdings::Holdings,
+    origin::{Origins, Recovery},
     place::Place,
     reserve::Reserve,
     segment::Segment,
@@ -39,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) blocks: Blocks,
     pub(crate) ledger: Mutex<Ledger>,
     pub(crate) wake: OnceLock<Arc<dyn Wake>>,
+    /// Whom to tell of objects whose files are lost.
+    pub(crate) recovery: OnceLock<Arc<dyn Recovery>>,
     /// How many requests of each client are being answered.
     pub(crate) serving: Box<[AtomicU32]>,
     pub(crate) water: Option<Water>,
@@ -72,6 +75,7 @@ pub(crate) struct Ledger {
     pub(crate) leaving: ClientSet,
     pub(crate) spills: Spills,
     pub(crate) files: Files,
+    pub(crate) origins: Origins,
 }
 
 /// Memory of one large object.
@@ -122,11 +126,19 @@ impl Core {
             _ => {}
         }
         if slot.nested() != 0 {
-            self.drop_nested(index, perhaps_dead);
+            self.drop_held(index, perhaps_dead);
         }
         if slot.free(before) {
             self.free_slots.push(index);
         }
+    }
+
+    /// Drops what the container in the slot holds, and its origin.
+    fn drop_held(&self, index: u32, perhaps_dead: &mut Vec<u32>) {
+        let origin = self.ledger.lock().origins.remove(index);
+        self.table.slot(index).set_has_origin(false);
+        self.let_go(origin, perhaps_dead);
+        self.drop_nested(index, perhaps_dead);
     }
 
     /// Drops what the container in the slot holds.

@@ -123,6 +123,12 @@ impl Entry {
         }
     }
 
+    /// How many of this generation are counted, as of now; more than there are once the count sticks.
+    pub fn count(&self, generation: u64) -> usize {
+        let seen = self.0.load(Ordering::Acquire);
+        if seen >> COUNT_BITS == generation { (seen & COUNT) as usize } else { 0 }
+    }
+
     /// Whether something of this generation is counted.
     pub fn is_held(&self, generation: u64) -> bool {
         let seen = self.0.load(Ordering::Acquire);

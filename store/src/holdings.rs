@@ -105,6 +105,13 @@ impl Holdings {
         entries.references.release(generation, || slot.unhold(self.client)).unwrap_or(false)
     }
 
+    /// How many references this process counts.
+    pub(crate) fn count(&self, id: ObjectId) -> usize {
+        self.table.geometry().generation(id).map_or(0, |generation| {
+            self.entries.peek(id.index).map_or(0, |entries| entries.references.count(generation))
+        })
+    }
+
     /// Whether this process holds a reference.
     pub(crate) fn holds(&self, id: ObjectId) -> bool {
         self.table.geometry().generation(id).is_some_and(|generation| {

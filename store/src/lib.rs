@@ -96,6 +96,8 @@ mod native;
 #[cfg(not(rustyray_loom))]
 mod node;
 #[cfg(not(rustyray_loom))]
+mod origin;
+#[cfg(not(rustyray_loom))]
 mod own_blocks;
 #[cfg(not(rustyray_loom))]
 #[allow(unsafe_code)]
@@ -162,6 +164,7 @@ pub use {
     listing::{Listed, Residence},
     native::Native,
     node::{Admission, Node, Reaped},
+    origin::{Lost, Origin, Recovery},
     pin::{Pin, PinKind},
     request::{Refusal, Reply, Request, SealRequest},
     seal::Written,

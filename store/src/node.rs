@@ -19,6 +19,7 @@ use crate::{
     fork::ForkGuard,
     geometry::{MAX_BLOCK_BYTES, MAX_CAPACITY_BYTES, PAGE_BYTES},
     holdings::Holdings,
+    origin::Origins,
     reserve::Reserve,
     slot::Owner,
     space::Space,
@@ -91,6 +92,7 @@ impl Node {
                 blocks: Default::default(),
                 nested: Default::default(),
                 files: Default::default(),
+                origins: Origins::new(config.origin_bytes, config.max_objects as usize / 4),
                 clients,
                 leaving: ClientSet::EMPTY,
                 spills: Spills::new(config.spill_dir.as_deref(), geometry.base_generation)
@@ -100,6 +102,7 @@ impl Node {
                     })?,
             }),
             wake: OnceLock::new(),
+            recovery: OnceLock::new(),
             serving: (0..=u8::MAX).map(|_| Default::default()).collect(),
             water,
             spill_key: random()?,
@@ -183,7 +186,8 @@ impl Node {
         let slot = core.table.slot(id.index);
         match slot.state().transition_to_attempt(generation, attempt) {
             Rename::Renamed => {
-                slot.set_owner(Owner { client: None, attempt });
+                let tag = slot.owner().tag;
+                slot.set_owner(Owner { client: None, attempt, tag });
                 Ok(())
             }
             Rename::Sealing => Err(AttemptError::Sealing(id)),

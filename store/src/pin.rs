@@ -111,6 +111,12 @@ impl Pin {
         self.kind
     }
 
+    /// Tells the bytes of an object that was made again from those that it had before.
+    #[inline]
+    pub(crate) fn making(&self) -> u64 {
+        u64::from(self.client.table().slot(self.id.index).owner().attempt)
+    }
+
     /// The client that holds the pin.
     pub fn client(&self) -> &Arc<Client> {
         &self.client

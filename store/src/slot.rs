@@ -48,6 +48,9 @@ const OWNER: usize = 7;
 const HOLDERS: usize = 8;
 const PINS: usize = 12;
 
+/// In the word of nested references: the node keeps the object's origin.
+const ORIGIN: u64 = 1 << 63;
+
 const _: () = assert!(HOLDERS == LINE_WORDS, "the bits have a line of their own");
 const _: () = assert!(PINS + 4 == SLOT_WORDS && SLOT_WORDS == 2 * LINE_WORDS);
 
@@ -175,14 +178,22 @@ impl<'a, M: Memory> Slot<'a, M> {
         }
     }
 
-    /// How many references the node holds for this object. The node alone writes it.
+    /// How many references the node holds for this object, and whether it keeps its origin. The node alone
+    /// writes it.
     pub fn nested(&self) -> u64 {
         self.word(NESTED).load(Ordering::Relaxed)
     }
 
-    /// Node: see [`Slot::nested`].
+    /// Node: see [`Slot::nested`]. The mark of an origin stays.
     pub fn set_nested(&self, count: u64) {
-        self.word(NESTED).store(count, Ordering::Relaxed);
+        let origin = self.nested() & ORIGIN;
+        self.word(NESTED).store(origin | count, Ordering::Relaxed);
+    }
+
+    /// Node: whether it keeps the object's origin.
+    pub fn set_has_origin(&self, has_origin: bool) {
+        let count = self.nested() & !ORIGIN;
+        self.word(NESTED).store(if has_origin { ORIGIN | count } else { count }, Ordering::Relaxed);
     }
 
     /// Who answers for the object's value while it waits for one.
@@ -385,6 +396,19 @@ impl<'a, M: Memory> Slot<'a, M> {
         false
     }
 
+    /// Node: the object's bytes on disk are lost; it waits for a value of `attempt` again. False when the slot is
+    /// not in phase *spilled*.
+    #[must_use]
+    pub fn lose(&self, generation: u64, attempt: u16) -> bool {
+        // Before the phase says that it waits: whoever sees that sees who answers for it.
+        let tag = self.owner().tag;
+        if self.state().load().phase() != Phase::Spilled {
+            return false;
+        }
+        self.set_owner(Owner { client: None, attempt, tag });
+        self.state().transition_to_lost(generation, attempt)
+    }
+
     // ---- waiters ----------------------------------------------------------------------------------
 
     /// Asks to be woken when the object gets its value. Clients share the 64 bits (client modulo 64):
@@ -460,16 +484,18 @@ pub struct Owner {
     pub client: Option<ClientId>,
     /// The attempt whose seal counts.
     pub attempt: u16,
+    /// What whoever reserved the object says of where it comes from.
+    pub tag: u8,
 }
 
 impl Owner {
     fn to_word(self) -> u64 {
         let client = self.client.map_or(0, |client| 1 << 24 | u64::from(client.get()) << 16);
-        client | u64::from(self.attempt)
+        u64::from(self.tag) << 32 | client | u64::from(self.attempt)
     }
 
     fn from_word(word: u64) -> Self {
         let client = (word >> 24 & 1 == 1).then(|| ClientId::new((word >> 16) as u8));
-        Owner { client, attempt: word as u16 }
+        Owner { client, attempt: word as u16, tag: (word >> 32) as u8 }
     }
 }

@@ -16,6 +16,8 @@
 //! nobody holds.
 //!
 //! A disk that is full, or breaks, is an error of whoever needed the room; everything else goes on.
+//!
+//! An object whose file gives nothing back is made again, where somebody can: `origin.rs`.
 
 use std::{
     collections::HashMap,
@@ -31,7 +33,7 @@ use nix::{
 };
 
 use crate::{
-    Error, ObjectId, Refusal, Reply,
+    Error, Lost, ObjectId, Refusal, Reply,
     core::{Core, Extent},
     fault,
     fingerprint::Checksum,
@@ -107,6 +109,11 @@ impl Spills {
 
     fn find(&self, index: u32) -> Option<(PathBuf, Spilled)> {
         Some((self.own.as_ref()?.file(index), *self.files.get(&index)?))
+    }
+
+    /// Where the file of the object in the slot is, or was.
+    pub(crate) fn path(&self, index: u32) -> Option<PathBuf> {
+        Some(self.find(index)?.0)
     }
 
     /// Removes the file of an object.
@@ -290,6 +297,9 @@ impl Core {
                 }
             }
         };
+        if self.is_kept_for_origins_only(index, id) {
+            return Ok(self.let_go_of_bytes(index, generation, header));
+        }
         let path = self.ledger.lock().spills.place(index)?;
         let written = self.write_file(&path, &source, &header);
         if written.is_err() || !slot.begin_spill(generation) {
@@ -355,17 +365,42 @@ impl Core {
 
     /// Brings a spilled object back; done also when it is in memory already.
     pub(crate) fn restore(&self, id: ObjectId) -> Reply {
-        let _turn = self.moving.lock();
         let Some(generation) = self.geometry.generation(id) else { return Reply::Stale(id) };
         let (held, dead) = self.holdings.retain(id);
         let reply = match held {
-            Ok(()) => self.restore_held(id, generation),
+            Ok(()) => self.restore_or_lose(id, generation),
             Err(_) => Reply::Stale(id),
         };
         if dead || held.is_ok() && self.holdings.release(id) {
             self.try_free(id.index);
         }
         reply
+    }
+
+    /// Brings it back; or, when its file gives nothing back, has it made again: it then waits for a value.
+    fn restore_or_lose(&self, id: ObjectId, generation: u64) -> Reply {
+        match (self.restore_unless_lost(id, generation), self.recovery.get()) {
+            (Err(lost), Some(recovery)) => recovery.lost(lost),
+            (Ok(reply), _) => return reply,
+            (Err(_), None) => {}
+        }
+        Reply::Done
+    }
+
+    /// Brings it back, or says that it waits for a value again and is to be made.
+    pub(crate) fn restore_unless_lost(&self, id: ObjectId, generation: u64) -> Result<Reply, Lost> {
+        let _turn = self.moving.lock();
+        let reply = self.restore_held(id, generation);
+        let refusal = match reply {
+            Reply::Refused(
+                refusal @ (Refusal::SpillMissing | Refusal::SpillDamaged | Refusal::SpillTruncated),
+            ) => refusal,
+            _ => return Ok(reply),
+        };
+        match self.lose(id, generation, self.what_was_lost(id.index, refusal)) {
+            Some(lost) => Err(lost),
+            None => Ok(reply),
+        }
     }
 
     fn restore_held(&self, id: ObjectId, generation: u64) -> Reply {

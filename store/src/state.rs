@@ -14,8 +14,8 @@
 //!        └─────────────────────▲ │                     │  ▲               ▲ ▲
 //!           (the node itself)    └─────────────────────┼──┼───────────────┘ │
 //!                                              spilling ──► spilled ────────┘
-//!                                                      ▲       ▼
-//!                                                      └── restoring
+//!                                                      ▲       ▼   └──► reserved
+//!                                                      └── restoring      (lost)
 //! ```
 //!
 //! What each phase obliges its holder to:
@@ -26,7 +26,8 @@
 //! - *sealed*, *failed*: header and bytes do not change as long as a bit is set.
 //! - *freeing*: one thread of the node looks whether any bit is set, then frees or goes back.
 //! - *spilling*, *restoring*: one thread of the node moves the bytes; nobody may rely on the location.
-//! - *spilled*: the bytes are on disk.
+//! - *spilled*: the bytes are on disk. If they prove lost, the object is reserved again for the attempt that is
+//!   to make them anew: it was settled, and waits once more.
 //! - *retired*: all generations are used up; the slot is never used again.
 //!
 //! Invariant: every change of the word is a compare-and-swap from the exact value seen, so a word that
@@ -331,6 +332,14 @@ impl<'a> StateWord<'a> {
         !retires
     }
 
+    /// Node: the bytes on disk are lost; from now on `attempt` can seal. False when the slot is not in phase
+    /// *spilled*.
+    #[must_use]
+    pub fn transition_to_lost(self, generation: u64, attempt: u16) -> bool {
+        let from = Snapshot::new(Phase::Spilled, 0, generation);
+        self.swap(from, from.with(Phase::Reserved, attempt)).is_ok()
+    }
+
     /// Node: moves between the phases of spilling. False when the slot is not in phase `from` any more.
     #[must_use]
     pub fn transition_spill(self, generation: u64, from: Phase, to: Phase) -> bool {
@@ -386,6 +395,20 @@ mod tests {
         assert!(state.transition_from_sealing(CLIENT, 2));
         assert!(!state.transition_to_sealed(0, CLIENT, false));
         assert_eq!(state.transition_to_attempt(0, 3), Rename::Renamed);
+    }
+
+    #[test]
+    fn what_was_lost_waits_for_the_attempt_that_makes_it_again() {
+        let word = AtomicU64::new(Snapshot::new(Phase::Sealed, 0, 0).0);
+        let state = StateWord::new(&word);
+        assert!(!state.transition_to_lost(0, 5), "it is in memory");
+        assert!(state.transition_spill(0, Phase::Sealed, Phase::Spilling));
+        assert!(state.transition_spill(0, Phase::Spilling, Phase::Spilled));
+        assert!(state.transition_to_lost(0, 5));
+        assert!(!state.transition_to_lost(0, 6), "it waits already");
+        assert_eq!(state.transition_to_sealing(0, 0, CLIENT), BeginSeal::Late { current: 5 });
+        assert_eq!(state.transition_to_attempt(0, 1), Rename::Renamed);
+        assert_eq!(state.transition_to_sealing(0, 1, CLIENT), BeginSeal::Begun);
     }
 
     #[test]

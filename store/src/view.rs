@@ -40,7 +40,7 @@ impl<T: Value> View<T> {
             return Err(mismatch::<T>(&pin));
         }
         let holdings = pin.client().holdings();
-        let key = type_key::<T::Archived>();
+        let key = type_key::<T::Archived>() ^ pin.making();
         if holdings.is_checked(pin.id(), key)
             && let Some(at) = pin.len().checked_sub(size_of::<T::Archived>())
         {

@@ -36,14 +36,17 @@ impl Node {
     }
 
     /// A job has ended, in whatever way: who waits for it is told, and what it held is let go.
-    pub(super) fn job_is_over(&self, task: TaskId, attempt: u16, job: &Job) {
-        let mut failed = None;
+    pub(super) fn job_is_over(&self, task: TaskId, attempt: u16, job: Job) {
+        let (mut failed, mut keeps) = (None, false);
         for &id in job.returns.as_slice() {
             match self.readiness(id) {
                 Readiness::Pending => {}
                 settled => {
-                    if settled == Readiness::Failed {
-                        failed.get_or_insert(id);
+                    match settled {
+                        Readiness::Failed => {
+                            failed.get_or_insert(id);
+                        }
+                        _ => keeps |= self.is_worth_lineage(id),
                     }
                     self.scheduler().settled(key(id), settled);
                 }
@@ -55,14 +58,18 @@ impl Node {
             self.end_stream(end);
         }
         if let Some(id) = failed {
-            self.remember_failure(task, attempt, job, id);
+            self.remember_failure(task, attempt, &job, id);
         }
         if job.is_limited
             && let Some(token) = job.called()
         {
             self.discount_call(token);
         }
-        self.release_all(job);
+        match &job.again {
+            Some(_) => self.ended_again(job, attempt),
+            None if keeps && job.keeps_lineage() => self.keep_lineage(job, attempt),
+            None => self.release_all(&job),
+        }
     }
 }
 
@@ -185,13 +192,17 @@ impl SchedulerHost for Host {
                 cause: None,
             },
         };
+        let error = match &job.again {
+            Some(again) if !matches!(error, Error::TaskCancelled { .. }) => again.failed(&error),
+            _ => error,
+        };
         job.returns.as_slice().iter().for_each(|&id| node.settle_failed(id, &error));
     }
 
     fn finished(&self, task: TaskId, attempt: u16, job: Job) {
         let Some(node) = self.node() else { return };
         if let Some(job) = node.keep_withdrawn(task, attempt, job) {
-            node.job_is_over(task, attempt, &job);
+            node.job_is_over(task, attempt, job);
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use rustyray_scheduler::{PoolId, Retries};
 use rustyray_store::ObjectId;
 
+use super::lineage::Again;
 use crate::{
     call::Ids,
     runtime::line::LineId,
@@ -25,6 +26,8 @@ pub(crate) struct Job {
     pub(super) body: OnceLock<ObjectId>,
     /// It is a call of an actor that limits its unfinished calls.
     pub(super) is_limited: bool,
+    /// It runs again, for a result that was lost.
+    pub(super) again: Option<Box<Again>>,
 }
 
 impl Job {
@@ -42,6 +45,12 @@ impl Job {
     pub(super) fn called(&self) -> Option<ObjectId> {
         let is_call = self.words.first().is_some_and(|word| word & 0xff == Kind::Method as u64);
         self.held.first().copied().filter(|_| is_call)
+    }
+
+    /// Whether it is a task that can be run again for results that are lost.
+    pub(super) fn keeps_lineage(&self) -> bool {
+        let is_task = self.words.first().is_some_and(|word| word & 0xff == Kind::Task as u64);
+        is_task && !self.is_stream()
     }
 
     /// Whether its results are the items of a stream.

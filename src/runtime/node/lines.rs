@@ -127,6 +127,7 @@ impl Node {
             name: None,
             body: OnceLock::new(),
             is_limited: false,
+            again: None,
         };
         let call = NewCall {
             spec: attach,

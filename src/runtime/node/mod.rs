@@ -13,6 +13,7 @@ mod groups;
 mod host;
 pub(super) mod inspect;
 mod job;
+mod lineage;
 mod lines;
 pub(super) mod memory;
 mod peers;
@@ -98,6 +99,8 @@ pub(crate) struct Node {
     /// Counts calls that wait for their arguments aside.
     out_of_order: AtomicU64,
     relief: relief::Relief,
+    /// Results can be lost, and are made again.
+    keeps_lineage: bool,
     streams: streams::Streams,
     pub(super) memory: memory::Monitor,
     /// The number of the next driver's job.
@@ -154,7 +157,6 @@ impl Node {
         };
         let node = Arc::new(Node {
             client: store.client(),
-            store,
             control,
             doorbells,
             peers: (0..256).map(peer).collect(),
@@ -167,6 +169,8 @@ impl Node {
             draining: AtomicBool::new(false),
             out_of_order: AtomicU64::new(0),
             relief: relief::Relief::default(),
+            keeps_lineage: store.can_lose(),
+            store,
             streams: streams::Streams::default(),
             memory: memory::Monitor::new(memory),
             next_job: AtomicU32::new(OWN_JOB + 1),
@@ -179,6 +183,7 @@ impl Node {
         });
         let scheduler = Scheduler::new(Host(Arc::downgrade(&node)), config);
         assert!(node.scheduler.set(scheduler).is_ok(), "a new node has no scheduler yet");
+        node.store.connect_recovery(Arc::new(lineage::Rescue(Arc::downgrade(&node))));
         node
     }
 

@@ -183,7 +183,7 @@ impl Node {
             }
             Outcome::Done | Outcome::Failed { retry: false } => {}
         }
-        self.job_is_over(TaskId::from_bits(number), attempt, &job);
+        self.job_is_over(TaskId::from_bits(number), attempt, job);
     }
 
     /// A worker is dead: what was on top there is run again, elsewhere, within its retries.
@@ -197,7 +197,7 @@ impl Node {
             }
             let crashed = cause.error_of(job.name(), attempt);
             job.returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &crashed));
-            self.job_is_over(TaskId::from_bits(number), attempt, &job);
+            self.job_is_over(TaskId::from_bits(number), attempt, job);
         }
     }
 
@@ -213,14 +213,15 @@ impl Node {
     }
 
     /// Hands the scheduler a job that was out of its hands, for this attempt.
-    fn schedule_again(&self, job: Job, attempt: u16) {
-        let Ok(Known { header, extension, .. }) = spec::read(&job.words) else {
-            return self.job_is_over(TaskId::from_bits(0), attempt, &job);
+    pub(super) fn schedule_again(&self, job: Job, attempt: u16) {
+        let Ok(Known { header, extension, dependencies, .. }) = spec::read(&job.words) else {
+            return self.job_is_over(TaskId::from_bits(0), attempt, job);
         };
         let extension = Extension::from_bytes(&extension).unwrap_or_default();
         let occupied = extension.occupied.unwrap_or(Occupied::ORDINARY);
         let placement = self.placement(extension.within.map(WithinWanted::to_within));
         let returns: Vec<_> = job.returns.as_slice().iter().map(|&id| key(id)).collect();
+        let dependencies: Vec<_> = dependencies.into_iter().map(key).collect();
         let (pool, retries) = (job.pool, job.retries);
         let refused = match placement {
             Err(error) => Some((job, error)),
@@ -230,8 +231,8 @@ impl Node {
                     pool,
                     job: JobId(header.job),
                     demand: &demand_of(occupied, &extension.custom),
-                    // They were there when it was withdrawn, and it holds them.
-                    dependencies: &[],
+                    // It holds them; one that was lost is waited for.
+                    dependencies: &dependencies,
                     alike: header.function,
                     returns: &returns,
                     placement,
@@ -250,8 +251,12 @@ impl Node {
             }
         };
         if let Some((job, error)) = refused {
+            let error = match &job.again {
+                Some(again) => again.failed(&error),
+                None => error,
+            };
             job.returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &error));
-            self.job_is_over(TaskId::from_bits(0), attempt, &job);
+            self.job_is_over(TaskId::from_bits(0), attempt, job);
         }
         self.dispatch();
     }

@@ -48,6 +48,7 @@ impl Node {
                 .map(Into::into),
             body: OnceLock::new(),
             is_limited: false,
+            again: None,
         };
         let dependencies = &*keys(dependencies);
         let within = wanted.extension.within.map(WithinWanted::to_within);
