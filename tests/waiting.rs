@@ -112,3 +112,34 @@ fn objects_of_two_runtimes_are_waited_for_together() {
     rustyray::block_on(second.shutdown()).expect("it ends");
     rustyray::block_on(first.shutdown()).expect("it ends");
 }
+
+#[rustyray::remote]
+fn busy(us: u64) -> u64 {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_micros(us) {
+        std::hint::spin_loop();
+    }
+    us
+}
+
+/// Two threads wait, each for a task of its own; which is done first changes from round to round. Whoever is
+/// awake when the other's result comes sees to it that the other learns of it.
+#[rustyray::test(num_cpus = 2)]
+async fn threads_that_wait_beside_each_other_all_get_their_answers() -> rustyray::Result<()> {
+    let (done, rounds) = std::sync::mpsc::channel();
+    for round in 0..400_u64 {
+        for us in [round * 7919 % 300, round * 104_729 % 300] {
+            let (reference, done) = (busy_remote::remote(us).await?, done.clone());
+            std::thread::spawn(move || {
+                let answer = rustyray::blocking::get(&reference);
+                // Nobody listens any more when the test has failed.
+                let _ = done.send(answer.map(|answer| answer == us));
+            });
+        }
+        for _ in 0..2 {
+            let answer = rounds.recv_timeout(Duration::from_secs(60));
+            assert!(answer.unwrap_or_else(|_| panic!("round {round}: a thread sleeps on"))?);
+        }
+    }
+    Ok(())
+}

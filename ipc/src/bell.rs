@@ -4,7 +4,13 @@
 //! Threads of the owning process do one of three things with it:
 //! - *attend*: awake, and looking at everything the bell stands for, again and again. While anybody
 //!   attends, ringing costs the ringer a fence and a load, no system call.
-//! - *sleep*: in the kernel until somebody rings.
+//! - *sleep*: in the kernel until somebody rings. An attendant that goes to sleep is a *helper*: woken, it
+//!   attends again, so it alone need be woken. A *deputy* ([`Bell::sleep`]) stands in where no helper
+//!   sleeps: it is woken only then, and a process whose threads wait by themselves leaves it in peace. A
+//!   thread *aside* ([`Bell::sleep_aside`]) sees to nothing but its own affair.
+//!
+//!   What a helper or a thread aside waits for is one of the things that the bell stands for: an attendant
+//!   that sees it come while they sleep [passes it on](Bell::pass_on).
 //! - neither: running code of its own.
 //!
 //! # The shared word
@@ -13,23 +19,29 @@
 //!
 //! # Protocol
 //! - *Publish and ring* (anybody): publish; fence; if the flag is up, take it down and count one ring
-//!   by one compare-and-swap; who succeeds wakes all sleepers. Who finds it down does nothing.
+//!   by one compare-and-swap; who succeeds wakes the helpers that sleep, and all sleepers if the kernel
+//!   says that there was no helper. Who finds it down does nothing.
 //! - *Attend*: join the [roster](crate::roster); the first takes the flag down.
 //! - *Leave*: leave the roster; whoever leaves nobody attending but somebody asleep puts the flag up,
 //!   fences, and looks once more at everything.
 //! - *Sleep*: note the word; join the roster as a sleeper; if nobody attends, put the flag up and note
-//!   the word as it is then; fence; look once more; sleep while the word is as noted; leave the roster.
+//!   the word as it is then; fence; look once more; sleep while the word is as noted; leave the roster,
+//!   a helper by attending again.
+//! - *Pass on* (an attendant that saw what others wait for): count one ring; fence; wake the helpers and
+//!   those aside, if the roster says that there are any.
 //!
 //! # No entry is left unseen
 //! Take a publication, and the ringer's fence F after it.
-//! 1. *The ringer took the flag down.* It counts a ring, and wakes all sleepers: those in the kernel go
-//!    on, those about to sleep find that the word has changed. All look again.
+//! 1. *The ringer took the flag down.* It counts a ring: those about to sleep find that the word has
+//!    changed, and look again. If the kernel counts no helper, all in the kernel are woken and look. If it
+//!    counts one, that helper returns as an attendant, looks at everything, and leaves or sleeps only by
+//!    case 2: so those that sleep on lose nothing, though the flag is down.
 //! 2. *The ringer found it down* (at its last look, perhaps because another ringer was faster), and it
 //!    goes up later. The thread that puts it up fences (call it G) and looks once more. F and G are
 //!    SeqCst, so one comes first: if F, the look after G sees the publication; if G, the ringer would
 //!    have found the flag up. Forbidden is that both miss.
 //! 3. *It found it down and nobody puts it up.* Then somebody attends, or nobody sleeps, or a faster
-//!    ringer is waking all sleepers. An attendant looks again before it leaves, and the last one to
+//!    ringer is waking sleepers, who look. An attendant looks again before it leaves, and the last one to
 //!    leave while others sleep is case 2. Who is awake either does not wait, or goes to sleep later,
 //!    which is case 2 or finds an attendant.
 //!
@@ -69,6 +81,11 @@ pub const BELL_WORDS: usize = LINE_WORDS;
 
 const RING_ME: u64 = 1;
 const ONE_RING: u64 = 2;
+
+/// Kinds of sleepers, as the futex tells them apart.
+const HELPER: u32 = 1;
+const DEPUTY: u32 = 2;
+const ASIDE: u32 = 4;
 
 /// The shared word, and everything that is ever done to it.
 #[derive(Debug)]
@@ -130,7 +147,7 @@ fn ring(span: &impl Memory) {
     // SeqCst: partner of the fences in `Attendant::leave` and `Bell::sleep_as`; forbids that the flag
     // is read before what the caller published becomes visible.
     fence(SeqCst);
-    if Flag::of(span).transition_to_rung() {
+    if Flag::of(span).transition_to_rung() && futex::wake(HELPER, span.word(0)) == 0 {
         futex::wake_all(span.word(0));
     }
 }
@@ -228,35 +245,71 @@ impl<M: Memory> Bell<M> {
         ring(&self.span);
     }
 
+    /// Whether a thread sleeps that waits for an affair of its own: an attendant looks for it, too.
+    #[inline]
+    pub fn is_waited_on(&self) -> bool {
+        self.roster.present().waiters() > 0
+    }
+
+    /// Wakes the helpers and those aside that sleep, whoever attends: for an attendant that saw something
+    /// come that one of them may wait for. A system call only if one sleeps.
+    pub fn pass_on(&self) {
+        if self.announce_locally().waiters() > 0 {
+            futex::wake(HELPER | ASIDE, self.span.word(0));
+        }
+    }
+
     /// Wakes every sleeper of this process, whoever attends: for something that concerns one sleeper
     /// and that no attendant sees to. A system call only if somebody sleeps.
     pub fn wake_local(&self) {
-        self.flag().count_ring();
-        // SeqCst: partner of the fence in `sleep_as`; forbids that this misses the sleeper in the
-        // roster while the sleeper's recheck misses what the caller did before this call.
-        fence(SeqCst);
-        if self.roster.present().sleepers > 0 {
+        if self.announce_locally().sleepers > 0 {
             futex::wake_all(self.span.word(0));
         }
     }
 
-    /// Sleeps until somebody rings or `timeout` has passed, unless `recheck` finds something first.
-    ///
-    /// `recheck` looks at everything the caller waits for; it runs after the caller's sleep has been
-    /// announced, at most once. Returns for no reason at times: the caller looks again and comes back.
-    pub fn sleep(&self, recheck: impl FnMut() -> bool, timeout: Option<Duration>) -> Slept {
-        self.sleep_as(Roster::transition_to_sleeping, recheck, timeout)
+    /// Keeps those awake who are about to sleep; says who is asleep already.
+    fn announce_locally(&self) -> Present {
+        self.flag().count_ring();
+        // SeqCst: partner of the fence in `sleep_as`; forbids that this misses the sleeper in the
+        // roster while the sleeper's recheck misses what the caller did, or saw, before this call.
+        fence(SeqCst);
+        self.roster.present()
     }
 
+    /// Sleeps until somebody rings and no helper sleeps, or `timeout` has passed, unless `recheck` finds
+    /// something first.
+    ///
+    /// `recheck` looks at everything the bell stands for; it runs after the caller's sleep has been
+    /// announced, at most once. Returns for no reason at times: the caller looks again and comes back.
+    pub fn sleep(&self, recheck: impl FnMut() -> bool, timeout: Option<Duration>) -> Slept {
+        let _asleep = Asleep(self, Roster::transition_from_deputizing);
+        let (noted, present) = self.note(Roster::transition_to_deputizing);
+        self.sleep_as(DEPUTY, noted, present, recheck, timeout)
+    }
+
+    /// As [`Bell::sleep`], for a thread that waits for one affair of its own, and looks at nothing else.
+    /// Before, it has made known what that is, so that attendants [pass it on](Bell::pass_on).
+    pub fn sleep_aside(&self, recheck: impl FnMut() -> bool, timeout: Option<Duration>) -> Slept {
+        let _asleep = Asleep(self, Roster::transition_from_sleeping);
+        let (noted, present) = self.note(Roster::transition_to_sleeping);
+        self.sleep_as(ASIDE, noted, present, recheck, timeout)
+    }
+
+    /// Notes the word, then joins the roster, in this order.
+    fn note(&self, join: impl FnOnce(&Roster) -> Present) -> (u64, Present) {
+        let noted = self.flag().note();
+        (noted, join(&self.roster))
+    }
+
+    /// The caller is on the roster, and leaves it afterwards.
     fn sleep_as(
         &self,
-        enter: impl FnOnce(&Roster) -> Present,
+        kind: u32,
+        mut noted: u64,
+        present: Present,
         mut recheck: impl FnMut() -> bool,
         timeout: Option<Duration>,
     ) -> Slept {
-        let mut noted = self.flag().note();
-        let present = enter(&self.roster);
-        let _asleep = Asleep(self);
         if present.attendants == 0 {
             noted = self.flag().transition_to_raised();
         }
@@ -266,7 +319,7 @@ impl<M: Memory> Bell<M> {
         if recheck() {
             return Slept::Recheck;
         }
-        match futex::wait(self.span.word(0), noted as u32, timeout) {
+        match futex::wait_as(kind, self.span.word(0), noted as u32, timeout) {
             Wakeup::Woken | Wakeup::Changed => Slept::Woken,
             Wakeup::TimedOut => Slept::TimedOut,
         }
@@ -294,15 +347,28 @@ impl<M: Memory> Bell<M> {
 }
 
 /// Takes a sleeper off the roster. When its recheck panics it leaves the look it owes to the others.
-struct Asleep<'a, M: Memory>(&'a Bell<M>);
+struct Asleep<'a, M: Memory>(&'a Bell<M>, fn(&Roster) -> Present);
 
 impl<M: Memory> Drop for Asleep<'_, M> {
     fn drop(&mut self) {
-        let _ = self.0.roster.transition_from_sleeping();
+        let Asleep(bell, leave) = self;
+        let _ = leave(&bell.roster);
         if std::thread::panicking() {
-            self.0.wake_local();
+            bell.wake_local();
         }
     }
+}
+
+/// How a helper's sleep ended.
+#[must_use]
+#[derive(Debug)]
+pub enum Napped<'a, M: Memory> {
+    /// It did not sleep: the recheck found something.
+    Recheck,
+    /// Somebody rang, or nobody did: it attends again, and looks at everything the bell stands for.
+    Woken(Attendant<'a, M>),
+    /// The time is up. Look again all the same.
+    TimedOut,
 }
 
 /// A thread that attends. Dropping it (while unwinding, say) leaves, and wakes the sleepers if
@@ -312,7 +378,7 @@ pub struct Attendant<'a, M: Memory> {
     bell: &'a Bell<M>,
 }
 
-impl<M: Memory> Attendant<'_, M> {
+impl<'a, M: Memory> Attendant<'a, M> {
     /// Ends attending; says what is owed.
     #[inline]
     pub fn leave(self) -> Leave {
@@ -321,11 +387,25 @@ impl<M: Memory> Attendant<'_, M> {
         bell.leave()
     }
 
-    /// Ends attending and sleeps, as [`Bell::sleep`] does; the last look is `recheck`.
-    pub fn sleep(self, recheck: impl FnMut() -> bool, timeout: Option<Duration>) -> Slept {
+    /// Sleeps as a helper: until somebody rings or `timeout` has passed, unless `recheck` finds something
+    /// first. `recheck` is as for [`Bell::sleep`].
+    pub fn sleep(self, recheck: impl FnMut() -> bool, timeout: Option<Duration>) -> Napped<'a, M> {
         let bell = self.bell;
         std::mem::forget(self);
-        bell.sleep_as(Roster::transition_from_attending_to_sleeping, recheck, timeout)
+        let asleep = Asleep(bell, Roster::transition_from_sleeping);
+        let (noted, present) = bell.note(Roster::transition_from_attending_to_sleeping);
+        match bell.sleep_as(HELPER, noted, present, recheck, timeout) {
+            Slept::Recheck => Napped::Recheck,
+            Slept::TimedOut => Napped::TimedOut,
+            Slept::Woken => {
+                std::mem::forget(asleep);
+                let present = bell.roster.transition_from_sleeping_to_attending();
+                if present.attendants == 1 {
+                    bell.flag().transition_to_attended();
+                }
+                Napped::Woken(Attendant { bell })
+            }
+        }
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Asker<M> {
     shape: CellShape,
     /// A bit for each free cell.
     free: AtomicU64,
+    /// A bit for each question whose asker may sleep, and was not told of the answer.
+    untold: AtomicU64,
 }
 
 impl<M: Memory> Asker<M> {
@@ -77,7 +79,8 @@ impl<M: Memory> Asker<M> {
     pub fn new(span: M, shape: CellShape) -> Self {
         let (needed, found) = (shape.words(), span.len_words());
         assert!(found >= needed, "cells of {needed} words in a memory of {found}");
-        Asker { span, shape, free: AtomicU64::new(u64::MAX >> (64 - shape.cells)) }
+        let free = AtomicU64::new(u64::MAX >> (64 - shape.cells));
+        Asker { span, shape, free, untold: AtomicU64::new(0) }
     }
 
     /// A cell for a question; `None` while all of them are asked.
@@ -91,12 +94,34 @@ impl<M: Memory> Asker<M> {
                     let cell = free.trailing_zeros() as usize;
                     // Relaxed: the entry that names the cell publishes it.
                     self.span.word(self.shape.state(cell)).store(ASKED, Relaxed);
+                    // Relaxed: who keeps the doorbell silent sees it at the last look, for which the
+                    // bell's fences account.
+                    self.untold.fetch_or(1 << cell, Relaxed);
                     return Some(Question { asker: self, cell });
                 }
                 Err(now) => free = now,
             }
         }
         None
+    }
+
+    /// Whether an answer came of which its asker, who may sleep, was not told yet. For a thread that keeps
+    /// the doorbell silent: it says so for each answer once at most, and has to wake who sleeps.
+    pub fn take_untold(&self) -> bool {
+        let untold = self.untold.load(Relaxed);
+        if untold == 0 {
+            return false;
+        }
+        let answered = (0..self.shape.cells)
+            .filter(|cell| untold >> cell & 1 == 1 && self.is_answered(*cell))
+            .fold(0, |bits, cell| bits | 1 << cell);
+        answered != 0 && self.untold.fetch_and(!answered, Relaxed) & answered != 0
+    }
+
+    #[inline]
+    fn is_answered(&self, cell: usize) -> bool {
+        // Acquire: pairs with the Release in `answer`; the words of the answer are there.
+        self.span.word(self.shape.state(cell)).load(Acquire) == ANSWERED
     }
 }
 
@@ -117,8 +142,7 @@ impl<M: Memory> Question<'_, M> {
     /// Whether the answer is there.
     #[inline]
     pub fn is_answered(&self) -> bool {
-        // Acquire: pairs with the Release in `answer`; the words of the answer are there.
-        self.asker.span.word(self.asker.shape.state(self.cell)).load(Acquire) == ANSWERED
+        self.asker.is_answered(self.cell)
     }
 
     /// The first `N` words of the answer, once it is there; the cell is free again. Gives the question back
@@ -130,13 +154,14 @@ impl<M: Memory> Question<'_, M> {
     /// # Panics
     /// When answers have fewer words than `N`.
     pub fn read<const N: usize>(self) -> Result<[u64; N], Self> {
-        let Question { asker: Asker { span, shape, free }, cell } = self;
+        let Question { asker: Asker { span, shape, free, untold }, cell } = self;
         assert!(N <= shape.answer_words, "{N} words of {}", shape.answer_words);
         if !self.is_answered() {
             return Err(self);
         }
         let answer = std::array::from_fn(|at| span.word(shape.answer(cell) + at).load(Relaxed));
         span.word(shape.state(cell)).store(FREE, Relaxed);
+        untold.fetch_and(!(1 << cell), Relaxed);
         // Release: pairs with the Acquire in `Asker::ask`.
         free.fetch_or(1 << cell, Release);
         Ok(answer)

@@ -1,18 +1,17 @@
 //! Whether other programs want the cores that we would spin on.
 //!
 //! Spinning is the best use of a core of one's own and the worst of one that somebody else is waiting
-//! for, perhaps the very peer whose answer is awaited. Two signs of the latter:
-//! - the kernel took the core away from this thread (an involuntary context switch) since it last
-//!   looked, or held it up for long in the middle of a spin;
+//! for, perhaps the very peer whose answer is awaited. Signs of the latter:
+//! - the kernel took the core away from this thread (an involuntary context switch) in the middle of a
+//!   spin, or held it up for long there. What happens outside of a spin says nothing: a thread that wakes
+//!   another is often preempted by it, whatever the other cores do;
+//! - the peer ran as soon as this thread slept (see [`crate::patience`]);
 //! - this thread may run on one core only.
 //!
 //! A sign forbids spinning for a while; each further sign soon after doubles the while, and a spin that
 //! ends without one halves it.
 
-use std::{
-    cell::Cell,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use nix::{
     sched::{CpuSet, sched_getaffinity},
@@ -26,10 +25,6 @@ const LONGEST_WHILE_NS: u64 = 320_000_000;
 
 /// A pause in the middle of a spin that only somebody else's running explains.
 pub(crate) const HELD_UP: Duration = Duration::from_micros(300);
-
-thread_local! {
-    static SWITCHES: Cell<i64> = const { Cell::new(-1) };
-}
 
 /// What a process knows of its neighbours. All words are hints: Relaxed, and no harm if two threads
 /// overwrite each other's.
@@ -64,11 +59,10 @@ impl Crowding {
         false
     }
 
-    /// Looks for signs, after a spin in vain. Two system calls.
-    pub(crate) fn look(&self, held_up: bool) {
-        let now = involuntary_switches();
-        let before = SWITCHES.replace(now);
-        let switched = before >= 0 && now > before;
+    /// Looks for signs, after a spin in vain, in the midst of which there had been so many involuntary
+    /// switches. Two system calls.
+    pub(crate) fn look(&self, held_up: bool, before: Option<i64>) {
+        let switched = before.is_some_and(|before| involuntary_switches() > before);
         if held_up || switched || cores() == 1 {
             self.sign();
         } else {
@@ -89,7 +83,8 @@ impl Crowding {
     }
 }
 
-fn involuntary_switches() -> i64 {
+/// How often the core was taken away from this thread. A system call.
+pub(crate) fn involuntary_switches() -> i64 {
     getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.involuntary_context_switches())
 }
 

@@ -47,7 +47,7 @@ mod pressure;
 mod process;
 mod wake_cost;
 
-pub use bell::{Attendant, BELL_WORDS, Bell, Leave, Ringer, Slept};
+pub use bell::{Attendant, BELL_WORDS, Bell, Leave, Napped, Ringer, Slept};
 pub use cells::{Asker, CellShape, Question, answer};
 pub use cursor::Garbage;
 pub use lane::Full;

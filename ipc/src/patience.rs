@@ -6,7 +6,11 @@
 //!   raises the budget, up to about twice the measured cost of a wakeup;
 //! - an answer that took longer than any budget lowers it, down to a microsecond;
 //! - signs of a [crowd](crate::crowding) bring it to nothing for a while: there handing the core over
-//!   at once is what lets the peer answer.
+//!   at once is what lets the peer answer. One sign is seen here: the answer came as soon as a waiter
+//!   slept that had spun in vain for longer than a wakeup takes.
+//!
+//! The budget must be able to exceed the cost of a wakeup: of two that sleep after each message, each
+//! would else give up spinning just before the other, still waking, answers.
 //!
 //! An idle process sleeps in the kernel and uses no time at all.
 
@@ -22,17 +26,21 @@ use rustyray_memory::{
 };
 
 use crate::{
-    Attendant, Bell, Leave, Slept,
-    crowding::{Crowding, HELD_UP, cores},
+    Attendant, Bell, Leave, Napped, Slept,
+    crowding::{Crowding, HELD_UP, cores, involuntary_switches},
     wake_cost,
 };
 
 const FIRST_BUDGET_NS: u64 = 20_000;
 const LEAST_BUDGET_NS: u64 = 1_000;
-const MOST_BUDGET_NS: u64 = 50_000;
+const MOST_BUDGET_NS: u64 = 200_000;
 
 /// The clock costs as much as several looks, so it is read once in this many.
 const LOOKS_PER_CLOCK: u32 = 16;
+
+/// A spin that lasts longer than this is worth the system call that tells whether the core was taken away
+/// meanwhile.
+const LONG: Duration = Duration::from_micros(4);
 
 /// How many steps a leaving waiter helps before it leaves the rest to a sleeper.
 const LAST_STEPS: usize = 8;
@@ -98,8 +106,9 @@ impl Patience {
     /// `poll` looks for what the caller waits for. `help` looks at everything else that the bell stands
     /// for, in a bounded step, and tells whether there may be more; what helps here is work that would
     /// otherwise need a sleeper to be woken. Together they must see everything the bell stands for,
-    /// because others are not woken meanwhile: a thread that cannot promise that uses
-    /// [`Patience::wait_aside`]. Both are called often, and must neither block nor attend.
+    /// because others are not woken meanwhile; what others of this process wait for `help`
+    /// [passes on](Bell::pass_on). A thread that cannot promise that uses [`Patience::wait_aside`]. Both
+    /// are called often, and must neither block nor attend.
     ///
     /// The thread blocks; from async code use it only where blocking is allowed.
     pub fn wait<M: Memory, R>(
@@ -113,10 +122,14 @@ impl Patience {
             return Some(found);
         }
         let mut started = None;
+        let mut attendant = bell.attend();
+        let mut woken = false;
         loop {
-            let attendant = bell.attend();
             match self.spin(&mut started, deadline, &mut poll, &mut help) {
                 Spun::Found(found) => {
+                    if woken {
+                        self.learn(started);
+                    }
                     leave(attendant, bell, &mut help);
                     return Some(found);
                 }
@@ -128,7 +141,9 @@ impl Patience {
             }
             let mut found = None;
             let mut more = false;
-            let slept = attendant.sleep(
+            // Shorter spins are in vain because the peer was still waking.
+            let asleep_since = (self.budget() >= self.wake_cost).then(Instant::now);
+            let napped = attendant.sleep(
                 || {
                     more = help();
                     found = poll();
@@ -136,21 +151,22 @@ impl Patience {
                 },
                 left(deadline),
             );
-            if slept == Slept::Recheck && found.is_some() {
-                if more {
-                    finish(bell, &mut help);
+            match napped {
+                Napped::Recheck if found.is_some() => {
+                    if more {
+                        finish(bell, &mut help);
+                    }
+                    return found;
                 }
-                return found;
-            }
-            if slept != Slept::Recheck
-                && let Some(found) = poll()
-            {
-                self.learn(started);
-                // Not attending: what else was announced has woken the other sleepers as well.
-                return Some(found);
-            }
-            if slept == Slept::TimedOut {
-                return None;
+                Napped::Recheck => attendant = bell.attend(),
+                // Whoever rang may have woken nobody else: all is seen to before this thread leaves.
+                Napped::Woken(again) => {
+                    if asleep_since.is_some_and(|since| since.elapsed() < self.wake_cost / 4) {
+                        self.crowding.sign();
+                    }
+                    (attendant, woken) = (again, true);
+                }
+                Napped::TimedOut => return poll(),
             }
         }
     }
@@ -173,8 +189,18 @@ impl Patience {
         }
     }
 
+    /// The waking part of [`Patience::wait_aside`], as [`Patience::wait_awake`] is of [`Patience::wait`].
+    #[inline]
+    pub fn wait_awake_aside<R>(&self, mut poll: impl FnMut() -> Option<R>) -> Option<R> {
+        match self.spin(&mut None, None, &mut poll, &mut || false) {
+            Spun::Found(found) => Some(found),
+            Spun::Deadline | Spun::InVain => None,
+        }
+    }
+
     /// As [`Patience::wait`], for a thread that looks at its own affair only: it does not attend, so
-    /// whoever rings still wakes the threads that sleep on the bell.
+    /// whoever rings still wakes the threads that sleep on the bell. Who attends meanwhile must know of that
+    /// affair, and pass it on.
     pub fn wait_aside<M: Memory, R>(
         &self,
         bell: &Bell<M>,
@@ -189,7 +215,7 @@ impl Patience {
                 Spun::InVain => {}
             }
             let mut found = None;
-            let slept = bell.sleep(
+            let slept = bell.sleep_aside(
                 || {
                     found = poll();
                     found.is_some()
@@ -221,6 +247,7 @@ impl Patience {
         let mut looks = 0_u32;
         let mut spin_start = None;
         let mut last_clock: Option<Instant> = None;
+        let mut switches = None;
         loop {
             let progress = help();
             if let Some(found) = poll() {
@@ -231,7 +258,7 @@ impl Patience {
             }
             if progress {
                 // Things are moving, and seeing to them is no waste: start over.
-                (spin_start, last_clock) = (None, None);
+                (spin_start, last_clock, switches) = (None, None, None);
             } else if budget.is_zero() {
                 started.get_or_insert_with(Instant::now);
                 return Spun::InVain;
@@ -244,9 +271,13 @@ impl Patience {
                 if deadline.is_some_and(|deadline| now >= deadline) {
                     return Spun::Deadline;
                 }
-                if now - *spin_start.get_or_insert(now) >= budget || held_up {
-                    self.crowding.look(held_up);
+                let spun = now - *spin_start.get_or_insert(now);
+                if spun >= budget || held_up {
+                    self.crowding.look(held_up, switches);
                     return Spun::InVain;
+                }
+                if spun > LONG && switches.is_none() {
+                    switches = Some(involuntary_switches());
                 }
                 last_clock = (!progress).then_some(now);
             }

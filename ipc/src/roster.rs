@@ -13,15 +13,19 @@ use rustyray_memory::sync::{
 };
 
 const ATTENDANT: u64 = 1;
-const SLEEPER: u64 = 1 << 32;
-const ATTENDANTS_MASK: u64 = SLEEPER - 1;
+const SLEEPER: u64 = 1 << 24;
+const DEPUTY: u64 = 1 << 48;
+const COUNT_MASK: u64 = SLEEPER - 1;
 
 /// What a transition left behind.
 #[must_use]
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Present {
     pub(crate) attendants: u64,
+    /// All who sleep.
     pub(crate) sleepers: u64,
+    /// Those of them who wait for nothing of their own.
+    pub(crate) deputies: u64,
 }
 
 /// The numbers of attendants and sleepers of one process.
@@ -50,14 +54,29 @@ impl Roster {
         self.add(SLEEPER)
     }
 
+    /// Somebody goes to sleep who waits for nothing of its own.
+    pub(crate) fn transition_to_deputizing(&self) -> Present {
+        self.add(SLEEPER + DEPUTY)
+    }
+
     /// An attendant goes to sleep.
     pub(crate) fn transition_from_attending_to_sleeping(&self) -> Present {
         self.add(SLEEPER - ATTENDANT)
     }
 
+    /// A sleeper is awake again, and attends.
+    pub(crate) fn transition_from_sleeping_to_attending(&self) -> Present {
+        self.add(ATTENDANT.wrapping_sub(SLEEPER))
+    }
+
     /// A sleeper is awake again.
     pub(crate) fn transition_from_sleeping(&self) -> Present {
         self.add(SLEEPER.wrapping_neg())
+    }
+
+    /// A deputy is awake again.
+    pub(crate) fn transition_from_deputizing(&self) -> Present {
+        self.add((SLEEPER + DEPUTY).wrapping_neg())
     }
 
     /// Who is about just now.
@@ -75,6 +94,16 @@ impl Roster {
 impl Present {
     #[inline]
     fn decode(word: u64) -> Self {
-        Present { attendants: word & ATTENDANTS_MASK, sleepers: word >> 32 }
+        Present {
+            attendants: word & COUNT_MASK,
+            sleepers: (word / SLEEPER) & COUNT_MASK,
+            deputies: word / DEPUTY,
+        }
+    }
+
+    /// Who sleeps and waits for something of its own.
+    #[inline]
+    pub(crate) fn waiters(self) -> u64 {
+        self.sleepers.saturating_sub(self.deputies)
     }
 }

@@ -38,7 +38,7 @@ impl Process {
         let seen = self.seen.load(Acquire);
         let more = seen < self.published.load(Acquire);
         if more && self.seen.compare_exchange(seen, seen + 1, AcqRel, Relaxed).is_ok() {
-            self.bell.wake_local();
+            self.bell.pass_on();
         }
         more
     }
@@ -93,6 +93,74 @@ fn a_waiter_aside_keeps_nobody_from_being_woken() {
             })
         };
         process.patience.wait(&process.bell, None, || process.answer(1), || process.help());
+        peer.join().expect("the peer");
+        aside.join().expect("the waiter aside");
+    });
+}
+
+/// A ring wakes the waiter and not the deputy beside it; the waiter leaves with its answer, and the deputy
+/// is woken for the next.
+#[test]
+fn a_deputy_that_was_not_woken_loses_nothing() {
+    loom::model(|| {
+        let memory = Arc::new(Heap::new(BELL_WORDS));
+        let process = Arc::new(Process::new(Arc::clone(&memory)));
+        let peer = peer(&process, memory, 2);
+        let deputy = {
+            let process = Arc::clone(&process);
+            thread::spawn(move || {
+                while process.answer(2).is_none() {
+                    while process.help() {}
+                    let more = || process.seen.load(Acquire) < process.published.load(Acquire);
+                    let _ = process.bell.sleep(|| more() || process.answer(2).is_some(), None);
+                }
+            })
+        };
+        process.patience.wait(&process.bell, None, || process.answer(1), || process.help());
+        // Whatever is left now is for the deputy, which would else sleep on.
+        if process.answer(2).is_some() {
+            process.bell.wake_local();
+        }
+        peer.join().expect("the peer");
+        deputy.join().expect("the deputy");
+    });
+}
+
+/// What a thread aside waits for comes while another attends, or sleeps as a helper: it is passed on.
+#[test]
+fn what_a_waiter_aside_waits_for_is_passed_on() {
+    loom::model(|| {
+        let memory = Arc::new(Heap::new(BELL_WORDS));
+        let process = Arc::new(Process::new(Arc::clone(&memory)));
+        let (own, waits) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let peer = {
+            let (process, own) = (Arc::clone(&process), Arc::clone(&own));
+            thread::spawn(move || {
+                own.store(1, Release);
+                process.published.store(1, Release);
+                Ringer::new(memory).ring();
+            })
+        };
+        let aside = {
+            let (process, own, waits) =
+                (Arc::clone(&process), Arc::clone(&own), Arc::clone(&waits));
+            thread::spawn(move || {
+                let own = || (own.load(Acquire) == 1).then_some(());
+                process.patience.wait_aside(&process.bell, None, || {
+                    waits.swap(1, Relaxed);
+                    own()
+                })
+            })
+        };
+        let help = || {
+            let bell = &process.bell;
+            if bell.is_waited_on() && own.load(Acquire) == 1 && waits.swap(0, Relaxed) == 1 {
+                bell.pass_on();
+            }
+            let more = process.seen.load(Acquire) < process.published.load(Acquire);
+            more && process.seen.compare_exchange(0, 1, AcqRel, Relaxed).is_ok()
+        };
+        process.patience.wait(&process.bell, None, || process.answer(1), help);
         peer.join().expect("the peer");
         aside.join().expect("the waiter aside");
     });

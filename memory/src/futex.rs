@@ -4,8 +4,12 @@
 //! change followed by a wake is never missed: either the comparison sees the change, or the wake finds
 //! the sleeper.
 //!
-//! Under loom the same contract is kept by a mutex and a condition variable, one pair for all words: a
-//! model in which everybody sleeps and nobody wakes is reported as a deadlock.
+//! A sleeper may say of which *kind* it is, a bit of its choice, and a waker may wake one kind only; it
+//! learns how many it woke. Who was counted returns with [`Wakeup::Woken`], even if its time was up at
+//! that moment or a signal came: the kernel asks last whether it was taken off the queue.
+//!
+//! Under loom the same contract is kept by a mutex and a condition variable: a model in which everybody
+//! sleeps and nobody wakes is reported as a deadlock.
 
 use std::time::Duration;
 
@@ -22,18 +26,35 @@ pub enum Wakeup {
     TimedOut,
 }
 
+/// Sleepers of every kind.
+pub const ANY: u32 = u32::MAX;
+
 #[cfg(not(rustyray_loom))]
-pub use os::{wait, wake_all};
+pub use os::{wait_as, wake};
 
 #[cfg(rustyray_loom)]
-pub use model::{wait, wake_all};
+pub use model::{wait_as, wake};
+
+/// Sleeps while the low half of `word` is `expected`, for at most `timeout`; any waker wakes it.
+pub fn wait(word: &AtomicU64, expected: u32, timeout: Option<Duration>) -> Wakeup {
+    wait_as(ANY, word, expected, timeout)
+}
+
+/// Wakes everybody in every process who sleeps on `word`.
+pub fn wake_all(word: &AtomicU64) {
+    wake(ANY, word);
+}
 
 #[cfg(not(rustyray_loom))]
 #[allow(unsafe_code)]
 mod os {
     use std::ptr;
 
-    use nix::{errno::Errno, libc};
+    use nix::{
+        errno::Errno,
+        libc,
+        time::{ClockId, clock_gettime},
+    };
 
     use super::*;
 
@@ -43,17 +64,39 @@ mod os {
         ptr::from_ref(word).cast()
     }
 
-    /// Sleeps while the low half of `word` is `expected`, for at most `timeout`.
-    pub fn wait(word: &AtomicU64, expected: u32, timeout: Option<Duration>) -> Wakeup {
-        let timeout = timeout.map(|timeout| libc::timespec {
-            tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        });
-        let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SAFETY: FUTEX_WAIT reads four bytes at the address, which lie in `word` and are aligned, and
-        // reads the timespec, which is null or outlives the call; it writes nothing.
+    /// When `timeout` will have passed, by the clock that the kernel compares with.
+    fn deadline(timeout: Duration) -> libc::timespec {
+        let never = libc::timespec { tv_sec: libc::time_t::MAX, tv_nsec: 0 };
+        let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return never };
+        let Some(then) = Duration::from(now).checked_add(timeout) else { return never };
+        match libc::time_t::try_from(then.as_secs()) {
+            Ok(tv_sec) => libc::timespec { tv_sec, tv_nsec: then.subsec_nanos().into() },
+            Err(_) => never,
+        }
+    }
+
+    /// Sleeps while the low half of `word` is `expected`, for at most `timeout`, as one of `kind`.
+    pub fn wait_as(
+        kind: u32,
+        word: &AtomicU64,
+        expected: u32,
+        timeout: Option<Duration>,
+    ) -> Wakeup {
+        let deadline = timeout.map(deadline);
+        let deadline = deadline.as_ref().map_or(ptr::null(), ptr::from_ref);
+        let unused = ptr::null::<u32>();
+        // SAFETY: FUTEX_WAIT_BITSET reads four bytes at the address, which lie in `word` and are
+        // aligned, and reads the timespec, which is null or outlives the call; it writes nothing.
         let result = unsafe {
-            libc::syscall(libc::SYS_futex, low_half(word), libc::FUTEX_WAIT, expected, timeout)
+            libc::syscall(
+                libc::SYS_futex,
+                low_half(word),
+                libc::FUTEX_WAIT_BITSET,
+                expected,
+                deadline,
+                unused,
+                kind,
+            )
         };
         match Errno::result(result) {
             Err(Errno::EAGAIN) => Wakeup::Changed,
@@ -64,12 +107,22 @@ mod os {
         }
     }
 
-    /// Wakes everybody in every process who sleeps on `word`.
-    pub fn wake_all(word: &AtomicU64) {
-        // SAFETY: FUTEX_WAKE uses the address only to find sleepers.
-        unsafe {
-            libc::syscall(libc::SYS_futex, low_half(word), libc::FUTEX_WAKE, libc::c_int::MAX)
+    /// Wakes those in every process who sleep on `word` as one of these kinds; says how many.
+    pub fn wake(kinds: u32, word: &AtomicU64) -> usize {
+        let unused = ptr::null::<u32>();
+        // SAFETY: FUTEX_WAKE_BITSET uses the address only to find sleepers.
+        let woken = unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                low_half(word),
+                libc::FUTEX_WAKE_BITSET,
+                libc::c_int::MAX,
+                unused,
+                unused,
+                kinds,
+            )
         };
+        usize::try_from(woken).unwrap_or(0)
     }
 }
 
@@ -80,20 +133,41 @@ mod model {
 
     use super::*;
 
+    /// Who sleeps, on which word and as which kind.
+    #[derive(Default)]
+    struct Queue {
+        sleepers: Vec<(usize, *const AtomicU64, u32)>,
+        next: usize,
+    }
+
+    // SAFETY: the pointers are compared, never followed.
+    #[allow(unsafe_code)]
+    unsafe impl Send for Queue {}
+
     loom::lazy_static! {
-        static ref KERNEL: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+        static ref KERNEL: (Mutex<Queue>, Condvar) = (Mutex::new(Queue::default()), Condvar::new());
     }
 
     /// As the kernel's.
     ///
     /// # Panics
     /// Outside a model.
-    pub fn wait(word: &AtomicU64, expected: u32, _timeout: Option<Duration>) -> Wakeup {
-        let bucket = KERNEL.0.lock().unwrap();
+    pub fn wait_as(
+        kind: u32,
+        word: &AtomicU64,
+        expected: u32,
+        _timeout: Option<Duration>,
+    ) -> Wakeup {
+        let mut queue = KERNEL.0.lock().unwrap();
         if word.load(SeqCst) as u32 != expected {
             return Wakeup::Changed;
         }
-        drop(KERNEL.1.wait(bucket).unwrap());
+        let number = queue.next;
+        queue.next += 1;
+        queue.sleepers.push((number, word, kind));
+        while queue.sleepers.iter().any(|&(sleeper, ..)| sleeper == number) {
+            queue = KERNEL.1.wait(queue).unwrap();
+        }
         Wakeup::Woken
     }
 
@@ -101,8 +175,12 @@ mod model {
     ///
     /// # Panics
     /// Outside a model.
-    pub fn wake_all(_word: &AtomicU64) {
-        let _bucket = KERNEL.0.lock().unwrap();
+    pub fn wake(kinds: u32, word: &AtomicU64) -> usize {
+        let mut queue = KERNEL.0.lock().unwrap();
+        let before = queue.sleepers.len();
+        queue.sleepers.retain(|&(_, at, kind)| !std::ptr::eq(at, word) || kind & kinds == 0);
+        let woken = before - queue.sleepers.len();
         KERNEL.1.notify_all();
+        woken
     }
 }

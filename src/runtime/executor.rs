@@ -72,7 +72,7 @@ impl Wake for Parker {
             return;
         }
         match &*self.bell.lock() {
-            Some(core) => core.wake_local(),
+            Some(core) => core.wake_waiters(),
             None => self.thread.unpark(),
         }
     }

@@ -6,6 +6,7 @@
 //! Waiting is the same everywhere: look, *help* (in the node's process: serve the up rings and dispatch),
 //! spin for a calibrated time, sleep on the doorbell.
 
+mod attendance;
 pub(crate) mod background;
 pub(crate) mod boot;
 pub(crate) mod control;
@@ -60,8 +61,8 @@ use rustyray_store::{
     Client, ClientId, ObjectId, PinError, PinKind, SealError, Status, View, ViewError,
 };
 
-pub(crate) use self::{background::Alarm, node::Claim};
 use self::{
+    attendance::Attendance,
     control::{Control, Words},
     doorbells::Doorbells,
     interrupts::Interrupts,
@@ -71,6 +72,7 @@ use self::{
     uplink::Uplink,
     wakers::Wakers,
 };
+pub(crate) use self::{background::Alarm, node::Claim};
 use crate::{
     call::{Failure, FailureKind},
     error::{Error, Result},
@@ -109,6 +111,7 @@ pub struct Core {
     bell: Arc<Bell<Words>>,
     doorbells: Arc<Doorbells>,
     wakers: Wakers,
+    attendance: Attendance,
     reactor: OnceLock<()>,
     occupant: RwLock<Option<Arc<Occupant>>>,
     closed: AtomicBool,
@@ -150,6 +153,7 @@ impl Core {
             bell,
             doorbells,
             wakers: Wakers::new(),
+            attendance: Attendance::default(),
             reactor: OnceLock::new(),
             occupant: RwLock::default(),
             closed: AtomicBool::new(false),
@@ -547,9 +551,9 @@ impl Core {
         self.bell.wake_local();
     }
 
-    /// Wakes whoever of this process sleeps on its doorbell.
-    pub(crate) fn wake_local(&self) {
-        self.bell.wake_local();
+    /// Wakes whoever of this process waits for something of its own on the doorbell.
+    pub(crate) fn wake_waiters(&self) {
+        self.bell.pass_on();
     }
 
     /// One bounded step of what the doorbell stands for; `true` when there may be more.
@@ -562,20 +566,63 @@ impl Core {
                 false
             }
         };
-        if !self.wakers.is_empty() {
-            self.settle_wakers();
+        if !self.wakers.is_empty() || self.bell.is_waited_on() {
+            self.look_for_others();
         }
         more
     }
 
-    fn settle_wakers(&self) {
-        self.client.drain_dirty(&mut |group| self.wakers.settle(group, |id| self.is_pending(id)));
+    /// Looks for what sleeping threads and futures of this process wait for, and tells them.
+    fn look_for_others(&self) {
+        let mut has_news = false;
+        self.client.drain_dirty(&mut |group| {
+            has_news = true;
+            self.wakers.settle(group, |id| self.is_pending(id));
+        });
+        if let Link::Uplink(uplink) = &self.link {
+            has_news |= uplink.has_news();
+        }
+        if has_news {
+            self.bell.pass_on();
+        }
+    }
+
+    /// This thread alone takes what this process is to run.
+    pub(crate) fn serve(&self) {
+        self.attendance.serve();
     }
 
     /// Polls within the spin budget, helping meanwhile.
     #[inline]
-    pub(crate) fn spin<R>(&self, poll: impl FnMut() -> Option<R>) -> Option<R> {
-        Patience::calibrated().wait_awake(&self.bell, poll, || self.help())
+    pub(crate) fn spin<R>(&self, mut poll: impl FnMut() -> Option<R>) -> Option<R> {
+        let patience = Patience::calibrated();
+        if self.attendance.may_attend() {
+            return patience.wait_awake(&self.bell, poll, || self.help());
+        }
+        patience.wait_awake_aside(|| {
+            self.help();
+            poll()
+        })
+    }
+
+    /// The same, and sleeps on the doorbell when that is used up.
+    fn wait_on_bell<R>(
+        &self,
+        deadline: Option<Instant>,
+        mut poll: impl FnMut() -> Option<R>,
+    ) -> Option<R> {
+        let patience = Patience::calibrated();
+        let found = if self.attendance.may_attend() {
+            patience.wait(&self.bell, deadline, poll, || self.help())
+        } else {
+            patience.wait_aside(&self.bell, deadline, || {
+                self.help();
+                poll()
+            })
+        };
+        // This thread was told by a mark, which is there still.
+        self.look_for_others();
+        found
     }
 
     /// Polls until it gives something or `deadline` passes: helps, spins, sleeps.
@@ -588,13 +635,12 @@ impl Core {
         awaited: &[ObjectId],
         mut poll: impl FnMut() -> Option<R>,
     ) -> Option<R> {
-        let patience = Patience::calibrated();
         let uplink = match &self.link {
-            Link::Node(_) => return patience.wait(&self.bell, deadline, poll, || self.help()),
+            Link::Node(_) => return self.wait_on_bell(deadline, poll),
             Link::Uplink(uplink) if crate::context::running().is_some() => uplink,
             Link::Uplink(uplink) => return self.wait_letting_go(uplink, deadline, poll),
         };
-        if let Some(found) = patience.wait_awake(&self.bell, &mut poll, || self.help()) {
+        if let Some(found) = self.spin(&mut poll) {
             return Some(found);
         }
         let names = awaited.iter().take(MOST_AWAITED);
@@ -633,8 +679,7 @@ impl Core {
             let kept = uplink.let_go(|id| self.release(id));
             let short = kept.then(|| Instant::now() + pause);
             let until = [deadline, short].into_iter().flatten().min();
-            let patience = Patience::calibrated();
-            let found = patience.wait(&self.bell, until, &mut poll, || self.help());
+            let found = self.wait_on_bell(until, &mut poll);
             if found.is_some() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return found;
             }
@@ -645,9 +690,11 @@ impl Core {
     /// Serves the doorbell of the node until the runtime is closed or a second has passed.
     fn serve_until_idle(&self) {
         while self.help() {}
-        let slept = self
-            .bell
-            .sleep(|| self.control.has_pending() || self.is_closed(), Some(Duration::from_secs(1)));
+        let recheck = || {
+            self.look_for_others();
+            self.control.has_pending() || self.is_closed()
+        };
+        let slept = self.bell.sleep(recheck, Some(Duration::from_secs(1)));
         if slept != Slept::TimedOut {
             while self.help() {}
         }
@@ -780,7 +827,7 @@ impl Core {
                     }
                     let _ = core.bell.sleep(
                         || {
-                            core.settle_wakers();
+                            core.look_for_others();
                             if let Link::Uplink(uplink) = &core.link {
                                 uplink.lines.tend(&core);
                             }

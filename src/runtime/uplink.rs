@@ -344,6 +344,11 @@ impl Uplink {
         // What is not answered keeps its cell, which is lost with the session.
         question.read().ok()
     }
+
+    /// Whether an answer came that a sleeping thread of this process is to be told of.
+    pub(super) fn has_news(&self) -> bool {
+        self.cells.take_untold()
+    }
 }
 
 impl std::fmt::Debug for Uplink {

@@ -29,18 +29,24 @@ impl Node {
     /// One bounded step: takes what clients published, dispatches what is ready. `true` when there is more.
     #[inline]
     pub(crate) fn help(&self) -> bool {
-        let mut more = false;
-        if self.control.has_pending() {
-            for client in self.control.take_pending().iter() {
-                self.drain(client);
-            }
-            more = true;
-        }
+        let mut more = self.take_completions();
         if self.scheduler().backlog() > 0 {
             more |= self.dispatch();
             more |= self.relieve_if_all_sleep();
         }
         more
+    }
+
+    /// Takes what clients published so far; whether there was anything.
+    #[inline]
+    pub(crate) fn take_completions(&self) -> bool {
+        if !self.control.has_pending() {
+            return false;
+        }
+        for client in self.control.take_pending().iter() {
+            self.drain(client);
+        }
+        true
     }
 
     pub(super) fn dispatch(&self) -> bool {

@@ -94,6 +94,6 @@ impl Slot {
     pub(super) fn give_back_and_wake(self) {
         let core = Arc::clone(&self.lanes.core);
         drop(self);
-        core.wake_local();
+        core.wake_waiters();
     }
 }

@@ -114,6 +114,7 @@ impl Worker {
     }
 
     fn serve(mut self) -> i32 {
+        self.core.serve();
         let executor = Executor::new();
         self.core.interrupts.attend(executor.waker());
         let (core, reports) = (Arc::downgrade(&self.core), Arc::clone(&self.reports));

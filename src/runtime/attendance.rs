@@ -1,0 +1,57 @@
+//! Which threads of this process may keep its doorbell silent.
+//!
+//! A thread that attends the doorbell keeps it silent, for the whole process: it has to see what comes for
+//! those who sleep, and to pass it on. That is
+//! - an object that somebody waits for: its group is marked as dirty;
+//! - an answer of the node in a cell.
+//!
+//! What a worker is to run is seen by its main thread only. So in a worker that thread alone attends, and
+//! the others, which run methods beside it, wait *aside*: whoever rings wakes the main thread if that sleeps.
+
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+thread_local! {
+    /// Whether this thread takes what a worker is to run.
+    static SERVES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Who serves in one process, if anybody does.
+#[derive(Debug, Default)]
+pub(super) struct Attendance {
+    has_server: AtomicBool,
+}
+
+impl Attendance {
+    /// This thread alone takes what the process is to run.
+    pub(super) fn serve(&self) {
+        SERVES.set(true);
+        self.has_server.store(true, Relaxed);
+    }
+
+    /// Whether this thread may keep the doorbell silent.
+    #[inline]
+    pub(super) fn may_attend(&self) -> bool {
+        !self.has_server.load(Relaxed) || SERVES.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_thread_that_serves_attends_where_there_is_one() {
+        let attendance = Attendance::default();
+        assert!(attendance.may_attend());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                attendance.serve();
+                assert!(attendance.may_attend());
+            });
+        });
+        assert!(!attendance.may_attend());
+    }
+}
