@@ -10,6 +10,70 @@ pub(crate) fn point(_name: &'static str) {
     if armed::KILL.is_at(_name) {
         let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
     }
+    #[cfg(test)]
+    death::pass();
+}
+
+/// Deaths inside a test's process: a step ends at a point as if the process had been killed there.
+#[cfg(test)]
+pub(crate) mod death {
+    use std::{
+        cell::RefCell,
+        panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+        sync::Arc,
+    };
+
+    use crate::Client;
+
+    struct Killed;
+
+    thread_local! {
+        /// Who dies, and how many points it passes before.
+        static DOOMED: RefCell<Option<(Arc<Client>, u32)>> = const { RefCell::new(None) };
+    }
+
+    /// Takes `step`, a step of `client`, which dies when it has passed so many points; `None` when it did.
+    /// What is dropped on the way out does nothing any more.
+    pub(crate) fn after<R>(
+        client: &Arc<Client>,
+        points: u32,
+        step: impl FnOnce() -> R,
+    ) -> Option<R> {
+        DOOMED.set(Some((Arc::clone(client), points)));
+        let outcome = catch_unwind(AssertUnwindSafe(step));
+        DOOMED.set(None);
+        outcome
+            .map_err(|why| {
+                if why.is::<Killed>() {
+                } else {
+                    resume_unwind(why)
+                }
+            })
+            .ok()
+    }
+
+    /// Runs what is not the doomed one's, which cannot die in it.
+    pub(crate) fn spares<R>(step: impl FnOnce() -> R) -> R {
+        let doomed = DOOMED.take();
+        let result = step();
+        DOOMED.set(doomed);
+        result
+    }
+
+    pub(super) fn pass() {
+        let dies = DOOMED.with_borrow_mut(|doomed| match doomed {
+            Some((_, 0)) => doomed.take(),
+            Some((_, points)) => {
+                *points -= 1;
+                None
+            }
+            None => None,
+        });
+        if let Some((client, _)) = dies {
+            client.abandon();
+            resume_unwind(Box::new(Killed));
+        }
+    }
 }
 
 /// Fails with ENOMEM, once, if `RUSTYRAY_STORE_FAIL_AT` names this point.

@@ -59,6 +59,8 @@ mod config;
 #[cfg(not(rustyray_loom))]
 mod core;
 mod deadmap;
+#[cfg(all(test, not(rustyray_loom)))]
+mod deaths;
 mod dirty;
 #[cfg(not(rustyray_loom))]
 mod encode;
