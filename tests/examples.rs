@@ -6,7 +6,7 @@ use std::process::Command;
 const FEATURES: &str = if cfg!(feature = "arrow") { "arrow" } else { "" };
 
 /// Runs an example; what it prints.
-fn run(name: &str) -> String {
+fn run(name: &str, arguments: &[&str]) -> String {
     // This test lies in `deps`, beside the directory of the examples.
     let here = std::env::current_exe().expect("it runs");
     let profile =
@@ -21,18 +21,29 @@ fn run(name: &str) -> String {
     }
     let mut command = Command::new(&example);
     // Where `words` finds the documents that it counts.
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
     let output = command.output().expect("it starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{name}: {}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }
 
+#[test]
+fn what_torture_sets_out_to_do_follows_from_its_seed() {
+    let plan = |seed| run("torture", &["--plan", "40", "--seed", seed]);
+    let seven = plan("7");
+    assert_eq!(seven, plan("7"));
+    assert_ne!(seven, plan("8"));
+    for wanted in ["step 39: player 1: ", "move 39: ", "LookAgain", "KillWorker", "PauseWorker"] {
+        assert!(seven.contains(wanted), "no `{wanted}` in: {seven}");
+    }
+}
+
 macro_rules! examples {
     ($($name:ident: $($wanted:literal),+;)*) => {$(
         #[test]
         fn $name() {
-            let said = run(stringify!($name));
+            let said = run(stringify!($name), &[]);
             for wanted in [$($wanted),+] {
                 assert!(said.contains(wanted), "no `{wanted}` in: {said}");
             }

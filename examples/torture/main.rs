@@ -15,8 +15,9 @@
 //! - in the end the store is as empty as in the beginning, and so are the lists of processes and of
 //!   descriptors.
 //!
-//! The steps of each driver and what is done to whom follow from the seed; what the machine makes of it in
-//! time does not, so a seed that found something may have to be tried several times.
+//! What each driver sets out to do in each of its steps, and what is done to whom and when, follows from the
+//! seed and the step's number (`--plan 20` lists it); what the machine makes of it in time does not, so a seed
+//! that found something may have to be tried several times. A violation names the player and the step.
 
 #![allow(unreachable_pub)] // what is `pub` here is what other processes may call
 
@@ -29,7 +30,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -40,7 +41,8 @@ use rustyray::{Builder, Runtime};
 
 use count::Count;
 use killer::{Target, children_of, is_alive};
-use player::{Player, Violation};
+use player::{Act, Player, Violation, dice};
+use work::check_marks;
 
 /// Everything at once, while processes are killed.
 #[derive(Clone, Debug, Parser)]
@@ -64,6 +66,9 @@ struct Options {
     /// MiB of shared memory; what does not fit is spilled
     #[arg(long, default_value_t = 128)]
     store_mib: u64,
+    /// List the first so many steps of everybody instead of taking them
+    #[arg(long)]
+    plan: Option<u64>,
     /// What a further driver is started with: the socket
     #[arg(long, hide = true)]
     attach: Option<PathBuf>,
@@ -77,6 +82,10 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(steps) = options.plan {
+        plan(&options, steps);
+        return ExitCode::SUCCESS;
+    }
     let outcome = match (&options.attach, &options.beside) {
         (Some(socket), _) => attached(&options, socket),
         (None, Some(socket)) => beside(&options, socket),
@@ -98,7 +107,7 @@ fn violated(options: &Options, who: &str, Violation(what): &Violation) -> ! {
 fn play(options: &Options, players: u64, count: &Count, marks: &Path) {
     thread::scope(|scope| {
         for player in 0..players {
-            let seed = options.seed.wrapping_mul(1000).wrapping_add(player);
+            let seed = seed_of(options.seed, player);
             let playing = Player::new(seed, count.clone(), marks.to_owned());
             scope.spawn(move || {
                 if let Err(violation) = playing.play() {
@@ -107,6 +116,24 @@ fn play(options: &Options, players: u64, count: &Count, marks: &Path) {
             });
         }
     });
+}
+
+/// The seed of a player of the driver that was given `seed`.
+fn seed_of(seed: u64, player: u64) -> u64 {
+    seed.wrapping_mul(1000).wrapping_add(player)
+}
+
+/// What everybody sets out to do.
+fn plan(options: &Options, steps: u64) {
+    for step in 0..steps {
+        for player in 0..options.players {
+            let mut dice = dice(seed_of(options.seed, player), step);
+            println!("step {step}: player {player}: {:?}", Act::choose(&mut dice));
+        }
+    }
+    for number in 0..steps {
+        println!("move {number}: {:?}", Move::choose(options, number));
+    }
 }
 
 // --- the drivers -----------------------------------------------------------------------------------------
@@ -178,9 +205,10 @@ fn torture(options: &Options) -> Result<(), Violation> {
     let runtime = start(options, &socket)?;
     let count = Count::default();
     let began = Instant::now();
+    let spilled_bytes = AtomicU64::new(0);
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| watch(options, &count, &ended));
+        scope.spawn(|| watch(options, &count, &runtime, &spilled_bytes, &ended));
         thread::scope(|scope| {
             scope.spawn(|| play(options, options.players, &count, &marks));
             scope.spawn(|| kill_nodes(options, &count, place.path()));
@@ -191,6 +219,7 @@ fn torture(options: &Options) -> Result<(), Violation> {
         ended.store(true, Ordering::Relaxed);
     });
     settle(&runtime)?;
+    count.add("marks of failed tasks looked at again", check_marks(&marks).map_err(Violation)?);
     drop(runtime);
     rustyray::blocking::shutdown()?;
     until("no process is left", || {
@@ -205,6 +234,7 @@ fn torture(options: &Options) -> Result<(), Violation> {
         return Err(Violation(format!("{} is left", socket.display())));
     }
     println!("seed {}, {} s:\n{count}", options.seed, began.elapsed().as_secs());
+    println!("at most {} MiB spilled", spilled_bytes.load(Ordering::Relaxed) >> 20);
     println!(
         "{} kills and {} stops survived; every invariant held",
         count.total("killed"),
@@ -213,11 +243,20 @@ fn torture(options: &Options) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Ends everything when nothing moves any more.
-fn watch(options: &Options, count: &Count, ended: &AtomicBool) {
+/// Ends everything when nothing moves any more, and notes how much is on disk at most.
+fn watch(
+    options: &Options,
+    count: &Count,
+    runtime: &Runtime,
+    spilled_bytes: &AtomicU64,
+    ended: &AtomicBool,
+) {
     let (mut seen, mut since) = (count.steps(), Instant::now());
     while !ended.load(Ordering::Relaxed) {
         thread::sleep(Duration::from_millis(200));
+        if let Some(store) = runtime.store() {
+            spilled_bytes.fetch_max(store.stats().spilled_bytes, Ordering::Relaxed);
+        }
         let now = count.steps();
         if now != seen {
             (seen, since) = (now, Instant::now());
@@ -228,18 +267,57 @@ fn watch(options: &Options, count: &Count, ended: &AtomicBool) {
     }
 }
 
+/// What is done to somebody.
+#[derive(Copy, Clone, Debug)]
+enum Deed {
+    KillWorker,
+    PauseWorker(Duration),
+    KillDriver,
+    PauseDriver(Duration),
+}
+
+/// A deed, when it is done, and to whom: a fraction of those there are.
+#[derive(Copy, Clone, Debug)]
+struct Move {
+    pause: Duration,
+    deed: Deed,
+    whom: f64,
+}
+
+impl Move {
+    fn choose(options: &Options, number: u64) -> Move {
+        let mut dice = dice(options.seed ^ 0x6b69_6c6c, number);
+        let pause = Duration::from_millis(dice.u64(0..2 * options.kill_every_ms.max(1)));
+        let how_long = Duration::from_millis(dice.u64(1..150));
+        let whom = dice.f64();
+        let deed = match dice.u32(0..100) {
+            0..60 => Deed::KillWorker,
+            60..85 => Deed::PauseWorker(how_long),
+            85..95 => Deed::KillDriver,
+            _ => Deed::PauseDriver(how_long),
+        };
+        Move { pause, deed, whom }
+    }
+
+    fn pick<T>(&self, of: &[T]) -> Option<usize> {
+        (!of.is_empty()).then(|| ((of.len() as f64 * self.whom) as usize).min(of.len() - 1))
+    }
+}
+
 /// Kills and stops workers and attached drivers.
 fn kill(options: &Options, count: &Count, runtime: &Runtime, socket: &Path, marks: &Path) {
-    let mut rng = fastrand::Rng::with_seed(options.seed ^ 0x6b69_6c6c);
     let mut started = 0;
     let mut attach = || {
         started += 1;
         again(options, "--attach", socket, marks, options.seed * 100 + started)
     };
     let mut drivers: Vec<Child> = (0..options.drivers).map(|_| attach()).collect();
-    while !count.is_over() {
-        let pause_ms = options.kill_every_ms.max(1);
-        thread::sleep(Duration::from_millis(rng.u64(0..2 * pause_ms)));
+    for number in 0.. {
+        if count.is_over() {
+            break;
+        }
+        let next = Move::choose(options, number);
+        thread::sleep(next.pause);
         for driver in &mut drivers {
             if let Ok(Some(status)) = driver.try_wait() {
                 let what = format!("an attached driver ended by itself: {status}");
@@ -249,27 +327,33 @@ fn kill(options: &Options, count: &Count, runtime: &Runtime, socket: &Path, mark
         if options.kill_every_ms == 0 {
             continue;
         }
-        let how_long = Duration::from_millis(rng.u64(1..150));
-        let dice = rng.u32(0..100);
-        let worker =
-            rng.choice(runtime.worker_pids()).filter(|pid| drivers.iter().all(|d| d.id() != *pid));
-        match (dice, worker.and_then(Target::child)) {
-            (0..60, Some(worker)) if worker.signal(Signal::SIGKILL) => count.one("killed: workers"),
-            (60..85, Some(worker)) if worker.pause(how_long) => count.one("stopped: workers"),
-            (85..95, _) if !drivers.is_empty() => {
-                let at = rng.usize(..drivers.len());
+        let mut workers = runtime.worker_pids();
+        workers.retain(|pid| drivers.iter().all(|driver| driver.id() != *pid));
+        let worker = || next.pick(&workers).and_then(|at| Target::child(workers[at]));
+        match next.deed {
+            Deed::KillWorker => {
+                if worker().is_some_and(|worker| worker.signal(Signal::SIGKILL)) {
+                    count.one("killed: workers");
+                }
+            }
+            Deed::PauseWorker(how_long) => {
+                if worker().is_some_and(|worker| worker.pause(how_long)) {
+                    count.one("stopped: workers");
+                }
+            }
+            Deed::KillDriver => {
+                let Some(at) = next.pick(&drivers) else { continue };
                 let mut dead = std::mem::replace(&mut drivers[at], attach());
                 let _ = dead.kill();
                 let _ = dead.wait();
                 count.one("killed: attached drivers");
             }
-            (95.., _) => {
-                let Some(driver) = rng.choice(&drivers) else { continue };
-                if Target::child(driver.id()).is_some_and(|driver| driver.pause(how_long)) {
+            Deed::PauseDriver(how_long) => {
+                let Some(at) = next.pick(&drivers) else { continue };
+                if Target::child(drivers[at].id()).is_some_and(|driver| driver.pause(how_long)) {
                     count.one("stopped: attached drivers");
                 }
             }
-            _ => {}
         }
     }
     for mut driver in drivers {

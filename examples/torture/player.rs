@@ -58,8 +58,51 @@ const KEEPSAKES_BYTES: usize = 48 << 20;
 const WINDOWS_BYTES: usize = 8 << 20;
 const ACCOUNTS: usize = 2;
 
+/// The random numbers of one step. They follow from the seed and the step's number and from nothing else, so
+/// that what came of the steps before, and how fast, does not change what this one sets out to do.
+pub fn dice(seed: u64, step: u64) -> fastrand::Rng {
+    fastrand::Rng::with_seed(seed ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+/// What a step is about.
+#[derive(Copy, Clone, Debug)]
+pub enum Act {
+    Put,
+    Make,
+    LookAgain,
+    Examine,
+    Nest,
+    Tree,
+    Mark,
+    Fail,
+    Ledger,
+    Phoenix,
+    Wait,
+    OpenWindow,
+}
+
+impl Act {
+    pub fn choose(dice: &mut fastrand::Rng) -> Act {
+        match dice.u32(0..100) {
+            0..20 => Act::Put,
+            20..30 => Act::Make,
+            30..45 => Act::LookAgain,
+            45..55 => Act::Examine,
+            55..62 => Act::Nest,
+            62..66 => Act::Tree,
+            66..76 => Act::Mark,
+            76..80 => Act::Fail,
+            80..86 => Act::Ledger,
+            86..92 => Act::Phoenix,
+            92..96 => Act::Wait,
+            _ => Act::OpenWindow,
+        }
+    }
+}
+
 /// One thread's part.
 pub struct Player {
+    seed: u64,
     rng: fastrand::Rng,
     count: Count,
     marks: PathBuf,
@@ -74,10 +117,11 @@ impl Player {
     /// A player whose steps follow from `seed`; tasks leave their marks under `marks`.
     pub fn new(seed: u64, count: Count, marks: PathBuf) -> Player {
         Player {
-            rng: fastrand::Rng::with_seed(seed),
+            seed,
+            rng: dice(seed, 0),
             count,
             marks,
-            number: seed << 20,
+            number: 0,
             keepsakes: Vec::new(),
             windows: Vec::new(),
             ledgers: Vec::new(),
@@ -87,8 +131,15 @@ impl Player {
 
     /// Plays until it is over, then lets go of everything.
     pub fn play(mut self) -> Result<(), Violation> {
+        let mut number = 0;
         while !self.count.is_over() {
-            rustyray::block_on(self.step())?;
+            self.rng = dice(self.seed, number);
+            self.number = (self.seed << 36) + (number << 6);
+            let act = Act::choose(&mut self.rng);
+            let outcome = rustyray::block_on(self.step(act));
+            outcome
+                .map_err(|Violation(what)| Violation(format!("step {number} ({act:?}): {what}")))?;
+            number += 1;
         }
         self.windows.drain(..).try_for_each(Window::close)?;
         rustyray::block_on(async {
@@ -99,24 +150,25 @@ impl Player {
         })
     }
 
-    async fn step(&mut self) -> Result<(), Violation> {
-        match self.rng.u32(0..100) {
-            0..20 => self.put().await,
-            20..30 => self.make().await,
-            30..45 => self.look_again().await,
-            45..55 => self.examine().await,
-            55..62 => self.nest().await,
-            62..66 => self.tree().await,
-            66..76 => self.mark().await,
-            76..80 => self.fail().await,
-            80..86 => self.ledger().await,
-            86..92 => self.phoenix().await,
-            92..96 => self.wait().await,
-            _ => self.open_window().await,
+    async fn step(&mut self, act: Act) -> Result<(), Violation> {
+        match act {
+            Act::Put => self.put().await,
+            Act::Make => self.make().await,
+            Act::LookAgain => self.look_again().await,
+            Act::Examine => self.examine().await,
+            Act::Nest => self.nest().await,
+            Act::Tree => self.tree().await,
+            Act::Mark => self.mark().await,
+            Act::Fail => self.fail().await,
+            Act::Ledger => self.ledger().await,
+            Act::Phoenix => self.phoenix().await,
+            Act::Wait => self.wait().await,
+            Act::OpenWindow => self.open_window().await,
         }
     }
 
-    fn seed(&mut self) -> u64 {
+    /// A number of its own, for a value or a file: from here on it is known by that.
+    fn next_number(&mut self) -> u64 {
         self.number += 1;
         self.number
     }
@@ -153,7 +205,7 @@ impl Player {
     // --- objects -----------------------------------------------------------------------------------------
 
     async fn put(&mut self) -> Result<(), Violation> {
-        let (seed, len) = (self.seed(), self.len());
+        let (seed, len) = (self.next_number(), self.len());
         let bytes = pattern(seed, len);
         let reference = if self.rng.bool() {
             rustyray::put_bytes(&bytes).await?
@@ -172,7 +224,7 @@ impl Player {
     }
 
     async fn make(&mut self) -> Result<(), Violation> {
-        let (seed, len) = (self.seed(), self.len());
+        let (seed, len) = (self.next_number(), self.len());
         let reference = produce_remote::remote(seed, len as u64).await?;
         if self.rng.bool() {
             // Dropped before, while or after it is made.
@@ -215,7 +267,7 @@ impl Player {
     async fn wait(&mut self) -> Result<(), Violation> {
         let mut references = Vec::new();
         for _ in 0..self.rng.usize(1..12) {
-            let (seed, len) = (self.seed(), self.rng.u64(0..2000));
+            let (seed, len) = (self.next_number(), self.rng.u64(0..2000));
             references.push(produce_remote::remote(seed, len).await?);
         }
         let wanted = self.rng.usize(0..=references.len());
@@ -242,7 +294,7 @@ impl Player {
             drop(reference);
             (seed, len, examined.get_timeout(STUCK).await)
         } else {
-            let (seed, len) = (self.seed(), self.len());
+            let (seed, len) = (self.next_number(), self.len());
             let made = produce_remote::remote(seed, len as u64).await?;
             let examined = examine_copy_remote::remote(&made).await?;
             drop(made);
@@ -259,7 +311,7 @@ impl Player {
     async fn nest(&mut self) -> Result<(), Violation> {
         let (mut inner, mut digests) = (Vec::new(), Vec::new());
         for _ in 0..self.rng.usize(0..5) {
-            let (seed, len) = (self.seed(), self.len());
+            let (seed, len) = (self.next_number(), self.len());
             let bytes = pattern(seed, len);
             digests.push(digest(&bytes));
             inner.push(rustyray::put_bytes(&bytes).await?);
@@ -302,12 +354,12 @@ impl Player {
     }
 
     async fn mark(&mut self) -> Result<(), Violation> {
-        let number = self.seed();
-        let path = self.marks.join(format!("{number:x}"));
-        let named = path.to_string_lossy().into_owned();
+        let number = self.next_number();
         let pause_us = self.rng.u64(0..3000);
         let only_once = self.rng.bool();
         let most = if only_once { 1 } else { 3 };
+        let path = self.marks.join(format!("{number:x}.{most}"));
+        let named = path.to_string_lossy().into_owned();
         let reference = if only_once {
             once_remote::remote(named, pause_us).await?
         } else {
@@ -320,7 +372,7 @@ impl Player {
             check!(runs >= 1 && seen >= 1, "a task gave a result and never ran");
             check!(seen <= runs, "the result is of run {seen}, of {runs}");
         }
-        // A failed one is left, to see that it is not run later.
+        // A failed one is left, to see in the end that it was not run later.
         if outcome.is_some() {
             let _ = std::fs::remove_file(&path);
         }

@@ -83,6 +83,23 @@ pub fn marks(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |found| found.len())
 }
 
+/// Every mark that is left, of whichever driver: none ran more often than its name says it may. How many there
+/// are.
+pub fn check_marks(directory: &Path) -> Result<u64, String> {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(directory).map_err(|error| error.to_string())? {
+        let path = entry.map_err(|error| error.to_string())?.path();
+        let most = path.extension().and_then(|most| most.to_str()?.parse().ok());
+        let most: u64 = most.ok_or_else(|| format!("{} is no mark", path.display()))?;
+        let runs = marks(&path);
+        if runs > most {
+            return Err(format!("a task that may run {most} times ran {runs} times"));
+        }
+        seen += 1;
+    }
+    Ok(seen)
+}
+
 /// May run once.
 #[rustyray::remote(max_retries = 0)]
 pub fn once(path: String, pause_us: u64) -> u64 {
