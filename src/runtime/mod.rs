@@ -514,6 +514,7 @@ pub(crate) fn store_error<T: ?Sized>(error: rustyray_store::Error) -> Error {
         Store::Serialize { .. }
         | Store::Nested { .. }
         | Store::ZeroLength
+        | Store::TooManyReferences { .. }
         | Store::TooLarge { .. } => Error::Serialization {
             what: std::any::type_name::<T>().to_owned(),
             reason: error.to_string(),

@@ -14,7 +14,7 @@ use rkyv::{Archive, Deserialize, Serialize, rancor};
 use rustyray_store::ObjectId;
 
 use crate::{
-    options::{ActorOptions, Demand, TaskOptions, UNIT},
+    options::{ActorOptions, Demand, MAX_CUSTOM_RESOURCES, TaskOptions, UNIT},
     placement::Within,
     spec::Malformed,
 };
@@ -133,8 +133,12 @@ impl Extension {
         if bytes.is_empty() {
             return Ok(Extension::default());
         }
-        rkyv::from_bytes::<Extension, rancor::Error>(bytes)
-            .map_err(|_| Malformed("with an extension that cannot be read"))
+        let extension = rkyv::from_bytes::<Extension, rancor::Error>(bytes)
+            .map_err(|_| Malformed("with an extension that cannot be read"))?;
+        if extension.custom.len() > MAX_CUSTOM_RESOURCES {
+            return Err(Malformed("with more custom resources than a task may ask for"));
+        }
+        Ok(extension)
     }
 }
 

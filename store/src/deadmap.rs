@@ -11,6 +11,8 @@
 //! again, or the collector sees the bit below. A marker that finds a bit set goes on to the one above it
 //! all the same: whoever set it may have died before he got there.
 //!
+//! A bit for what there is not, which no process of ours sets, is passed over.
+//!
 //! A marker that dies half-way leaves a bit that nothing above points to; reaping it looks at every
 //! object it held.
 
@@ -29,6 +31,7 @@ pub(crate) const MAX_SLOTS: u32 = 64 * 64 * 64 * 64;
 #[derive(Copy, Clone, Debug)]
 pub struct DeadMap<'a, M> {
     memory: &'a M,
+    slots: u32,
     bases: [usize; LEVELS],
 }
 
@@ -58,7 +61,7 @@ impl<'a, M: Memory> DeadMap<'a, M> {
         assert!(slots <= MAX_SLOTS, "{slots} slots are more than a map has bits for");
         let (mut bases, _) = layout(slots);
         bases.iter_mut().for_each(|word| *word += base);
-        DeadMap { memory, bases }
+        DeadMap { memory, slots, bases }
     }
 
     /// Marks a slot.
@@ -90,6 +93,11 @@ impl<'a, M: Memory> DeadMap<'a, M> {
         limit - left
     }
 
+    /// How many bits of a level stand for something.
+    fn bits_of(&self, level: usize) -> usize {
+        (self.slots as usize).div_ceil(1 << (6 * level))
+    }
+
     /// Takes what is below word `index` of `level`; false when the limit was reached before the end.
     fn descend(
         &self,
@@ -104,7 +112,9 @@ impl<'a, M: Memory> DeadMap<'a, M> {
         total_order();
         while bits != 0 {
             let below = index * 64 + bits.trailing_zeros() as usize;
-            let done = if *left == 0 {
+            let done = if below >= self.bits_of(level) {
+                true
+            } else if *left == 0 {
                 false
             } else if level == 0 {
                 *left -= 1;
@@ -141,6 +151,35 @@ mod tests {
         assert_eq!(found, marked);
         assert!(map.is_empty());
         assert_eq!(map.take(usize::MAX, |_| panic!("nothing is left")), 0);
+    }
+
+    proptest::proptest! {
+        /// Whatever a process writes there, what is found is a slot, and once.
+        #[test]
+        fn a_bit_for_what_there_is_not_is_passed_over(
+            slots in 1..20_000_u32,
+            rubbish in proptest::collection::vec((0..400_usize, proptest::num::u64::ANY), 0..20),
+            beyond in 0..8_usize,
+        ) {
+            let len = words(slots);
+            let heap = Heap::new(len + beyond);
+            (len..len + beyond).for_each(|at| heap.word(at).store(u64::MAX, Ordering::Relaxed));
+            for (at, bits) in rubbish {
+                heap.word(at % len).store(bits, Ordering::Relaxed);
+            }
+            let map = DeadMap::new(&heap, 0, slots);
+            map.mark(slots - 1);
+            let mut found = Vec::new();
+            map.take(usize::MAX, |slot| found.push(slot));
+            let most = found.len();
+            proptest::prop_assert!(found.contains(&(slots - 1)));
+            proptest::prop_assert!(found.iter().all(|&slot| slot < slots));
+            found.dedup();
+            proptest::prop_assert_eq!(found.len(), most);
+            for at in len..len + beyond {
+                proptest::prop_assert_eq!(heap.word(at).load(Ordering::Relaxed), u64::MAX);
+            }
+        }
     }
 
     #[test]

@@ -36,6 +36,14 @@ pub enum Error {
     /// `create(0)`: there is nothing to write.
     #[error("an object of zero bytes cannot be created")]
     ZeroLength,
+    /// A value refers to more objects than there can be.
+    #[error("a value with {found} references; an object can have at most {limit}")]
+    TooManyReferences {
+        /// How many it has.
+        found: usize,
+        /// How many it may have.
+        limit: u32,
+    },
     /// All slots of the object table are taken.
     #[error("all {max_objects} slots of the object table are taken")]
     TableFull {

@@ -28,6 +28,9 @@ pub(crate) const HUGE_PAGE_BYTES: u64 = 2 << 20;
 /// More than any store has.
 pub(crate) const MAX_CAPACITY_BYTES: u64 = 1 << 46;
 
+/// The most references of one object: as many as there can be objects.
+pub(crate) const MAX_NESTED: u32 = deadmap::MAX_SLOTS;
+
 /// The most bytes of a block: a huge page.
 pub(crate) const MAX_BLOCK_BYTES: u64 = HUGE_PAGE_BYTES;
 

@@ -62,7 +62,7 @@ impl LeakReport {
                     client,
                     references: kept.iter().filter(|leak| leak.holders.contains(client)).count(),
                     views: kept.iter().filter(|leak| leak.pins.contains(client)).count(),
-                    bytes: kept.iter().map(|leak| leak.len_bytes).sum(),
+                    bytes: kept.iter().fold(0, |sum: u64, leak| sum.saturating_add(leak.len_bytes)),
                     objects: kept.iter().map(|leak| leak.id).collect(),
                 })
             })
@@ -78,7 +78,8 @@ impl LeakReport {
 
 impl fmt::Display for LeakReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes: u64 = self.objects.iter().map(|leak| leak.len_bytes).sum();
+        let bytes =
+            self.objects.iter().fold(0, |sum: u64, leak| sum.saturating_add(leak.len_bytes));
         write!(f, "{} objects of {bytes} bytes are alive at the end", self.objects.len())?;
         for kept in &self.clients {
             let whose = if kept.client == ClientId::NODE { " (the node's process)" } else { "" };

@@ -8,8 +8,8 @@ use rustyray_memory::sync::Ordering;
 
 use crate::{
     BytesWriter, Client, Error, ObjectId, Refusal, Reply, Request, SealError, SealRequest, Tier,
-    Value, ValueSerializer, Writer, client::HINTS, fault, place::Place, slot::Header,
-    state::BeginSeal,
+    Value, ValueSerializer, Writer, client::HINTS, fault, geometry::MAX_NESTED, place::Place,
+    slot::Header, state::BeginSeal,
 };
 
 /// A value that was serialised into its place and waits for its seal.
@@ -103,6 +103,10 @@ impl Client {
     fn with_list(&self, mut writer: Writer, nested: &[ObjectId]) -> Result<Writer, SealError> {
         if nested.is_empty() {
             return Ok(writer);
+        }
+        if nested.len() > MAX_NESTED as usize {
+            let (found, limit) = (nested.len(), MAX_NESTED);
+            return Err(Error::TooManyReferences { found, limit }.into());
         }
         let (at, total) = (list_at(writer.len()), footprint(writer.len(), nested.len()));
         if writer.capacity() < total {

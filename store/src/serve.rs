@@ -6,7 +6,7 @@ use crate::{
     ClientId, ObjectId, Refusal, Reply, Request,
     blocks::Block,
     core::{Core, Extent, Lease},
-    geometry::{HUGE_PAGE_BYTES, PAGE_BYTES, extent_bytes},
+    geometry::{HUGE_PAGE_BYTES, MAX_NESTED, PAGE_BYTES, extent_bytes},
     place::Place,
     state::Phase,
 };
@@ -194,7 +194,8 @@ impl Core {
             .map(|index| self.table.slot(index))
             .filter(|slot| slot.state().load().phase() == Phase::Sealed && !slot.pins().is_empty())
             .map(|slot| slot.header().len_bytes)
-            .sum();
+            // What clients said.
+            .fold(0, u64::saturating_add);
         self.full(pinned_bytes)
     }
 
@@ -248,7 +249,7 @@ impl Core {
     fn hold_nested(&self, id: ObjectId, attempt: u16, offset_bytes: u64, count: u32) -> Reply {
         let Some(generation) = self.geometry.generation(id) else { return Reply::Stale(id) };
         let len_bytes = u64::from(count) * 16;
-        if !self.segment.contains(offset_bytes, len_bytes) {
+        if count > MAX_NESTED || !self.segment.contains(offset_bytes, len_bytes) {
             return Reply::Refused(Refusal::Garbage);
         }
         let mut bytes = vec![0; len_bytes as usize];

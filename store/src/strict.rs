@@ -37,7 +37,7 @@ use crate::{
     ClientId, Error, ObjectId, Refusal, Reply,
     backend::sized_memfd,
     core::Core,
-    geometry::PAGE_BYTES,
+    geometry::{MAX_NESTED, PAGE_BYTES},
     place::Place,
     request::SealRequest,
     sealed::{FileAt, SEALS},
@@ -211,12 +211,16 @@ impl Core {
     fn seal_opened(&self, open: Open, generation: u64, request: SealRequest) -> (Reply, u64) {
         let SealRequest { id, attempt, key, len_bytes, fingerprint, nested, is_failed } = request;
         let refused = |refusal| (Reply::Refused(refusal), 0);
+        // In this order: what is longer than the file may be too long to be reckoned with.
+        if len_bytes == 0 || len_bytes > open.len_bytes || nested > MAX_NESTED {
+            return refused(Refusal::Garbage);
+        }
         let list_at = len_bytes.next_multiple_of(8);
         let footprint_bytes = match nested {
             0 => len_bytes,
             count => list_at + u64::from(count) * 16,
         };
-        if len_bytes == 0 || footprint_bytes > open.len_bytes {
+        if footprint_bytes > open.len_bytes {
             return refused(Refusal::Garbage);
         }
         let kept_bytes = footprint_bytes.next_multiple_of(PAGE_BYTES);

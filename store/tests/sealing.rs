@@ -24,8 +24,8 @@ use nix::{
 };
 use process::{Peer, play};
 use rustyray_store::{
-    Backend, Client, Config, Error, Node, ObjectId, PinError, SealError, Status, Tier, View,
-    ViewError,
+    Backend, Client, Config, Error, Node, ObjectId, PinError, Refusal, Reply, Request, SealError,
+    SealRequest, Status, Tier, View, ViewError,
 };
 
 const ROLES: &str = "in_another_process";
@@ -613,4 +613,39 @@ fn strict_objects_without_a_descriptor_are_errors_of_their_put() {
         .expect("a process");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && said.contains("well"), "{said}\n{output:?}");
+}
+
+/// A client may say anything of the file that it has written.
+#[test]
+fn a_seal_of_more_than_the_file_has_is_refused() {
+    let _files = beside_others();
+    let (node, home) = store(Tier::Ordinary);
+    let client = node.admit().expect("there is room").client;
+    let id = home.reserve().expect("a slot");
+    for (len_bytes, nested) in [
+        (0, 0),
+        (8193, 0),
+        (8192, 1),
+        (u64::MAX, 0),
+        (u64::MAX, 1),
+        (u64::MAX - 7, u32::MAX),
+        // What the value and its list take together is 0 in 64 bits.
+        (0u64.wrapping_sub(16 * u64::from(u32::MAX)), u32::MAX),
+    ] {
+        let made = node.serve(client, Request::Create { len_bytes: 8192 });
+        let Reply::File { key, .. } = made else { panic!("no file was made: {made:?}") };
+        let is_failed = false;
+        let seal =
+            SealRequest { id, attempt: 0, key, len_bytes, fingerprint: 1, nested, is_failed };
+        let reply = node.serve(client, Request::Seal(seal));
+        assert_eq!(
+            reply,
+            Reply::Refused(Refusal::Garbage),
+            "{len_bytes} bytes, {nested} references"
+        );
+        assert_eq!(home.status(id), Status::Pending);
+    }
+    home.release(id);
+    let stats = node.stats();
+    assert_eq!((stats.objects, stats.used_bytes), (0, stats.leased_bytes), "nothing is left");
 }

@@ -14,9 +14,13 @@ use rustyray_store::ObjectId;
 use super::{Node, key, submit::demand_of};
 use crate::{
     error::{Error, Result},
+    options::MAX_CUSTOM_RESOURCES,
     placement::Within,
     runtime::submission::GroupWanted,
 };
+
+/// The most bundles of one group.
+const MAX_BUNDLES: usize = 10_000;
 
 /// Groups by token, by the scheduler's id, and by name.
 #[derive(Default)]
@@ -29,6 +33,14 @@ pub(super) struct Groups {
 impl Node {
     /// Reserves a group's bundles under this token, which the caller refers to.
     pub(crate) fn create_group(&self, wanted: &GroupWanted, token: ObjectId) -> Result<()> {
+        let most = wanted.bundles.iter().map(|bundle| bundle.custom.len()).max().unwrap_or(0);
+        if wanted.bundles.len() > MAX_BUNDLES || most > MAX_CUSTOM_RESOURCES {
+            return Err(Error::invalid(format!(
+                "a placement group has at most {MAX_BUNDLES} bundles, and each of them at most \
+                 {MAX_CUSTOM_RESOURCES} custom resources; this one has {} and up to {most}",
+                wanted.bundles.len()
+            )));
+        }
         let bundles: Vec<_> = wanted
             .bundles
             .iter()
