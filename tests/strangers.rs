@@ -74,6 +74,7 @@ fn a_process_of_another_user_is_refused() {
     let directory = socket.parent().expect("a directory");
     let mode = |path: &Path| path.metadata().expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(directory), 0o700, "nobody else may even look");
+    assert_eq!(mode(&socket), 0o600, "nor knock");
     let knock = || {
         // By the magic link: the other user need not be able to reach this executable by its path.
         Command::new("/proc/self/exe")

@@ -1,19 +1,20 @@
 //! The socket that a node listens on.
 //!
-//! The socket's directory is what keeps other users out (0700, and owned by this user); that the peer
-//! is the same user is checked for every connection all the same, so a place such as `/tmp` will do.
+//! The socket's directory is what keeps other users out (0700, and owned by this user), and the socket itself
+//! is closed to them (0600); that the peer is the same user is checked for every connection all the same, so a
+//! place such as `/tmp` will do.
 //!
 //! Binding replaces a socket whose listener is gone. Looking and replacing happen under a lock on the
 //! directory, so that of two nodes which start together only one takes the path.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, Permissions},
     io,
     os::{
         fd::OwnedFd,
         unix::{
             ffi::OsStrExt,
-            fs::{DirBuilderExt, FileTypeExt, MetadataExt},
+            fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
             net::{UnixListener as StdListener, UnixStream},
         },
     },
@@ -131,6 +132,9 @@ impl Listener {
         clear(path)?;
         let failed = |doing| move |source| BindError::Io { doing, path: path.into(), source };
         let socket = StdListener::bind(path).map_err(failed("cannot listen on"))?;
+        // Whatever the umask: nobody else needs it. Who gets in before is looked at like everybody.
+        fs::set_permissions(path, Permissions::from_mode(0o600))
+            .map_err(failed("cannot close to others"))?;
         let made = fs::symlink_metadata(path).map_err(failed("cannot look at"))?;
         socket.set_nonblocking(true).map_err(failed("cannot listen on"))?;
         let socket = UnixListener::from_std(socket).map_err(failed("cannot listen on"))?;
