@@ -63,8 +63,9 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 /// Puts of `len` bytes and copies of as many in turns, in a store of their own.
 fn pairs(len: usize) -> rustyray::Result<()> {
-    // There is to be room for the object, for what it leaves, and for the pages of small ones.
-    let room = (3 * len as u64).max(256 << 20);
+    // There is to be room for the object, for what it leaves, and for the pages of small ones; and a store as
+    // large as most are has the largest blocks.
+    let room = (3 * len as u64).max(2 << 30);
     let builder = rustyray::Builder::new().object_store_memory(room).object_store_reserve(0);
     rustyray::block_on(builder.start())?;
     let bytes = vec![7_u8; len];

@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let ready = first(&bytes, (len + 4 * MIB) as u64)?;
 
         let config = Config {
-            capacity_bytes: (3 * len as u64).max(256 << 20),
+            capacity_bytes: (3 * len as u64).max(2 << 30),
             reserve_bytes: Some(0),
             ..Config::default()
         };

@@ -82,6 +82,8 @@ pub(crate) struct Ledger {
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Extent {
     pub(crate) len_bytes: u64,
+    /// No more than the object needs: nothing was given for the sake of huge pages, or it was taken back.
+    pub(crate) is_tight: bool,
     /// Who asked for it; `None` once that client is dead.
     pub(crate) client: Option<ClientId>,
 }

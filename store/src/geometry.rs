@@ -43,6 +43,20 @@ pub(crate) fn extent_bytes(len_bytes: u64) -> u64 {
     }
 }
 
+/// The same where there is room: whole huge pages from a quarter of one on. Writing to small pages and protecting
+/// them costs more than copying to them; what is wasted is taken back when room runs short.
+pub(crate) fn roomy_extent_bytes(len_bytes: u64) -> u64 {
+    match len_bytes.checked_next_multiple_of(HUGE_PAGE_BYTES) {
+        Some(huge)
+            if len_bytes >= HUGE_PAGE_BYTES / 4
+                && huge - len_bytes <= len_bytes.saturating_mul(3) =>
+        {
+            huge
+        }
+        _ => extent_bytes(len_bytes),
+    }
+}
+
 /// The sizes of a store, as the node tells them to a client.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -147,6 +161,19 @@ mod tests {
         ] {
             assert_eq!(extent_bytes(len_bytes), extent, "{len_bytes} bytes");
         }
+        for (len_bytes, extent) in [
+            (HUGE_PAGE_BYTES / 4 - 1, HUGE_PAGE_BYTES / 4),
+            (HUGE_PAGE_BYTES / 4, HUGE_PAGE_BYTES),
+            (HUGE_PAGE_BYTES / 2, HUGE_PAGE_BYTES),
+            (HUGE_PAGE_BYTES + 1, 2 * HUGE_PAGE_BYTES),
+        ] {
+            assert_eq!(
+                roomy_extent_bytes(len_bytes),
+                extent,
+                "{len_bytes} bytes where there is room"
+            );
+        }
+        assert!(roomy_extent_bytes(u64::MAX) >= u64::MAX / PAGE_BYTES * PAGE_BYTES);
         assert!(extent_bytes(u64::MAX) >= u64::MAX / PAGE_BYTES * PAGE_BYTES);
     }
 }

@@ -259,6 +259,9 @@ impl Drop for Node {
     }
 }
 
+/// The bytes of a block in a store that is neither large nor tiny.
+const LEAST_BLOCK_BYTES: u64 = 64 << 10;
+
 fn geometry(config: &Config) -> Result<Geometry, Error> {
     let capacity_bytes = config.capacity_bytes.next_multiple_of(PAGE_BYTES);
     if !(16 * PAGE_BYTES..MAX_CAPACITY_BYTES).contains(&capacity_bytes) {
@@ -277,8 +280,11 @@ fn geometry(config: &Config) -> Result<Geometry, Error> {
     if config.tier == Tier::Strict && config.backend != Backend::Memfd {
         return Err(Error::Config("the strict tier needs memfds"));
     }
-    // A block is 1/64 of a small store, so that a few writers do not fill it with what they lease.
-    let block_bytes = (capacity_bytes / 64).next_power_of_two().clamp(PAGE_BYTES, MAX_BLOCK_BYTES);
+    // 1/512 of the store: neither what writers lease nor small objects that live long, each of which keeps
+    // its block from being used again, fill it. In a small store blocks are not as small as that, but 1/64 of it.
+    let least = (capacity_bytes / 64).min(LEAST_BLOCK_BYTES);
+    let block_bytes =
+        (capacity_bytes / 512).max(least).next_power_of_two().clamp(PAGE_BYTES, MAX_BLOCK_BYTES);
     let random: [u8; 8] = random()?;
     Ok(Geometry {
         capacity_bytes,

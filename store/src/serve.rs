@@ -1,13 +1,16 @@
 //! The node's answers to its clients' rare questions.
 
+use std::collections::HashSet;
+
 use rustyray_memory::sync::{AtomicU32, Ordering, fence};
 
 use crate::{
     ClientId, ObjectId, Refusal, Reply, Request,
     blocks::Block,
     core::{Core, Extent, Lease},
-    geometry::{HUGE_PAGE_BYTES, MAX_NESTED, PAGE_BYTES, extent_bytes},
+    geometry::{HUGE_PAGE_BYTES, MAX_NESTED, PAGE_BYTES, extent_bytes, roomy_extent_bytes},
     place::Place,
+    space::LastUser,
     state::Phase,
 };
 
@@ -131,18 +134,27 @@ impl Core {
             return Reply::Refused(Refusal::TooLarge);
         }
         // Whole huge pages if there is room for them; if not, what is asked for.
+        let roomy = roomy_extent_bytes(len_bytes);
         let wanted = extent_bytes(len_bytes).min(capacity_bytes);
         let least = len_bytes.next_multiple_of(PAGE_BYTES);
-        let align = if wanted >= HUGE_PAGE_BYTES { HUGE_PAGE_BYTES } else { PAGE_BYTES };
         self.with_room(least, |core| {
             let mut ledger = core.ledger.lock();
-            let piece = ledger
-                .space
-                .allocate(wanted, align, client.get())
-                .or_else(|| ledger.space.allocate(least, PAGE_BYTES, client.get()))?;
+            let space = &mut ledger.space;
+            let has_room = space.used_bytes() + roomy <= capacity_bytes / 2;
+            let mut allocate = |len_bytes: u64| {
+                let is_huge = len_bytes.is_multiple_of(HUGE_PAGE_BYTES);
+                let align = if is_huge { HUGE_PAGE_BYTES } else { PAGE_BYTES };
+                space.allocate(len_bytes, align, client.get())
+            };
+            let piece = has_room
+                .then(|| allocate(roomy))
+                .flatten()
+                .or_else(|| allocate(wanted))
+                .or_else(|| allocate(least))?;
             let len_bytes = piece.len_bytes;
             core.balance(&mut ledger);
-            ledger.extents.insert(piece.offset_bytes, Extent { len_bytes, client: Some(client) });
+            let extent = Extent { len_bytes, is_tight: false, client: Some(client) };
+            ledger.extents.insert(piece.offset_bytes, extent);
             Some(Reply::Extent {
                 offset_bytes: piece.offset_bytes,
                 len_bytes,
@@ -163,6 +175,11 @@ impl Core {
         if let Some(reply) = allocate(self) {
             return reply;
         }
+        if self.take_waste_back()
+            && let Some(reply) = allocate(self)
+        {
+            return reply;
+        }
         loop {
             match self.spill_for(len_bytes) {
                 Ok(true) => {}
@@ -175,6 +192,51 @@ impl Core {
                 return reply;
             }
         }
+    }
+
+    /// Takes back what sealed objects were given for the sake of huge pages and do not need; whether there was
+    /// any. Views do not reach it, and their writers write no more.
+    pub(crate) fn take_waste_back(&self) -> bool {
+        let loose: HashSet<u64> = {
+            let ledger = self.ledger.lock();
+            let loose = ledger.extents.iter().filter(|(_, extent)| !extent.is_tight);
+            loose.map(|(&offset_bytes, _)| offset_bytes).collect()
+        };
+        if loose.is_empty() {
+            return false;
+        }
+        let mut any = false;
+        for slot in self.touched_slots().map(|index| self.table.slot(index)) {
+            let seen = slot.state().load();
+            let place = Place::from_word(slot.header().location);
+            let Some(Place::Extent { offset_bytes }) = place else { continue };
+            if !matches!(seen.phase(), Phase::Sealed | Phase::Failed)
+                || !loose.contains(&offset_bytes)
+            {
+                continue;
+            }
+            let mut ledger = self.ledger.lock();
+            // Still the same object at the same place, and so its extent: whoever frees or moves it waits for the
+            // lock. (It may have been on disk in between, and come back to another place.)
+            let is_still = slot.state().load() == seen;
+            let header = slot.header();
+            let is_there =
+                Place::from_word(header.location) == Some(Place::Extent { offset_bytes });
+            if !is_still || !is_there || slot.state().load() != seen {
+                continue;
+            }
+            let Some(extent) = ledger.extents.get_mut(&offset_bytes) else { continue };
+            extent.is_tight = true;
+            let kept = extent_bytes(header.len_bytes.max(1));
+            if kept < extent.len_bytes {
+                let tail = extent.len_bytes - kept;
+                extent.len_bytes = kept;
+                let last = LastUser::from(extent.client);
+                ledger.space.release(offset_bytes + kept, tail, last);
+                any = true;
+            }
+        }
+        any
     }
 
     pub(crate) fn full(&self, pinned_bytes: u64) -> Reply {
@@ -212,7 +274,7 @@ impl Core {
         let tail = extent.len_bytes - kept;
         extent.len_bytes = kept;
         if tail > 0 {
-            let last = crate::space::LastUser::Client(client.get());
+            let last = LastUser::Client(client.get());
             ledger.space.release(offset_bytes + kept, tail, last);
         }
         Reply::Done

@@ -206,6 +206,9 @@ impl Core {
     pub(crate) fn keep_below_high_water(&self, len_bytes: u64) {
         let Some(water) = self.water else { return };
         self.table.advance_tick();
+        if self.ledger.lock().space.used_bytes() + len_bytes > water.high_bytes {
+            self.take_waste_back();
+        }
         let used_bytes = self.ledger.lock().space.used_bytes();
         if used_bytes + len_bytes > water.high_bytes {
             self.collect(usize::MAX);
@@ -451,7 +454,9 @@ impl Core {
             let piece = ledger.space.allocate(len_bytes, PAGE_BYTES, 0)?;
             self.balance(&mut ledger);
             // The pages are in nobody's page tables yet.
-            ledger.extents.insert(piece.offset_bytes, Extent { len_bytes, client: None });
+            ledger
+                .extents
+                .insert(piece.offset_bytes, Extent { len_bytes, is_tight: true, client: None });
             Some(piece.offset_bytes)
         })?;
         let mut checksum = self.checksum(header, false);

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     Client, Request, Tier, fault,
-    geometry::{PAGE_BYTES, extent_bytes},
+    geometry::{PAGE_BYTES, extent_bytes, roomy_extent_bytes},
     lease::Placed,
     place::Place,
     segment::Segment,
@@ -119,6 +119,9 @@ impl Writer {
                 let placed = self.placed();
                 self.client.open_block().trim(placed, self.capacity as u64, Some(capacity as u64));
                 self.capacity = capacity;
+            }
+            // The node takes the rest back when room runs short.
+            Place::Extent { .. } if self.capacity as u64 == roomy_extent_bytes(capacity as u64) => {
             }
             Place::Extent { offset_bytes } => {
                 let kept = extent_bytes(capacity as u64) as usize;

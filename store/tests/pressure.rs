@@ -383,3 +383,80 @@ fn spilling_and_viewing_do_not_get_into_each_others_way() {
     drop((client, node));
     std::fs::remove_dir(dir).expect("removed");
 }
+
+#[test]
+fn what_was_given_for_the_sake_of_huge_pages_is_taken_back_when_room_runs_short() {
+    const MIB: usize = 1 << 20;
+    let config = Config {
+        capacity_bytes: 32 << 20,
+        spill_dir: None,
+        put_timeout: Duration::ZERO,
+        ..Config::default()
+    };
+    let node = Node::create(config).expect("a store");
+    let client = node.client();
+    let mut writer = client.create(MIB).expect("room");
+    let mut pins = Vec::new();
+    let put = |i: u8| {
+        let id = client.put_bytes(&vec![i; MIB - 64])?;
+        let pin = client.pin(id).expect("a pin");
+        client.release(id);
+        Ok::<_, Error>(pin)
+    };
+    pins.push(put(0).expect("room"));
+    assert_eq!(node.stats().used_bytes, 4 << 20, "a huge page each");
+    writer.fill(1);
+    let full = loop {
+        match put(pins.len() as u8) {
+            Ok(pin) => pins.push(pin),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, Error::StoreFull { .. }), "{full:?}");
+    assert_eq!(pins.len(), 30, "only what is being written has its huge page still");
+    assert_eq!(node.stats().used_bytes, 32 << 20);
+    for (i, pin) in pins.iter().enumerate() {
+        assert!(pin[..MIB - 64].iter().all(|&byte| byte == i as u8), "object {i}");
+    }
+    writer.fill(2);
+    let id = client.reserve().expect("a slot");
+    client.seal(id, 0, writer, 0, &[]).expect("sealed");
+    let last = client.pin(id).expect("a pin");
+    pins.push(put(30).expect("what it was given is taken back too"));
+    assert!(last.iter().all(|&byte| byte == 2));
+    assert!(pins[30][..MIB - 64].iter().all(|&byte| byte == 30));
+    client.release(id);
+    drop((pins, last));
+    assert_eq!(node.stats().used_bytes, node.stats().leased_bytes);
+}
+
+/// Views small objects, each with others before and behind it that go: each holds what the store cannot use.
+fn held_bytes_per_small_object(capacity_bytes: u64, objects: usize) -> u64 {
+    let config = Config { capacity_bytes, spill_dir: None, ..Config::default() };
+    let node = Node::create(config).expect("a store");
+    let client = node.client();
+    let mut pins = Vec::new();
+    let mut gone = Vec::new();
+    let begun = node.stats().used_bytes;
+    for _ in 0..objects {
+        let id = client.put(&7u64).expect("room");
+        pins.push(client.pin(id).expect("a pin"));
+        client.release(id);
+        // Until the next block.
+        let used = node.stats().used_bytes;
+        while node.stats().used_bytes == used {
+            gone.push(client.put(&[0u8; 8000]).expect("room"));
+        }
+    }
+    gone.into_iter().for_each(|id| client.release(id));
+    (node.stats().used_bytes - begun) / objects as u64
+}
+
+#[test]
+fn a_few_dozen_views_of_small_objects_do_not_fill_a_small_store() {
+    for (capacity_mib, most_kib) in [(4, 64), (64, 128), (256, 512)] {
+        let held = held_bytes_per_small_object(capacity_mib << 20, 40);
+        let with_the_open_one = most_kib * 1024 * 41 / 40;
+        assert!(held <= with_the_open_one, "{held} bytes each in a store of {capacity_mib} MiB");
+    }
+}
