@@ -23,7 +23,7 @@ use crate::{
     error::{Cause, Error},
     object::{ObjectRef, View},
     residence::Resident,
-    runtime::{Core, record::Began},
+    runtime::{Core, record::Began, worker::fault},
     spec::{Argument, Arguments},
     value::Value,
 };
@@ -206,6 +206,9 @@ impl Returns {
     /// Seals one of several results. One that has its value from an earlier attempt, which ended half way or was
     /// run for another, does not keep the rest from being sealed.
     fn seal_one<T: Value>(&self, index: usize, value: &T) -> Result<(), Failure> {
+        if index == 1 {
+            fault::point("half");
+        }
         match self.seal(index, value) {
             Err(failure) if failure.is_late() => Ok(()),
             sealed => sealed,

@@ -3,13 +3,17 @@
 //! `RUSTYRAY_LONG=1` stops a worker for 10 s where the ordinary run stops it for one.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        resource::{Resource, setrlimit},
+        signal::{Signal, kill},
+    },
     unistd::Pid,
 };
 use rustyray::prelude::*;
@@ -50,6 +54,21 @@ fn ends_the_process(how: String) -> u64 {
     loop {
         std::thread::park();
     }
+}
+
+/// May have no more memory than it has, and wants some.
+#[rustyray::remote(max_retries = 0)]
+fn wants_more_memory_than_there_is() -> usize {
+    let has_bytes = std::fs::read_to_string("/proc/self/statm").expect("it is there");
+    let has_pages: u64 =
+        has_bytes.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+    let most = (has_pages * 4096) + (32 << 20);
+    setrlimit(Resource::RLIMIT_AS, most, most).expect("it may be lowered");
+    let mut hoard: Vec<Vec<u8>> = Vec::new();
+    while hoard.len() < 1 << 20 {
+        hoard.push(vec![1; 1 << 20]);
+    }
+    hoard.len()
 }
 
 struct PanicsInDrop;
@@ -159,6 +178,17 @@ async fn a_process_that_ends_is_an_error_that_says_how() -> rustyray::Result<()>
 }
 
 #[rustyray::test(num_cpus = 1)]
+async fn an_allocation_that_fails_ends_its_worker_and_nothing_else() -> rustyray::Result<()> {
+    let task = wants_more_memory_than_there_is_remote::remote().await?;
+    let behind = double_remote::remote(4).await?;
+    let error = task.get().await.expect_err("there is no more");
+    let Error::WorkerCrashed { how, .. } = &error else { panic!("{error:?}") };
+    assert!(how.contains("SIGABRT"), "{how}");
+    assert_eq!(behind.get().await?, 8);
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
 async fn a_panic_in_a_drop_is_that_task_s_own() -> rustyray::Result<()> {
     for task in
         [panics_in_a_drop_remote::remote().await?, async_panics_in_a_drop_remote::remote().await?]
@@ -237,4 +267,86 @@ async fn tasks_that_die_once_each_are_all_run_again() -> rustyray::Result<()> {
     }
     assert_eq!(rustyray::get_all(&values).await?, (0..20).collect::<Vec<_>>());
     Ok(())
+}
+
+// --- killed at a point ---------------------------------------------------------------------------------------
+
+/// How many tasks are run while each worker is killed at its third.
+const AT_A_POINT: u64 = 24;
+
+#[rustyray::remote(max_retries = -1, num_returns = 3)]
+fn twice_thrice_and_often(value: u64) -> (u64, u64, Vec<u32>) {
+    (2 * value, 3 * value, vec![std::process::id(); 500])
+}
+
+/// Its own pid is its result: of two attempts that both gave one, which it was can be told.
+#[rustyray::remote(max_retries = 0)]
+fn own_pid(marks: String, value: u64) -> u32 {
+    let mark = Path::new(&marks).join(value.to_string());
+    std::fs::File::create_new(mark).expect("it is run once");
+    std::process::id()
+}
+
+#[test]
+#[ignore = "a driver for the test below, which has its workers killed"]
+fn driver_whose_workers_are_killed() {
+    let point = std::env::var("RUSTYRAY_WORKER_KILL_AT").expect("the parent says where");
+    rustyray::block_on(async {
+        let runtime = rustyray::Builder::new().num_cpus(2.0).visible(false).start().await?;
+        let (mut ones, mut threes) = (Vec::new(), Vec::new());
+        for value in 0..AT_A_POINT {
+            ones.push(takes_a_while_remote::remote(value).await?);
+            threes.push(twice_thrice_and_often_remote::remote(value).await?);
+        }
+        let mut workers = HashSet::new();
+        for (value, (one, (two, three, often))) in (0..).zip(ones.iter().zip(&threes)) {
+            assert_eq!(one.get().await?, 2 * value);
+            assert_eq!((two.get().await?, three.get().await?), (2 * value, 3 * value));
+            workers.extend(often.get().await?);
+        }
+        assert!(workers.len() > 4, "nobody was killed: {workers:?} did all");
+        // What may not be run twice: a result that was sealed counts, also when nobody was told of it.
+        let files = Files::new();
+        let mut pids = Vec::new();
+        for value in 0..AT_A_POINT {
+            pids.push(own_pid_remote::remote(files.text("."), value).await?);
+        }
+        let mut crashed = 0;
+        for pid in &pids {
+            match pid.get().await {
+                Ok(pid) => assert_ne!(pid, 0),
+                Err(Error::WorkerCrashed { how, .. }) => {
+                    assert!(how.contains("SIGKILL"), "{how}");
+                    crashed += 1;
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        // Only at these had a task nothing to show for it.
+        let lost = point.starts_with("claimed") || point.starts_with("half");
+        assert!(lost || crashed == 0, "{crashed} results were sealed, and were lost");
+        // And nobody gets another answer later.
+        for pid in &pids {
+            let (first, second) = (pid.get().await, pid.get().await);
+            assert_eq!(first.ok(), second.ok());
+        }
+        drop(runtime);
+        rustyray::shutdown().await
+    })
+    .expect("every result is there");
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "there are no points in release builds")]
+fn a_worker_killed_at_any_point_of_a_task_loses_and_doubles_nothing() {
+    for point in ["claimed:2", "ran:2", "half:1", "reported:2"] {
+        let test = std::env::current_exe().expect("this test");
+        let output = std::process::Command::new(test)
+            .args(["--ignored", "--exact", "driver_whose_workers_are_killed", "--nocapture"])
+            .env("RUSTYRAY_WORKER_KILL_AT", point)
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{point}: {said}");
+    }
 }

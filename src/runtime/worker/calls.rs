@@ -14,6 +14,7 @@ use super::{
     Worker,
     actor::take_exit,
     failure::{guarded, guarded_future, poll_guarded},
+    fault,
     lanes::Slot,
     limits::Limit,
 };
@@ -66,6 +67,7 @@ pub(super) fn begin(
     actor: Option<&Resident>,
     about_to: impl FnOnce(&Running, &Returns),
 ) -> Begun {
+    fault::point("claimed");
     let body = header.body.map(|id| core.body_words(id)).transpose();
     let parts = body.as_ref().map_err(|error| error.to_string()).and_then(|body| {
         let parts = header.split(body.as_deref().unwrap_or(rest));

@@ -12,6 +12,7 @@ mod attach;
 mod calls;
 mod crew;
 mod failure;
+pub(crate) mod fault;
 mod intake;
 mod lanes;
 mod limits;

@@ -10,7 +10,7 @@ use std::sync::{
 
 use rustyray_store::ObjectId;
 
-use super::{CANCELLED, DONE, FAILED, FLAG_EXIT, REPORTED};
+use super::{CANCELLED, DONE, FAILED, FLAG_EXIT, REPORTED, fault};
 use crate::{
     call::{Failure, FailureKind, Returns},
     context,
@@ -74,6 +74,7 @@ impl Reports {
             (true, Err(_)) => Err(Failure(FailureKind::Cancelled)),
             (_, outcome) => outcome,
         };
+        fault::point("ran");
         let doorbells = Arc::clone(self.core.doorbells());
         doorbells.deferring(|| match outcome {
             Ok(()) | Err(Failure(FailureKind::Late)) => self.publish(header, returns, DONE, exits),
@@ -142,6 +143,7 @@ impl Reports {
     }
 
     fn published(&self, position: u64) {
+        fault::point("reported");
         // Relaxed: another thread that reads an older position rings once more, or leaves it to this one.
         self.last_published.fetch_max(position, Ordering::Relaxed);
         self.unseen.store(true, Ordering::Relaxed);
