@@ -150,6 +150,9 @@ pub enum ActorState {
 /// [`Host::actor_changed`] and [`Host::group_changed`]. While one of these runs no other thread places
 /// anything (nobody waits for it either), so they are to be short, take no lock under which the scheduler
 /// is called, and ask the scheduler nothing that has an answer beyond what is said to be lock-free.
+///
+/// None of them is to panic. Where one does all the same, the scheduler goes on as if it had answered what promises
+/// least (a full queue, an entry that was begun).
 pub trait Host: Send + Sync + 'static {
     /// What to run; opaque here.
     type Spec: Send + Sync + 'static;

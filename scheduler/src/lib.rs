@@ -24,6 +24,7 @@ mod event;
 mod free_list;
 mod gate;
 mod group_gate;
+mod guarded;
 mod host;
 mod ids;
 #[allow(unsafe_code)]

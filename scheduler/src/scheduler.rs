@@ -218,23 +218,31 @@ impl<H: Host> Scheduler<H> {
             Act::Finish(task) => (task, None),
             Act::Fail(task, why) => (task, Some(*why)),
             Act::FailByDependency(task, object) => {
-                (task, Some(Failure::Dependency { object, cause: host.cause(object) }))
+                let cause = self.shared.guarded(None, || Some(host.cause(object)));
+                let why =
+                    cause.map_or(Failure::Cancelled, |cause| Failure::Dependency { object, cause });
+                (task, Some(why))
             }
-            Act::Interrupt(worker, task, attempt) => return host.interrupt(worker, task, attempt),
-            Act::Kill(worker) => return host.kill(worker),
-            Act::Stop(worker) => return host.stop(worker),
-            Act::Need(pool, how_many) => return host.need_workers(pool, how_many),
+            Act::Interrupt(worker, task, attempt) => {
+                return self.shared.guarded((), || host.interrupt(worker, task, attempt));
+            }
+            Act::Kill(worker) => return self.shared.guarded((), || host.kill(worker)),
+            Act::Stop(worker) => return self.shared.guarded((), || host.stop(worker)),
+            Act::Need(pool, how_many) => {
+                return self.shared.guarded((), || host.need_workers(pool, how_many));
+            }
         };
         let Some((record, _)) = self.shared.records.of(task) else { return };
         if let Some(why) = why {
             // SAFETY: the record was ended when this act was made, there is one such act for a task, and it is
             // told by one thread, which saw the record's filling when it took the token or the act.
-            host.fail(task, unsafe { record.spec() }, why);
+            let spec = unsafe { record.spec() };
+            self.shared.guarded((), || host.fail(task, spec, why));
         }
         let attempt = record.attempt.get();
         // SAFETY: as above; the spec is taken here only.
         let spec = unsafe { record.take_spec() };
         self.shared.records.give(task, record);
-        host.finished(task, attempt, spec);
+        self.shared.guarded((), || host.finished(task, attempt, spec));
     }
 }

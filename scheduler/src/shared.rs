@@ -36,6 +36,8 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) backlog: AtomicUsize,
     /// Tasks wait behind a busy worker while another is idle.
     pub(crate) wants_review: AtomicBool,
+    /// Calls of the host that panicked.
+    pub(crate) panics: AtomicUsize,
 }
 
 impl<H: Host> Shared<H> {
@@ -50,6 +52,7 @@ impl<H: Host> Shared<H> {
             groups: Gates::new(GroupGate::new, |gate| &gate.spare),
             backlog: AtomicUsize::new(0),
             wants_review: AtomicBool::new(false),
+            panics: AtomicUsize::new(0),
         }
     }
 

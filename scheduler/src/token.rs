@@ -67,7 +67,7 @@ impl<T, E> Token<T, E> {
     pub fn enter(&self) -> Option<Owner<'_, T, E>> {
         // Acquire: pairs with the Release of `let_go`; what the last owner did is visible.
         let entered = self.word.compare_exchange(FREE, HELD, Acquire, Relaxed).is_ok();
-        entered.then_some(Owner { token: self })
+        entered.then(|| Owner { token: self })
     }
 
     /// Leaves an event for the owner. Who is answered an owner is the owner, and has to look into the inbox.
@@ -91,7 +91,7 @@ impl<T, E> Token<T, E> {
             // Acquire: as in `enter`. Release: pairs with the Acquire of `look_again`; the events that the
             // caller has left are visible to who takes the mark.
             match self.word.compare_exchange_weak(seen, next, AcqRel, Relaxed) {
-                Ok(_) => return owner.then_some(Owner { token: self }),
+                Ok(_) => return owner.then(|| Owner { token: self }),
                 Err(now) => seen = now,
             }
         }
@@ -134,7 +134,8 @@ impl<T, E> std::fmt::Debug for Token<T, E> {
     }
 }
 
-/// The owner of the state. Dropping it without [`Owner::let_go`] keeps the token for good.
+/// The owner of the state. It ends by [`Owner::let_go`] or [`Owner::hand_over`]. One that is dropped, as by a panic,
+/// gives the token back without looking into the inbox: the next owner finds what is there.
 #[must_use]
 pub struct Owner<'a, T, E> {
     token: &'a Token<T, E>,
@@ -160,7 +161,11 @@ impl<'a, T, E> Owner<'a, T, E> {
     pub fn let_go(self) -> Result<(), Self> {
         // Release: pairs with the Acquire of `enter` and `knock`.
         let freed = self.token.word.compare_exchange(HELD, FREE, Release, Relaxed).is_ok();
-        if freed { Ok(()) } else { Err(self) }
+        if freed {
+            std::mem::forget(self);
+            return Ok(());
+        }
+        Err(self)
     }
 
     /// Takes what was left, oldest first.
@@ -177,7 +182,17 @@ impl<'a, T, E> Owner<'a, T, E> {
         if visitor.token != self.token.address() || visitor.door.send(()).is_err() {
             return Err(self);
         }
+        // It is the visitor's now.
+        std::mem::forget(self);
         Ok(())
+    }
+}
+
+impl<T, E> Drop for Owner<'_, T, E> {
+    fn drop(&mut self) {
+        // Release: as in `let_go`. A mark that is lost by this is a sender's whose event the next owner takes, who
+        // comes with the next event: better late than never.
+        self.token.word.swap(FREE, Release);
     }
 }
 

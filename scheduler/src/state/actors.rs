@@ -90,7 +90,7 @@ impl<H: Host> State<H> {
         if let Some((gate, _)) = shared.actor(id) {
             gate.change(to);
         }
-        shared.host.actor_changed(id, to, reason.as_ref());
+        shared.guarded((), || shared.host.actor_changed(id, to, reason.as_ref()));
     }
 
     fn house(&mut self, shared: &Shared<H>, id: ActorId, worker: Option<WorkerId>) {

@@ -97,7 +97,8 @@ impl<H: Host> State<H> {
             Place::Line => self.leave_line(shared, task),
             Place::Worker => {
                 let worker = record.worker.get();
-                if !shared.host.take_back(WorkerId(worker), record.ticket.get()) {
+                let ticket = record.ticket.get();
+                if !shared.guarded(false, || shared.host.take_back(WorkerId(worker), ticket)) {
                     return false;
                 }
                 if let Some(known) = self.worker(worker) {

@@ -100,7 +100,7 @@ impl<H: Host> State<H> {
             pairs().for_each(|(need, gpus)| self.attainable.withdraw(need, gpus));
             group.gpus = taken;
             group.state = GroupState::Ready;
-            shared.host.group_changed(id, GroupState::Ready);
+            shared.guarded((), || shared.host.group_changed(id, GroupState::Ready));
         }
     }
 
@@ -245,7 +245,7 @@ impl<H: Host> State<H> {
         if leases {
             self.evict(shared, id);
         }
-        shared.host.group_changed(id, GroupState::Removed);
+        shared.guarded((), || shared.host.group_changed(id, GroupState::Removed));
         self.dissolve(shared, group_gate::index(id));
     }
 

@@ -134,7 +134,7 @@ impl<H: Host> State<H> {
             return false;
         };
         if lease.gpus != known.told {
-            shared.host.granted(WorkerId(worker), &lease.gpus);
+            shared.guarded((), || shared.host.granted(WorkerId(worker), &lease.gpus));
             known.told.clone_from(&lease.gpus);
         }
         let (shape, of_machine) = (lease.shape as usize, lease.source.is_none());
@@ -168,7 +168,9 @@ impl<H: Host> State<H> {
         // SAFETY: the record is live, since it was in a queue of ours or comes with an event that names it, and
         // we own the token: nobody ends it meanwhile.
         let spec = unsafe { record.spec() };
-        match shared.host.push(WorkerId(worker), task, record.attempt.get(), spec) {
+        let attempt = record.attempt.get();
+        let push = || shared.host.push(WorkerId(worker), task, attempt, spec);
+        match shared.guarded(Err(crate::QueueFull), push) {
             Ok(ticket) => record.ticket.set(ticket),
             Err(crate::QueueFull) => {
                 known.full = true;

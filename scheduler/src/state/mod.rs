@@ -199,8 +199,10 @@ impl<H: Host> State<H> {
         }
         if record.is(CREATION) {
             let actor = crate::ActorId::from_bits(record.actor.get());
-            let cause = shared.host.cause(object);
-            let reason = crate::DeathReason::Dependency { object, cause };
+            let cause = shared.guarded(None, || Some(shared.host.cause(object)));
+            let reason = cause.map_or(crate::DeathReason::CreationFailed, |cause| {
+                crate::DeathReason::Dependency { object, cause }
+            });
             return self.end_actor(shared, actor, reason);
         }
         if record.is(CALL) {

@@ -176,7 +176,8 @@ impl<H: Host> State<H> {
             && let Some(last) = known.queue.last()
         {
             let record = shared.records.at(last);
-            if !shared.host.take_back(WorkerId(worker), record.ticket.get()) {
+            let ticket = record.ticket.get();
+            if !shared.guarded(false, || shared.host.take_back(WorkerId(worker), ticket)) {
                 break;
             }
             known.queue.remove(&shared.records, last);
@@ -295,7 +296,8 @@ impl<H: Host> State<H> {
         // A killed worker may have been told of what nobody wants any more.
         let mut queue = Vec::with_capacity(gone.queue.len());
         while let Some(index) = gone.queue.pop(&shared.records) {
-            let begun = !shared.host.take_back(worker, shared.records.at(index).ticket.get());
+            let ticket = shared.records.at(index).ticket.get();
+            let begun = !shared.guarded(false, || shared.host.take_back(worker, ticket));
             queue.push((index, begun));
         }
         if let Some(actor) = gone.actor {

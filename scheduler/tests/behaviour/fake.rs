@@ -53,6 +53,9 @@ pub(crate) struct Inner {
     pub(crate) actors: Vec<(ActorId, ActorState, Option<DeathReason<Cause>>)>,
     pub(crate) groups: Vec<(GroupId, GroupState)>,
     pub(crate) pushes: Vec<(u16, u64)>,
+    /// Callbacks that are to panic, once each.
+    pub(crate) panicking: Vec<&'static str>,
+    pub(crate) panicked: usize,
     /// How often each was begun.
     pub(crate) begun: HashMap<u64, usize>,
 }
@@ -65,6 +68,17 @@ pub(crate) struct Fake {
 impl Fake {
     pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap()
+    }
+
+    /// Panics if the callback is to.
+    fn perhaps_panic(&self, what: &str) {
+        let panics = {
+            let mut inner = self.inner();
+            let at = inner.panicking.iter().position(|&panicking| panicking == what);
+            inner.panicked += usize::from(at.is_some());
+            at.map(|at| inner.panicking.remove(at)).is_some()
+        };
+        assert!(!panics, "on purpose, in `{what}`");
     }
 
     fn scheduler(&self) -> Option<Arc<Scheduler<Fake>>> {
@@ -88,6 +102,7 @@ impl Host for Fake {
     }
 
     fn cause(&self, object: ObjectKey) -> Cause {
+        self.perhaps_panic("cause");
         let known = self.inner().objects.get(&object).and_then(|(_, cause)| cause.clone());
         known.unwrap_or_else(|| "gone".into())
     }
@@ -99,6 +114,7 @@ impl Host for Fake {
         attempt: u16,
         spec: &Job,
     ) -> Result<u64, QueueFull> {
+        self.perhaps_panic("push");
         let mut inner = self.inner();
         inner.tickets += 1;
         let (ticket, room) = (inner.tickets, inner.room);
@@ -112,6 +128,7 @@ impl Host for Fake {
     }
 
     fn take_back(&self, worker: WorkerId, ticket: u64) -> bool {
+        self.perhaps_panic("take_back");
         let mut inner = self.inner();
         let Some(queue) = inner.queues.get_mut(&worker.0) else { return false };
         let at = queue.iter().position(|entry| entry.ticket == ticket && !entry.begun);
@@ -119,10 +136,12 @@ impl Host for Fake {
     }
 
     fn need_workers(&self, _: PoolId, how_many: usize) {
+        self.perhaps_panic("need_workers");
         self.inner().asked += how_many;
     }
 
     fn fail(&self, task: TaskId, spec: &Job, why: Failure<Cause>) {
+        self.perhaps_panic("fail");
         assert!(!self.inner().ended.contains(&task), "it has ended before");
         let cause = match &why {
             Failure::Dependency { cause, .. } => cause.clone(),
@@ -139,6 +158,7 @@ impl Host for Fake {
     }
 
     fn finished(&self, task: TaskId, _: u16, spec: Job) {
+        self.perhaps_panic("finished");
         assert!(self.inner().ended.insert(task), "a task ends once");
         self.inner().finished.push(spec.name);
         for object in spec.returns {
@@ -150,22 +170,27 @@ impl Host for Fake {
     }
 
     fn kill(&self, worker: WorkerId) {
+        self.perhaps_panic("kill");
         self.inner().killed.push(worker);
     }
 
     fn interrupt(&self, worker: WorkerId, task: TaskId, attempt: u16) {
+        self.perhaps_panic("interrupt");
         self.inner().interrupted.push((worker, task, attempt));
     }
 
     fn stop(&self, worker: WorkerId) {
+        self.perhaps_panic("stop");
         self.inner().stopped.push(worker);
     }
 
     fn granted(&self, worker: WorkerId, gpus: &[GpuShare]) {
+        self.perhaps_panic("granted");
         self.inner().granted.push((worker, gpus.to_vec()));
     }
 
     fn group_changed(&self, group: GroupId, state: GroupState) {
+        self.perhaps_panic("group_changed");
         self.inner().groups.push((group, state));
     }
 
@@ -175,6 +200,7 @@ impl Host for Fake {
         state: ActorState,
         reason: Option<&DeathReason<Cause>>,
     ) {
+        self.perhaps_panic("actor_changed");
         self.inner().actors.push((actor, state, reason.cloned()));
     }
 }
@@ -452,6 +478,15 @@ impl World {
         assert!(page.items.is_empty(), "{:?}", page.items);
         let workers = self.scheduler.workers();
         assert!(workers.iter().all(|worker| worker.queued == 0 && worker.actor.is_none()));
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Whatever a callback found wrong was caught.
+        if !std::thread::panicking() {
+            assert_eq!(self.scheduler.panics(), self.host().panicked, "a callback panicked");
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod cancelling;
 mod dependencies;
 mod fake;
 mod listings;
+mod panics;
 mod placement;
 mod threads;
 mod workers;
