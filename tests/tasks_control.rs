@@ -414,3 +414,115 @@ async fn gpus_are_given_out_by_name() -> rustyray::Result<()> {
     assert!(visible.is_empty() || visible == "unset", "{visible}");
     Ok(())
 }
+
+// --- on top of one that waits ---------------------------------------------------------------------------------
+
+/// Holds its worker until the file is there.
+#[rustyray::remote]
+fn waits_for(path: String) -> u64 {
+    while !Path::new(&path).exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    1
+}
+
+/// Says who it is and how often it was begun, and is stuck.
+#[rustyray::remote]
+fn is_stuck_after(_gate: u64, begun: String) -> u64 {
+    let runs = std::fs::read_to_string(&begun).unwrap_or_default().len();
+    std::fs::write(&begun, ".".repeat(runs + 1)).expect("the directory is there");
+    loop {
+        std::thread::park();
+    }
+}
+
+#[rustyray::remote]
+fn touches(path: String) -> u64 {
+    touch(&path);
+    2
+}
+
+/// Submits one more, which cannot run as long as this one does, and works until it is cancelled.
+#[rustyray::remote]
+fn spawns_and_works(later: String, begun: String, ended: String) -> rustyray::Result<u64> {
+    let _later = rustyray::block_on(touches_remote::remote(later))?;
+    touch(&begun);
+    while !rustyray::context().is_cancelled() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    touch(&ended);
+    Ok(3)
+}
+
+/// Waits, blocking, for a task of its own.
+#[rustyray::remote]
+fn waits_for_its_own(later: String, begun: String, ended: String) -> rustyray::Result<u64> {
+    rustyray::block_on(spawns_and_works_remote::remote(later, begun, ended))?.get_blocking()
+}
+
+#[rustyray::remote]
+fn waits_for_its_stuck(begun: String) -> rustyray::Result<u64> {
+    rustyray::block_on(is_stuck_after_remote::remote(1, begun))?.get_blocking()
+}
+
+fn with_one_worker(body: impl AsyncFnOnce() -> rustyray::Result<()>) {
+    let builder = rustyray::Builder::new().num_cpus(1.0).max_workers(1).visible(false);
+    let builder = builder.shutdown_grace(Duration::from_millis(200));
+    rustyray::block_on(async {
+        builder.start().await?;
+        body().await?;
+        rustyray::shutdown().await
+    })
+    .expect("it works");
+}
+
+#[test]
+fn what_runs_on_top_is_cancelled_by_force_and_what_waits_below_runs_again() {
+    with_one_worker(async || {
+        let marks = Marks::new();
+        let gate = waits_for_remote::remote(marks.text("gate")).await?;
+        // It becomes ready after the one that waits for it has begun, and there is no other worker.
+        let stuck = is_stuck_after_remote::remote(&gate, marks.text("begun")).await?;
+        let below = blocks_on_remote::remote(
+            vec![stuck.clone()],
+            marks.text("below"),
+            marks.text("below ended"),
+        )
+        .await?;
+        touch(&marks.text("gate"));
+        marks.wait("begun");
+        assert!(marks.at("below").exists(), "it does not run on top");
+        stuck.cancel(FORCE).await?;
+        assert_cancelled(stuck.get().await, "::is_stuck_after");
+        // It lost its worker, ran again, and was told.
+        let error = below.get().await.expect_err("what it waits for was cancelled");
+        assert!(error.to_string().contains("cancelled"), "{error}");
+        assert_eq!(add_remote::remote(1, 2).await?.get().await?, 3);
+        assert_eq!(std::fs::read_to_string(marks.at("begun")).expect("it was begun"), ".");
+        Ok(())
+    });
+}
+
+#[test]
+fn what_runs_on_top_is_cancelled_with_those_it_was_submitted_by_and_those_it_submitted() {
+    with_one_worker(async || {
+        let marks = Marks::new();
+        let (later, begun, ended) = (marks.text("later"), marks.text("begun"), marks.text("ended"));
+        let task = waits_for_its_own_remote::remote(later, begun, ended).await?;
+        marks.wait("begun");
+        task.cancel(RECURSIVE).await?;
+        marks.wait("ended");
+        task.get().await.expect_err("it was cancelled");
+        // There is one worker, and tasks of a kind run in turn: had it not been cancelled, it would run before.
+        assert_eq!(add_remote::remote(1, 2).await?.get().await?, 3);
+        assert!(!marks.at("later").exists(), "what it submitted was run");
+
+        let task = waits_for_its_stuck_remote::remote(marks.text("stuck")).await?;
+        marks.wait("stuck");
+        task.cancel(CancelOptions { force: true, recursive: true }).await?;
+        assert_cancelled(task.get().await, "::waits_for_its_stuck");
+        assert_eq!(add_remote::remote(1, 2).await?.get().await?, 3);
+        assert_eq!(std::fs::read_to_string(marks.at("stuck")).expect("it was begun"), ".");
+        Ok(())
+    });
+}

@@ -328,6 +328,15 @@ impl<H: Host> Scheduler<H> {
         self.post_all(events);
     }
 
+    /// The task within which a task that has not ended was submitted, as long as that has not ended either. Lock-free.
+    pub fn parent(&self, task: TaskId) -> Option<TaskId> {
+        let (record, _) = self.shared.records.live(task)?;
+        let parent = TaskId::from_bits(record.parent.get());
+        // Still that task's.
+        self.shared.records.live(task)?;
+        self.shared.records.live(parent).map(|_| parent)
+    }
+
     /// The task that was submitted to make `object`; it may have ended.
     #[inline]
     pub fn producer(&self, object: ObjectKey) -> Option<TaskId> {

@@ -152,7 +152,7 @@ impl Node {
                 }
             };
             all.extend(from.iter().filter_map(|&id| self.store.want_again(id)));
-            self.schedule_again(self.job_again(again, from), attempt);
+            self.schedule_again(self.job_again(again, from), attempt, None);
         }
     }
 
@@ -191,7 +191,7 @@ impl Node {
             if let Some(body) = job.body.take() {
                 self.client.release(body);
             }
-            return self.schedule_again(job, next);
+            return self.schedule_again(job, next, None);
         }
         for &id in job.returns.as_slice().iter().filter(|id| is_waiting(id)) {
             self.settle_failed(id, &lost(id, "its file gave nothing back", &again.recipe.spent()));

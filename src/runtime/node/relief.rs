@@ -11,6 +11,8 @@
 //! - The scheduler gives the task back ([`rustyray_scheduler::Scheduler::withdraw`]): the node keeps it with the
 //!   worker, under a number of its own ([`ON_TOP`]), until the worker reports it.
 //! - A worker that dies leaves what was on top to be scheduled again, as a further attempt.
+//! - To cancel it by force costs its worker, and those below it an attempt each. It is found by what it makes, or by
+//!   within what it was submitted, which the node keeps for it since the scheduler knows of it no more.
 
 use std::{
     collections::HashMap,
@@ -55,11 +57,15 @@ pub(super) struct Relief {
     next: AtomicU64,
     /// How many workers sleep in a task.
     asleep: AtomicUsize,
+    /// How many tasks run on top of others.
+    on_top: AtomicUsize,
 }
 
 /// For whom a task is withdrawn, and whether it is.
 struct Wanted {
     client: ClientId,
+    /// Within which it was submitted.
+    parent: Option<TaskId>,
     is_withdrawn: bool,
 }
 
@@ -67,11 +73,17 @@ struct Wanted {
 pub(super) struct OnTop {
     attempt: u16,
     job: Job,
+    /// The task within which it was submitted.
+    parent: Option<TaskId>,
+    /// What it has submitted, by the first result of each.
+    children: Vec<ObjectId>,
+    /// It is killed, and not run again.
+    is_cancelled: bool,
 }
 
 impl Relief {
-    fn insert(&self, task: TaskId, client: ClientId) {
-        self.wanted.lock().insert(task, Wanted { client, is_withdrawn: false });
+    fn insert(&self, task: TaskId, client: ClientId, parent: Option<TaskId>) {
+        self.wanted.lock().insert(task, Wanted { client, parent, is_withdrawn: false });
         self.count.fetch_add(1, Ordering::Release);
     }
 
@@ -133,7 +145,7 @@ impl Node {
         for _ in 0..LOOKS {
             let Some(object) = objects.pop() else { return false };
             let Some(task) = self.scheduler().producer(key(object)) else { continue };
-            self.relief.insert(task, client);
+            self.relief.insert(task, client, self.scheduler().parent(task));
             let needs = |job: &Job| {
                 if let Ok(Known { dependencies, .. }) = spec::read(&job.words) {
                     objects.extend(dependencies);
@@ -150,18 +162,22 @@ impl Node {
     /// A task has ended for the scheduler: gives it back unless it was withdrawn for somebody.
     pub(super) fn keep_withdrawn(&self, task: TaskId, attempt: u16, job: Job) -> Option<Job> {
         match self.relief.remove(task) {
-            Some(Wanted { client, is_withdrawn: true }) => self.put_on_top(client, attempt, job),
+            Some(Wanted { client, parent, is_withdrawn: true }) => {
+                self.put_on_top(client, parent, attempt, job);
+            }
             _ => return Some(job),
         }
         None
     }
 
-    fn put_on_top(&self, client: ClientId, attempt: u16, job: Job) {
+    fn put_on_top(&self, client: ClientId, parent: Option<TaskId>, attempt: u16, job: Job) {
         let number = ON_TOP | self.relief.next.fetch_add(1, Ordering::Relaxed);
         let mut words = job.words.to_vec();
         self.address(&mut words, &job, number, attempt);
         let peer = &self.peers[client.index()];
-        peer.on_top.lock().insert(number, OnTop { attempt, job });
+        let top = OnTop { attempt, job, parent, children: Vec::new(), is_cancelled: false };
+        peer.on_top.lock().insert(number, top);
+        self.relief.on_top.fetch_add(1, Ordering::Relaxed);
         if peer.work.read().is_some() {
             self.tell(client, &ToClient::OnTop { words });
         } else {
@@ -174,9 +190,16 @@ impl Node {
     /// A worker has reported what ran on top.
     pub(super) fn top_ended(&self, client: ClientId, number: u64, outcome: Outcome) {
         let ended = self.peers[client.index()].on_top.lock().remove(&number);
-        let Some(OnTop { attempt, job }) = ended else { return };
+        let Some(OnTop { attempt, job, parent, is_cancelled, .. }) = ended else { return };
+        self.relief.on_top.fetch_sub(1, Ordering::Relaxed);
+        let outcome = match outcome {
+            Outcome::Failed { retry: true } if is_cancelled => Outcome::Cancelled,
+            outcome => outcome,
+        };
         match outcome {
-            Outcome::Failed { retry: true } => return self.schedule_again(job, attempt + 1),
+            Outcome::Failed { retry: true } => {
+                return self.schedule_again(job, attempt + 1, parent);
+            }
             Outcome::Cancelled => {
                 let cancelled = Error::TaskCancelled { task: job.name() };
                 job.returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &cancelled));
@@ -190,30 +213,82 @@ impl Node {
     pub(super) fn free_from_top(&self, client: ClientId, cause: &Cause) {
         let peer = &self.peers[client.index()];
         let lost: Vec<(u64, OnTop)> = peer.on_top.lock().drain().collect();
-        for (number, OnTop { attempt, job }) in lost {
-            if attempt < job.retries.max {
-                self.schedule_again(job, attempt + 1);
+        self.relief.on_top.fetch_sub(lost.len(), Ordering::Relaxed);
+        for (number, OnTop { attempt, job, parent, is_cancelled, .. }) in lost {
+            if attempt < job.retries.max && !is_cancelled {
+                self.schedule_again(job, attempt + 1, parent);
                 continue;
             }
-            let crashed = cause.error_of(job.name(), attempt);
-            job.returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &crashed));
+            let error = match is_cancelled {
+                true => Error::TaskCancelled { task: job.name() },
+                false => cause.error_of(job.name(), attempt),
+            };
+            job.returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &error));
             self.job_is_over(TaskId::from_bits(number), attempt, job);
         }
     }
 
-    /// Asks what runs on top and is to make this object to stop.
-    pub(super) fn interrupt_on_top(&self, object: ObjectId) {
+    /// A task that runs on top of another has submitted the one that makes this object.
+    #[cold]
+    pub(super) fn note_child(&self, parent: u64, child: ObjectId) {
+        for peer in &self.peers {
+            if let Some(top) = peer.on_top.lock().get_mut(&parent) {
+                return top.children.push(child);
+            }
+        }
+    }
+
+    /// What runs on top somewhere and was submitted within this task, or within what that submitted.
+    pub(super) fn on_top_within(&self, task: TaskId) -> Vec<ObjectId> {
+        if self.relief.on_top.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        let mut parents = HashMap::new();
+        let mut tops = Vec::new();
+        for peer in &self.peers {
+            for (&number, top) in &*peer.on_top.lock() {
+                parents.insert(TaskId::from_bits(number), top.parent);
+                tops.push((top.parent, top.job.first_return()));
+            }
+        }
+        let up = |of: &TaskId| match parents.get(of) {
+            Some(parent) => *parent,
+            None => self.scheduler().parent(*of),
+        };
+        let is_within = |parent| std::iter::successors(parent, up).any(|of| of == task);
+        tops.into_iter().filter(|(parent, _)| is_within(*parent)).filter_map(|top| top.1).collect()
+    }
+
+    /// Has what runs on top and is to make this object stop; by force with its worker, and what runs below it there
+    /// is run again as after any death of a worker. What it has submitted comes to `children`.
+    pub(super) fn cancel_on_top(
+        &self,
+        object: ObjectId,
+        force: bool,
+        children: &mut Vec<ObjectId>,
+    ) {
         for (at, peer) in self.peers.iter().enumerate() {
             let makes = |top: &OnTop| top.job.returns.as_slice().contains(&object);
-            let number = peer.on_top.lock().iter().find(|(_, top)| makes(top)).map(|(&n, _)| n);
-            if let Some(task) = number {
-                return self.tell(ClientId::new(at as u8), &ToClient::Interrupt { task });
+            let found = {
+                let mut on_top = peer.on_top.lock();
+                let top = on_top.iter_mut().find(|(_, top)| makes(top));
+                top.map(|(&number, top)| {
+                    top.is_cancelled = true;
+                    children.append(&mut top.children);
+                    number
+                })
+            };
+            let client = ClientId::new(at as u8);
+            match found {
+                Some(_) if force => return self.kill(client),
+                Some(task) => return self.tell(client, &ToClient::Interrupt { task }),
+                None => {}
             }
         }
     }
 
     /// Hands the scheduler a job that was out of its hands, for this attempt.
-    pub(super) fn schedule_again(&self, job: Job, attempt: u16) {
+    pub(super) fn schedule_again(&self, job: Job, attempt: u16, parent: Option<TaskId>) {
         let Ok(Known { header, extension, dependencies, .. }) = spec::read(&job.words) else {
             return self.job_is_over(TaskId::from_bits(0), attempt, job);
         };
@@ -238,7 +313,7 @@ impl Node {
                     placement,
                     priority: 0,
                     retries,
-                    parent: None,
+                    parent,
                 };
                 self.scheduler().resubmit(new, attempt).err().map(|refused| {
                     let error = Error::invalid(format!(

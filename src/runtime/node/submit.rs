@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use rustyray_scheduler::{CallerId, Demand, JobId, NewTask, ObjectKey, Refusal, Retries, TaskId};
 use rustyray_store::ObjectId;
 
-use super::{Node, job::Job, key};
+use super::{Node, job::Job, key, relief::ON_TOP};
 use crate::{
     call::Ids,
     error::{Error, Result},
@@ -60,6 +60,11 @@ impl Node {
             }
         };
         let made = keys(job.returns.as_slice());
+        if wanted.parent & ON_TOP != 0
+            && let Some(id) = job.first_return()
+        {
+            self.note_child(wanted.parent, id);
+        }
         let outcome = match header.kind {
             Kind::Task => self
                 .scheduler()
