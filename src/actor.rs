@@ -26,6 +26,7 @@ use crate::{
     error::{Error, Result},
     object::ObjectRef,
     options::ActorOptions,
+    refused::Refused,
     registry::{self, ActorClass, ConstructorIndex, MethodIndex},
     runtime::{Alarm, Claim, Core, Link, current, sites::Site, submission::Wanted},
     spec::Kind,
@@ -63,7 +64,7 @@ impl<A> ActorHandle<A> {
     ) -> impl Future<Output = Result<ObjectRef<Out>>> {
         let site = Location::caller();
         async move {
-            let ids = self.submit(method, 1, site, arguments)?;
+            let ids = self.submit(method, 1, site, false, arguments)?;
             Ok(ObjectRef::adopt(&self.core, ids.as_slice()[0]))
         }
     }
@@ -81,7 +82,8 @@ impl<A> ActorHandle<A> {
     ) -> impl Future<Output = Result<Out::Refs>> {
         let site = Location::caller();
         async move {
-            let ids = self.submit(method, returns_of::<Out>(num_returns)?, site, arguments)?;
+            let ids =
+                self.submit(method, returns_of::<Out>(num_returns)?, site, false, arguments)?;
             Ok(Out::refs(&self.core, ids.as_slice()))
         }
     }
@@ -96,10 +98,83 @@ impl<A> ActorHandle<A> {
         method: MethodIndex,
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
     ) -> impl Future<Output = Result<ObjectRefStream<Out>>> {
-        let call = Invocation::new(Kind::Method, self.class, method.0, Location::caller());
-        let call = Invocation { token: Some(self.token), ..call };
-        let mut wanted = Wanted::default();
-        async move { ObjectRefStream::submit(&self.core, call, &mut wanted, BACKPRESSURE, arguments) }
+        let site = Location::caller();
+        async move { self.submit_stream(method, site, false, arguments) }
+    }
+
+    /// [`ActorHandle::call`] with `arguments` that are given back when the call is not made; `write` pushes each
+    /// of them by [`ArgWriter::lend`].
+    ///
+    /// A call that is one too many for the actor is refused here, whichever process makes it: one other than
+    /// the node's asks the node first, when the actor limits its unfinished calls.
+    ///
+    /// # Errors
+    /// As [`ActorHandle::call`].
+    #[track_caller]
+    pub fn try_call<Out, G>(
+        &self,
+        method: MethodIndex,
+        arguments: G,
+        write: impl FnOnce(&G, &mut ArgWriter<'_>) -> Result<()>,
+    ) -> impl Future<Output = Result<ObjectRef<Out>, Refused<G>>> {
+        let site = Location::caller();
+        async move {
+            let tried = self.submit(method, 1, site, true, |to| write(&arguments, to));
+            let ids = tried.map_err(|error| Refused { error, arguments })?;
+            Ok(ObjectRef::adopt(&self.core, ids.as_slice()[0]))
+        }
+    }
+
+    /// The same for a method that returns several objects.
+    ///
+    /// # Errors
+    /// As [`ActorHandle::call`].
+    #[track_caller]
+    pub fn try_call_several<Out: SeveralReturns, G>(
+        &self,
+        method: MethodIndex,
+        num_returns: u16,
+        arguments: G,
+        write: impl FnOnce(&G, &mut ArgWriter<'_>) -> Result<()>,
+    ) -> impl Future<Output = Result<Out::Refs, Refused<G>>> {
+        let site = Location::caller();
+        async move {
+            let tried = returns_of::<Out>(num_returns).and_then(|returns| {
+                self.submit(method, returns, site, true, |to| write(&arguments, to))
+            });
+            let ids = tried.map_err(|error| Refused { error, arguments })?;
+            Ok(Out::refs(&self.core, ids.as_slice()))
+        }
+    }
+
+    /// The same for a method that gives one object after the other.
+    ///
+    /// # Errors
+    /// As [`ActorHandle::call`].
+    #[track_caller]
+    pub fn try_call_stream<Out, G>(
+        &self,
+        method: MethodIndex,
+        arguments: G,
+        write: impl FnOnce(&G, &mut ArgWriter<'_>) -> Result<()>,
+    ) -> impl Future<Output = Result<ObjectRefStream<Out>, Refused<G>>> {
+        let site = Location::caller();
+        async move {
+            let tried = self.submit_stream(method, site, true, |to| write(&arguments, to));
+            tried.map_err(|error| Refused { error, arguments })
+        }
+    }
+
+    fn submit_stream<Out>(
+        &self,
+        method: MethodIndex,
+        site: Site,
+        is_tried: bool,
+        arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+    ) -> Result<ObjectRefStream<Out>> {
+        let call = Invocation::new(Kind::Method, self.class, method.0, site);
+        let call = Invocation { token: Some(self.token), is_tried, ..call };
+        ObjectRefStream::submit(&self.core, call, &mut Wanted::default(), BACKPRESSURE, arguments)
     }
 
     fn submit(
@@ -107,11 +182,12 @@ impl<A> ActorHandle<A> {
         method: MethodIndex,
         returns: usize,
         site: Site,
+        is_tried: bool,
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
     ) -> Result<crate::call::Ids> {
         let (core, token) = (&self.core, Some(self.token));
         let call = Invocation::new(Kind::Method, self.class, method.0, site);
-        let call = Invocation { returns, token, ..call };
+        let call = Invocation { returns, token, is_tried, ..call };
         let ids = submit_words(core, call, &mut Wanted::default(), arguments)?;
         if let Some(actor) = core.occupant()
             && actor.token() == self.token

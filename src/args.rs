@@ -84,6 +84,15 @@ impl<'a> ArgWriter<'a> {
     /// value has to become one.
     #[inline]
     pub fn push<P, A: IntoArg<P>>(&mut self, name: &'static str, argument: A) -> Result<()> {
+        self.lend(name, &argument)
+    }
+
+    /// The same for an argument that the caller keeps, to have it back when the call is not made.
+    ///
+    /// # Errors
+    /// As [`ArgWriter::push`].
+    #[inline]
+    pub fn lend<P, A: IntoArg<P>>(&mut self, name: &'static str, argument: &A) -> Result<()> {
         argument.pass(name, self)
     }
 
@@ -123,56 +132,56 @@ impl<'a> ArgWriter<'a> {
 pub trait IntoArg<P> {
     /// Appends the argument to `to`.
     #[doc(hidden)]
-    fn pass(self, name: &'static str, to: &mut ArgWriter<'_>) -> Result<()>;
+    fn pass(&self, name: &'static str, to: &mut ArgWriter<'_>) -> Result<()>;
 }
 
 impl<T: Value> IntoArg<T> for T {
     #[inline]
-    fn pass(self, name: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
-        to.value(name, &self)
+    fn pass(&self, name: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
+        to.value(name, self)
     }
 }
 
 impl<T: Value> IntoArg<T> for &T {
     #[inline]
-    fn pass(self, name: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
-        to.value(name, self)
+    fn pass(&self, name: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
+        to.value(name, *self)
     }
 }
 
 impl IntoArg<String> for &str {
-    fn pass(self, name: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
-        to.value(name, &self.to_owned())
+    fn pass(&self, name: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
+        to.value(name, &(*self).to_owned())
     }
 }
 
 impl<T: Value> IntoArg<T> for ObjectRef<T> {
-    fn pass(self, _: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
-        to.reference(&self)
+    fn pass(&self, _: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
+        to.reference(self)
     }
 }
 
 impl<T: Value> IntoArg<T> for &ObjectRef<T> {
-    fn pass(self, _: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
+    fn pass(&self, _: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
         to.reference(self)
     }
 }
 
 impl<T: Value> IntoArg<View<T>> for ObjectRef<T> {
-    fn pass(self, _: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
-        to.reference(&self)
+    fn pass(&self, _: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
+        to.reference(self)
     }
 }
 
 impl<T: Value> IntoArg<View<T>> for &ObjectRef<T> {
-    fn pass(self, _: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
+    fn pass(&self, _: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
         to.reference(self)
     }
 }
 
 impl<T: Value> IntoArg<View<T>> for T {
-    fn pass(self, _: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
-        let object = ObjectRef::<T>::adopt(to.core, to.core.put_id(&self)?);
+    fn pass(&self, _: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {
+        let object = ObjectRef::<T>::adopt(to.core, to.core.put_id(self)?);
         to.reference(&object)
     }
 }

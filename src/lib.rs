@@ -47,6 +47,7 @@ mod object;
 mod options;
 mod placement;
 mod progress;
+mod refused;
 mod registry;
 mod residence;
 mod runtime;
@@ -79,6 +80,7 @@ pub use crate::{
     object::{ArchivedObjectRef, Get, GetOwned, ObjectRef, View},
     placement::{Bundle, PlacementGroup, PlacementGroupOptions, PlacementStrategy},
     progress::progress,
+    refused::Refused,
     runtime::{EnterGuard, executor::block_on},
     stream::{BlockingItems, ObjectRefStream},
     value::Value,

@@ -101,11 +101,15 @@ pub(crate) struct Invocation {
     pub(crate) grant: Option<ObjectId>,
     /// Where it is asked for.
     pub(crate) site: Site,
+    /// Whether a call that the actor has no room for is refused here, rather than where its result is asked
+    /// for.
+    pub(crate) is_tried: bool,
 }
 
 impl Invocation {
     pub(crate) fn new(kind: Kind, function: u64, index: u16, site: Site) -> Invocation {
-        Invocation { kind, function, index, returns: 1, token: None, grant: None, site }
+        let (token, grant, is_tried) = (None, None, false);
+        Invocation { kind, function, index, returns: 1, token, grant, site, is_tried }
     }
 }
 
@@ -116,7 +120,7 @@ pub(crate) fn submit_words(
     wanted: &mut Wanted,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
 ) -> Result<Ids> {
-    let Invocation { kind, function, index, returns, token, grant, site } = call;
+    let Invocation { kind, function, index, returns, token, grant, site, is_tried } = call;
     core.check_open()?;
     if returns > MAX_RETURNS {
         return Err(Error::invalid(format!(
@@ -177,9 +181,24 @@ pub(crate) fn submit_words(
             in_transit.extend(reserved.as_slice().iter().filter(|&&id| core.retain(id).is_ok()));
             match token.filter(|_| is_call) {
                 Some(token) => {
-                    let returns = reserved.ids();
-                    let call =
-                        LineCall { words, parent, nested, returns, held: in_transit, body: None };
+                    let mut call = LineCall {
+                        words,
+                        parent,
+                        nested,
+                        returns: reserved.ids(),
+                        held: in_transit,
+                        body: None,
+                        is_counted: false,
+                    };
+                    if is_tried {
+                        match uplink.lines.keep_place(uplink, token, function) {
+                            Ok(is_counted) => call.is_counted = is_counted,
+                            Err(error) => {
+                                call.release(core);
+                                return Err(error);
+                            }
+                        }
+                    }
                     uplink.lines.call(core, uplink, token, call)?;
                 }
                 None => uplink.submit(core, &wanted.to_words(&nested, &words), in_transit)?,

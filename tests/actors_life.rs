@@ -418,6 +418,18 @@ async fn one_call_too_many_is_refused_and_takes_nothing() -> rustyray::Result<()
     let Error::PendingCallsLimit { pending: 3, limit: 3, .. } = &refused else {
         panic!("{refused:?}")
     };
+    // A value comes back as it was, not as a copy.
+    let (given, place) = (chunk.clone(), chunk.as_ptr());
+    let given_place = given.as_ptr();
+    let refused = slow.try_take(given).await.expect_err("three are unfinished");
+    assert!(matches!(refused.error, Error::PendingCallsLimit { pending: 3, limit: 3, .. }));
+    assert_eq!((refused.arguments.as_ptr(), &refused.arguments), (given_place, &chunk));
+    let stored = rustyray::put(&chunk).await?;
+    let refused = slow.try_take(stored.clone()).await.expect_err("three are unfinished");
+    assert_eq!(refused.arguments.get().await?, chunk);
+    let error: Error = slow.try_take(&chunk).await.expect_err("three are unfinished").into();
+    assert_eq!(error.help(), refused.error.help());
+    assert_eq!(chunk.as_ptr(), place);
     append(&gate, "open");
     blocked.get().await?;
     slow.room().await?;
@@ -448,4 +460,98 @@ async fn who_waits_for_room_is_never_refused() -> rustyray::Result<()> {
     assert_eq!(rustyray::get_all(&sizes).await?, (0..60).collect::<Vec<_>>());
     assert_eq!(fill_remote::remote(&slow, 60).await?.get().await?, (0..60).sum::<u64>());
     Ok(())
+}
+
+/// Makes calls as fast as they are taken, and says how many were refused and what the others came to.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn press(slow: SlowHandle, calls: u64) -> rustyray::Result<(u64, u64)> {
+    let (mut refusals, mut sizes) = (0, Vec::new());
+    for size in 0..calls {
+        let mut chunk = vec![0; size as usize];
+        let taken = loop {
+            match slow.try_take(chunk).await {
+                Ok(taken) => break taken,
+                Err(refused) => {
+                    let Error::PendingCallsLimit { limit: 3, .. } = &refused.error else {
+                        return Err(refused.into());
+                    };
+                    refusals += 1;
+                    chunk = refused.arguments;
+                    assert_eq!(chunk.len() as u64, size);
+                    slow.room().await?;
+                }
+            }
+        };
+        sizes.push(taken);
+    }
+    Ok((refusals, rustyray::get_all(&sizes).await?.into_iter().sum()))
+}
+
+#[rustyray::test]
+async fn other_processes_get_their_arguments_back_too() -> rustyray::Result<()> {
+    let slow = Slow::remote().await?;
+    let mut presses = Vec::new();
+    for _ in 0..3 {
+        presses.push(press_remote::remote(&slow, 40).await?);
+    }
+    let mut refused = 0;
+    for (refusals, sum) in rustyray::get_all(&presses).await? {
+        refused += refusals;
+        assert_eq!(sum, (0..40).sum::<u64>(), "what was taken is done");
+    }
+    assert!(refused > 0, "three times forty calls do not find room at once");
+    Ok(())
+}
+
+/// Presses until its process is killed.
+#[rustyray::remote(num_cpus = 0.0, max_retries = 0)]
+async fn press_for_ever(slow: SlowHandle, file: String) -> rustyray::Result<()> {
+    append(&file, &std::process::id().to_string());
+    loop {
+        if slow.try_take(vec![0; 10]).await.is_err() {
+            slow.room().await?;
+        }
+    }
+}
+
+#[rustyray::test]
+async fn a_killed_caller_keeps_no_place() -> rustyray::Result<()> {
+    let scratch = Scratch::new("places");
+    let slow = Slow::remote().await?;
+    for round in 0..6 {
+        let file = scratch.file(&format!("pid-{round}"));
+        let press = press_for_ever_remote::remote(&slow, &file).await?;
+        until("its begin", || !lines(&file).is_empty()).await;
+        tokio::time::sleep(Duration::from_millis(3 * round)).await;
+        let pid: i32 = lines(&file)[0].parse().expect("a pid");
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGKILL,
+        );
+        assert!(matches!(press.get().await, Err(Error::WorkerCrashed { .. })));
+    }
+    // The dead callers' calls end, and there are three places again.
+    let gate = scratch.file("gate");
+    let mut blocked = None;
+    until_async(async || {
+        blocked = slow.try_block(gate.clone()).await.ok();
+        blocked.is_some()
+    })
+    .await;
+    until_async(async || slow.try_take(vec![1]).await.is_ok()).await;
+    until_async(async || slow.try_take(vec![2]).await.is_ok()).await;
+    assert!(slow.try_take(vec![3]).await.is_err(), "three are unfinished");
+    append(&gate, "open");
+    blocked.expect("it was taken").get().await
+}
+
+/// Waits for a condition that other processes bring about.
+async fn until_async(mut condition: impl AsyncFnMut() -> bool) {
+    for _ in 0..20_000 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("it did not come about");
 }

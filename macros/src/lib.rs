@@ -116,6 +116,9 @@ pub fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// finds a named one. Where the class has functions of these names itself, the generated ones are called
 /// `actor_options` and `get_actor`.
 ///
+/// Each method `m` of the handle has a second form, `try_m`, that gives the arguments back when the call is not
+/// made, unless the class has a method of that name itself.
+///
 /// Methods can carry `#[method(concurrency_group = "io", num_returns = 2, out_of_order)]`.
 #[proc_macro_attribute]
 pub fn actor_methods(arguments: TokenStream, item: TokenStream) -> TokenStream {

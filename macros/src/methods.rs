@@ -56,6 +56,8 @@ struct Method {
     signature: Signature,
     is_exclusive: bool,
     options: options::Method,
+    /// What its form is called that gives the arguments back.
+    tried: Option<Ident>,
 }
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
@@ -145,6 +147,11 @@ impl Class {
                 class.read(function, complaints, &mut misfits);
             }
         }
+        for method in &mut class.methods {
+            let is_taken =
+                |tried: &Ident| block.items.iter().any(|item| is_named(item, &tried.to_string()));
+            method.tried.take_if(|tried| is_taken(tried));
+        }
         for constructor in &mut class.constructors {
             let taken =
                 block.items.iter().find(|item| is_named(item, &constructor.remote.to_string()));
@@ -229,7 +236,9 @@ impl Class {
             }
             Role::Method { is_exclusive } => {
                 let signature = parse(Kind::Method, misfits);
-                self.methods.push(Method { signature, is_exclusive, options });
+                let name = signature.name();
+                let tried = Some(format_ident!("try_{name}", span = at(&signature.ident)));
+                self.methods.push(Method { signature, is_exclusive, options, tried });
             }
             Role::Hook { is_exclusive, is_start } => {
                 let signature = parse(Kind::Method, misfits);
@@ -239,7 +248,7 @@ impl Class {
                         format!("`{name}` is called by the runtime, with nothing but `self`");
                     misfits.about(parameter, message);
                 }
-                let hook = Some(Method { signature, is_exclusive, options });
+                let hook = Some(Method { signature, is_exclusive, options, tried: None });
                 match is_start {
                     true => self.on_start = hook,
                     false => self.on_stop = hook,

@@ -184,6 +184,33 @@ impl Signature {
         quote!(#(#taken),*)
     }
 
+    /// `__Arg0: IntoArg<i64>, …` and `a: __Arg0, …`: the same with types that can be named.
+    pub(crate) fn taken_by_name(&self, root: &Root) -> (TokenStream, TokenStream) {
+        let here = Span::mixed_site();
+        let (mut types, mut taken) = (TokenStream::new(), TokenStream::new());
+        for (given, Parameter { ident, ty, .. }) in self.given().iter().zip(&self.parameters) {
+            types.extend(quote_spanned!(here=> #given: #root::manual::IntoArg<#ty>,));
+            taken.extend(quote_spanned!(here=> #ident: #given,));
+        }
+        (types, taken)
+    }
+
+    /// The types of what is given for the parameters, where they are named.
+    fn given(&self) -> Vec<Ident> {
+        let name = |at: usize| format_ident!("__Arg{at}", span = Span::mixed_site());
+        (0..self.parameters.len()).map(name).collect()
+    }
+
+    /// What was given for the parameters, and its type: one argument as it is, several as a tuple.
+    pub(crate) fn given_back(&self) -> (TokenStream, TokenStream) {
+        let given = self.given();
+        let idents: Vec<_> = self.parameters.iter().map(|parameter| &parameter.ident).collect();
+        match (idents.as_slice(), given.as_slice()) {
+            ([ident], [given]) => (quote!(#ident), quote!(#given)),
+            _ => (quote!((#(#idents),*)), quote!((#(#given),*))),
+        }
+    }
+
     /// `move |args| { args.push::<i64, _>("a", a)?; … }`: how it writes its arguments.
     pub(crate) fn pushed(&self) -> TokenStream {
         let here = Span::mixed_site();
@@ -196,6 +223,24 @@ impl Signature {
             None => quote_spanned!(here=> |_| ::core::result::Result::Ok(())),
             Some((last, [])) => quote_spanned!(here=> move |#args| #last),
             Some((last, rest)) => quote_spanned!(here=> move |#args| { #(#rest?;)* #last }),
+        }
+    }
+
+    /// `|(a, b), args| { args.lend::<i64, _>("a", a)?; … }`: the same for what it may have to give back.
+    pub(crate) fn lent(&self) -> TokenStream {
+        let here = Span::mixed_site();
+        let args = self.fresh("args");
+        let (given, _) = self.given_back();
+        let lends = self.parameters.iter().map(|Parameter { ident, name, ty }| {
+            quote_spanned!(here=> #args.lend::<#ty, _>(#name, #ident))
+        });
+        let lends: Vec<_> = lends.collect();
+        match lends.split_last() {
+            None => quote_spanned!(here=> |_, _| ::core::result::Result::Ok(())),
+            Some((last, [])) => quote_spanned!(here=> |#given, #args| #last),
+            Some((last, rest)) => {
+                quote_spanned!(here=> |#given, #args| { #(#rest?;)* #last })
+            }
         }
     }
 

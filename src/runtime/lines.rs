@@ -21,12 +21,14 @@ use super::{
     Core,
     control::Words,
     line::{Line, LineId, LineState, OFTEN},
+    node::Place,
     submission::Wanted,
     uplink::Uplink,
 };
 use crate::{
     call::Ids,
     error::{Error, Result},
+    registry,
     spec::{self, ENTRY_WORDS},
 };
 
@@ -49,11 +51,14 @@ pub(crate) struct LineCall {
     pub(crate) held: Vec<ObjectId>,
     /// The words again, as an object, when they do not fit an entry.
     pub(crate) body: Option<ObjectId>,
+    /// The node keeps a place for it among the actor's unfinished calls.
+    pub(crate) is_counted: bool,
 }
 
 impl LineCall {
     fn by_node(self, core: &Core, uplink: &Uplink) -> Result<()> {
-        let wanted = Wanted { parent: self.parent, ..Wanted::default() };
+        let Self { parent, is_counted, .. } = self;
+        let wanted = Wanted { parent, is_counted, ..Wanted::default() };
         uplink.submit(core, &wanted.to_words(&self.nested, &self.words), self.held)
     }
 
@@ -73,7 +78,7 @@ impl LineCall {
         self.returns.as_slice().iter().all(|&id| !core.is_pending(id))
     }
 
-    fn release(self, core: &Core) {
+    pub(crate) fn release(self, core: &Core) {
         self.held.into_iter().for_each(|id| core.release(id));
     }
 
@@ -103,6 +108,8 @@ struct Route {
     /// How many more than usual there have to be before the next ask.
     refused: u32,
     line: Option<Open>,
+    /// The actor is known not to limit its unfinished calls.
+    is_unlimited: bool,
 }
 
 /// A line that is open, as far as this process knows.
@@ -152,10 +159,38 @@ impl Lines {
             }
         }
         match &mut route.line {
-            None => call.by_node(core, uplink),
+            None => {
+                let is_counted = call.is_counted;
+                call.by_node(core, uplink).inspect_err(|_| {
+                    if is_counted {
+                        // The node is gone when this fails too.
+                        let _ = uplink.drop_place(token);
+                    }
+                })
+            }
             Some(open) => {
                 open.sweep(core);
                 self.send(core, open, call)
+            }
+        }
+    }
+
+    /// Has the node keep a place for one more unfinished call of an actor of this class; whether it does, since
+    /// only some actors limit them.
+    pub(crate) fn keep_place(&self, uplink: &Uplink, token: ObjectId, class: u64) -> Result<bool> {
+        let route = self.route(token);
+        if route.lock().is_unlimited {
+            return Ok(false);
+        }
+        match uplink.keep_place(token)? {
+            Place::Kept => Ok(true),
+            Place::NoLimit => {
+                route.lock().is_unlimited = true;
+                Ok(false)
+            }
+            Place::Full { limit } => {
+                let actor = registry::class_name(class).unwrap_or_else(|| "?".into());
+                Err(Error::PendingCallsLimit { actor, pending: limit, limit })
             }
         }
     }

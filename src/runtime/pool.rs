@@ -32,11 +32,11 @@ use tokio::{
 use super::{
     background, boot,
     guard::Guard,
-    node::{Claim, Node, inspect},
+    node::{Claim, Node, Place, inspect},
     output::Output,
     program::{Card, Program, Programs},
     record,
-    wire::{BUSY, PROTOCOL, Question, Role, ToClient, ToNode},
+    wire::{BUSY, NO_LIMIT, PROTOCOL, Question, Role, ToClient, ToNode},
 };
 use crate::{
     cancel::CancelOptions,
@@ -341,6 +341,17 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
                 None
             }
             Question::Room { index, generation } => node.room(ObjectId { index, generation }),
+            Question::KeepPlace { index, generation } => {
+                match node.keep_place(ObjectId { index, generation }, client) {
+                    Place::Kept => None,
+                    Place::NoLimit => Some(NO_LIMIT),
+                    Place::Full { limit } => Some(ObjectId { index: u32::MAX, generation: limit }),
+                }
+            }
+            Question::DropPlace { index, generation } => {
+                node.drop_place(ObjectId { index, generation }, client);
+                None
+            }
             Question::Obituary { index, generation } => {
                 node.obituary(ObjectId { index, generation })
             }

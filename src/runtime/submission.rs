@@ -20,6 +20,7 @@ use crate::{
 };
 
 const FLAG_ON_ERROR: u64 = 1 << 48;
+const FLAG_COUNTED: u64 = 1 << 49;
 
 /// Words before the references.
 const FIXED_WORDS: usize = 5;
@@ -36,6 +37,8 @@ pub(crate) struct Wanted {
     pub(crate) timeout_ms: u64,
     /// The task that submits, 0 for none.
     pub(crate) parent: u64,
+    /// Of a call: a place is kept for it among the actor's unfinished ones.
+    pub(crate) is_counted: bool,
     pub(crate) extension: Extension,
 }
 
@@ -211,7 +214,8 @@ impl Wanted {
             self.memory_bytes,
             u64::from(self.retries as u32)
                 | u64::from(self.priority as u16) << 32
-                | if self.on_error { FLAG_ON_ERROR } else { 0 },
+                | if self.on_error { FLAG_ON_ERROR } else { 0 }
+                | if self.is_counted { FLAG_COUNTED } else { 0 },
             self.parent,
             nested.len() as u64,
         ]);
@@ -245,6 +249,7 @@ impl Wanted {
             priority: (rest >> 32) as u16 as i16,
             timeout_ms: 0,
             parent,
+            is_counted: rest & FLAG_COUNTED != 0,
             extension: Extension::default(),
         };
         Ok((wanted, nested.collect::<Result<_, _>>()?, spec))
@@ -266,6 +271,7 @@ mod tests {
                 .name("x"),
         );
         wanted.on_error = true;
+        wanted.is_counted = true;
         wanted.parent = u64::MAX;
         let nested = [ObjectId { index: 3, generation: 9 }];
         let words = wanted.to_words(&nested, &[1, 2, 3]);

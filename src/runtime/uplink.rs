@@ -39,10 +39,10 @@ use super::{
     doorbells::Doorbells,
     line::LineId,
     lines::{Asked, Lines},
-    node::Claim,
+    node::{Claim, Place},
     submission::GroupWanted,
     texts::Said,
-    wire::{BUSY, Question, ToNode},
+    wire::{BUSY, NO_LIMIT, Question, ToNode},
 };
 use crate::{
     cancel::CancelOptions,
@@ -243,6 +243,22 @@ impl Uplink {
     /// The object that is settled when the actor of this token has room for another call.
     pub(crate) fn room(&self, token: ObjectId) -> Result<Option<ObjectId>> {
         self.ask(Question::Room { index: token.index, generation: token.generation })
+    }
+
+    /// Has the node keep a place for one more unfinished call of the actor of this token.
+    pub(super) fn keep_place(&self, token: ObjectId) -> Result<Place> {
+        let ObjectId { index, generation } = token;
+        Ok(match self.ask(Question::KeepPlace { index, generation })? {
+            None => Place::Kept,
+            Some(NO_LIMIT) => Place::NoLimit,
+            Some(limit) => Place::Full { limit: limit.generation },
+        })
+    }
+
+    /// Gives back a place that was kept and is not needed.
+    pub(super) fn drop_place(&self, token: ObjectId) -> Result<()> {
+        let ObjectId { index, generation } = token;
+        self.ask(Question::DropPlace { index, generation }).map(drop)
     }
 
     /// The object that is settled when the actor of this token dies.

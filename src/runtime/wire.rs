@@ -97,6 +97,11 @@ pub(crate) enum Question {
     /// Which object is settled when the actor of this token has room for another call? The answer is nothing when
     /// it has.
     Room { index: u32, generation: u64 },
+    /// Keep a place for one more unfinished call of the actor of this token, which the client is about to make.
+    /// The answer is nothing when it is kept, [`NO_LIMIT`] when the actor has no limit, or else the limit.
+    KeepPlace { index: u32, generation: u64 },
+    /// The call that a place was kept for is not made.
+    DropPlace { index: u32, generation: u64 },
     /// Which object is settled when the actor of this token dies?
     Obituary { index: u32, generation: u64 },
     /// Create a placement group under this token. The answer is the token, or nothing when the token holds
@@ -114,6 +119,9 @@ pub(crate) enum Question {
 
 /// The answer to [`Question::ClaimName`] while another actor of the name is being created: ask again.
 pub(crate) const BUSY: ObjectId = ObjectId { index: u32::MAX, generation: 0 };
+
+/// The answer to [`Question::KeepPlace`] of an actor that does not limit its unfinished calls.
+pub(crate) const NO_LIMIT: ObjectId = ObjectId { index: u32::MAX, generation: 0 };
 
 /// From the node to a client.
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]

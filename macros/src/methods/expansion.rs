@@ -15,7 +15,10 @@ impl Class {
         let registration = (!self.is_stand_in).then(|| self.registration());
         let constructors = self.constructors.iter().filter(|constructor| !constructor.is_taken);
         let constructors = constructors.map(|constructor| self.construction(constructor, None));
-        let methods = self.methods.iter().map(|method| self.call(method));
+        let methods = self.methods.iter().map(|method| {
+            let (call, tried) = (self.call(method), self.tried_call(method));
+            quote!(#call #tried)
+        });
         let (begin, builder) = self.begin();
         let checks = (!self.is_stand_in).then(|| self.checks());
         quote_spanned! {here=>
@@ -340,6 +343,53 @@ impl Class {
                 #root::manual::Handle::inner(self).#call
             }
         }
+    }
+
+    /// The same method, giving its arguments back when the call is not made; not where the class has a method
+    /// of that name itself, nor in a stand-in.
+    fn tried_call(&self, method: &Method) -> Option<TokenStream> {
+        let here = Span::mixed_site();
+        let Class { root, path, .. } = self;
+        let Some(tried) = method.tried.as_ref().filter(|_| !self.is_stand_in) else { return None };
+        let signature = &method.signature;
+        let name = signature.name();
+        let (visibility, cfgs) = (&signature.visibility, &signature.attributes.cfgs);
+        let class = path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
+        let doc = documentation(&format!(
+            "Calls `{class}::{name}`, and gives the arguments back when the call is not made.\n\n# \
+            Errors\nAs `{name}`; that the actor has too many unfinished calls is told here, \
+            whichever process calls."
+        ));
+        let deprecated = signature.attributes.deprecated.as_ref();
+        let reference = signature.outcome.reference(root);
+        let (types, taken) = signature.taken_by_name(root);
+        let (arguments, given) = signature.given_back();
+        let lent = signature.lent();
+        let stored = signature.outcome.stored(root);
+        let index = quote_spanned!(here=> const { __CLASS.method(#name) });
+        let call = match signature.outcome.shape() {
+            Shape::One => quote_spanned!(here=> try_call::<#stored, _>(#index, #arguments, #lent)),
+            Shape::Several(count) => quote_spanned! {here=>
+                try_call_several::<#stored, _>(#index, #count, #arguments, #lent)
+            },
+            Shape::Iterator | Shape::Stream => {
+                quote_spanned!(here=> try_call_stream::<#stored, _>(#index, #arguments, #lent))
+            }
+        };
+        Some(quote_spanned! {here=>
+            #(#cfgs)*
+            #doc
+            #deprecated
+            #[allow(dead_code)]
+            #[track_caller]
+            #visibility fn #tried<#types>(
+                &self, #taken
+            ) -> impl ::core::future::Future<
+                Output = ::core::result::Result<#reference, #root::Refused<#given>>
+            > {
+                #root::manual::Handle::inner(self).#call
+            }
+        })
     }
 
     /// That tuples have as many members as was said, and that concurrency groups exist.

@@ -426,6 +426,30 @@ const _: () = {
                     |_| ::core::result::Result::Ok(()),
                 )
         }
+        /// Calls `Counter::increment`, and gives the arguments back when the call is not made.
+        ///
+        /// # Errors
+        /// As `increment`; that the actor has too many unfinished calls is told here, whichever process calls.
+        #[allow(dead_code)]
+        #[track_caller]
+        pub fn try_increment(
+            &self,
+        ) -> impl ::core::future::Future<
+            Output = ::core::result::Result<
+                ::rustyray::ObjectRef<i64>,
+                ::rustyray::Refused<()>,
+            >,
+        > {
+            ::rustyray::manual::Handle::inner(self)
+                .try_call::<
+                    i64,
+                    _,
+                >(
+                    const { __CLASS.method("increment") },
+                    (),
+                    |_, _| ::core::result::Result::Ok(()),
+                )
+        }
         /// Calls `Counter::value` in the actor's process.
         ///
         /// # Errors
@@ -440,6 +464,30 @@ const _: () = {
                 .call::<
                     i64,
                 >(const { __CLASS.method("value") }, |_| ::core::result::Result::Ok(()))
+        }
+        /// Calls `Counter::value`, and gives the arguments back when the call is not made.
+        ///
+        /// # Errors
+        /// As `value`; that the actor has too many unfinished calls is told here, whichever process calls.
+        #[allow(dead_code)]
+        #[track_caller]
+        pub fn try_value(
+            &self,
+        ) -> impl ::core::future::Future<
+            Output = ::core::result::Result<
+                ::rustyray::ObjectRef<i64>,
+                ::rustyray::Refused<()>,
+            >,
+        > {
+            ::rustyray::manual::Handle::inner(self)
+                .try_call::<
+                    i64,
+                    _,
+                >(
+                    const { __CLASS.method("value") },
+                    (),
+                    |_, _| ::core::result::Result::Ok(()),
+                )
         }
         /// Calls `Counter::merge` in the actor's process.
         ///
@@ -464,6 +512,33 @@ const _: () = {
                     move |args| args.push::<Vec<Counter>, _>("others", others),
                 )
         }
+        /// Calls `Counter::merge`, and gives the arguments back when the call is not made.
+        ///
+        /// # Errors
+        /// As `merge`; that the actor has too many unfinished calls is told here, whichever process calls.
+        #[allow(dead_code)]
+        #[track_caller]
+        pub(crate) fn try_merge<__Arg0: ::rustyray::manual::IntoArg<Vec<Counter>>>(
+            &self,
+            others: __Arg0,
+        ) -> impl ::core::future::Future<
+            Output = ::core::result::Result<
+                ::rustyray::ObjectRef<
+                    <Result<(), String> as ::rustyray::manual::FallibleReturn>::Ok,
+                >,
+                ::rustyray::Refused<__Arg0>,
+            >,
+        > {
+            ::rustyray::manual::Handle::inner(self)
+                .try_call::<
+                    <Result<(), String> as ::rustyray::manual::FallibleReturn>::Ok,
+                    _,
+                >(
+                    const { __CLASS.method("merge") },
+                    others,
+                    |others, args| args.lend::<Vec<Counter>, _>("others", others),
+                )
+        }
         #[cfg(test)]
         /// Calls `Counter::rows` in the actor's process.
         ///
@@ -482,6 +557,32 @@ const _: () = {
                 >(
                     const { __CLASS.method("rows") },
                     move |args| args.push::<i64, _>("from", from),
+                )
+        }
+        #[cfg(test)]
+        /// Calls `Counter::rows`, and gives the arguments back when the call is not made.
+        ///
+        /// # Errors
+        /// As `rows`; that the actor has too many unfinished calls is told here, whichever process calls.
+        #[allow(dead_code)]
+        #[track_caller]
+        pub fn try_rows<__Arg0: ::rustyray::manual::IntoArg<i64>>(
+            &self,
+            from: __Arg0,
+        ) -> impl ::core::future::Future<
+            Output = ::core::result::Result<
+                ::rustyray::ObjectRefStream<i64>,
+                ::rustyray::Refused<__Arg0>,
+            >,
+        > {
+            ::rustyray::manual::Handle::inner(self)
+                .try_call_stream::<
+                    i64,
+                    _,
+                >(
+                    const { __CLASS.method("rows") },
+                    from,
+                    |from, args| args.lend::<i64, _>("from", from),
                 )
         }
         /// Calls `Counter::both` in the actor's process.
@@ -503,6 +604,31 @@ const _: () = {
                     const { __CLASS.method("both") },
                     2,
                     |_| ::core::result::Result::Ok(()),
+                )
+        }
+        /// Calls `Counter::both`, and gives the arguments back when the call is not made.
+        ///
+        /// # Errors
+        /// As `both`; that the actor has too many unfinished calls is told here, whichever process calls.
+        #[allow(dead_code)]
+        #[track_caller]
+        pub fn try_both(
+            &self,
+        ) -> impl ::core::future::Future<
+            Output = ::core::result::Result<
+                <(i64, i64) as ::rustyray::manual::SeveralReturns>::Refs,
+                ::rustyray::Refused<()>,
+            >,
+        > {
+            ::rustyray::manual::Handle::inner(self)
+                .try_call_several::<
+                    (i64, i64),
+                    _,
+                >(
+                    const { __CLASS.method("both") },
+                    2,
+                    (),
+                    |_, _| ::core::result::Result::Ok(()),
                 )
         }
     }

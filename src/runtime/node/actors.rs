@@ -58,12 +58,42 @@ pub(super) struct Room {
     pending: AtomicUsize,
     /// Objects that are settled when there is room.
     waiting: Mutex<Vec<ObjectId>>,
+    /// Places that are counted already, each for a call that a client is about to make.
+    kept: Mutex<HashMap<ClientId, usize>>,
 }
 
 impl Room {
     fn is_there(&self) -> bool {
         self.pending.load(Ordering::SeqCst) < self.limit
     }
+
+    /// Counts one more call, unless that would be one too many.
+    fn count(&self) -> bool {
+        let more = |pending| (pending < self.limit).then_some(pending + 1);
+        self.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+    }
+
+    /// A place that was kept for a call of this client is kept no more; whether there was one.
+    fn take_kept(&self, client: ClientId) -> bool {
+        let mut kept = self.kept.lock();
+        let Some(places) = kept.get_mut(&client) else { return false };
+        *places -= 1;
+        if *places == 0 {
+            kept.remove(&client);
+        }
+        true
+    }
+}
+
+/// What came of asking for a place among an actor's unfinished calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It is kept, until the call comes or its caller ends.
+    Kept,
+    /// The actor does not limit them.
+    NoLimit,
+    /// There are as many as there may be.
+    Full { limit: u64 },
 }
 
 /// What came of claiming a name.
@@ -163,6 +193,7 @@ impl Node {
                 limit: actor.max_pending_calls as usize,
                 pending: AtomicUsize::new(0),
                 waiting: Mutex::default(),
+                kept: Mutex::default(),
             }),
             takes_lines: actor.max_task_retries == 0 && actor.max_pending_calls == 0,
             obituary: None,
@@ -184,8 +215,10 @@ impl Node {
         dependencies: &[ObjectKey],
         returns: &[ObjectKey],
         caller: CallerId,
+        is_counted: bool,
     ) -> Result<()> {
         let token = job.called();
+        let client = ClientId::new(caller.0 as u8);
         let resident = token.and_then(|token| {
             let actors = self.actors.read();
             actors.by_token.get(&token).map(|resident| (resident.actor, resident.room.is_some()))
@@ -211,7 +244,9 @@ impl Node {
         let job = Job { is_limited, ..job };
         let call = NewCall { spec: job, dependencies, returns, retries: None, parent: None };
         let token = token.filter(|_| is_limited);
-        if let Some(limit) = token.and_then(|token| self.count_call(token)) {
+        let is_counted = is_counted && token.is_some_and(|token| self.take_place(token, client));
+        let uncounted = token.filter(|_| !is_counted);
+        if let Some(limit) = uncounted.and_then(|token| self.count_call(token)) {
             self.release_all(&call.spec);
             let (actor, limit) = (self.label_of(actor), limit as u64);
             return Err(Error::PendingCallsLimit { actor, pending: limit, limit });
@@ -233,9 +268,49 @@ impl Node {
     fn count_call(&self, token: ObjectId) -> Option<usize> {
         let actors = self.actors.read();
         let room = actors.by_token.get(&token)?.room.as_ref()?;
-        let more = |pending| (pending < room.limit).then_some(pending + 1);
-        let counted = room.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
-        counted.err().map(|_| room.limit)
+        (!room.count()).then_some(room.limit)
+    }
+
+    /// Counts a call of this actor that `client` is about to make.
+    pub(crate) fn keep_place(&self, token: ObjectId, client: ClientId) -> Place {
+        let actors = self.actors.read();
+        let room = actors.by_token.get(&token).and_then(|resident| resident.room.as_ref());
+        let Some(room) = room else { return Place::NoLimit };
+        if !room.count() {
+            return Place::Full { limit: room.limit as u64 };
+        }
+        *room.kept.lock().entry(client).or_default() += 1;
+        Place::Kept
+    }
+
+    /// The call that a place was kept for has come.
+    fn take_place(&self, token: ObjectId, client: ClientId) -> bool {
+        let actors = self.actors.read();
+        let room = actors.by_token.get(&token).and_then(|resident| resident.room.as_ref());
+        room.is_some_and(|room| room.take_kept(client))
+    }
+
+    /// The call that a place was kept for does not come.
+    pub(crate) fn drop_place(&self, token: ObjectId, client: ClientId) {
+        if self.take_place(token, client) {
+            self.discount_call(token);
+        }
+    }
+
+    /// The places that were kept for the calls of a dead process are free again.
+    pub(super) fn forget_places(&self, client: ClientId) {
+        let kept: Vec<_> = {
+            let actors = self.actors.read();
+            let places = |room: &Room| room.kept.lock().get(&client).copied().unwrap_or(0);
+            let of = |(&token, resident): (&ObjectId, &Resident)| {
+                let places = places(resident.room.as_ref()?);
+                (places > 0).then_some((token, places))
+            };
+            actors.by_token.iter().filter_map(of).collect()
+        };
+        for (token, places) in kept {
+            (0..places).for_each(|_| self.drop_place(token, client));
+        }
     }
 
     /// A call that was counted has ended.

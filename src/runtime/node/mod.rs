@@ -36,7 +36,7 @@ use rustyray_scheduler::{ObjectKey, Readiness, Scheduler, TaskId, WorkerId};
 use rustyray_store::{Client, ClientId, ObjectId, PinKind, Status};
 use tokio::sync::Notify;
 
-pub(crate) use self::actors::Claim;
+pub(crate) use self::actors::{Claim, Place};
 use self::{actors::Actors, host::Host, job::Job, lines::Places};
 use super::{
     control::{Control, Words},

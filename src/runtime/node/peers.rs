@@ -71,6 +71,7 @@ impl Node {
             self.scheduler().worker_left(WorkerId(u16::from(client.get())), cause.clone());
         }
         self.forget_claims(client);
+        self.forget_places(client);
         // Its calls that have not begun are nobody's, and so is the work of a driver.
         self.scheduler().caller_left(CallerId(u64::from(client.get())));
         let job = peer.job.swap(0, Ordering::Relaxed);

@@ -86,7 +86,10 @@ impl Node {
             Kind::Construct => {
                 return self.construct(wanted, &header, job, dependencies, &made, caller);
             }
-            Kind::Method => return self.call(&header, job, dependencies, &made, caller),
+            Kind::Method => {
+                let is_counted = wanted.is_counted;
+                return self.call(&header, job, dependencies, &made, caller, is_counted);
+            }
             Kind::Stop | Kind::Gpus | Kind::Attach => {
                 return Err(Error::invalid("a word to a worker is not submitted"));
             }
