@@ -375,6 +375,7 @@ async fn create_at<A: 'static>(
 ) -> Result<ActorHandle<A>> {
     let core = current::get()?;
     core.check_open()?;
+    options.check_concurrency(class.options.unwrap_or(options))?;
     let mut wanted = Wanted::actor(class.name(), options);
     let construct = |named: Option<ObjectId>| -> Result<ObjectId> {
         let call = Invocation::new(Kind::Construct, class.id(), constructor.0, site);

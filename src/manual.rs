@@ -44,7 +44,9 @@ pub use crate::{
     },
     entry::{Exit, run_main, run_test},
     items::{Items, outcomes},
-    options::{ActorOptions, MAX_CONCURRENCY_GROUPS, MAX_CUSTOM_RESOURCES, TaskOptions},
+    options::{
+        ActorOptions, MAX_CONCURRENCY, MAX_CONCURRENCY_GROUPS, MAX_CUSTOM_RESOURCES, TaskOptions,
+    },
     registry::{
         ACTORS, ActorClass, Body, Constructor, ConstructorIndex, FUNCTIONS, Function, Method,
         MethodIndex,

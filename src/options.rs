@@ -4,6 +4,7 @@
 //! are constants of the program and an override at the call costs a copy.
 
 use crate::{
+    error::{Error, Result},
     placement::{PlacementGroup, Within},
     registry::same,
 };
@@ -13,6 +14,9 @@ pub const MAX_CUSTOM_RESOURCES: usize = 4;
 
 /// How many concurrency groups one actor class may have.
 pub const MAX_CONCURRENCY_GROUPS: usize = 8;
+
+/// The most calls of one actor that can be under way at one time, all its concurrency groups together.
+pub const MAX_CONCURRENCY: u32 = 1024;
 
 /// Amounts of resources, in ten-thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -290,10 +294,11 @@ impl ActorOptions {
     /// concurrency group counts in its group only.
     ///
     /// # Panics
-    /// When it is zero.
+    /// When it is zero, or more than [`MAX_CONCURRENCY`].
     #[must_use]
     pub const fn max_concurrency(mut self, calls: u32) -> Self {
         assert!(calls > 0, "an actor runs at least one call at a time");
+        assert!(calls <= MAX_CONCURRENCY, "an actor runs at most 1024 calls at a time");
         self.max_concurrency = calls;
         self
     }
@@ -305,10 +310,11 @@ impl ActorOptions {
     /// options of one actor they have no effect.
     ///
     /// # Panics
-    /// When the limit is zero, or with more than [`MAX_CONCURRENCY_GROUPS`] groups.
+    /// When the limit is zero or more than [`MAX_CONCURRENCY`], or with more than [`MAX_CONCURRENCY_GROUPS`] groups.
     #[must_use]
     pub const fn concurrency_group(mut self, name: &'static str, limit: u32) -> Self {
         assert!(limit > 0, "a concurrency group runs at least one call at a time");
+        assert!(limit <= MAX_CONCURRENCY, "a concurrency group runs at most 1024 calls at a time");
         let mut at = 0;
         while at < MAX_CONCURRENCY_GROUPS {
             let free = match self.groups[at] {
@@ -336,6 +342,19 @@ impl ActorOptions {
             at += 1;
         }
         false
+    }
+
+    /// That no more calls than can be are allowed to be under way, all groups of `class` together.
+    pub(crate) fn check_concurrency(&self, class: &Self) -> Result<()> {
+        let groups = class.groups.iter().flatten().map(|&(_, limit)| u64::from(limit));
+        let together = u64::from(self.max_concurrency) + groups.sum::<u64>();
+        if together > u64::from(MAX_CONCURRENCY) {
+            return Err(Error::invalid(format!(
+                "`max_concurrency` and the limits of the concurrency groups come to {together} calls at \
+                 one time, at most {MAX_CONCURRENCY} of one actor can be under way"
+            )));
+        }
+        Ok(())
     }
 
     /// How many unfinished calls the actor may have; 0 for no limit.

@@ -145,6 +145,73 @@ async fn async_shared_calls_overlap_up_to_the_limit() -> rustyray::Result<()> {
 }
 
 #[rustyray::test]
+async fn a_thousand_async_calls_overlap_where_the_limit_is_a_thousand() -> rustyray::Result<()> {
+    let hall = Hall::options().max_concurrency(1000).remote().await?;
+    let mut calls = Vec::new();
+    for _ in 0..1000 {
+        calls.push(hall.meet_async(1000).await?);
+    }
+    assert_eq!(rustyray::get_all(&calls).await?, vec![true; 1000]);
+    assert_eq!(hall.most().await?.get().await?, 1000);
+    Ok(())
+}
+
+#[rustyray::test]
+async fn a_thousand_sync_calls_overlap_on_as_many_threads() -> rustyray::Result<()> {
+    let hall = Hall::options().max_concurrency(1000).remote().await?;
+    let mut calls = Vec::new();
+    for _ in 0..1000 {
+        calls.push(hall.meet(1000).await?);
+    }
+    assert_eq!(rustyray::get_all(&calls).await?, vec![true; 1000]);
+    Ok(())
+}
+
+/// Brings a thousand together from a process that calls by a direct line.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn bring_together(hall: HallHandle) -> rustyray::Result<bool> {
+    for number in 0..100 {
+        hall.note(number).await?.get().await?;
+    }
+    let mut calls = Vec::new();
+    for _ in 0..1000 {
+        calls.push(hall.meet_async(1000).await?);
+    }
+    Ok(rustyray::get_all(&calls).await?.into_iter().all(|came| came))
+}
+
+#[rustyray::test]
+async fn a_thousand_calls_overlap_that_come_by_a_direct_line() -> rustyray::Result<()> {
+    let hall = Hall::options().max_concurrency(1000).remote().await?;
+    hall.ready().await?;
+    assert!(bring_together_remote::remote(&hall).await?.get().await?);
+    assert!(rustyray::Runtime::current()?.direct_lines() >= 1);
+    Ok(())
+}
+
+#[rustyray::test]
+async fn more_calls_at_a_time_than_can_be_is_an_error() -> rustyray::Result<()> {
+    // With the two of the group it is one too many.
+    let error = Hall::options().max_concurrency(1023).remote().await.expect_err("1025 in all");
+    let message = error.to_string();
+    assert!(message.contains("1025") && message.contains("at most 1024"), "{message}");
+    Hall::options().max_concurrency(1022).remote().await?.ready().await
+}
+
+#[rustyray::test]
+async fn a_concurrency_group_goes_on_behind_a_thousand_calls_that_are_stuck() -> rustyray::Result<()>
+{
+    let hall = Hall::remote().await?;
+    let mut stuck = Vec::new();
+    for _ in 0..1000 {
+        stuck.push(hall.meet_async(4).await?);
+    }
+    hall.let_go().await?.get().await?;
+    rustyray::get_all(&stuck).await?;
+    Ok(())
+}
+
+#[rustyray::test]
 async fn sync_and_async_calls_share_the_limit() -> rustyray::Result<()> {
     let hall = Hall::remote().await?;
     let mut calls = Vec::new();

@@ -261,6 +261,24 @@ async fn two_thousand_calls_are_in_flight_before_the_first_answer() -> rustyray:
     Ok(())
 }
 
+#[rustyray::test(num_cpus = 2)]
+async fn a_thousand_calls_of_the_node_s_process_are_in_flight_before_the_first_answer()
+-> rustyray::Result<()> {
+    let gate = std::env::temp_dir().join(format!("rustyray-thousand-{}", std::process::id()));
+    let listener = Listener::remote().await?;
+    let first = listener.wait_for(gate.to_string_lossy().into_owned()).await?;
+    let mut said = Vec::new();
+    for number in 0..1000 {
+        said.push(listener.hear(number).await?);
+    }
+    assert!(!first.is_ready() && said.iter().all(|call| !call.is_ready()));
+    std::fs::write(&gate, "").expect("it can be written");
+    first.get().await?;
+    assert_eq!(rustyray::get_all(&said).await?, (0..1000).collect::<Vec<_>>());
+    std::fs::remove_file(&gate).expect("it was made");
+    Ok(())
+}
+
 /// Passes values, references that it drops at once, and views; and meets an argument that fails.
 #[rustyray::remote(num_cpus = 0.0)]
 async fn pass_everything(listener: ListenerHandle) -> rustyray::Result<String> {

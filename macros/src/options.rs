@@ -42,6 +42,9 @@ const METHOD: [&str; 3] = ["concurrency_group", "num_returns", "out_of_order"];
 const RUNTIME: [&str; 7] =
     ["num_cpus", "num_gpus", "resources", "object_store_memory", "spill_dir", "socket", "crate"];
 
+/// As in the options that are set.
+const MAX_CONCURRENCY: i128 = 1024;
+
 const RETRIES: std::ops::RangeInclusive<i128> = -1..=i32::MAX as i128;
 
 /// Calls on an options builder, in the order of the arguments.
@@ -146,8 +149,8 @@ impl Actor {
                 value::integer(&what, argument.is(&format!("{what} = 3"))?, RETRIES)?
             }
             "max_concurrency" => {
-                let most = i128::from(u32::MAX);
-                value::integer("max_concurrency", argument.is("max_concurrency = 16")?, 1..=most)?
+                let limit = argument.is("max_concurrency = 16")?;
+                value::integer("max_concurrency", limit, 1..=MAX_CONCURRENCY)?
             }
             "max_pending_calls" => {
                 let most = i128::from(u64::MAX);
@@ -182,7 +185,7 @@ impl Actor {
         for group in argument.entries("concurrency_groups(io = 2, compute = 4)")? {
             let key = &group.key;
             let what = key.value();
-            let limit = value::integer(&what, &group.value, 1..=i128::from(u32::MAX))?;
+            let limit = value::integer(&what, &group.value, 1..=MAX_CONCURRENCY)?;
             let setter = Ident::new("concurrency_group", argument.name.span());
             self.setters.push(&setter, quote!(#key, #limit));
         }

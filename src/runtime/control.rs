@@ -53,6 +53,9 @@ pub(crate) const CELLS: CellShape = CellShape { cells: 64, answer_words: 8 };
 const UP: RingShape = RingShape { entries: 1024, payload_words: ENTRY_WORDS };
 const WORK: RingShape = RingShape { entries: 256, payload_words: ENTRY_WORDS };
 
+/// After how many claimed entries an actor whose calls overlap tells the node that there is room in its queue.
+pub(super) const WORK_ROOM: usize = WORK.entries / 2;
+
 const AREA_CELLS: usize = BELL_WORDS;
 const AREA_UP: usize = AREA_CELLS + round(CELLS.words());
 const AREA_WORK: usize = AREA_UP + round(UP.words());

@@ -17,6 +17,7 @@
 //! | [`UP_RECORD`] | when a call by a direct line began and ended ([`super::record`]) |
 //! | [`UP_TEXT`] | a text that later entries name ([`super::texts`]): its number, its length in bytes, the bytes |
 //! | [`UP_SITE`] | index and generation of an object, and the number of the text that says where it was made |
+//! | [`UP_ROOM`] | none: the client has claimed from its work queue, and its calls may be long in ending |
 //!
 //! The cells are [`rustyray_ipc::Asker`]'s; the area is cleared before another client gets it.
 
@@ -63,6 +64,7 @@ pub(super) const UP_LINE_DONE: u64 = 10;
 pub(super) const UP_RECORD: u64 = 11;
 pub(super) const UP_TEXT: u64 = 12;
 pub(super) const UP_SITE: u64 = 13;
+pub(super) const UP_ROOM: u64 = 14;
 
 /// References that the client holds for the node until it has passed an entry.
 struct InTransit {
@@ -321,6 +323,13 @@ impl Uplink {
     /// Whether the node has not yet seen everything that was published.
     pub(crate) fn has_unseen(&self, last: u64) -> bool {
         self.up.passed() <= last
+    }
+
+    /// Says that there is room in this process's work queue.
+    pub(super) fn has_room(&self) {
+        if self.publish(&[UP_ROOM]).is_some() {
+            self.ring_node();
+        }
     }
 
     /// Asks the node for a direct line to the actor of this token.

@@ -18,7 +18,7 @@ use crate::{
         submission::{Extension, Wanted},
         uplink::{
             self, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_LINE, UP_LINE_DONE, UP_RECORD, UP_REQUEST,
-            UP_SITE, UP_STREAM, UP_SUBMIT, UP_SUBMIT_BODY, UP_TEXT, UP_UNBLOCKED,
+            UP_ROOM, UP_SITE, UP_STREAM, UP_SUBMIT, UP_SUBMIT_BODY, UP_TEXT, UP_UNBLOCKED,
         },
         worker::{CANCELLED, FAILED, FLAG_EXIT, REPORTED},
     },
@@ -229,6 +229,9 @@ impl Node {
             UP_SITE if entry.len() >= 4 => {
                 let id = ObjectId { index: entry[1] as u32, generation: entry[2] };
                 self.made_at.keep(id, entry[3]);
+            }
+            UP_ROOM => {
+                self.dispatch();
             }
             UP_UNBLOCKED => {
                 self.wakes(client);

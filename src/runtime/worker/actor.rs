@@ -20,14 +20,16 @@ use crate::{
     call::{Call, End, Failure, Returns},
     context,
     error::Error,
+    options::MAX_CONCURRENCY,
     registry::{self, ActorClass},
     residence::Resident,
     runtime::{background, executor::Executor, occupant::Occupant},
     spec::{self, Header},
 };
 
-/// The most calls that are claimed and parked.
-const MOST_PARKED: usize = 128;
+/// The most calls that are claimed and parked: as many as the node hands over, so that those of one group keep
+/// none of another from being claimed.
+const MOST_PARKED: usize = MAX_CONCURRENCY as usize;
 
 thread_local! {
     /// The actor asked to end.
@@ -60,6 +62,11 @@ pub(super) struct Home {
 impl Home {
     fn parked(&self) -> usize {
         self.parked.iter().map(VecDeque::len).sum()
+    }
+
+    /// Whether several calls can be under way at one time.
+    pub(super) fn overlaps(&self) -> bool {
+        self.lanes.total() > 1
     }
 
     /// Whether another entry may be claimed.

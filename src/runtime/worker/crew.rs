@@ -30,9 +30,6 @@ use crate::{
     runtime::{Core, background, current, executor::Executor},
 };
 
-/// The most threads that one actor's crew has.
-const MOST: usize = 512;
-
 /// See the module.
 pub(super) struct Crew {
     shared: Arc<Shared>,
@@ -70,7 +67,7 @@ impl Crew {
             changed: Condvar::new(),
             busy: AtomicUsize::new(0),
         };
-        Crew { shared: Arc::new(shared), most: most.min(MOST) }
+        Crew { shared: Arc::new(shared), most }
     }
 
     /// Whether a call that was handed over has not ended.

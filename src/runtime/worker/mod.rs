@@ -34,7 +34,7 @@ pub(crate) use self::{actor::exit_actor, attach::attach};
 use super::{
     Core, Link,
     boot::{self, Birth},
-    control::Words,
+    control::{WORK_ROOM, Words},
     executor::Executor,
     uplink::Uplink,
     wire::Role,
@@ -83,6 +83,8 @@ struct Worker {
     home: Option<Home>,
     intakes: Intakes,
     in_flight: VecDeque<InFlight>,
+    /// How many entries were claimed since the node was last told of room.
+    claimed: usize,
     /// The node asked for the end, after everything that came before.
     stopping: bool,
     /// The actor asked for its end: nothing is begun any more.
@@ -107,6 +109,7 @@ impl Worker {
             home: None,
             intakes: Intakes::default(),
             in_flight: VecDeque::new(),
+            claimed: 0,
             stopping: false,
             exiting: false,
             gpus: Vec::new(),
@@ -132,7 +135,10 @@ impl Worker {
             self.begin_parked(&executor);
             while self.may_claim() && !self.stopping {
                 match self.work.claim(&mut *self.entry) {
-                    Ok(Some(_)) => self.take(&executor),
+                    Ok(Some(_)) => {
+                        self.tell_of_room();
+                        self.take(&executor);
+                    }
                     Ok(None) => break,
                     Err(garbage) => {
                         eprintln!("rustyray: the work queue is damaged: {garbage}");
@@ -148,6 +154,21 @@ impl Worker {
             }
             if !self.has_next() {
                 self.idle(&executor);
+            }
+        }
+    }
+
+    /// Lets the node know that it can hand over more, where what was claimed may not end before: the node takes
+    /// an end for a sign of room, and calls that overlap may all wait for one that is not here yet.
+    ///
+    /// A node that finds the queue full leaves more in it than are claimed before it is told again, so it never
+    /// waits for a word that does not come.
+    fn tell_of_room(&mut self) {
+        if self.home.as_ref().is_some_and(Home::overlaps) {
+            self.claimed += 1;
+            if self.claimed == WORK_ROOM {
+                self.claimed = 0;
+                self.uplink.has_room();
             }
         }
     }
