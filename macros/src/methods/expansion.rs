@@ -350,7 +350,7 @@ impl Class {
     fn tried_call(&self, method: &Method) -> Option<TokenStream> {
         let here = Span::mixed_site();
         let Class { root, path, .. } = self;
-        let Some(tried) = method.tried.as_ref().filter(|_| !self.is_stand_in) else { return None };
+        let tried = method.tried.as_ref().filter(|_| !self.is_stand_in)?;
         let signature = &method.signature;
         let name = signature.name();
         let (visibility, cfgs) = (&signature.visibility, &signature.attributes.cfgs);
