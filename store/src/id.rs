@@ -106,8 +106,13 @@ impl ClientSet {
 
     /// The members, lowest first.
     pub fn iter(&self) -> impl Iterator<Item = ClientId> + use<> {
-        let words = self.0;
-        (0..=255u8).filter(move |&n| words[n as usize / 64] & (1 << (n % 64)) != 0).map(ClientId)
+        self.0.into_iter().zip(0u8..).flat_map(|(mut word, at)| {
+            std::iter::from_fn(move || {
+                let bit = (word != 0).then(|| word.trailing_zeros() as u8)?;
+                word &= word - 1;
+                Some(ClientId(at * 64 + bit))
+            })
+        })
     }
 }
 
@@ -116,5 +121,24 @@ impl FromIterator<ClientId> for ClientSet {
         let mut set = ClientSet::EMPTY;
         clients.into_iter().for_each(|client| set.insert(client));
         set
+    }
+}
+
+#[cfg(all(test, not(rustyray_loom)))]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_set_gives_its_members_lowest_first(members in prop::collection::btree_set(any::<u8>(), 0..64)) {
+            let set: ClientSet = members.iter().copied().map(ClientId::new).collect();
+            let given: Vec<u8> = set.iter().map(ClientId::get).collect();
+            prop_assert!(given.is_sorted());
+            prop_assert_eq!(given.into_iter().collect::<BTreeSet<_>>(), members);
+        }
     }
 }
