@@ -17,6 +17,9 @@ use crate::{
 /// How long workers may take to finish what they were given when the runtime is shut down.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long a worker beyond those that are kept stays with nothing to do.
+const IDLE_TIME: Duration = Duration::from_secs(10);
+
 /// The share of the machine's memory that may be in use before workers are ended.
 const THRESHOLD: f64 = 0.95;
 
@@ -53,6 +56,7 @@ impl Builder {
                 max_workers: MAX_WORKERS,
                 custom: Vec::new(),
                 store: rustyray_store::Config::default(),
+                idle_time: IDLE_TIME,
                 limits: Limits { threshold: THRESHOLD, workers_bytes: None },
                 grace: GRACE,
                 socket: None,
@@ -180,6 +184,14 @@ impl Builder {
     /// Others follow when they are needed.
     pub fn first_workers(mut self, workers: usize) -> Self {
         self.config.first_workers = Some(workers);
+        self
+    }
+
+    /// How long a worker stays that has nothing to do, beyond those that the node starts with and one per cpu;
+    /// 10 s by default, at least 10 ms. It ends after at least so long and less than twice that. Workers that run
+    /// something, wait for something, or live for an actor stay.
+    pub fn idle_worker_time(mut self, time: Duration) -> Self {
+        self.config.idle_time = time.max(Duration::from_millis(10));
         self
     }
 

@@ -113,6 +113,62 @@ fn several_runtimes_live_side_by_side_in_one_process() {
     assert_eq!(pids.iter().collect::<HashSet<_>>().len(), 3, "{pids:?}");
 }
 
+#[rustyray::remote]
+async fn recurses(depth: u32) -> rustyray::Result<Vec<u32>> {
+    let mut pids = match depth {
+        0 => Vec::new(),
+        _ => recurses_remote::remote(depth - 1).await?.get().await?,
+    };
+    pids.push(std::process::id());
+    Ok(pids)
+}
+
+#[test]
+fn workers_that_a_recursion_needed_end_when_they_are_idle() {
+    let builder = rustyray::Builder::new().num_cpus(1.0).visible(false);
+    let builder = builder.idle_worker_time(Duration::from_millis(200));
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    let actor = rustyray::block_on(Resident::remote()).expect("it is made");
+    let living = || rustyray::block_on(async { actor.pid().await?.get().await });
+    let (home, _) = living().expect("it answers");
+    for round in 0..2 {
+        let pids = rustyray::block_on(async { recurses_remote::remote(12).await?.get().await });
+        let pids: HashSet<u32> = pids.expect("it comes back").into_iter().collect();
+        assert_eq!(pids.len(), 13, "each that waits has a worker: {pids:?}");
+        // One for the only cpu, and the actor's.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while runtime.worker_pids().len() > 2 {
+            assert!(Instant::now() < deadline, "round {round}: {:?}", runtime.worker_pids());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let (now, calls) = living().expect("it answers");
+        assert_eq!((now, calls), (home, round + 2), "the actor stays where it is");
+        let worker = rustyray::block_on(async { pid_remote::remote().await?.get().await });
+        let worker = worker.expect("a task runs");
+        assert!(runtime.worker_pids().contains(&worker), "a worker is kept, and is used again");
+    }
+    rustyray::blocking::shutdown().expect("it ends");
+}
+
+#[test]
+fn a_worker_that_runs_something_is_not_idle() {
+    let builder = rustyray::Builder::new().num_cpus(3.0).first_workers(1).visible(false);
+    let builder = builder.idle_worker_time(Duration::from_millis(20));
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    // More than are kept on a machine of two cores, all of them at work for several looks.
+    let pids = rustyray::block_on(async {
+        let mut tasks = Vec::new();
+        for _ in 0..3 {
+            tasks.push(pause_remote::remote(500).await?);
+        }
+        rustyray::get_all(&tasks).await
+    });
+    let pids: HashSet<u32> = pids.expect("nobody is ended").into_iter().collect();
+    assert!(!pids.is_empty() && pids.len() <= 3, "{pids:?}");
+    assert!(!runtime.worker_pids().is_empty());
+    rustyray::blocking::shutdown().expect("it ends");
+}
+
 // --- abnormal ends -----------------------------------------------------------------------------------------
 
 const SOCKET: &str = "RUSTYRAY_TEST_SOCKET";

@@ -196,6 +196,7 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
         }
     };
     node.pool.failures.store(0, Ordering::Relaxed);
+    node.watch_spares();
     listen(node, &connection, client).await;
     // The socket is closed: the process ends, or has lost its mind.
     if timeout(GRACE, process.exited()).await.is_err() {

@@ -19,7 +19,7 @@ use super::{
     doorbells::Doorbells,
     guard::Guard,
     machine,
-    node::{self, Node, memory},
+    node::{self, Node, memory, spares::Kept},
     places,
     pool::{self, Pool},
     program,
@@ -38,6 +38,8 @@ pub(crate) struct NodeConfig {
     pub(crate) custom: Vec<(String, f64)>,
     pub(crate) store: rustyray_store::Config,
     pub(crate) limits: memory::Limits,
+    /// How long a worker beyond those stays that has nothing to do.
+    pub(crate) idle_time: Duration,
     pub(crate) grace: Duration,
     pub(crate) socket: Option<PathBuf>,
     /// Listen in the directory of the user's nodes, to be found there.
@@ -108,8 +110,18 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     }
     let sockets: Vec<_> = listeners.iter().map(|listener| listener.path().to_owned()).collect();
     let pool = Pool::new(session, descriptor, sockets.clone(), config.daemon, config.max_workers);
-    let node =
-        Node::new(store, control.clone(), Arc::clone(&doorbells), pool, scheduler, config.limits);
+    let usual = (cpus.ceil() as usize).clamp(1, available_cpus());
+    let first = config.first_workers.unwrap_or(usual);
+    let kept = Kept { own: first.max(usual), other: usual, idle_time: config.idle_time };
+    let node = Node::new(
+        store,
+        control.clone(),
+        Arc::clone(&doorbells),
+        pool,
+        scheduler,
+        config.limits,
+        kept,
+    );
     let client = Arc::clone(&node.client);
     let core = Arc::new(Core::new(
         session,
@@ -139,7 +151,6 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     if let Some(address) = config.metrics {
         super::metrics::serve(&node, address)?;
     }
-    let first = config.first_workers.unwrap_or((cpus.ceil() as usize).clamp(1, available_cpus()));
     node.scheduler().workers_expected(program::OWN, first);
     pool::start(&node, program::OWN, first);
     Ok(core)

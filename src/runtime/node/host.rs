@@ -257,6 +257,8 @@ impl SchedulerHost for Host {
             && let Some(node) = self.node()
         {
             node.forget_actor(actor, reason);
+            // Its process may be as good as before, when it was never constructed.
+            node.watch_spares();
         }
     }
 }

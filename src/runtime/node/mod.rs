@@ -19,6 +19,7 @@ pub(super) mod memory;
 mod peers;
 mod relief;
 mod serve;
+pub(super) mod spares;
 mod streams;
 mod submit;
 
@@ -103,6 +104,7 @@ pub(crate) struct Node {
     keeps_lineage: bool,
     streams: streams::Streams,
     pub(super) memory: memory::Monitor,
+    spares: spares::Spares,
     /// The number of the next driver's job.
     pub(crate) next_job: AtomicU32,
     pub(crate) pool: pool::Pool,
@@ -139,6 +141,7 @@ impl Node {
         pool: pool::Pool,
         config: rustyray_scheduler::Config,
         memory: memory::Limits,
+        kept: spares::Kept,
     ) -> Arc<Node> {
         let peer = |_| Peer {
             up: Mutex::new(None),
@@ -173,6 +176,7 @@ impl Node {
             store,
             streams: streams::Streams::default(),
             memory: memory::Monitor::new(memory),
+            spares: spares::Spares::new(kept),
             next_job: AtomicU32::new(OWN_JOB + 1),
             pool,
             history: History::default(),
