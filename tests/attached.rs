@@ -1,0 +1,232 @@
+//! What a driver can do it can do from wherever it is: attached to a node of another process, within a task, within
+//! an actor. One body of each kind runs in all three places.
+
+#![allow(unreachable_pub)] // what is `pub` here is what other processes may call
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rustyray::{Bundle, PlacementGroup, PlacementStrategy, prelude::*};
+
+const GENTLY: CancelOptions = CancelOptions { force: false, recursive: false };
+const FORCE: CancelOptions = CancelOptions { force: true, recursive: false };
+const RECURSIVE: CancelOptions = CancelOptions { force: false, recursive: true };
+const PACK: PlacementStrategy = PlacementStrategy::Pack;
+
+#[rustyray::remote]
+fn add(a: u64, b: u64) -> u64 {
+    a + b
+}
+
+#[rustyray::remote]
+fn works_until_cancelled(begun: String, ended: String) -> u64 {
+    std::fs::write(begun, "").expect("it can be written");
+    while !rustyray::context().is_cancelled() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::fs::write(ended, "").expect("it can be written");
+    7
+}
+
+#[rustyray::remote]
+fn is_stuck(begun: String) -> u64 {
+    std::fs::write(begun, "").expect("it can be written");
+    loop {
+        std::thread::park();
+    }
+}
+
+#[rustyray::remote]
+async fn spawns_and_waits(begun: String, ended: String) -> rustyray::Result<u64> {
+    works_until_cancelled_remote::remote(begun, ended).await?.get().await
+}
+
+#[rustyray::remote(timeout_ms = 20, max_retries = 0)]
+fn overtime() -> u64 {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Submits a task that asks for a cpu.
+#[rustyray::remote(num_cpus = 0)]
+async fn submits() -> rustyray::Result<u64> {
+    add_remote::options().num_cpus(1.0).remote(1, 2).await?.get().await
+}
+
+struct Marks<'a>(&'a Path);
+
+impl Marks<'_> {
+    fn text(&self, name: &str) -> String {
+        self.0.join(name).to_string_lossy().into_owned()
+    }
+
+    fn wait(&self, name: &str) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.0.join(name).exists() {
+            assert!(Instant::now() < deadline, "`{name}` does not come");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+fn assert_cancelled<T: std::fmt::Debug>(outcome: rustyray::Result<T>, name: &str) {
+    match outcome {
+        Err(Error::TaskCancelled { task }) => assert!(task.ends_with(name), "{task}"),
+        other => panic!("expected `{name}` to be cancelled, got {other:?}"),
+    }
+}
+
+/// Cancels what waits, what runs, by force and with its children, and lets time run out. Wants two cpus.
+#[rustyray::remote(num_cpus = 0, max_retries = 0)]
+async fn cancels(directory: String) -> rustyray::Result<()> {
+    let marks = Marks(Path::new(&directory));
+    let stuck = is_stuck_remote::options().num_cpus(2.0).remote(marks.text("stuck")).await?;
+    marks.wait("stuck");
+    let waiting = add_remote::remote(&stuck, 1).await?;
+    let queued = works_until_cancelled_remote::remote(marks.text("a"), marks.text("b")).await?;
+    let timeout = waiting.get_timeout(Duration::from_millis(10)).await;
+    assert!(matches!(timeout, Err(Error::GetTimeout { .. })), "{timeout:?}");
+    waiting.cancel(GENTLY).await?;
+    queued.cancel(GENTLY).await?;
+    assert_cancelled(waiting.get().await, "::add");
+    assert_cancelled(queued.get().await, "::works_until_cancelled");
+    stuck.cancel(FORCE).await?;
+    assert_cancelled(stuck.get().await, "::is_stuck");
+
+    let (begun, ended) = (marks.text("begun"), marks.text("ended"));
+    let running = works_until_cancelled_remote::remote(begun, ended).await?;
+    marks.wait("begun");
+    running.cancel(GENTLY).await?;
+    assert_cancelled(running.get().await, "::works_until_cancelled");
+    marks.wait("ended");
+
+    let (begun, ended) = (marks.text("child begun"), marks.text("child ended"));
+    let parent = spawns_and_waits_remote::remote(begun, ended).await?;
+    marks.wait("child begun");
+    parent.cancel(RECURSIVE).await?;
+    assert_cancelled(parent.get().await, "::spawns_and_waits");
+    marks.wait("child ended");
+
+    let error = overtime_remote::remote().await?.get().await.expect_err("it takes too long");
+    assert!(matches!(error, Error::TaskTimedOut { timeout_ms: 20, .. }), "{error:?}");
+    assert!(!Path::new(&marks.text("a")).exists(), "a cancelled task was begun");
+    assert_eq!(add_remote::remote(1, 2).await?.get().await?, 3);
+    Ok(())
+}
+
+/// Creates groups, waits for them, uses them, finds them by name, and removes them. Wants two cpus.
+#[rustyray::remote(num_cpus = 0, max_retries = 0)]
+async fn reserves() -> rustyray::Result<()> {
+    let all = || [Bundle::new().num_cpus(2.0)];
+    let group = PlacementGroup::options().name("all").create(all(), PACK).await?;
+    group.ready().await?;
+    assert_eq!(PlacementGroup::get("all").await?, group);
+    let second = PlacementGroup::create(all(), PACK).await?;
+    assert!(!second.wait(Duration::from_millis(10)).await?, "everything is reserved");
+    let outside = add_remote::remote(1, 1).await?;
+    let inside = add_remote::options().placement_group(&group, 0).remote(20, 2).await?;
+    assert_eq!(inside.get().await?, 22);
+    let captured = submits_remote::options().placement_group(&group, 0).capture_child_tasks(true);
+    assert_eq!(captured.remote().await?.get().await?, 3);
+    assert!(!outside.is_ready(), "it ran on what is reserved for others");
+    group.remove().await?;
+    // Another process learns it where it asks for the result, the node's own at once.
+    let late = match add_remote::options().placement_group(&group, 0).remote(1, 2).await {
+        Ok(late) => late.get().await,
+        Err(error) => Err(error),
+    };
+    assert!(matches!(late, Err(Error::PlacementGroupRemoved { .. })), "{late:?}");
+    assert!(PlacementGroup::get("all").await.is_err());
+    second.ready().await?;
+    second.remove().await?;
+    assert_eq!(outside.get().await?, 2);
+    let never = PlacementGroup::create([Bundle::new().num_cpus(3.0)], PACK).await;
+    assert!(matches!(never, Err(Error::Unschedulable { .. })), "{never:?}");
+    Ok(())
+}
+
+#[rustyray::actor(num_cpus = 0)]
+struct Deputy;
+
+#[rustyray::actor_methods]
+impl Deputy {
+    pub fn new() -> Self {
+        Deputy
+    }
+
+    pub async fn cancels(&mut self, directory: String) -> rustyray::Result<()> {
+        cancels(directory).await
+    }
+
+    pub async fn reserves(&mut self) -> rustyray::Result<()> {
+        reserves().await
+    }
+}
+
+/// Runs `body` in a driver that is attached to a node in this process, with two cpus.
+fn attached(body: impl AsyncFnOnce(&Path) -> rustyray::Result<()> + Send) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("node.sock");
+    let builder = rustyray::Builder::new().num_cpus(2.0).visible(false).socket(&socket);
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    std::thread::scope(|scope| {
+        let driver = scope.spawn(|| {
+            let driver = rustyray::blocking::connect(&socket).expect("it lets us in");
+            let outcome = rustyray::block_on(body(directory.path()));
+            rustyray::block_on(driver.shutdown()).expect("it lets go");
+            outcome.expect("all of it works");
+        });
+        driver.join().expect("no panic");
+    });
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn an_attached_driver_cancels() {
+    attached(async |path| cancels(text(path)).await);
+}
+
+#[test]
+fn a_task_of_an_attached_driver_cancels() {
+    attached(async |path| cancels_remote::remote(text(path)).await?.get().await);
+}
+
+#[test]
+fn an_actor_of_an_attached_driver_cancels() {
+    attached(async |path| Deputy::remote().await?.cancels(text(path)).await?.get().await);
+}
+
+#[test]
+fn an_attached_driver_reserves() {
+    attached(async |_| reserves().await);
+}
+
+#[test]
+fn a_task_of_an_attached_driver_reserves() {
+    attached(async |_| reserves_remote::remote().await?.get().await);
+}
+
+#[test]
+fn an_actor_of_an_attached_driver_reserves() {
+    attached(async |_| Deputy::remote().await?.reserves().await?.get().await);
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn tasks_and_actors_of_the_node_s_own_driver_do_both() -> rustyray::Result<()> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (first, second) = (directory.path().join("first"), directory.path().join("second"));
+    std::fs::create_dir(&first).expect("it can be made");
+    std::fs::create_dir(&second).expect("it can be made");
+    cancels_remote::remote(text(&first)).await?.get().await?;
+    let deputy = Deputy::remote().await?;
+    deputy.cancels(text(&second)).await?.get().await?;
+    reserves_remote::remote().await?.get().await?;
+    deputy.reserves().await?.get().await
+}
