@@ -34,7 +34,8 @@ impl<H: Host> State<H> {
             self.reserve_groups(shared);
             self.hand_out(shared);
             self.hand_out_groups(shared);
-            if self.lanes.ready == 0 {
+            // What is ready by now cannot be placed; that is no reason to leave what waits behind others.
+            if self.lanes.hungry.is_none() {
                 self.steal(shared);
             }
         }

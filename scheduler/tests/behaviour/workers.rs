@@ -163,6 +163,28 @@ fn a_retired_worker_gets_nothing_more() {
 }
 
 #[test]
+fn what_waits_behind_another_is_taken_while_others_wait_for_resources() {
+    let world = World::cpus(3);
+    let wish = |cpus| Wish { demand: Demand::cpus(cpus), ..Wish::default() };
+    let busy: Vec<_> = (0..3).map(|_| world.submit_as(&[], wish(1.0)).0).collect();
+    let running: Vec<_> = (1..=3).filter_map(|w| world.begin(w).map(|entry| (w, entry))).collect();
+    assert_eq!(running.len(), busy.len());
+    // Behind one of them; and those that need more than is ever free meanwhile.
+    let (behind, ..) = world.submit_as(&[], wish(1.0));
+    let (large, ..) = world.submit_as(&[], wish(2.0));
+    let host = (1..=3).find(|&worker| world.queue(worker).contains(&behind)).expect("handed over");
+    let (other, entry) = running.iter().find(|(worker, _)| *worker != host).expect("there are two");
+    world.complete(*other, entry, Outcome::Done);
+    assert_eq!(world.queue(*other), [behind], "an idle worker takes it");
+    for (worker, entry) in running.iter().filter(|(worker, _)| worker != other) {
+        world.complete(*worker, entry, Outcome::Done);
+    }
+    let ran = world.run_all();
+    assert!(ran.contains(&behind) && ran.contains(&large), "{ran:?}");
+    world.assert_at_rest();
+}
+
+#[test]
 fn a_listing_says_who_is_youngest_and_may_be_run_again() {
     let world = World::cpus(3);
     let retriable = Wish { retries: 1, ..Wish::default() };

@@ -1,10 +1,20 @@
 //! Cancelling: the task behind an object is found and stopped, or never begun.
 
-use rustyray_scheduler::CancelMode;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use rustyray_scheduler::{CancelMode, Cursor, JobId, TaskState};
 use rustyray_store::ObjectId;
 
 use super::{Node, key};
-use crate::cancel::CancelOptions;
+use crate::{cancel::CancelOptions, runtime::background};
+
+/// How long a task whose driver is gone may take to notice.
+const NOTICE: Duration = Duration::from_secs(2);
+/// How many tasks are looked at in one turn.
+const PAGE: usize = 256;
 
 impl Node {
     /// Cancels what is to make the object. A worker that runs it is told by [`super::host::Host`].
@@ -36,5 +46,35 @@ impl Node {
             }
         }
         self.dispatch();
+    }
+
+    /// A driver is gone, and its tasks that ran were asked to stop: those that do not within a while are ended
+    /// with their workers, which others wait for.
+    pub(crate) fn pursue(self: &Arc<Self>, job: JobId) {
+        let Ok(background) = background::handle() else { return };
+        let node = Arc::clone(self);
+        background.spawn(async move {
+            let closed = node.pool.until_closed();
+            if tokio::time::timeout(NOTICE, closed).await.is_err() {
+                node.end_job(job).await;
+            }
+        });
+    }
+
+    async fn end_job(&self, job: JobId) {
+        let options = CancelOptions { force: true, recursive: true };
+        let mut from = Some(Cursor::default());
+        while let Some(at) = from
+            && !self.closing.load(Ordering::Acquire)
+        {
+            let page = self.scheduler().tasks(at, PAGE, |info, spec| {
+                let runs = matches!(info.state, TaskState::Running { .. });
+                let is_its = info.job == job && info.actor.is_none() && runs;
+                spec.first_return().filter(|_| is_its)
+            });
+            page.items.into_iter().flatten().for_each(|id| self.cancel(id, options));
+            from = page.next;
+            tokio::task::yield_now().await;
+        }
     }
 }

@@ -49,7 +49,7 @@ impl Node {
 
     /// A process is dead: what it published counts, what it held is released, what it ran is run again or
     /// failed. Idempotent.
-    pub(crate) fn left(&self, client: ClientId, how: &str, runs_tasks: bool) {
+    pub(crate) fn left(self: &Arc<Self>, client: ClientId, how: &str, runs_tasks: bool) {
         let peer = &self.peers[client.index()];
         if let Some(up) = &mut *peer.up.lock()
             && let Err(what) = self.drain_ring(client, up, true)
@@ -77,6 +77,7 @@ impl Node {
         let job = peer.job.swap(0, Ordering::Relaxed);
         if job != 0 {
             self.scheduler().job_ended(JobId(job));
+            self.pursue(JobId(job));
         }
         *peer.up.lock() = None;
         *peer.work.write() = None;
