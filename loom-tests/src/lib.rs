@@ -2,4 +2,4 @@
 //! through the interleavings of two or three threads. They run the code that runs over shared memory.
 //!
 //! `mutations/` holds, for each model, at least one change that takes a step of its protocol away;
-//! `./replay` sees that the model then fails.
+//! `./replay` sees that the model then fails. `README.md` has all of them, by protocol.
