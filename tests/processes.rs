@@ -176,7 +176,7 @@ const SOCKET: &str = "RUSTYRAY_TEST_SOCKET";
 /// What the drivers below do first: start a node that listens, run something on two workers, name them.
 fn start_and_report() -> rustyray::Runtime {
     let socket = std::env::var_os(SOCKET).expect("the parent names the socket");
-    let builder = rustyray::Builder::new().num_cpus(2.0).socket(PathBuf::from(socket));
+    let builder = rustyray::Builder::new().num_cpus(2.0).socket(PathBuf::from(&socket));
     let runtime = rustyray::block_on(builder.start()).expect("a node starts");
     let worker = rustyray::block_on(async { pid_remote::remote().await?.get().await });
     worker.expect("a task runs");
@@ -186,6 +186,7 @@ fn start_and_report() -> rustyray::Runtime {
     for pid in runtime.worker_pids() {
         println!("WORKER {pid}");
     }
+    assert!(PathBuf::from(socket).exists(), "it listens");
     println!("READY");
     runtime
 }
@@ -217,21 +218,27 @@ struct Driver {
     socket: PathBuf,
 }
 
-/// Starts this binary again as the driver `scenario`, and waits until its workers are at work.
-fn driver(scenario: &str) -> Driver {
+/// Starts this binary again as the driver `scenario`.
+fn start(scenario: &str) -> (Child, PathBuf) {
     // Several tests have a driver of one kind.
     static DRIVERS: AtomicUsize = AtomicUsize::new(0);
     let number = DRIVERS.fetch_add(1, Ordering::Relaxed);
     let socket = std::env::temp_dir()
         .join(format!("rustyray-test-{}-{scenario}-{number}", std::process::id()))
         .join("node.sock");
-    let mut child = Command::new(std::env::current_exe().expect("this executable"))
+    let child = Command::new(std::env::current_exe().expect("this executable"))
         .args([scenario, "--exact", "--ignored", "--nocapture"])
         .env(SOCKET, &socket)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .expect("the driver starts");
+    (child, socket)
+}
+
+/// The same, and waits until its workers are at work.
+fn driver(scenario: &str) -> Driver {
+    let (mut child, socket) = start(scenario);
     let mut workers = Vec::new();
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     loop {
@@ -246,12 +253,6 @@ fn driver(scenario: &str) -> Driver {
     // What it prints later is of no interest, and must not block it.
     std::thread::spawn(move || lines.for_each(drop));
     assert!(!workers.is_empty(), "the driver has workers");
-    // One that ends by itself may have done so by now.
-    assert!(
-        socket.exists() || child.try_wait().expect("it can be asked").is_some(),
-        "it listens at {}",
-        socket.display()
-    );
     Driver { child, workers, socket }
 }
 
@@ -285,6 +286,26 @@ fn a_driver_that_is_killed_leaves_nothing() {
     let driver = driver("driver_that_waits");
     driver.signal(Signal::SIGKILL);
     driver.leaves_nothing();
+}
+
+/// At the very moment at which it begins to listen, and some time before and after.
+#[test]
+fn a_driver_that_is_killed_while_it_starts_leaves_no_socket() {
+    for round in 0..12_u64 {
+        let (mut child, socket) = start("driver_that_waits");
+        let begun = Instant::now();
+        let at_once = |socket: &PathBuf| match round {
+            0..8 => socket.exists(),
+            _ => begun.elapsed() > Duration::from_millis(3 * (round - 7)),
+        };
+        while !at_once(&socket) {
+            assert!(child.try_wait().expect("it can be asked").is_none(), "it ended by itself");
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not come up");
+            std::hint::spin_loop();
+        }
+        child.kill().expect("it is there");
+        Driver { child, workers: Vec::new(), socket }.leaves_nothing();
+    }
 }
 
 #[test]

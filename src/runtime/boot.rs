@@ -89,16 +89,17 @@ extern "C" fn boot() {
     // SAFETY: the C runtime calls this before `main`, when the process has one thread.
     unsafe { std::env::remove_var(VARIABLE) };
     let Some((parent, nonce)) = value.split_once(':') else { return };
+    if nonce == GUARD && is_named_as_ours() {
+        // Also for a node that is gone already: that is what it is for.
+        super::guard::run();
+        end(0)
+    }
     if parent.parse() != Ok(std::os::unix::process::parent_id()) {
         // Started for a node that is gone already, it must not run the program's `main` in its place.
         if is_named_as_ours() {
             end(0);
         }
         return;
-    }
-    if nonce == GUARD {
-        super::guard::run();
-        end(0)
     }
     let Ok(nonce) = nonce.parse() else { return };
     let code = match take_stdin() {

@@ -3,23 +3,29 @@
 //! A node that is killed cannot remove the files on which it listens, and its workers are killed with it. So
 //! a node that listens has one more process, which does nothing but wait for the node's end and remove the
 //! files then. It is the driver's executable, started as workers are, and costs nothing while it
-//! waits. A file that another node has put in the place meanwhile is another file, and stays.
+//! waits.
+//!
+//! It is there, and has been told of the files, before there are any, and ends after they are gone: there is no
+//! moment at which a node could be killed and leave one. What it removes is a socket that nobody listens on,
+//! under the lock that listening takes, so that a node which has taken the place meanwhile keeps it.
 
 use std::{
-    fs,
     io::{Read, Write},
     os::{
         fd::OwnedFd,
-        unix::{ffi::OsStrExt, fs::MetadataExt, net::UnixStream},
+        unix::{ffi::OsStrExt, net::UnixStream},
     },
     path::{Path, PathBuf},
     process::Child,
+    time::Duration,
 };
+
+use rustyray_ipc::{BindError, remove_stale};
 
 use super::boot;
 use crate::error::{Error, Result};
 
-/// The node's hold on its guard: dropped, the guard ends without removing anything.
+/// The node's hold on its guard. To be dropped when the files are gone.
 #[derive(Debug)]
 pub(crate) struct Guard {
     process: Child,
@@ -28,7 +34,8 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Has the files at `paths`, which this process listens on, removed when this process is killed.
+    /// Has the files at `paths`, on which this process is about to listen, removed when it ends without having
+    /// done so itself.
     pub(crate) fn of(paths: &[PathBuf]) -> Result<Guard> {
         let io =
             |error: std::io::Error| Error::io("starting the guard of the socket files", &error);
@@ -41,16 +48,14 @@ impl Guard {
             told.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
             told.extend_from_slice(bytes);
         }
+        // It need not have read them: what is in the socket outlives this process.
         ours.write_all(&told).map_err(io)?;
-        // The guard knows the files by now, not only their names.
-        ours.read_exact(&mut [0]).map_err(io)?;
         Ok(Guard { process, _life: ours })
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // The node removes the file itself; the guard must not be there when it lets go of the socket.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -62,15 +67,18 @@ pub(super) fn run() {
     let Some(count) = read_number(&mut life) else { return };
     let paths: Option<Vec<PathBuf>> = (0..count.min(16)).map(|_| read_path(&mut life)).collect();
     let Some(paths) = paths else { return };
-    let identity =
-        |path: &Path| fs::symlink_metadata(path).map(|file| (file.dev(), file.ino())).ok();
-    let ours: Vec<_> = paths.iter().map(|path| identity(path)).collect();
-    let known = nix::unistd::write(std::io::stdin(), &[1]).is_ok();
     // Nothing more is ever written: this ends with the node.
     let _ = life.read(&mut [0]);
-    for (path, ours) in paths.iter().zip(ours) {
-        if known && ours.is_some() && identity(path) == ours {
-            let _ = fs::remove_file(path);
+    paths.iter().for_each(|path| remove(path));
+}
+
+/// Removes the socket unless somebody listens on it.
+fn remove(path: &Path) {
+    for _ in 0..50 {
+        match remove_stale(path) {
+            // Another node, or a process that this one was just starting and that is not yet another program.
+            Err(BindError::InUse { .. }) => std::thread::sleep(Duration::from_millis(20)),
+            _ => return,
         }
     }
 }

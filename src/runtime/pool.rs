@@ -209,20 +209,17 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
 }
 
 /// Lets in whoever connects, until the node closes.
-pub(crate) fn listen_for_others(node: &Arc<Node>, listeners: Vec<Listener>, guard: Guarding) {
+pub(crate) fn listen_for_others(node: &Arc<Node>, listeners: Vec<Listener>, guard: Option<Guard>) {
     let node = Arc::clone(node);
     tokio::spawn(async move {
         let serving = listeners.iter().map(|listener| accept(&node, listener));
         futures_join(serving.collect()).await;
-        // First the guard, then the sockets and their files.
-        drop(guard.await);
+        // First the sockets and their files, then the guard.
         drop(listeners);
+        drop(guard);
         node.pool.deaf.send_replace(true);
     });
 }
-
-/// The guard of the sockets, as it is being started.
-pub(crate) type Guarding = tokio::task::JoinHandle<Result<Guard>>;
 
 /// Runs all of the futures at once; `Ready` when all are.
 async fn futures_join(futures: Vec<impl Future<Output = ()>>) {

@@ -69,10 +69,22 @@ fn session() -> u64 {
         ^ COUNT.fetch_add(1, Ordering::Relaxed).rotate_left(32)
 }
 
+/// Starts the guard of the sockets at `paths`, beside what else is to be started. Without one a node runs as
+/// well, and leaves its sockets behind when it is killed.
+fn guard_of(paths: Vec<PathBuf>) -> Option<std::thread::JoinHandle<Option<Guard>>> {
+    let starting = std::thread::Builder::new().name("rustyray-guard".into());
+    if paths.is_empty() {
+        return None;
+    }
+    starting.spawn(move || Guard::of(&paths).ok()).ok()
+}
+
 /// Starts a node in this process.
 pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     let background = background::handle()?;
     let session = session();
+    let visible = config.visible.then(places::new_entry);
+    let guard = guard_of(config.socket.iter().chain(&visible).cloned().collect());
     let (control, descriptor) =
         Control::create(session).map_err(|error| Error::io("making the control memory", &error))?;
     if config.record_sites {
@@ -96,6 +108,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         ..Config::default()
     };
     let _context = background.enter();
+    let guard = guard.and_then(|starting| starting.join().ok().flatten());
     let mut listeners = Vec::new();
     if let Some(path) = &config.socket {
         listeners.push(Listener::bind(path).map_err(|error| Error::Io {
@@ -104,9 +117,9 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
             errno: None,
         })?);
     }
-    if config.visible {
+    if let Some(path) = visible {
         // A place where no directory can be made is no reason not to run: the node is just not found there.
-        listeners.extend(Listener::bind(places::new_entry()));
+        listeners.extend(Listener::bind(path));
     }
     let sockets: Vec<_> = listeners.iter().map(|listener| listener.path().to_owned()).collect();
     let pool = Pool::new(session, descriptor, sockets.clone(), config.daemon, config.max_workers);
@@ -139,7 +152,6 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         .spawn(move || serve(&serving))
         .map_err(|error| Error::io("starting the node's thread", &error))?;
     if !listeners.is_empty() {
-        let guard = background.spawn_blocking(move || Guard::of(&sockets));
         pool::listen_for_others(&node, listeners, guard);
     }
     memory::watch(&node);
