@@ -321,9 +321,14 @@ impl Client {
     /// When the id names no living object.
     #[inline]
     pub fn retain(&self, id: ObjectId) -> Result<(), Stale> {
-        if !self.is_ours() {
+        if !self.is_ours() || self.holdings.retain_again(id) {
             return Ok(());
         }
+        self.retain_first(id)
+    }
+
+    #[inline(never)]
+    fn retain_first(&self, id: ObjectId) -> Result<(), Stale> {
         let (result, perhaps_dead) = self.holdings.retain(id);
         fault::point("retain.held");
         if perhaps_dead {
@@ -336,7 +341,14 @@ impl Client {
     /// at once in the node's process, with the next [`crate::Node::collect`] elsewhere.
     #[inline]
     pub fn release(&self, id: ObjectId) {
-        if self.is_ours() && self.holdings.release(id) {
+        if self.is_ours() && !self.holdings.release_one_of_many(id) {
+            self.release_last(id);
+        }
+    }
+
+    #[inline(never)]
+    fn release_last(&self, id: ObjectId) {
+        if self.holdings.release(id) {
             fault::point("release.cleared");
             self.perhaps_dead(id.index);
         }

@@ -46,6 +46,34 @@ impl Default for Entry {
 }
 
 impl Entry {
+    /// Counts one more where some of this generation are counted, which is most often so; false when nothing was
+    /// done, and [`Entry::acquire`] is to be called.
+    #[inline]
+    #[must_use]
+    pub fn acquire_again(&self, generation: u64) -> bool {
+        // Relaxed: the compare-and-swap acquires.
+        let seen = self.0.load(Ordering::Relaxed);
+        // Acquire: as for those after the first in `acquire`.
+        Self::is_amid(seen, generation, 1) && self.swap(seen, seen + 1, Ordering::Acquire)
+    }
+
+    /// Counts one less where more of this generation are counted; false when nothing was done, and
+    /// [`Entry::release`] is to be called.
+    #[inline]
+    #[must_use]
+    pub fn release_one_of_many(&self, generation: u64) -> bool {
+        let seen = self.0.load(Ordering::Relaxed);
+        // Release: as for those before the last in `release`.
+        Self::is_amid(seen, generation, 2) && self.swap(seen, seen - 1, Ordering::Release)
+    }
+
+    /// Whether at least so many of this generation are counted, and one more is no special case.
+    #[inline]
+    fn is_amid(seen: u64, generation: u64, least: u64) -> bool {
+        // One comparison for all: what is below, in another generation or special is far above.
+        seen.wrapping_sub(generation << COUNT_BITS | least) < LAST_COUNT - least
+    }
+
     /// Counts one more; the first one runs `first`, which makes the shared update or undoes it and
     /// says why.
     ///
@@ -171,6 +199,31 @@ mod tests {
         assert_eq!(entry.release(5, || ()), None);
         assert_eq!(entry.release(5, || "last"), Some("last"));
         assert_eq!(entry.release(5, || ()), None);
+    }
+
+    #[test]
+    fn the_short_ways_are_for_those_in_the_middle_only() {
+        let of =
+            |generation: u64, count: u64| Entry(AtomicU64::new(generation << COUNT_BITS | count));
+        for (count, again, one_of_many) in [
+            (0, false, false),
+            (1, true, false),
+            (2, true, true),
+            (LAST_COUNT - 1, true, true),
+            (LAST_COUNT, false, false),
+            (TRANSIT, false, false),
+            (STICKY, false, false),
+        ] {
+            assert_eq!(of(5, count).acquire_again(5), again, "a count of {count}");
+            assert_eq!(of(5, count).release_one_of_many(5), one_of_many, "a count of {count}");
+            for other in [0, 4, 6, (1 << 40) - 1] {
+                assert!(!of(other, count).acquire_again(5), "{count} of generation {other}");
+                assert!(!of(other, count).release_one_of_many(5), "{count} of generation {other}");
+            }
+        }
+        let entry = of(5, 1);
+        assert!(entry.acquire_again(5) && entry.count(5) == 2);
+        assert!(entry.release_one_of_many(5) && entry.count(5) == 1);
     }
 
     #[test]

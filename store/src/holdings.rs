@@ -76,6 +76,24 @@ impl Holdings {
         counted.is_ok() && is_first
     }
 
+    /// Counts one more reference where this process holds one; false when nothing was done.
+    #[inline]
+    pub(crate) fn retain_again(&self, id: ObjectId) -> bool {
+        let Some(generation) = self.table.geometry().generation(id) else { return false };
+        self.entries
+            .peek(id.index)
+            .is_some_and(|entries| entries.references.acquire_again(generation))
+    }
+
+    /// Counts one reference less where this process holds more than one; false when nothing was done.
+    #[inline]
+    pub(crate) fn release_one_of_many(&self, id: ObjectId) -> bool {
+        let Some(generation) = self.table.geometry().generation(id) else { return false };
+        self.entries
+            .peek(id.index)
+            .is_some_and(|entries| entries.references.release_one_of_many(generation))
+    }
+
     /// Counts one more reference. The second part says that `perhaps_dead` must be told.
     #[inline]
     pub(crate) fn retain(&self, id: ObjectId) -> (Result<(), Stale>, bool) {
