@@ -16,6 +16,8 @@ use rkyv::{
     bytecheck::CheckBytes,
     rancor::{Fallible, Source},
     rend::{u32_le, u64_le},
+    ser::Writer,
+    string::{ArchivedString, StringResolver},
 };
 use rustyray_store::{ObjectId, RefSink};
 
@@ -32,23 +34,49 @@ use crate::{
     spec::Kind,
     stream::{BACKPRESSURE, ObjectRefStream},
     submit::{Invocation, returns_of, submit_words},
+    type_name,
 };
 
 /// A handle to an actor of class `A`: cheap to clone, to send, and to pass to other processes.
 ///
 /// Calls through one handle, or through handles of one process, run in the order in which they were made.
 /// The actor ends with its last handle, wherever that is, unless it was made detached.
+///
+/// ```
+/// # use rustyray::prelude::*;
+/// # #[rustyray::actor]
+/// # struct Counter;
+/// # #[rustyray::actor_methods]
+/// # impl Counter {
+/// #     pub fn new() -> Self { Counter }
+/// #     pub fn count(&mut self) -> u64 { 1 }
+/// # }
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let counter = Counter::options().name("visits").remote().await?;
+/// assert_eq!(counter.to_string(), format!("Counter \"visits\" {}", counter.id()));
+/// assert_eq!(format!("{counter:?}"), format!("CounterHandle({counter})"));
+/// # Ok(())
+/// # }
+/// ```
 pub struct ActorHandle<A> {
     core: Arc<Core>,
     /// The object that the construction settles. Who refers to it has a handle.
     token: ObjectId,
     class: u64,
+    /// Under which any process finds the actor.
+    name: Option<Arc<str>>,
     actor: PhantomData<fn() -> A>,
 }
 
 impl<A> ActorHandle<A> {
-    fn adopt(core: &Arc<Core>, token: ObjectId, class: u64) -> Self {
-        ActorHandle { core: Arc::clone(core), token, class, actor: PhantomData }
+    fn adopt(core: &Arc<Core>, token: ObjectId, class: u64, name: Option<Arc<str>>) -> Self {
+        ActorHandle { core: Arc::clone(core), token, class, name, actor: PhantomData }
+    }
+
+    /// The name under which the actor is registered, where it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// Calls a method and gives the reference to its result at once.
@@ -318,7 +346,7 @@ impl<A> ActorHandle<A> {
 impl<A> Clone for ActorHandle<A> {
     fn clone(&self) -> Self {
         self.core.retain_held(self.token);
-        ActorHandle::adopt(&self.core, self.token, self.class)
+        ActorHandle::adopt(&self.core, self.token, self.class, self.name.clone())
     }
 }
 
@@ -333,9 +361,22 @@ impl<A> Drop for ActorHandle<A> {
     }
 }
 
+/// The actor as [`ActorHandle`]'s `Display` has it.
 impl<A> fmt::Debug for ActorHandle<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ActorHandle<{}>({})", std::any::type_name::<A>(), self.token)
+        write!(f, "ActorHandle({self})")
+    }
+}
+
+/// The actor's class, its registered name where it has one, and its id, by which `rustyray list actors` shows
+/// it.
+impl<A> fmt::Display for ActorHandle<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", type_name::short::<A>())?;
+        if let Some(name) = &self.name {
+            write!(f, "{name:?} ")?;
+        }
+        write!(f, "{}", self.token)
     }
 }
 
@@ -384,12 +425,13 @@ async fn create_at<A: 'static>(
         Ok(ids.as_slice()[0])
     };
     let Some(name) = &options.name else {
-        return Ok(ActorHandle::adopt(&core, construct(None)?, class.id()));
+        return Ok(ActorHandle::adopt(&core, construct(None)?, class.id(), None));
     };
+    let adopt = |token| ActorHandle::adopt(&core, token, class.id(), Some(name.as_str().into()));
     let token = core.client.reserve().map_err(crate::runtime::store_error::<()>)?;
     match claim(&core, name, token, options.get_if_exists).await {
         Ok(None) => match construct(Some(token)) {
-            Ok(token) => Ok(ActorHandle::adopt(&core, token, class.id())),
+            Ok(token) => Ok(adopt(token)),
             Err(error) => {
                 match &core.link {
                     Link::Node(node) => node.drop_claim(name, token),
@@ -400,7 +442,7 @@ async fn create_at<A: 'static>(
         },
         Ok(Some(found)) => {
             core.release(token);
-            Ok(ActorHandle::adopt(&core, found, class.id()))
+            Ok(adopt(found))
         }
         Err(error) => {
             core.release(token);
@@ -455,7 +497,7 @@ pub async fn get<A: 'static>(class: &'static ActorClass, name: &str) -> Result<A
     };
     let found = token.filter(|&token| core.retain(token).is_ok());
     let token = found.ok_or_else(|| Error::ActorNotFound { name: name.to_owned() })?;
-    Ok(ActorHandle::adopt(&core, token, class.id()))
+    Ok(ActorHandle::adopt(&core, token, class.id(), Some(name.into())))
 }
 
 /// An [`ActorHandle`] inside an archived value.
@@ -468,6 +510,8 @@ pub struct ArchivedActorHandle<A> {
     class: u64_le,
     index: u32_le,
     reserved: u32_le,
+    /// Empty where the actor has none.
+    name: ArchivedString,
     actor: PhantomData<A>,
 }
 
@@ -485,10 +529,13 @@ impl<A> ArchivedActorHandle<A> {
 
 impl<A> Archive for ActorHandle<A> {
     type Archived = ArchivedActorHandle<A>;
-    type Resolver = ();
+    type Resolver = StringResolver;
 
-    fn resolve(&self, (): (), out: Place<ArchivedActorHandle<A>>) {
-        rkyv::munge::munge!(let ArchivedActorHandle { generation, class, index, reserved, .. } = out);
+    fn resolve(&self, resolver: StringResolver, out: Place<ArchivedActorHandle<A>>) {
+        rkyv::munge::munge!(
+            let ArchivedActorHandle { generation, class, index, reserved, name, .. } = out
+        );
+        ArchivedString::resolve_from_str(self.name().unwrap_or(""), resolver, name);
         generation.write(self.token.generation.into());
         class.write(self.class.into());
         index.write(self.token.index.into());
@@ -496,9 +543,10 @@ impl<A> Archive for ActorHandle<A> {
     }
 }
 
-impl<A, S: Fallible + RefSink + ?Sized> Serialize<S> for ActorHandle<A> {
-    fn serialize(&self, serializer: &mut S) -> Result<(), S::Error> {
-        serializer.hold(self.token)
+impl<A, S: Fallible<Error: Source> + RefSink + Writer + ?Sized> Serialize<S> for ActorHandle<A> {
+    fn serialize(&self, serializer: &mut S) -> Result<StringResolver, S::Error> {
+        serializer.hold(self.token)?;
+        ArchivedString::serialize_from_str(self.name().unwrap_or(""), serializer)
     }
 }
 
@@ -515,7 +563,8 @@ impl<A, D: Fallible<Error: Source> + ?Sized> Deserialize<ActorHandle<A>, D>
                 name: format!("actor class {class:016x}"),
             }));
         }
-        Ok(ActorHandle::adopt(&core, self.token(), class))
+        let name = Some(self.name.as_str()).filter(|name| !name.is_empty());
+        Ok(ActorHandle::adopt(&core, self.token(), class, name.map(Into::into)))
     }
 }
 

@@ -13,7 +13,7 @@ use rustyray_store::{BytesWriter, ObjectId};
 use crate::{
     error::{Error, Result},
     object::ObjectRef,
-    runtime::{Core, current, sites::Site, store_error},
+    runtime::{Core, current, sites::Site, store_error, trace::Span},
     value::Value,
 };
 
@@ -29,7 +29,14 @@ pub fn put<T: Value>(value: &T) -> impl Future<Output = Result<ObjectRef<T>>> {
 }
 
 pub(crate) fn put_now<T: Value>(value: &T, site: Site) -> Result<ObjectRef<T>> {
-    current::with(|core| Ok(ObjectRef::adopt(core, put_at(core, core.put_id(value)?, site))))?
+    let span = Span::put::<T>();
+    span.enter(|| {
+        current::with(|core| {
+            let id = put_at(core, core.put_id(value)?, site);
+            span.made(id);
+            Ok(ObjectRef::adopt(core, id))
+        })?
+    })
 }
 
 /// Notes where an object was put, where that is recorded.
@@ -51,7 +58,10 @@ pub fn put_bytes(bytes: impl AsRef<[u8]>) -> impl Future<Output = Result<ObjectR
     async move {
         current::with(|core| {
             core.check_open()?;
-            let id = core.client.put_bytes(bytes.as_ref()).map_err(store_error::<Bytes>)?;
+            let span = Span::put::<Bytes>();
+            let put = || core.client.put_bytes(bytes.as_ref()).map_err(store_error::<Bytes>);
+            let id = span.enter(put)?;
+            span.made(id);
             Ok(ObjectRef::adopt(core, put_at(core, id, site)))
         })?
     }

@@ -19,8 +19,46 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Everything that can go wrong, each with the facts that help to mend it.
 ///
 /// `Display` is one line; [`std::error::Error::source`] walks the causes that the failing code reported;
-/// [`Error::help`] says what to do, where that is known.
-#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize, thiserror::Error)]
+/// [`Error::help`] says what to do, where that is known. `Debug`, which `unwrap` and a `main` that ends with an
+/// error print, has all three, each on a line of its own.
+///
+/// ```
+/// # use rustyray::prelude::*;
+/// #[rustyray::remote(name = "load")]
+/// fn load(path: String) -> Result<String, std::io::Error> {
+///     let missing = || std::io::Error::other("no such table");
+///     Err(std::io::Error::new(std::io::ErrorKind::NotFound, Outer(missing())))
+/// }
+/// # #[derive(Debug)]
+/// # struct Outer(std::io::Error);
+/// # impl std::fmt::Display for Outer {
+/// #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("cannot load") }
+/// # }
+/// # impl std::error::Error for Outer {
+/// #     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> { Some(&self.0) }
+/// # }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let table = load_remote::remote("tables/7".to_owned()).await?;
+/// let error = table.get().await.unwrap_err();
+/// let rustyray::Error::TaskFailed { worker, .. } = &error else { unreachable!() };
+/// assert_eq!(error.to_string(), format!("task `load` failed on worker {worker}: cannot load"));
+/// assert_eq!(
+///     format!("{error:?}"),
+///     format!("task `load` failed on worker {worker}: cannot load\n  caused by: no such table")
+/// );
+///
+/// let error = rustyray::Error::NoNode { directory: "/run/user/1000/rustyray".into() };
+/// assert_eq!(
+///     format!("{error:?}"),
+///     "no node of this user is running (looked in /run/user/1000/rustyray)\n  \
+///      help: start one with `rustyray start`, or a program that calls `rustyray::init`"
+/// );
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Archive, Serialize, Deserialize, thiserror::Error)]
 #[rkyv(serialize_bounds(__S: rkyv::ser::Writer + rkyv::ser::Allocator, __S::Error: rancor::Source))]
 #[rkyv(deserialize_bounds(__D::Error: rancor::Source))]
 #[rkyv(bytecheck(bounds(__C: rkyv::validation::ArchiveContext, __C::Error: rancor::Source)))]
@@ -489,16 +527,34 @@ pub(crate) struct Report<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, "\n  caused by: {error}")?;
-            cause = error.source();
-        }
-        if let Some(help) = self.0.downcast_ref::<Error>().and_then(Error::help) {
-            write!(f, "\n  help: {help}")?;
-        }
-        Ok(())
+        f.write_str("error: ")?;
+        write_chain(f, self.0)
+    }
+}
+
+/// The error, what caused it, and what to do: the first advice that the error or one of its causes has.
+fn write_chain(
+    f: &mut fmt::Formatter<'_>,
+    error: &(dyn std::error::Error + 'static),
+) -> fmt::Result {
+    let help = |error: &(dyn std::error::Error + 'static)| error.downcast_ref::<Error>()?.help();
+    write!(f, "{error}")?;
+    let mut advice = help(error);
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(f, "\n  caused by: {error}")?;
+        advice = advice.or_else(|| help(error));
+        cause = error.source();
+    }
+    match advice {
+        Some(advice) => write!(f, "\n  help: {advice}"),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_chain(f, self)
     }
 }
 

@@ -57,6 +57,7 @@ mod stream;
 mod submit;
 #[cfg(feature = "opentelemetry")]
 pub mod telemetry;
+mod type_name;
 mod value;
 mod wait;
 

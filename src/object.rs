@@ -18,14 +18,16 @@ use rkyv::{
     rend::{u32_le, u64_le},
 };
 pub use rustyray_store::View;
-use rustyray_store::{ObjectId, PinError, RefSink, ViewError};
+use rustyray_store::{ObjectId, PinError, RefSink, Status, ViewError};
 
 use crate::{
     error::{Error, Result},
     runtime::{
         Core,
         current::{self, Key},
+        trace::Span,
     },
+    type_name,
     value::Value,
 };
 
@@ -36,6 +38,27 @@ use crate::{
 /// a task takes it as an argument. A reference that outlives its runtime refers to nothing any more.
 ///
 /// Awaiting a reference is [`ObjectRef::get`].
+///
+/// ```
+/// # use rustyray::prelude::*;
+/// #[rustyray::remote]
+/// fn half(number: u64) -> Result<u64, String> {
+///     if number % 2 == 0 { Ok(number / 2) } else { Err(format!("{number} is odd")) }
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let good = half_remote::remote(8).await?;
+/// assert_eq!(good.get().await?, 4);
+/// assert_eq!(format!("{good:?}"), format!("ObjectRef<u64>({}, ready)", good.id()));
+///
+/// let bad = half_remote::remote(7).await?;
+/// assert!(bad.get().await.is_err());
+/// assert_eq!(format!("{bad:?}"), format!("ObjectRef<u64>({}, failed)", bad.id()));
+/// assert_eq!(bad.to_string(), bad.id().to_string());
+/// # Ok(())
+/// # }
+/// ```
 pub struct ObjectRef<T> {
     generation: u64,
     index: u32,
@@ -80,6 +103,17 @@ impl<T> ObjectRef<T> {
         Settled { id: self.object_id(), runtime: self.runtime }
     }
 
+    /// How far the object is, in a word.
+    fn state(&self) -> &'static str {
+        let status = current::of(self.runtime, |core| core.client.status(self.object_id()));
+        match status {
+            Some(Status::Pending) => "pending",
+            Some(Status::Sealed) => "ready",
+            Some(Status::Failed) => "failed",
+            Some(Status::Gone) | None => "gone",
+        }
+    }
+
     /// Waits, blocking this thread.
     fn block(&self, deadline: Option<Instant>) -> Result<()> {
         if self.is_ready() {
@@ -99,7 +133,7 @@ impl<T: Value> ObjectRef<T> {
     /// [`crate::Error::TypeMismatch`] or [`crate::Error::CorruptObject`] when there is no such value;
     /// [`crate::Error::ShutDown`] when the runtime was shut down.
     pub fn get(&self) -> Get<'_, T> {
-        Get { reference: self }
+        Get { reference: self, span: Span::get(self.object_id()) }
     }
 
     /// The same, waiting at most `timeout`.
@@ -107,14 +141,17 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get`], and [`crate::Error::GetTimeout`].
     pub async fn get_timeout(&self, timeout: Duration) -> Result<T> {
-        let started = Instant::now();
-        loop {
-            let left = timeout.saturating_sub(started.elapsed());
-            self.core()?.settled_within(self.object_id(), left).await?;
-            if let Some(value) = self.value_now() {
-                return value;
+        let get = async {
+            let started = Instant::now();
+            loop {
+                let left = timeout.saturating_sub(started.elapsed());
+                self.core()?.settled_within(self.object_id(), left).await?;
+                if let Some(value) = self.value_now() {
+                    return value;
+                }
             }
-        }
+        };
+        Span::get(self.object_id()).within(get).await
     }
 
     /// A view of the value in place, once it is there; the object stays where it is while the view lives.
@@ -122,12 +159,15 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get`].
     pub async fn view(&self) -> Result<View<T>> {
-        loop {
-            self.settled().await;
-            if let Some(view) = self.view_now() {
-                return view;
+        let view = async {
+            loop {
+                self.settled().await;
+                if let Some(view) = self.view_now() {
+                    return view;
+                }
             }
-        }
+        };
+        Span::get(self.object_id()).within(view).await
     }
 
     /// [`ObjectRef::get`], blocking this thread.
@@ -161,12 +201,14 @@ impl<T: Value> ObjectRef<T> {
         deadline: Option<Instant>,
         look: impl Fn(&Self) -> Option<Result<R>>,
     ) -> Result<R> {
-        loop {
-            self.block(deadline)?;
-            if let Some(found) = look(self) {
-                return found;
+        Span::get(self.object_id()).enter(|| {
+            loop {
+                self.block(deadline)?;
+                if let Some(found) = look(self) {
+                    return found;
+                }
             }
-        }
+        })
     }
 
     /// A view of an object that is settled; `None` when its bytes prove to be lost, and it is made again.
@@ -246,10 +288,20 @@ impl<T> Hash for ObjectRef<T> {
     }
 }
 
+/// What it refers to, and how far that is: `ObjectRef<i64>(1f-2, ready)`. The state is `pending`, `ready`,
+/// `failed` where an error is in the value's place, or `gone` once the runtime was shut down. Nothing is
+/// waited for.
 impl<T> fmt::Debug for ObjectRef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = if self.is_ready() { "ready" } else { "pending" };
-        write!(f, "ObjectRef<{}>({}, {state})", std::any::type_name::<T>(), self.object_id())
+        let (id, value) = (self.object_id(), type_name::short::<T>());
+        write!(f, "ObjectRef<{value}>({id}, {})", self.state())
+    }
+}
+
+/// The object's id, by which `rustyray list objects` shows it.
+impl<T> fmt::Display for ObjectRef<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.object_id().to_string())
     }
 }
 
@@ -258,7 +310,8 @@ impl<T: Value> IntoFuture for ObjectRef<T> {
     type IntoFuture = GetOwned<T>;
 
     fn into_future(self) -> GetOwned<T> {
-        GetOwned { reference: self }
+        let span = Span::get(self.object_id());
+        GetOwned { reference: self, span }
     }
 }
 
@@ -305,6 +358,7 @@ impl Future for Settled {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Get<'a, T> {
     reference: &'a ObjectRef<T>,
+    span: Span,
 }
 
 impl<T: Value> Future for Get<'_, T> {
@@ -312,14 +366,17 @@ impl<T: Value> Future for Get<'_, T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        loop {
-            if Pin::new(&mut self.reference.settled()).poll(context).is_pending() {
-                return Poll::Pending;
+        let Get { reference, span } = &*self;
+        span.enter(|| {
+            loop {
+                if Pin::new(&mut reference.settled()).poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                if let Some(value) = reference.value_now() {
+                    return Poll::Ready(value);
+                }
             }
-            if let Some(value) = self.reference.value_now() {
-                return Poll::Ready(value);
-            }
-        }
+        })
     }
 }
 
@@ -334,13 +391,15 @@ impl<T> fmt::Debug for Get<'_, T> {
 #[derive(Debug)]
 pub struct GetOwned<T> {
     reference: ObjectRef<T>,
+    span: Span,
 }
 
 impl<T: Value> Future for GetOwned<T> {
     type Output = Result<T>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        Pin::new(&mut self.reference.get()).poll(context)
+        let GetOwned { reference, span } = &*self;
+        Pin::new(&mut Get { reference, span: span.clone() }).poll(context)
     }
 }
 

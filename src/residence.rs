@@ -47,7 +47,7 @@ pub struct Residence<A>(PhantomData<fn() -> A>);
 
 impl<A> fmt::Debug for Residence<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Residence<{}>", std::any::type_name::<A>())
+        write!(f, "Residence<{}>", crate::type_name::short::<A>())
     }
 }
 

@@ -13,7 +13,9 @@ use crate::{
     object::ObjectRef,
     options::TaskOptions,
     registry::Function,
-    runtime::{Core, Link, current, lines::LineCall, sites::Site, submission::Wanted, tag},
+    runtime::{
+        Core, Link, current, lines::LineCall, sites::Site, submission::Wanted, tag, trace::Span,
+    },
     spec::{self, Kind, MAX_RETURNS, SpecWriter},
 };
 
@@ -115,6 +117,26 @@ impl Invocation {
 
 /// Reserves the returns, writes the words, and hands them to the node.
 pub(crate) fn submit_words(
+    core: &Arc<Core>,
+    call: Invocation,
+    wanted: &mut Wanted,
+    arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
+) -> Result<Ids> {
+    let span = Span::submit(&call, wanted.extension.name.as_deref());
+    span.enter(|| {
+        let ids = submit_call(core, call, wanted, arguments)?;
+        if let Some(&first) = ids.as_slice().first() {
+            span.made(first);
+            if call.kind == Kind::Construct {
+                span.made_actor(first);
+            }
+        }
+        Ok(ids)
+    })
+}
+
+#[inline]
+fn submit_call(
     core: &Arc<Core>,
     call: Invocation,
     wanted: &mut Wanted,

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     error::{Error, Result},
     object::ObjectRef,
-    runtime::Alarm,
+    runtime::{Alarm, trace::Span},
 };
 
 mod sealed {
@@ -98,15 +98,15 @@ pub async fn wait<T>(
             "num_returns is {num_returns}, and there are {len} references"
         )));
     }
-    Enough {
+    let enough = Enough {
         references: references.as_slice(),
         wanted: num_returns,
         next: 0,
         watched: Vec::new(),
         deadline: timeout.map(|timeout| Instant::now() + timeout),
         alarm: None,
-    }
-    .await?;
+    };
+    Span::wait(len, num_returns).within(enough).await?;
     Ok(references.split(num_returns))
 }
 

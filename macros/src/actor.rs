@@ -129,7 +129,13 @@ impl Handle<'_> {
 
                 impl ::core::fmt::Debug for #handle {
                     fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                        f.debug_tuple(#label).field(&self.inner).finish()
+                        ::core::write!(f, ::core::concat!(#label, "({})"), self.inner)
+                    }
+                }
+
+                impl ::core::fmt::Display for #handle {
+                    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                        ::core::fmt::Display::fmt(&self.inner, f)
                     }
                 }
 

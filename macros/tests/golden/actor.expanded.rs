@@ -35,7 +35,12 @@ const _: () = {
     }
     impl ::core::fmt::Debug for CounterHandle {
         fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-            f.debug_tuple("CounterHandle").field(&self.inner).finish()
+            ::core::write!(f, ::core::concat!("CounterHandle", "({})"), self.inner)
+        }
+    }
+    impl ::core::fmt::Display for CounterHandle {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            ::core::fmt::Display::fmt(&self.inner, f)
         }
     }
     impl ::rustyray::rkyv::Archive for CounterHandle {

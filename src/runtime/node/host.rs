@@ -12,7 +12,7 @@ use rustyray_store::Status;
 use super::{Node, cause::Cause, client_of, id, job::Job, key};
 use crate::{
     error::Error,
-    runtime::{pool, wire::ToClient},
+    runtime::{pool, trace::Span, wire::ToClient},
     spec::{self, ENTRY_WORDS, HEADER_WORDS},
 };
 
@@ -141,12 +141,14 @@ impl SchedulerHost for Host {
         node.address(&mut entry, job, task.to_bits(), attempt);
         node.memory.arm();
         let peer = &node.peers[client.index()];
-        let ticket = match &*peer.work.read() {
-            Some(work) => work.push(&entry[..len]).map_err(|_| QueueFull)?,
-            None => return Err(QueueFull),
-        };
-        node.doorbells.ring(client);
-        Ok(ticket.get())
+        Span::dispatch(&entry[..len], || job.first_return(), &peer.pid).enter(|| {
+            let ticket = match &*peer.work.read() {
+                Some(work) => work.push(&entry[..len]).map_err(|_| QueueFull)?,
+                None => return Err(QueueFull),
+            };
+            node.doorbells.ring(client);
+            Ok(ticket.get())
+        })
     }
 
     fn take_back(&self, worker: WorkerId, ticket: u64) -> bool {

@@ -118,12 +118,12 @@ pub(super) fn begin(
         core.interrupts.begin(&running);
         about_to(&running, &returns);
     }
+    let span = trace::Span::task(core, &running);
     let context = TaskContext::enter(running);
     if core.is_interrupted() {
         return (returns, Some(context), Err(Failure(FailureKind::Cancelled)));
     }
     let mut call = Call { core, arguments: parts.arguments, returns: &returns, actor };
-    let span = trace::Span::of(header, returns.ids.as_slice().first().copied());
     let outcome = span.enter(|| code(header).and_then(|code| guarded(|| code(&mut call))));
     (returns, Some(context), outcome.map(|finished| span.follow(finished)))
 }
