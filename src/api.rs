@@ -29,7 +29,7 @@ pub fn put<T: Value>(value: &T) -> impl Future<Output = Result<ObjectRef<T>>> {
 }
 
 pub(crate) fn put_now<T: Value>(value: &T, site: Site) -> Result<ObjectRef<T>> {
-    let span = Span::put::<T>();
+    let span = Span::put(std::any::type_name::<T>);
     span.enter(|| {
         current::with(|core| {
             let id = put_at(core, core.put_id(value)?, site);
@@ -58,7 +58,7 @@ pub fn put_bytes(bytes: impl AsRef<[u8]>) -> impl Future<Output = Result<ObjectR
     async move {
         current::with(|core| {
             core.check_open()?;
-            let span = Span::put::<Bytes>();
+            let span = Span::put(std::any::type_name::<Bytes>);
             let put = || core.client.put_bytes(bytes.as_ref()).map_err(store_error::<Bytes>);
             let id = span.enter(put)?;
             span.made(id);

@@ -49,6 +49,21 @@ pub(crate) enum Kind {
     Attach = 6,
 }
 
+impl Kind {
+    #[inline]
+    pub(crate) fn from_byte(byte: u8) -> Option<Kind> {
+        Some(match byte {
+            1 => Kind::Task,
+            2 => Kind::Construct,
+            3 => Kind::Method,
+            4 => Kind::Stop,
+            5 => Kind::Gpus,
+            6 => Kind::Attach,
+            _ => return None,
+        })
+    }
+}
+
 const FLAG_BODY: u64 = 1 << 8;
 const FLAG_RETRIED: u64 = 1 << 9;
 const FLAG_STREAM: u64 = 1 << 10;
@@ -311,15 +326,7 @@ impl Header {
         let &[first, task, function, terms, fifth, ..] = words else {
             return Err(Malformed("shorter than its header"));
         };
-        let kind = match first & 0xff {
-            1 => Kind::Task,
-            2 => Kind::Construct,
-            3 => Kind::Method,
-            4 => Kind::Stop,
-            5 => Kind::Gpus,
-            6 => Kind::Attach,
-            _ => return Err(Malformed("of an unknown kind")),
-        };
+        let kind = Kind::from_byte(first as u8).ok_or(Malformed("of an unknown kind"))?;
         let body = if first & FLAG_BODY == 0 {
             None
         } else {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
-use rustyray::state::{ActorInfo, GroupInfo, Listing, ObjectInfo, Row, TaskInfo, WorkerInfo};
+use rustyray::state::{
+    ActorInfo, GroupInfo, Listing, ObjectInfo, Row, TaskCount, TaskInfo, WorkerInfo,
+};
 use serde::Serialize;
 
 use crate::{
@@ -160,7 +162,7 @@ pub(crate) fn summary(options: &Summary) -> Result<(), Failure> {
     let mut inspector = options.target.inspector()?;
     let all = Listing::new().limit(COUNTED);
     let counted = match options.what {
-        What::Tasks => count(&inspector.tasks(&all)?, "name", |_| None),
+        What::Tasks => count_tasks(&inspector.count_tasks()?),
         What::Actors => count(&inspector.actors(&all)?, "class", |_| None),
         What::Objects => {
             count(&inspector.objects(&all)?, "type_name", |object| Some(object.size_bytes))
@@ -186,10 +188,29 @@ pub(crate) fn summary(options: &Summary) -> Result<(), Failure> {
         columns.push(("size", |row| row.size_bytes.map(print::bytes).unwrap_or_default()));
     }
     print::text(&print::table(&counted, &columns))?;
-    if counted.iter().map(|row| row.total).sum::<u64>() == COUNTED {
+    let is_part = !matches!(options.what, What::Tasks)
+        && counted.iter().map(|row| row.total).sum::<u64>() == COUNTED;
+    if is_part {
         eprintln!("(of the first {COUNTED} only)");
     }
     Ok(())
+}
+
+fn count_tasks(counts: &[TaskCount]) -> Vec<Counted> {
+    let mut counted: BTreeMap<&str, Counted> = BTreeMap::new();
+    for count in counts {
+        let entry = counted.entry(&count.name).or_default();
+        entry.total += count.tasks;
+        *entry.states.entry(count.state.to_string()).or_default() += count.tasks;
+    }
+    in_order(counted)
+}
+
+fn in_order<'a>(counted: impl IntoIterator<Item = (&'a str, Counted)>) -> Vec<Counted> {
+    let named = |(name, entry): (&str, Counted)| Counted { name: name.to_owned(), ..entry };
+    let mut counted: Vec<Counted> = counted.into_iter().map(named).collect();
+    counted.sort_by_key(|entry| std::cmp::Reverse((entry.size_bytes, entry.total)));
+    counted
 }
 
 fn count<R: Row>(rows: &[R], by: &str, size: impl Fn(&R) -> Option<u64>) -> Vec<Counted> {
@@ -203,8 +224,5 @@ fn count<R: Row>(rows: &[R], by: &str, size: impl Fn(&R) -> Option<u64>) -> Vec<
             *entry.size_bytes.get_or_insert(0) += bytes;
         }
     }
-    let mut counted: Vec<Counted> =
-        counted.into_iter().map(|(name, entry)| Counted { name, ..entry }).collect();
-    counted.sort_by_key(|entry| std::cmp::Reverse((entry.size_bytes, entry.total)));
-    counted
+    in_order(counted.iter_mut().map(|(name, entry)| (name.as_str(), std::mem::take(entry))))
 }

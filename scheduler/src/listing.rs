@@ -3,7 +3,7 @@
 
 use crate::{
     ActorId, ActorInfo, Cursor, GroupInfo, Host, Page, ResourceInfo, Scheduler, TaskId, TaskInfo,
-    WorkerId, WorkerInfo,
+    WorkerId, WorkerInfo, ids::split,
 };
 
 impl<H: Host> Scheduler<H> {
@@ -16,6 +16,25 @@ impl<H: Host> Scheduler<H> {
         mut view: impl FnMut(&TaskInfo, &H::Spec) -> R,
     ) -> Page<R> {
         self.visit(|state, shared| state.tasks(shared, from, limit, &mut view))
+    }
+
+    /// How many tasks have not ended, the creations of actors that live among them. It waits for nobody, and
+    /// looks at one word for each task that was ever there at one time: some milliseconds for a million.
+    pub fn live(&self) -> usize {
+        self.shared.records.count()
+    }
+
+    /// The task if it has not ended, made into what is wanted of it.
+    pub fn task<R>(
+        &self,
+        task: TaskId,
+        mut view: impl FnMut(&TaskInfo, &H::Spec) -> R,
+    ) -> Option<R> {
+        let (index, _) = split(task.to_bits());
+        let at = Cursor(u64::from(index));
+        let mut view =
+            |info: &TaskInfo, spec: &H::Spec| (info.id == task).then(|| view(info, spec));
+        self.visit(|state, shared| state.tasks(shared, at, 1, &mut view)).items.pop()?
     }
 
     /// At most `limit` actors.

@@ -67,6 +67,8 @@ pub struct WorkerInfo {
     pub pool: PoolId,
     /// What it was told to run first, unless it lives for an actor.
     pub running: Option<TaskId>,
+    /// What is first in its queue, be it an actor's call or a task.
+    pub first: Option<TaskId>,
     /// How many tasks it was handed, the running one included.
     pub queued: usize,
     /// The actor that lives there.

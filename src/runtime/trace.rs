@@ -107,11 +107,11 @@ mod on {
         }
 
         /// The span of a `put` of this type.
-        pub(crate) fn put<T: ?Sized>() -> Span {
+        pub(crate) fn put(type_name: impl FnOnce() -> &'static str) -> Span {
             Span(debug_span!(
                 target: "rustyray::put",
                 "put",
-                object.r#type = std::any::type_name::<T>(),
+                object.r#type = type_name(),
                 object.id = field::Empty,
             ))
         }
@@ -180,7 +180,7 @@ mod off {
     use crate::{call::Finished, context::Running, runtime::Core, submit::Invocation};
 
     /// Stands for a span.
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Clone, Debug)]
     pub(crate) struct Span;
 
     impl Span {
@@ -204,7 +204,7 @@ mod off {
         }
 
         #[inline]
-        pub(crate) fn put<T: ?Sized>() -> Span {
+        pub(crate) fn put(_: impl FnOnce() -> &'static str) -> Span {
             Span
         }
 

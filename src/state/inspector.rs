@@ -11,7 +11,7 @@ use rustyray_ipc::{BlockingConnection, ProcessHandle};
 
 use super::{
     query::{Listing, Logs, Query, Report},
-    row::{ActorInfo, GroupInfo, Line, NodeInfo, ObjectInfo, TaskInfo, WorkerInfo},
+    row::{ActorInfo, GroupInfo, Line, NodeInfo, ObjectInfo, TaskCount, TaskInfo, WorkerInfo},
 };
 use crate::{
     error::{Error, Result},
@@ -127,6 +127,22 @@ impl Inspector {
         node.ok_or_else(|| self.confused())
     }
 
+    /// How many tasks of which name stand where: of those that have not ended, those that failed and are kept, and
+    /// those that were recorded. They are counted at the node, so that a million take no longer to be told than
+    /// ten.
+    ///
+    /// # Errors
+    /// As [`Inspector::node`].
+    pub fn count_tasks(&mut self) -> Result<Vec<TaskCount>> {
+        let mut counts = Vec::new();
+        self.ask(Query::CountTasks, |report| {
+            if let Report::TaskCounts(more) = report {
+                counts.extend(more);
+            }
+        })?;
+        Ok(counts)
+    }
+
     /// Records from now on what becomes of tasks, for as long as this inspector lives. Without it the node keeps
     /// tasks that failed, and those that have not ended.
     ///
@@ -215,8 +231,9 @@ macro_rules! listings {
     };
 }
 listings! {
-    /// Tasks, calls and constructions: those that have not ended, those that failed, and what was recorded
-    /// of the others, the newest first.
+    /// Tasks, calls and constructions: those that run, those that failed, those that have not begun, and what
+    /// was recorded of the others, the newest first. Of more that have not begun than are asked for, the node
+    /// looks only for as many: which ones is not said.
     tasks: TaskInfo <- Tasks;
     /// Actors; dead ones too while somebody has a handle.
     actors: ActorInfo <- Actors;

@@ -34,6 +34,6 @@ pub use self::{
     query::{Listing, Logs},
     row::{
         ActorInfo, Bundle, GroupInfo, Line, NodeInfo, ObjectInfo, Resource, Row, Store, Stream,
-        TaskInfo, TaskKind, TaskState, Totals, WorkerInfo,
+        TaskCount, TaskInfo, TaskKind, TaskState, Totals, WorkerInfo,
     },
 };

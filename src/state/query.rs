@@ -4,7 +4,9 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::row::{ActorInfo, GroupInfo, Line, NodeInfo, ObjectInfo, Row, TaskInfo, WorkerInfo};
+use super::row::{
+    ActorInfo, GroupInfo, Line, NodeInfo, ObjectInfo, Row, TaskCount, TaskInfo, WorkerInfo,
+};
 use crate::error::{Error, Result};
 
 /// How many rows a listing has where it was not said.
@@ -44,6 +46,15 @@ impl Listing {
                 Some(part) => value.contains(part),
                 None => value == *wanted,
             })
+        })
+    }
+
+    /// Whether rows whose field `name` is `value` may be wanted, by the filters of that field alone.
+    pub(crate) fn may_take(&self, name: &str, value: &str) -> bool {
+        let mut filters = self.filters.iter().filter(|(field, _)| field == name);
+        filters.all(|(_, wanted)| match wanted.strip_prefix('~') {
+            Some(part) => value.contains(part),
+            None => value == wanted,
         })
     }
 
@@ -98,6 +109,7 @@ impl Logs {
 pub(crate) enum Query {
     Node,
     Tasks(Listing),
+    CountTasks,
     Actors(Listing),
     Objects(Listing),
     Workers(Listing),
@@ -112,6 +124,7 @@ pub(crate) enum Query {
 pub(crate) enum Report {
     Node(Box<NodeInfo>),
     Tasks(Vec<TaskInfo>),
+    TaskCounts(Vec<TaskCount>),
     Actors(Vec<ActorInfo>),
     Objects(Vec<ObjectInfo>),
     Workers(Vec<WorkerInfo>),

@@ -83,9 +83,16 @@ macro_rules! named {
             $($(#[$variant_about])* $variant,)*
         }
 
+        impl $name {
+            /// The word for it, as `Display` writes it.
+            pub const fn name(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(match self { $($name::$variant => $text,)* })
+                f.pad(self.name())
             }
         }
     };
@@ -167,6 +174,18 @@ row! {
         causes: Vec<String>,
         /// What to do about the error, where that is known.
         help: Option<String>,
+    }
+}
+
+row! {
+    /// How many tasks of one name stand where.
+    TaskCount {
+        /// The name of what they run, or the one that their options give them.
+        name: String,
+        /// Where they stand.
+        state: TaskState,
+        /// How many there are.
+        tasks: u64,
     }
 }
 

@@ -98,6 +98,8 @@ fn listings_show_what_there_is() {
     let cpu = status["resources"].as_array().expect("rows").iter().find(|r| r["name"] == "cpu");
     assert_eq!(cpu.expect("there are some")["used"], 1.0, "{status:#}");
     assert_eq!(status["totals"]["failed_tasks"], 1);
+    assert_eq!(status["totals"]["tasks"], 2, "{status:#}");
+    assert_eq!(status["totals"]["queued_tasks"], 1, "{status:#}");
     assert!(status["store"]["pinned_bytes"].as_u64().expect("bytes") >= 8 << 16, "{status:#}");
 
     let summary = place.json(&["summary"]);
@@ -250,6 +252,64 @@ fn a_name_that_was_given_to_a_task_is_its_name_everywhere() {
     std::fs::write(go, "").expect("a file");
     rustyray::block_on(async { lingering.get().await }).expect("it ends");
     rustyray::block_on(runtime.shutdown()).expect("it lets go");
+}
+
+/// Beside a million tasks and as many objects with `RUSTYRAY_SCALE=full`, which then prints how long each took.
+#[test]
+fn many_tasks_are_counted_and_not_all_listed() {
+    let full = std::env::var("RUSTYRAY_SCALE").is_ok_and(|scale| scale == "full");
+    let many: u64 = if full { 1_000_000 } else { 3_000 };
+    let place = Place::new();
+    let socket = place.path().join("mine.sock");
+    let builder =
+        rustyray::Builder::new().num_cpus(1.0).visible(false).socket(&socket).max_workers(4);
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    let entered = runtime.enter();
+    let go = place.path().join("go");
+    let (busy, behind) = rustyray::block_on(async {
+        let busy = linger_remote::remote(go.display().to_string()).await?;
+        let mut behind = Vec::new();
+        for _ in 0..many {
+            behind.push(after_remote::remote(&busy).await?);
+        }
+        Ok::<_, rustyray::Error>((busy, behind))
+    })
+    .expect("all are submitted");
+    let timed = |arguments: &[&str]| {
+        let address = ["--address", socket.to_str().expect("text")];
+        let started = std::time::Instant::now();
+        let said = place.json(&[arguments, &address].concat());
+        if full {
+            eprintln!("{arguments:?} beside {many} tasks: {:?}", started.elapsed());
+        }
+        said
+    };
+    let address = socket.to_str().expect("text");
+    place.wait_for(&["list", "tasks", "-f", "state=running", "--address", address], |rows| {
+        rows.as_array().is_some_and(|rows| rows.len() == 1)
+    });
+    let status = timed(&["status"]);
+    assert_eq!(status["totals"]["tasks"], many + 1, "{status:#}");
+    assert_eq!(status["totals"]["queued_tasks"], many, "{status:#}");
+    let listed = timed(&["list", "tasks", "--limit", "10"]);
+    let states: Vec<_> = listed.as_array().expect("rows").iter().map(|row| &row["state"]).collect();
+    assert_eq!(states.len(), 10);
+    assert_eq!(states[0], "running");
+    assert!(states[1..].iter().all(|state| *state == "waiting"), "{states:?}");
+    assert_eq!(timed(&["list", "tasks", "-f", "state=failed"]).as_array().map(Vec::len), Some(0));
+    assert_eq!(timed(&["list", "tasks", "-f", "state=queued"]).as_array().map(Vec::len), Some(0));
+    let summary = timed(&["summary"]);
+    let of = |name: &str| {
+        let mut rows = summary.as_array().expect("rows").iter();
+        rows.find(|row| row["name"].as_str().is_some_and(|found| found.ends_with(name)))
+    };
+    assert_eq!(of("::after").expect("counted")["states"]["waiting"], many, "{summary:#}");
+    assert_eq!(of("::linger").expect("counted")["states"]["running"], 1, "{summary:#}");
+    assert_eq!(timed(&["list", "objects", "--limit", "10"]).as_array().map(Vec::len), Some(10));
+    std::fs::write(go, "").expect("a file");
+    rustyray::block_on(async { behind.last().expect("many").get().await }).expect("all run");
+    drop((busy, behind, entered));
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
 }
 
 #[test]

@@ -124,6 +124,7 @@ impl<H: Host> State<H> {
                     id: WorkerId(id as u16),
                     pool: self.pools[worker.pool].id,
                     running: first.map(|first| shared.records.id(first)),
+                    first: worker.queue.first().map(|first| shared.records.id(first)),
                     queued: worker.queue.len(),
                     actor: worker.actor,
                     blocked: worker.blocked > 0,

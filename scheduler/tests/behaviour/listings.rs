@@ -25,6 +25,15 @@ fn tasks_are_listed_where_they_stand_page_by_page() {
     assert_eq!(state(tasks[0]), TaskState::Running { worker });
     assert_eq!(state(tasks[1]), TaskState::Queued { worker });
     assert_eq!(state(tasks[199]), TaskState::Ready);
+    // And without going through the pages.
+    assert_eq!(world.scheduler.live(), 201);
+    for (info, name) in &listed {
+        let found = world.scheduler.task(info.id, |info, spec| (*info, spec.name));
+        assert_eq!(found, Some((*info, *name)));
+    }
+    world.run_all();
+    assert_eq!(world.scheduler.live(), 1, "the one that waits");
+    assert_eq!(world.scheduler.task(tasks[0], |info, _| *info), None);
 }
 
 #[test]
@@ -37,9 +46,11 @@ fn workers_actors_and_resources_are_listed() {
     assert_eq!(actors.len(), 1);
     assert_eq!((actors[0].id, actors[0].state), (actor, ActorState::Alive));
     assert_eq!(actors[0].unfinished, 1);
+    assert_eq!(world.scheduler.live(), 2, "its creation stays while it lives");
     let workers = world.scheduler.workers();
     let home = workers.iter().find(|worker| worker.actor == Some(actor)).expect("it lives");
     assert_eq!(Some(home.id), actors[0].worker);
+    assert!(home.running.is_none() && home.first.is_some(), "{home:?}");
     assert_eq!(world.scheduler.actor_of(home.id), Some(actor));
     let resources = world.scheduler.resources();
     assert_eq!((resources.total.cpu, resources.free.cpu), (20_000, 10_000));

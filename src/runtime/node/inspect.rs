@@ -7,16 +7,19 @@
     reason = "a row with many fields is filled in from several sources"
 )]
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::atomic::Ordering,
+};
 
 use rustyray_ipc::Connection;
 use rustyray_scheduler::{
-    ActorId, ActorInfo, ActorState, Cursor, GroupState, PoolId, ResourceInfo, Resources, TaskInfo,
-    TaskState, UNITS_PER_ONE, WorkerId,
+    ActorId, ActorState, Cursor, GroupState, PoolId, ResourceInfo, Resources, TaskInfo, TaskState,
+    UNITS_PER_ONE, WorkerId,
 };
 use rustyray_store::{ClientId, ClientSet, ObjectId, Residence};
 
-use super::Node;
+use super::{Node, job::Job};
 use crate::{
     error::{Error, Result},
     runtime::{
@@ -50,6 +53,9 @@ pub(crate) async fn serve(node: &Node, connection: &Connection) {
             }
             Query::Tasks(listing) => {
                 rows(connection, node.tasks(&listing).await, Report::Tasks).await
+            }
+            Query::CountTasks => {
+                rows(connection, Ok(node.count_tasks().await), Report::TaskCounts).await
             }
             Query::Actors(listing) => {
                 rows(connection, node.list_actors(&listing), Report::Actors).await
@@ -172,26 +178,22 @@ impl Node {
         totals.idle_workers =
             workers.iter().filter(|w| w.queued == 0 && w.actor.is_none()).count() as u64;
         totals.drivers = self.drivers().count() as u64;
+        let mut alive = 0;
         let mut from = Some(Cursor::default());
         while let Some(at) = from {
             let page = self.scheduler().actors(at, PAGE);
-            let alive = |actor: &&ActorInfo| actor.state != ActorState::Dead;
-            totals.actors += page.items.iter().filter(alive).count() as u64;
-            from = page.next;
-            tokio::task::yield_now().await;
-        }
-        let mut from = Some(Cursor::default());
-        while let Some(at) = from {
-            let page = self.scheduler().tasks(at, PAGE, |task, _| task.state);
-            totals.tasks += page.items.len() as u64;
-            let held = |state: &&TaskState| {
-                matches!(state, TaskState::Queued { .. } | TaskState::Running { .. })
+            let count = |counts: fn(ActorState) -> bool| {
+                page.items.iter().filter(|actor| counts(actor.state)).count() as u64
             };
-            totals.queued_tasks +=
-                (page.items.len() - page.items.iter().filter(held).count()) as u64;
+            totals.actors += count(|state| state != ActorState::Dead);
+            alive += count(|state| state == ActorState::Alive);
             from = page.next;
             tokio::task::yield_now().await;
         }
+        // The creations of actors that live are no tasks any more.
+        totals.tasks = (self.scheduler().live() as u64).saturating_sub(alive);
+        let held: usize = workers.iter().map(|worker| worker.queued).sum();
+        totals.queued_tasks = totals.tasks.saturating_sub(held as u64);
         for peer in &self.peers {
             totals.finished_tasks += peer.ends.finished.get();
             totals.retried_tasks += peer.ends.retried.get();
@@ -232,35 +234,52 @@ impl Node {
         listing.check::<state::TaskInfo>()?;
         let limit = listing.limit.min(MOST) as usize;
         let pids = self.pids();
-        let mut live: [Vec<state::TaskInfo>; 4] = Default::default();
-        let mut from = Some(Cursor::default());
-        while let Some(at) = from {
+        let full = |info: &TaskInfo, job: &Job| {
+            (*info, job.name(), job.header().map(|header| header.kind), job.first_return())
+        };
+        let row = |(info, name, kind, returns): (TaskInfo, _, _, _)| {
+            self.task(&info, name, kind, returns, &pids)
+        };
+        // What runs is first in some worker's queue.
+        let workers = match listing.may_take("state", "running") {
+            true => self.scheduler().workers(),
+            false => Vec::new(),
+        };
+        let running =
+            workers.iter().filter_map(|worker| self.scheduler().task(worker.first?, full));
+        let mut rows: Vec<state::TaskInfo> = running.map(row).collect();
+        rows.retain(|task| task.state == state::TaskState::Running && listing.takes(task));
+        let failures = match listing.may_take("state", "failed") {
+            true => self.history.failures(),
+            false => Vec::new(),
+        };
+        rows.extend(failures.iter().map(failed_task).filter(|task| listing.takes(task)));
+        // The others that live, until there are enough: of many more than that not all are looked at.
+        let mut live: [Vec<state::TaskInfo>; 3] = Default::default();
+        let states = ["queued", "ready", "waiting"];
+        let wanted = states.map(|state| listing.may_take("state", state));
+        let enough =
+            |live: &[Vec<_>; 3]| rows.len() + live.iter().map(Vec::len).sum::<usize>() >= limit;
+        let mut from = wanted.contains(&true).then(Cursor::default);
+        while let Some(at) = from.filter(|_| !enough(&live)) {
             // The scheduler may be locked meanwhile: nothing here asks it, or waits for whoever does.
             let page = self.scheduler().tasks(at, PAGE, |info, job| {
-                (*info, job.name(), job.header().map(|header| header.kind), job.first_return())
+                let rank = rank(info.state)?;
+                wanted[rank].then(|| (rank, full(info, job)))
             });
-            for (info, name, kind, returns) in page.items {
-                let task = self.task(&info, name, kind, returns, &pids);
-                let rank = match info.state {
-                    TaskState::Running { .. } => 0,
-                    TaskState::Queued { .. } => 1,
-                    TaskState::Ready => 2,
-                    TaskState::Waiting { .. } => 3,
-                };
-                if live[rank].len() < limit && listing.takes(&task) {
+            for (rank, found) in page.items.into_iter().flatten() {
+                let task = row(found);
+                if listing.takes(&task) {
                     live[rank].push(task);
                 }
             }
             from = page.next;
             tokio::task::yield_now().await;
         }
-        let [running, rest @ ..] = live;
-        let mut rows = running;
-        let failures = self.history.failures();
-        rows.extend(failures.iter().map(failed_task).filter(|task| listing.takes(task)));
-        rows.extend(rest.into_iter().flatten());
+        rows.extend(live.into_iter().flatten());
+        let ended = ["finished", "failed"].iter().any(|state| listing.may_take("state", state));
         let mut seen = 0;
-        while rows.len() < limit {
+        while ended && rows.len() < limit {
             let part = self.record.part(seen, PART);
             if part.is_empty() {
                 break;
@@ -274,6 +293,56 @@ impl Node {
         self.date_failures(&mut rows);
         rows.truncate(limit);
         Ok(rows)
+    }
+
+    /// Counts tasks by name and state: those that live, those that failed and are kept, and what was recorded.
+    async fn count_tasks(&self) -> Vec<state::TaskCount> {
+        let mut counts: HashMap<(Named, state::TaskState), u64> = HashMap::new();
+        let mut from = Some(Cursor::default());
+        while let Some(at) = from {
+            let page = self.scheduler().tasks(at, PAGE, |info, job| {
+                let named = match (job.own_name(), job.header()) {
+                    (Some(name), _) => Named::Own(name.to_owned()),
+                    (None, Some(head)) => Named::Code(head.kind as u8, head.function, head.index),
+                    (None, None) => Named::Own("?".to_owned()),
+                };
+                *counts.entry((named, state_of(info.state))).or_default() += 1;
+            });
+            from = page.next;
+            tokio::task::yield_now().await;
+        }
+        for failed in self.history.failures() {
+            let named = Named::Own(failed.name);
+            *counts.entry((named, state::TaskState::Failed)).or_default() += 1;
+        }
+        for ended in self.record.part(0, usize::MAX) {
+            let state = match ended.end {
+                End::Finished => state::TaskState::Finished,
+                End::Retried => state::TaskState::Failed,
+                // Counted above.
+                End::Failed => continue,
+            };
+            let named = match ended.name {
+                0 => Named::Code(ended.kind as u8, ended.function, ended.index),
+                text => Named::Text(text),
+            };
+            *counts.entry((named, state)).or_default() += 1;
+        }
+        let mut by_name: BTreeMap<(String, &'static str), state::TaskCount> = BTreeMap::new();
+        for ((named, state), tasks) in counts {
+            let name = match named {
+                Named::Own(name) => name,
+                Named::Text(text) => self.texts.get(text).unwrap_or_else(|| number(text)),
+                Named::Code(kind, function, index) => {
+                    let kind = Kind::from_byte(kind).unwrap_or(Kind::Task);
+                    spec::name_of(kind, function, index)
+                }
+            };
+            let count = by_name.entry((name.clone(), state.name())).or_default();
+            (count.name, count.state) = (name, state);
+            count.tasks += tasks;
+        }
+        by_name.into_values().collect()
     }
 
     fn task(
@@ -432,10 +501,15 @@ impl Node {
             clients.iter().filter_map(|client| pids.get(client.index()).copied()).collect()
         };
         let mut rows: Vec<state::ObjectInfo> = Vec::new();
+        // What is smaller than all that were found so far is not looked at any closer.
+        let mut smallest = None;
         let mut from = Some(0);
         while let Some(at) = from {
             let (objects, next) = self.store.list(at, SLOTS);
             for found in objects {
+                if smallest.is_some_and(|smallest| found.len_bytes <= smallest) {
+                    continue;
+                }
                 let mut object = state::ObjectInfo::default();
                 object.id = found.id.to_string();
                 object.state = match found.residence {
@@ -456,6 +530,7 @@ impl Node {
             }
             if rows.len() > 2 * limit {
                 keep_largest(&mut rows, limit);
+                smallest = rows.last().map(|object| object.size_bytes);
             }
             from = next;
             tokio::task::yield_now().await;
@@ -519,6 +594,35 @@ impl Node {
             from = page.next;
         }
         Ok(taking.rows)
+    }
+}
+
+/// What tasks are counted by until they are named.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Named {
+    Own(String),
+    /// By the number of its text.
+    Text(u64),
+    /// Its kind, and what [`spec::name_of`] names.
+    Code(u8, u64, u16),
+}
+
+/// The place among those that wait of a task that does not run.
+fn rank(state: TaskState) -> Option<usize> {
+    match state {
+        TaskState::Running { .. } => None,
+        TaskState::Queued { .. } => Some(0),
+        TaskState::Ready => Some(1),
+        TaskState::Waiting { .. } => Some(2),
+    }
+}
+
+fn state_of(state: TaskState) -> state::TaskState {
+    match state {
+        TaskState::Running { .. } => state::TaskState::Running,
+        TaskState::Queued { .. } => state::TaskState::Queued,
+        TaskState::Ready => state::TaskState::Ready,
+        TaskState::Waiting { .. } => state::TaskState::Waiting,
     }
 }
 

@@ -63,6 +63,11 @@ impl Job {
         self.returns.as_slice().first().copied()
     }
 
+    /// The name that its options give it.
+    pub(super) fn own_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// The name by which the job appears in errors.
     pub(super) fn name(&self) -> String {
         if let Some(name) = &self.name {

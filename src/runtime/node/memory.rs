@@ -409,6 +409,7 @@ mod tests {
             id: WorkerId(id),
             pool: PoolId(0),
             running: Some(TaskId::from_bits(u64::from(id))),
+            first: None,
             queued: 1,
             actor: None,
             blocked: false,
