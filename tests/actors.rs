@@ -162,6 +162,52 @@ async fn handles_are_arguments_and_parts_of_actors() -> rustyray::Result<()> {
     Ok(())
 }
 
+/// A value of the user's with handles in it.
+#[derive(rustyray::rkyv::Archive, rustyray::rkyv::Serialize, rustyray::rkyv::Deserialize)]
+#[rkyv(crate = rustyray::rkyv)]
+struct Team {
+    name: String,
+    lead: CounterHandle,
+    others: Vec<CounterHandle>,
+    spare: Option<CounterHandle>,
+}
+
+#[rustyray::remote]
+async fn add_to_all(team: Team, by: i64) -> rustyray::Result<Team> {
+    for counter in team.others.iter().chain([&team.lead]).chain(&team.spare) {
+        counter.add(by).await?.get().await?;
+    }
+    Ok(team)
+}
+
+#[rustyray::test]
+async fn handles_travel_inside_values_and_keep_their_actors_alive_there() -> rustyray::Result<()> {
+    let make = async |start| Counter::remote(start).await;
+    let team = Team {
+        name: "red".to_owned(),
+        lead: make(1).await?,
+        others: vec![make(2).await?, make(3).await?],
+        spare: None,
+    };
+    // As part of a stored value, of an argument, and of a result; nowhere else.
+    let stored = rustyray::put(&team).await?;
+    drop(team);
+    let passed = add_to_all_remote::remote(&stored, 10).await?.get().await?;
+    drop(stored);
+    let back = add_to_all_remote::remote(passed, 100).await?;
+    let team = back.get().await?;
+    drop(back);
+    assert_eq!(team.name, "red");
+    assert_eq!(team.lead.value().await?.get().await?, 111);
+    for (counter, expected) in team.others.iter().zip([112, 113]) {
+        assert_eq!(counter.value().await?.get().await?, expected);
+    }
+    let death = team.lead.death().await?;
+    drop(team);
+    assert_eq!(death.get().await?.reason, rustyray::ActorEnd::Unreachable);
+    Ok(())
+}
+
 #[rustyray::test]
 async fn a_killed_actor_says_that_it_was_killed() -> rustyray::Result<()> {
     let counter = Counter::remote(0).await?;

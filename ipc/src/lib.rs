@@ -4,7 +4,8 @@
 //! - *Hot*, over shared words, no system call while both sides are awake: [`Producer`]/[`Consumer`]
 //!   (a ring), [`WorkProducer`]/[`WorkConsumer`] (a queue whose entries can be taken back), [`Bell`]
 //!   and [`Ringer`] (sleeping until there is something), [`Patience`] (how long to spin first), [`Asker`]
-//!   and [`answer`] (cells for the answers to what was asked by an entry).
+//!   and [`answer`] (cells for the answers to what was asked by an entry), [`LineHead`] (of a queue that is
+//!   given out to one pair of processes after the other).
 //! - *Cold*, over the kernel: [`Listener`], [`Connection`] and [`BlockingConnection`] (frames and
 //!   descriptors over Unix sockets), [`ProcessHandle`] (peer death), [`Pressure`] (memory that runs short).
 //!
@@ -20,6 +21,7 @@ mod cells;
 mod cursor;
 mod entry;
 mod lane;
+mod line_head;
 mod pending;
 mod ring;
 mod roster;
@@ -51,6 +53,7 @@ pub use bell::{Attendant, BELL_WORDS, Bell, Leave, Napped, Ringer, Slept};
 pub use cells::{Asker, CellShape, Question, answer};
 pub use cursor::Garbage;
 pub use lane::Full;
+pub use line_head::{LINE_HEAD_WORDS, LineHead, LineState};
 pub use patience::Patience;
 pub use pending::{PENDING_WORDS, Pending};
 pub use ring::{Consumer, Producer};

@@ -21,8 +21,8 @@ use nix::{
     sys::memfd::{MFdFlags, memfd_create},
 };
 use rustyray_ipc::{
-    BELL_WORDS, Bell, CellShape, Consumer, PENDING_WORDS, Pending, Producer, RingShape, Ringer,
-    WorkConsumer, WorkProducer,
+    BELL_WORDS, Bell, CellShape, Consumer, LINE_HEAD_WORDS, PENDING_WORDS, Pending, Producer,
+    RingShape, Ringer, WorkConsumer, WorkProducer,
 };
 use rustyray_memory::{
     LINE_WORDS, Mapped, Memory, Span, WORD_BYTES,
@@ -33,7 +33,7 @@ use rustyray_memory::{
 };
 use rustyray_store::{ClientId, ClientSet};
 
-use super::{line::LINE_HEADER_WORDS, wire::PROTOCOL};
+use super::wire::PROTOCOL;
 use crate::spec::ENTRY_WORDS;
 
 /// The words of one process's part, or of the header.
@@ -64,7 +64,7 @@ const AREA_WORDS: usize = round_to(AREA_WORK + round(WORK.words()), 512);
 /// How many direct lines there can be at one time.
 pub(super) const LINES: usize = 512;
 const LINE: RingShape = RingShape { entries: 256, payload_words: ENTRY_WORDS };
-const LINE_WORDS_EACH: usize = round_to(LINE_HEADER_WORDS + round(LINE.words()), 512);
+const LINE_WORDS_EACH: usize = round_to(LINE_HEAD_WORDS + round(LINE.words()), 512);
 const FIRST_LINE: usize = HEADER_WORDS + CLIENTS * AREA_WORDS;
 const TOTAL_WORDS: usize = FIRST_LINE + LINES * LINE_WORDS_EACH;
 
@@ -160,13 +160,13 @@ impl Control {
     }
 
     /// The words before a direct line's queue; `None` when there is no such line.
-    pub(super) fn line_header(&self, index: u32) -> Option<Words> {
-        self.line(index, 0, LINE_HEADER_WORDS)
+    pub(super) fn line_head(&self, index: u32) -> Option<Words> {
+        self.line(index, 0, LINE_HEAD_WORDS)
     }
 
     /// A direct line's queue.
     pub(super) fn line_queue(&self, index: u32) -> Option<(Words, RingShape)> {
-        Some((self.line(index, LINE_HEADER_WORDS, LINE.words())?, LINE))
+        Some((self.line(index, LINE_HEAD_WORDS, LINE.words())?, LINE))
     }
 
     /// Empties a direct line's queue before it is given out again. Nobody may use it meanwhile.

@@ -18,7 +18,7 @@
 //!     └──────────────── orphaned ◄────────────────────────────────────────────┘
 //!        consumer done                    (and free when the producer is done)
 //! ```
-//! Only the node writes the state word, under its own lock. It names the generation: a line that was given
+//! Only the node writes the state word ([`LineHead`]), under its own lock. It names the generation: a line that was given
 //! out again is another line, and who comes with an old generation is turned away.
 //!
 //! - *open*: the producer pushes, the consumer claims.
@@ -72,31 +72,20 @@
 //!
 //! # Waking
 //! The producer rings the consumer's doorbell after each push, which costs nothing while the consumer is awake.
-//! When the ring is full the producer keeps calls in private memory, raises [`Line::want_room`], fences, and
+//! When the ring is full the producer keeps calls in private memory, raises [`LineHead::want_room`], fences, and
 //! tries once more; the consumer, having claimed, fences and looks at the flag, and rings the producer when it
 //! is up. One of the two sees the other: the producer finds room, or the consumer finds the flag.
 
-use rustyray_ipc::{WorkConsumer, WorkProducer};
-use rustyray_memory::{
-    Memory,
-    sync::{
-        Ordering::{Acquire, Relaxed, Release, SeqCst},
-        fence,
-    },
-};
+use std::ops::Deref;
+
+pub(crate) use rustyray_ipc::LineState;
+use rustyray_ipc::{LineHead, WorkConsumer, WorkProducer};
 use rustyray_store::ClientId;
 
 use super::control::{Control, Words};
 
 /// How many calls of one actor a process makes by way of the node before it asks for a line.
 pub(crate) const OFTEN: u32 = 32;
-
-/// Words before a line's queue: its state, its ends, and the producer's wish for room, a line each.
-pub(super) const LINE_HEADER_WORDS: usize = 3 * rustyray_memory::LINE_WORDS;
-
-const STATE: usize = 0;
-const ENDS: usize = rustyray_memory::LINE_WORDS;
-const WANT_ROOM: usize = 2 * rustyray_memory::LINE_WORDS;
 
 /// Names one use of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,99 +104,37 @@ impl LineId {
     }
 }
 
-/// What a line's state word says of one use of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LineState {
-    Open,
-    /// The consumer is gone.
-    Closed,
-    /// The producer is gone.
-    Orphaned,
-    /// That use is over.
-    Over,
-}
-
-const OPEN: u64 = 1;
-const CLOSED: u64 = 2;
-const ORPHANED: u64 = 3;
-
-/// One line, as any of the three processes sees it.
+/// One use of a line, as any of the three processes sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
-    header: Words,
+    head: LineHead<Words>,
     id: LineId,
 }
 
 impl Line {
     /// The line of this name, `None` when there is no such place.
     pub(crate) fn new(control: &Control, id: LineId) -> Option<Line> {
-        Some(Line { header: control.line_header(id.index)?, id })
+        Some(Line { head: LineHead::new(control.line_head(id.index)?, id.generation), id })
     }
 
     pub(crate) fn id(&self) -> LineId {
         self.id
     }
 
-    pub(crate) fn state(&self) -> LineState {
-        // Acquire: pairs with the release in `write`; what the node did before is visible.
-        let word = self.header.word(STATE).load(Acquire);
-        if (word >> 32) as u32 != self.id.generation {
-            return LineState::Over;
-        }
-        match word & 0xff {
-            OPEN => LineState::Open,
-            CLOSED => LineState::Closed,
-            ORPHANED => LineState::Orphaned,
-            _ => LineState::Over,
-        }
-    }
-
-    /// Opens the line between two processes. By the node, when neither end is in use.
-    pub(super) fn transition_to_open(&self, producer: ClientId, consumer: ClientId) {
-        let ends = u64::from(producer.get()) | u64::from(consumer.get()) << 8;
-        self.header.word(ENDS).store(ends, Relaxed);
-        self.header.word(WANT_ROOM).store(0, Relaxed);
-        self.write(OPEN);
-    }
-
-    /// The consumer is gone. By the node.
-    pub(super) fn transition_to_closed(&self) {
-        self.write(CLOSED);
-    }
-
-    /// The producer is gone. By the node.
-    pub(super) fn transition_to_orphaned(&self) {
-        self.write(ORPHANED);
-    }
-
-    fn write(&self, state: u64) {
-        let word = u64::from(self.id.generation) << 32 | state;
-        // Release: pairs with the acquire in `state`.
-        self.header.word(STATE).store(word, Release);
-    }
-
     pub(crate) fn producer_of(&self) -> ClientId {
-        ClientId::new(self.header.word(ENDS).load(Relaxed) as u8)
+        ClientId::new(self.head.producer())
     }
 
     pub(crate) fn consumer_of(&self) -> ClientId {
-        ClientId::new((self.header.word(ENDS).load(Relaxed) >> 8) as u8)
+        ClientId::new(self.head.consumer())
     }
+}
 
-    /// The producer has calls for which there was no room. It tries once more after this.
-    pub(super) fn want_room(&self) {
-        self.header.word(WANT_ROOM).store(1, Relaxed);
-        // SeqCst: partner of the fence in `is_room_wanted`; forbids that the producer finds the ring full
-        // while the consumer, which has made room since, finds no wish for it.
-        fence(SeqCst);
-    }
+impl Deref for Line {
+    type Target = LineHead<Words>;
 
-    /// Whether the producer waits for room, which the consumer has just made; asked once for each wish.
-    pub(crate) fn is_room_wanted(&self) -> bool {
-        // SeqCst: partner of the fence in `want_room`.
-        fence(SeqCst);
-        let wish = self.header.word(WANT_ROOM);
-        wish.load(Relaxed) != 0 && wish.swap(0, Relaxed) != 0
+    fn deref(&self) -> &LineHead<Words> {
+        &self.head
     }
 }
 
@@ -232,27 +159,16 @@ mod tests {
         let id = LineId { index: 3, generation: 7 };
         let line = Line::new(&control, id).expect("there are so many");
         assert_eq!(line.state(), LineState::Over);
-        line.transition_to_open(ClientId::new(2), ClientId::new(9));
+        line.transition_to_open(2, 9);
         assert_eq!(line.state(), LineState::Open);
         assert_eq!((line.producer_of(), line.consumer_of()), (ClientId::new(2), ClientId::new(9)));
         let later = Line::new(&control, LineId { generation: 8, ..id }).expect("the same place");
         assert_eq!(later.state(), LineState::Over);
         line.transition_to_closed();
         assert_eq!(line.state(), LineState::Closed);
-        later.transition_to_open(ClientId::new(4), ClientId::new(5));
+        later.transition_to_open(4, 5);
         assert_eq!((line.state(), later.state()), (LineState::Over, LineState::Open));
         assert!(Line::new(&control, LineId { index: u32::MAX, generation: 0 }).is_none());
         assert_eq!(LineId::from_word(id.to_word()), id);
-    }
-
-    #[test]
-    fn room_is_wanted_once_for_each_wish() {
-        let (control, _) = Control::create(1).expect("memory");
-        let line = Line::new(&control, LineId { index: 0, generation: 1 }).expect("there is one");
-        line.transition_to_open(ClientId::new(1), ClientId::new(2));
-        assert!(!line.is_room_wanted());
-        line.want_room();
-        assert!(line.is_room_wanted());
-        assert!(!line.is_room_wanted());
     }
 }

@@ -112,7 +112,7 @@ impl Node {
         let id = self.lines.take(lease)?;
         let line = Line::new(&self.control, id)?;
         self.control.reset_line(id.index);
-        line.transition_to_open(producer, consumer);
+        line.transition_to_open(producer.get(), consumer.get());
         if self.peers[consumer.index()].work.read().is_none() {
             // It left between the question where the actor is and the lease, which it cannot have seen.
             self.lines.change(id, |lease| (lease.producer, lease.consumer) = (None, None));
