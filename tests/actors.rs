@@ -20,6 +20,11 @@ impl Counter {
         if start < 0 { Err(format!("{start} is negative")) } else { Ok(Counter::new(start)) }
     }
 
+    pub async fn checked_later(start: i64) -> Result<Self, String> {
+        tokio::task::yield_now().await;
+        Counter::checked(start)
+    }
+
     pub async fn later(start: i64) -> Self {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         Counter::new(start)
@@ -125,17 +130,21 @@ async fn calls_of_one_caller_run_in_order_also_past_a_slow_argument() -> rustyra
 
 #[rustyray::test]
 async fn a_constructor_that_fails_is_the_cause_of_what_calls_give() -> rustyray::Result<()> {
-    let good = Counter::remote_checked(3).await?;
-    assert_eq!(good.value().await?.get().await?, 3);
-    let bad = Counter::remote_checked(-3).await?;
-    let error = bad.ready().await.expect_err("it is negative");
-    assert!(error.to_string().contains("-3 is negative"), "{error}");
-    let error = match bad.value().await {
-        Err(error) => error,
-        Ok(call) => call.get().await.expect_err("the actor is dead"),
-    };
-    let Error::ActorDied { cause: Some(cause), .. } = &error else { panic!("{error:?}") };
-    assert!(cause.to_string().contains("-3 is negative"), "{cause}");
+    let good = [Counter::remote_checked(3).await?, Counter::remote_checked_later(3).await?];
+    for good in good {
+        assert_eq!(good.value().await?.get().await?, 3);
+    }
+    let bad = [Counter::remote_checked(-3).await?, Counter::remote_checked_later(-3).await?];
+    for bad in bad {
+        let error = bad.ready().await.expect_err("it is negative");
+        assert!(error.to_string().contains("-3 is negative"), "{error}");
+        let error = match bad.value().await {
+            Err(error) => error,
+            Ok(call) => call.get().await.expect_err("the actor is dead"),
+        };
+        let Error::ActorDied { cause: Some(cause), .. } = &error else { panic!("{error:?}") };
+        assert!(cause.to_string().contains("-3 is negative"), "{cause}");
+    }
     Ok(())
 }
 
