@@ -155,7 +155,8 @@ fn submit_call(
         Some(token) if kind == Kind::Construct => Reserved::holding(core, Ids::One(token)),
         _ => Reserved::new(core, returns, if is_call { tag::METHOD } else { tag::TASK })?,
     };
-    let mut spec = SpecWriter::new(Vec::with_capacity(16), kind, function, index);
+    // Room for the header and one return: the words are kept as long as the task is, a million of them, too.
+    let mut spec = SpecWriter::new(Vec::with_capacity(7), kind, function, index);
     let (parent, job) = context::running().unwrap_or_else(|| (0, core.job()));
     let extra = match kind {
         Kind::Construct => wanted.max_concurrency(),

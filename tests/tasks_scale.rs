@@ -165,6 +165,9 @@ async fn recursion_of_depth_a_hundred_finishes_on_one_cpu() -> rustyray::Result<
     Ok(())
 }
 
+/// An object's place in the shared table: two cache lines.
+const SLOT_BYTES: u64 = 128;
+
 /// While the only cpu is taken, everything else is queued; then everything is done.
 #[rustyray::test(num_cpus = 1)]
 async fn a_million_tasks_are_queued() -> rustyray::Result<()> {
@@ -177,15 +180,16 @@ async fn a_million_tasks_are_queued() -> rustyray::Result<()> {
     for _ in 0..tasks {
         values.push(one_remote::remote().await?);
     }
-    let each = resident_bytes().saturating_sub(before) / tasks;
-    println!("{tasks} queued tasks, {each} bytes of private memory each");
+    // What it takes here, and its result's slot in the shared table.
+    let each = resident_bytes().saturating_sub(before) / tasks + SLOT_BYTES;
+    println!("{tasks} queued tasks, {each} bytes each");
     std::fs::write(gate, "").expect("the directory is there");
     assert_eq!(first.get().await?, 0);
     for value in &values {
         assert_eq!(value.get().await?, 1);
     }
     if tasks == 1_000_000 {
-        assert!(each < 512 + 24, "{each} bytes a task, with the reference to its result");
+        assert!(each < 512 + 16, "{each} bytes a task, with the reference to its result");
     }
     Ok(())
 }

@@ -595,10 +595,16 @@ async fn copy_lines(pid: u32, from: OwnedFd, keep: impl Fn(&str), print: fn(&str
         }
     };
     loop {
-        let next = match timeout(Duration::from_secs(1), lines.next_segment()).await {
-            Ok(Ok(Some(line))) => String::from_utf8_lossy(&line).into_owned(),
-            Ok(_) => break fold(&mut repeated),
-            Err(_) => {
+        // What was folded is said after a while; there is no timer where nothing was.
+        let next = if repeated > 0 {
+            timeout(Duration::from_secs(1), lines.next_segment()).await.ok()
+        } else {
+            Some(lines.next_segment().await)
+        };
+        let next = match next {
+            Some(Ok(Some(line))) => String::from_utf8_lossy(&line).into_owned(),
+            Some(_) => break fold(&mut repeated),
+            None => {
                 fold(&mut repeated);
                 continue;
             }

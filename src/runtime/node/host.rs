@@ -120,7 +120,7 @@ impl SchedulerHost for Host {
             job.words.len()
         } else {
             let body = match job.body.get() {
-                Some(&body) => body,
+                Some(body) => **body,
                 None => {
                     let bytes: Vec<u8> = job.words[HEADER_WORDS..]
                         .iter()
@@ -128,10 +128,10 @@ impl SchedulerHost for Host {
                         .collect();
                     // A store without room is room later: the task stays ready.
                     let body = node.client.put_bytes(&bytes).map_err(|_| QueueFull)?;
-                    if let Err(body) = job.body.set(body) {
-                        node.client.release(body);
+                    if let Err(body) = job.body.set(Box::new(body)) {
+                        node.client.release(*body);
                     }
-                    *job.body.get().unwrap_or(&body)
+                    job.body.get().map_or(body, |body| **body)
                 }
             };
             let head = spec::head_of(&job.words, body);

@@ -16,14 +16,16 @@ use crate::{
 pub(crate) struct Job {
     pub(super) words: Vec<u64>,
     pub(super) returns: Ids,
-    /// References that the job holds until it ends: arguments, references inside them, its returns.
+    /// References that the job holds until it ends: arguments and references inside them.
     pub(super) held: Vec<ObjectId>,
+    /// And one to each of its returns.
+    pub(super) holds_returns: bool,
     pub(super) retries: Retries,
     /// The workers that can run it.
     pub(super) pool: PoolId,
     pub(super) name: Option<Box<str>>,
     /// The words again, as an object, when they do not fit an entry.
-    pub(super) body: OnceLock<ObjectId>,
+    pub(super) body: OnceLock<Box<ObjectId>>,
     /// It is a call of an actor that limits its unfinished calls.
     pub(super) is_limited: bool,
     /// It runs again, for a result that was lost.

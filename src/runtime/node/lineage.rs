@@ -166,6 +166,7 @@ impl Node {
             words: recipe.words.clone(),
             returns: recipe.returns.clone(),
             held,
+            holds_returns: false,
             retries: recipe.retries,
             pool: recipe.pool,
             name: recipe.name.clone(),
@@ -189,7 +190,7 @@ impl Node {
         };
         if let Some(next) = next {
             if let Some(body) = job.body.take() {
-                self.client.release(body);
+                self.client.release(*body);
             }
             return self.schedule_again(job, next, None);
         }

@@ -123,6 +123,7 @@ impl Node {
             words: spec::attach(id.to_word()).into(),
             returns: Ids::Several([].into()),
             held: Vec::new(),
+            holds_returns: false,
             retries: Retries::NONE,
             name: None,
             body: OnceLock::new(),

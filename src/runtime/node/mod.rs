@@ -229,8 +229,11 @@ impl Node {
 
     pub(super) fn release_all(&self, job: &Job) {
         job.held.iter().for_each(|&id| self.client.release(id));
-        if let Some(&body) = job.body.get() {
-            self.client.release(body);
+        if job.holds_returns {
+            job.returns.as_slice().iter().for_each(|&id| self.client.release(id));
+        }
+        if let Some(body) = job.body.get() {
+            self.client.release(**body);
         }
         if let Some(token) = job.called()
             && !self.client.holds(token)

@@ -26,9 +26,14 @@ impl Node {
         caller: CallerId,
     ) -> Result<()> {
         let header = Header::parse(&words).map_err(|error| Error::invalid(error.to_string()))?;
-        if header.kind != Kind::Construct {
-            // An actor's token lives as long as its handles, not as long as its construction is kept.
-            held.extend(returns.as_slice().iter().filter(|&&id| self.client.retain(id).is_ok()));
+        // An actor's token lives as long as its handles, not as long as its construction is kept.
+        let own = if header.kind == Kind::Construct { &[] } else { returns.as_slice() };
+        let kept = own.iter().take_while(|&&id| self.client.retain(id).is_ok()).count();
+        let holds_returns = kept > 0 && kept == own.len();
+        if !holds_returns {
+            held.extend(&own[..kept]);
+            let rest = own.iter().skip(kept + 1).filter(|&&id| self.client.retain(id).is_ok());
+            held.extend(rest);
         }
         let retries = Retries {
             max: u16::try_from(wanted.retries).unwrap_or(u16::MAX - 2),
@@ -38,6 +43,7 @@ impl Node {
             words,
             returns,
             held,
+            holds_returns,
             retries,
             pool: self.pool_of(caller),
             name: wanted
