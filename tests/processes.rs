@@ -212,6 +212,95 @@ fn driver_that_exits() {
     std::process::exit(3);
 }
 
+#[rustyray::remote]
+fn speaks(gate: String) {
+    println!("good morning");
+    for _ in 0..5 {
+        eprintln!("again and again");
+    }
+    eprintln!("good night");
+    // Who has spoken is asked while it runs.
+    while !std::path::Path::new(&gate).exists() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[rustyray::actor]
+struct Speaker;
+
+#[rustyray::actor_methods]
+impl Speaker {
+    pub fn new() -> Self {
+        Speaker
+    }
+
+    pub fn speaks(&self) {
+        println!("an actor says");
+    }
+}
+
+#[test]
+#[ignore = "a driver for the test below"]
+fn driver_whose_workers_speak() {
+    let gate = std::env::var(SOCKET).expect("the parent names it");
+    let builder = rustyray::Builder::new().num_cpus(2.0).visible(false);
+    rustyray::block_on(builder.start()).expect("a node starts");
+    rustyray::block_on(async {
+        let task = speaks_remote::remote(gate).await?;
+        let actor = Speaker::remote().await?;
+        actor.speaks().await?.get().await?;
+        task.get().await
+    })
+    .expect("they run");
+    rustyray::blocking::shutdown().expect("it ends");
+}
+
+#[test]
+fn what_workers_write_comes_with_name_and_pid_and_is_folded() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let gate = directory.path().join("gate");
+    let mut child = Command::new(std::env::current_exe().expect("this executable"))
+        .args(["driver_whose_workers_speak", "--exact", "--ignored", "--nocapture"])
+        .env(SOCKET, &gate)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the driver starts");
+    // The gate opens once what is to be read of each stream was read.
+    let read = |stream: Box<dyn std::io::Read + Send>, mut awaited: Vec<&'static str>| {
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(stream).lines().map(|line| line.expect("text"));
+            let mut kept = Vec::new();
+            while !awaited.is_empty()
+                && let Some(line) = lines.next()
+            {
+                awaited.retain(|what| !line.contains(what));
+                kept.push(line);
+            }
+            // Whoever writes more is not to fail of it.
+            std::thread::spawn(move || lines.for_each(drop));
+            kept
+        })
+    };
+    let stdout = Box::new(child.stdout.take().expect("piped"));
+    let stdout = read(stdout, vec!["good morning", "an actor says"]);
+    let stderr = read(Box::new(child.stderr.take().expect("piped")), vec!["good night"]);
+    let (stdout, stderr) = (stdout.join().expect("read"), stderr.join().expect("read"));
+    std::fs::write(&gate, "").expect("it can be written");
+    assert!(child.wait().expect("it ends").success());
+    let line = |said: &str| stdout.iter().find(|line| line.ends_with(said)).expect("it was said");
+    let (_, spoken) = line("good morning").rsplit_once("(processes::speaks ").expect("a name");
+    let (pid, _) = spoken.split_once(") ").expect("a pid");
+    assert!(pid.parse::<u32>().is_ok() && line("an actor says").contains("Speaker "), "{stdout:?}");
+    let prefix = format!("(processes::speaks {pid}) ");
+    let its: Vec<_> = stderr.iter().filter_map(|line| line.strip_prefix(&prefix)).collect();
+    assert_eq!(
+        its,
+        ["again and again", "the last line came 4 times more", "good night"],
+        "{stderr:?}"
+    );
+}
+
 struct Driver {
     child: Child,
     workers: Vec<u32>,

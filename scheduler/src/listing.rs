@@ -84,6 +84,11 @@ impl<H: Host> Scheduler<H> {
         self.visit(|state, shared| state.condemn(shared, worker, task, spares, look))
     }
 
+    /// Lets `look` see what a worker was told to run, unless it lives for an actor; `None` when that is nothing.
+    pub fn running_on<R>(&self, worker: WorkerId, look: impl FnOnce(&H::Spec) -> R) -> Option<R> {
+        self.visit(|state, shared| state.running_on(shared, worker, look))
+    }
+
     /// The actor that lives in a worker.
     pub fn actor_of(&self, worker: WorkerId) -> Option<ActorId> {
         self.visit(|state, _| state.actor_of(worker))

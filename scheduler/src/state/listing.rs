@@ -148,6 +148,19 @@ impl<H: Host> State<H> {
         }
     }
 
+    pub(crate) fn running_on<R>(
+        &self,
+        shared: &Shared<H>,
+        worker: WorkerId,
+        look: impl FnOnce(&H::Spec) -> R,
+    ) -> Option<R> {
+        let known = self.workers.get(usize::from(worker.0))?.as_ref()?;
+        let first = known.queue.first().filter(|_| known.actor.is_none())?;
+        let mut seen = None;
+        self.look(shared.records.at(first), |spec| seen = Some(look(spec)));
+        seen
+    }
+
     pub(crate) fn actor_of(&self, worker: WorkerId) -> Option<ActorId> {
         self.workers.get(usize::from(worker.0))?.as_ref()?.actor
     }

@@ -109,6 +109,17 @@ impl Node {
         self.dispatch();
     }
 
+    /// The name of what runs in the worker with this process id, as far as is known.
+    pub(crate) fn runs_in(&self, pid: u32) -> Option<String> {
+        let is_it =
+            |client: &u8| self.peers[usize::from(*client)].pid.load(Ordering::Relaxed) == pid;
+        let worker = WorkerId(u16::from((1..=u8::MAX).find(is_it)?));
+        match self.scheduler().actor_of(worker) {
+            Some(actor) => Some(self.label_of(actor)),
+            None => self.scheduler().running_on(worker, |job| job.name()),
+        }
+    }
+
     pub(super) fn kill(&self, client: ClientId) {
         if let Some(process) = &*self.peers[client.index()].process.lock() {
             let _ = process.signal(nix::sys::signal::Signal::SIGKILL);
