@@ -132,6 +132,18 @@ async fn sync_shared_calls_overlap_on_threads_up_to_the_limit() -> rustyray::Res
     Ok(())
 }
 
+/// One thread sleeps from an earlier call when two come at once, each of which waits for the other.
+#[rustyray::test(num_cpus = 2)]
+async fn calls_meet_on_threads_that_slept() -> rustyray::Result<()> {
+    for _ in 0..20 {
+        let hall = Hall::remote().await?;
+        hall.note(0).await?.get().await?;
+        let calls = [hall.meet(2).await?, hall.meet(2).await?];
+        assert_eq!(rustyray::get_all(&calls).await?, [true, true]);
+    }
+    Ok(())
+}
+
 #[rustyray::test]
 async fn async_shared_calls_overlap_up_to_the_limit() -> rustyray::Result<()> {
     let hall = Hall::remote().await?;

@@ -188,7 +188,7 @@ impl Worker {
             let failure = Error::invalid("a construction without a token");
             return self.complete(header, returns, Err(failure.into()), false);
         };
-        let lanes = Lanes::new(Arc::clone(&self.core), class, header.extra as usize);
+        let lanes = Lanes::new(class, header.extra as usize);
         let extension = context::current_call().and_then(|running| running.extension);
         let wanted = extension.as_ref().and_then(|extension| extension.actor.as_ref());
         let out_of_order = wanted.is_some_and(|actor| actor.out_of_order);

@@ -1,18 +1,17 @@
 //! How many calls of an actor may be under way: one lane for each concurrency group, and one for the rest.
 //!
 //! A call takes a slot of its lane before it begins and gives it back when it has ended. Only the actor's
-//! own thread takes; any thread gives back, and wakes that thread.
+//! own thread takes; any thread gives back, and sees to it that that thread learns of it.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-use crate::{registry::ActorClass, runtime::Core};
+use crate::registry::ActorClass;
 
 /// The lanes of one actor.
 pub(super) struct Lanes {
-    core: Arc<Core>,
     lanes: Vec<Lane>,
     /// The lane of each method.
     of_method: Vec<usize>,
@@ -31,7 +30,7 @@ pub(super) struct Slot {
 
 impl Lanes {
     /// The lanes of an actor of `class` whose options allow so many overlapping calls.
-    pub(super) fn new(core: Arc<Core>, class: &ActorClass, max_concurrency: usize) -> Lanes {
+    pub(super) fn new(class: &ActorClass, max_concurrency: usize) -> Lanes {
         let groups: Vec<_> =
             class.options.iter().flat_map(|options| options.groups).flatten().collect();
         let limits = groups.iter().map(|&(_, limit)| limit as usize);
@@ -44,7 +43,7 @@ impl Lanes {
             at.map_or(0, |at| at + 1)
         };
         let of_method = class.methods.iter().map(|method| lane_of(method.group)).collect();
-        Lanes { core, lanes, of_method }
+        Lanes { lanes, of_method }
     }
 
     /// The lane that a method's calls are in.
@@ -86,14 +85,5 @@ impl Drop for Slot {
     fn drop(&mut self) {
         // Release: pairs with the acquire in `has_room`.
         self.lanes.lanes[self.lane].running.fetch_sub(1, Ordering::Release);
-    }
-}
-
-impl Slot {
-    /// Gives the slot back from another thread than the actor's own, which may wait for it.
-    pub(super) fn give_back_and_wake(self) {
-        let core = Arc::clone(&self.lanes.core);
-        drop(self);
-        core.wake_waiters();
     }
 }
