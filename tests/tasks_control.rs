@@ -430,7 +430,10 @@ fn waits_for(path: String) -> u64 {
 #[rustyray::remote]
 fn is_stuck_after(_gate: u64, begun: String) -> u64 {
     let runs = std::fs::read_to_string(&begun).unwrap_or_default().len();
-    std::fs::write(&begun, ".".repeat(runs + 1)).expect("the directory is there");
+    // Whoever sees the file sees all of it.
+    let new = format!("{begun}.new");
+    std::fs::write(&new, ".".repeat(runs + 1)).expect("the directory is there");
+    std::fs::rename(new, &begun).expect("it is there");
     loop {
         std::thread::park();
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustyray_scheduler::{CancelMode, Cursor, JobId, TaskState};
-use rustyray_store::ObjectId;
+use rustyray_store::{ClientId, ObjectId};
 
 use super::{Node, key};
 use crate::{cancel::CancelOptions, runtime::background};
@@ -20,6 +20,14 @@ impl Node {
     /// Cancels what is to make the object. A worker that runs it is told by [`super::host::Host`].
     pub(crate) fn cancel(&self, id: ObjectId, options: CancelOptions) {
         let CancelOptions { force, recursive } = options;
+        if recursive {
+            // What tasks have submitted before now is to be known of.
+            for client in (1..=u8::MAX).map(ClientId::new) {
+                if self.peers[client.index()].runs_tasks.load(Ordering::Relaxed) {
+                    self.catch_up(client);
+                }
+            }
+        }
         let mut all = vec![(id, false)];
         while let Some((id, is_last)) = all.pop() {
             let producer = self.scheduler().producer(key(id));
