@@ -113,5 +113,7 @@ mod guide {
 pub mod prelude {
     pub use rustyray_store::Native as _;
 
+    #[doc(hidden)]
+    pub use crate::manual::WithPrelude as _;
     pub use crate::{Bytes, CancelOptions, Error, ObjectRef, ObjectRefStream, View};
 }

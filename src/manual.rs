@@ -35,6 +35,33 @@
 
 pub use linkme;
 
+/// What [`crate::prelude`] brings into scope besides names, so that the macros can make use of it.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Prelude;
+
+/// In scope with the prelude.
+#[doc(hidden)]
+pub trait WithPrelude {
+    /// Says so.
+    fn is_meant(self);
+}
+
+impl WithPrelude for Prelude {
+    fn is_meant(self) {}
+}
+
+/// In scope where the prelude is not.
+#[doc(hidden)]
+pub trait WithoutPrelude {
+    /// Says so.
+    fn is_meant(self);
+}
+
+impl WithoutPrelude for &Prelude {
+    fn is_meant(self) {}
+}
+
 pub use crate::{
     actor::{Actor, ActorHandle, ArchivedActorHandle, Handle, create, get},
     args::{ArgWriter, IntoArg},

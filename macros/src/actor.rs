@@ -89,6 +89,7 @@ impl Handle<'_> {
              The actor ends with its last handle, unless it is detached."
         ));
         let label = handle.to_string();
+        let prelude = crate::prelude::used(root);
         quote_spanned! {here=>
             #(#cfgs)*
             #doc
@@ -101,6 +102,7 @@ impl Handle<'_> {
             #(#cfgs)*
             #allow
             const _: () = {
+                #prelude
                 impl #root::manual::Actor for #ident {
                     type Handle = #handle;
                     const OPTIONS: #root::manual::ActorOptions =

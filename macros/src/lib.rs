@@ -30,6 +30,7 @@ mod golden;
 mod methods;
 mod options;
 mod outcome;
+mod prelude;
 mod remote;
 mod signature;
 mod spelling;

@@ -91,6 +91,7 @@ impl ToTokens for Remote {
         ));
         let delegates = builder::task_delegates(root, signature.outcome.shape());
         let delegates = delegates.iter().map(|delegate| delegate.expand(visibility));
+        let prelude = crate::prelude::used(root);
         let registration = (!self.is_stand_in).then(|| self.registration());
         let assertion = if self.is_stand_in { None } else { signature.outcome.assertion(root) };
         let submit = self.submission(None);
@@ -106,6 +107,7 @@ impl ToTokens for Remote {
             #(#cfgs)*
             #allow
             const _: () = {
+                #prelude
                 #registration
                 #assertion
 

@@ -11,6 +11,11 @@ pub struct CounterHandle {
     inner: ::rustyray::manual::ActorHandle<Counter>,
 }
 const _: () = {
+    const _: fn() = || {
+        #[allow(unused_imports)]
+        use ::rustyray::manual::WithoutPrelude as _;
+        ::rustyray::manual::Prelude.is_meant();
+    };
     impl ::rustyray::manual::Actor for Counter {
         type Handle = CounterHandle;
         const OPTIONS: ::rustyray::manual::ActorOptions = ::rustyray::manual::ActorOptions::new()

@@ -9,6 +9,11 @@ pub fn add(a: i64, b: i64) -> i64 {
 #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
 pub struct add_remote;
 const _: () = {
+    const _: fn() = || {
+        #[allow(unused_imports)]
+        use ::rustyray::manual::WithoutPrelude as _;
+        ::rustyray::manual::Prelude.is_meant();
+    };
     #[::rustyray::manual::linkme::distributed_slice(::rustyray::manual::FUNCTIONS)]
     #[linkme(crate = ::rustyray::manual::linkme)]
     static __FUNCTION: ::rustyray::manual::Function = ::rustyray::manual::Function::new(

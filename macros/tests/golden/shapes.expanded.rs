@@ -9,6 +9,11 @@ pub(crate) async fn load(
 #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
 pub(crate) struct load_remote;
 const _: () = {
+    const _: fn() = || {
+        #[allow(unused_imports)]
+        use ::rustyray::manual::WithoutPrelude as _;
+        ::rustyray::manual::Prelude.is_meant();
+    };
     #[::rustyray::manual::linkme::distributed_slice(::rustyray::manual::FUNCTIONS)]
     #[linkme(crate = ::rustyray::manual::linkme)]
     static __FUNCTION: ::rustyray::manual::Function = ::rustyray::manual::Function::new(
@@ -171,6 +176,11 @@ struct split_remote;
 #[cfg(feature = "pairs")]
 #[allow(deprecated)]
 const _: () = {
+    const _: fn() = || {
+        #[allow(unused_imports)]
+        use ::rustyray::manual::WithoutPrelude as _;
+        ::rustyray::manual::Prelude.is_meant();
+    };
     #[::rustyray::manual::linkme::distributed_slice(::rustyray::manual::FUNCTIONS)]
     #[linkme(crate = ::rustyray::manual::linkme)]
     static __FUNCTION: ::rustyray::manual::Function = ::rustyray::manual::Function::new(
@@ -304,6 +314,11 @@ async fn many() -> Result<Vec<u8>, String> {
 #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
 struct many_remote;
 const _: () = {
+    const _: fn() = || {
+        #[allow(unused_imports)]
+        use my::rustyray::manual::WithoutPrelude as _;
+        my::rustyray::manual::Prelude.is_meant();
+    };
     #[my::rustyray::manual::linkme::distributed_slice(my::rustyray::manual::FUNCTIONS)]
     #[linkme(crate = my::rustyray::manual::linkme)]
     static __FUNCTION: my::rustyray::manual::Function = my::rustyray::manual::Function::new(
@@ -441,6 +456,11 @@ fn count(to: u64) -> impl Iterator<Item = u64> {
 #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
 struct count_remote;
 const _: () = {
+    const _: fn() = || {
+        #[allow(unused_imports)]
+        use ::rustyray::manual::WithoutPrelude as _;
+        ::rustyray::manual::Prelude.is_meant();
+    };
     #[::rustyray::manual::linkme::distributed_slice(::rustyray::manual::FUNCTIONS)]
     #[linkme(crate = ::rustyray::manual::linkme)]
     static __FUNCTION: ::rustyray::manual::Function = ::rustyray::manual::Function::new(
@@ -567,6 +587,11 @@ async fn lines(path: String) -> impl Stream<Item = std::io::Result<String>> {
 #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
 struct lines_remote;
 const _: () = {
+    const _: fn() = || {
+        #[allow(unused_imports)]
+        use ::rustyray::manual::WithoutPrelude as _;
+        ::rustyray::manual::Prelude.is_meant();
+    };
     #[::rustyray::manual::linkme::distributed_slice(::rustyray::manual::FUNCTIONS)]
     #[linkme(crate = ::rustyray::manual::linkme)]
     static __FUNCTION: ::rustyray::manual::Function = ::rustyray::manual::Function::new(

@@ -6,6 +6,11 @@ fn greet<T: Clone>(name: &str, times: T) -> &'static str {
 #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
 struct greet_remote;
 const _: () = {
+    const _: fn() = || {
+        #[allow(unused_imports)]
+        use ::rustyray::manual::WithoutPrelude as _;
+        ::rustyray::manual::Prelude.is_meant();
+    };
     const __OPTIONS: ::rustyray::manual::TaskOptions = ::rustyray::manual::TaskOptions::new();
     impl greet_remote {
         /// Submits a task that runs `greet` in a worker process.
