@@ -308,7 +308,7 @@ fn not_taken() -> Result<()> {
 /// A running runtime. Dropping this does not end it: [`shutdown`] does, or the end of the process.
 #[derive(Clone, Debug)]
 pub struct Runtime {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
 }
 
 impl Runtime {

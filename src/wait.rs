@@ -3,18 +3,29 @@
 //! To be woken when `k` of `p` pending objects have settled it is enough to watch `p - k + 1` of them: before `k`
 //! have settled, one of those has. So a wait for the first of many watches all and ends with the first wakeup, and
 //! a wait for all watches one after the other; nothing is looked at again that was seen settled.
+//!
+//! In between there may be `k` wakeups, each of which would look at `p - k + 1` objects. Where both are many, all
+//! `p` are watched once instead, each by a waker of its own, which counts ([`Tally`]); the waiter is woken by the
+//! `k`th. So every object is looked at a bounded number of times, whatever `k` is.
 
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
+use rustyray_store::ObjectId;
 
 use crate::{
     error::{Error, Result},
     object::ObjectRef,
-    runtime::{Alarm, trace::Span},
+    runtime::{Alarm, Core, trace::Span},
 };
 
 mod sealed {
@@ -103,6 +114,7 @@ pub async fn wait<T>(
         wanted: num_returns,
         next: 0,
         watched: Vec::new(),
+        count: None,
         deadline: timeout.map(|timeout| Instant::now() + timeout),
         alarm: None,
     };
@@ -119,8 +131,102 @@ struct Enough<'a, T> {
     next: usize,
     /// Those that were looked at and were pending.
     watched: Vec<usize>,
+    /// Who counts instead, where both those that must settle and those to be watched are many.
+    count: Option<Count>,
     deadline: Option<Instant>,
     alarm: Option<Alarm>,
+}
+
+/// With at most so many wakeups, or so many that each looks at, nobody needs to count.
+const FEW: usize = 8;
+
+/// How many of the watched are still to settle, and whom to wake then.
+struct Tally {
+    left: AtomicUsize,
+    waiter: Mutex<Waker>,
+}
+
+/// The waker of one watched object.
+struct Watch(Arc<Tally>);
+
+impl Wake for Watch {
+    fn wake(self: Arc<Self>) {
+        looked();
+        // AcqRel: whoever counts the last has seen what the others settled, and the waiter sees it after its wake.
+        if self.0.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.waiter.lock().wake_by_ref();
+        }
+    }
+}
+
+/// All pending objects, watched once each.
+struct Count {
+    tally: Arc<Tally>,
+    watching: Vec<(Arc<Core>, ObjectId, Waker)>,
+    /// Those before were seen settled.
+    settled: usize,
+}
+
+impl Count {
+    /// Watches all of these that are pending, until `wanted` of them have settled.
+    fn of<T>(
+        references: &[ObjectRef<T>],
+        at: &[usize],
+        wanted: usize,
+        waiter: &Waker,
+    ) -> Result<Count> {
+        let left = AtomicUsize::new(wanted);
+        let tally = Arc::new(Tally { left, waiter: Mutex::new(waiter.clone()) });
+        let mut watching = Vec::with_capacity(at.len());
+        for &at in at {
+            looked();
+            let (core, id) = (references[at].core()?, references[at].object_id());
+            let waker = Waker::from(Arc::new(Watch(Arc::clone(&tally))));
+            if core.wake_when_settled(id, &waker) {
+                watching.push((core, id, waker));
+            } else if core.forget_waker(id, &waker) {
+                // It has settled meanwhile, and nobody counts it but this.
+                waker.wake();
+            }
+        }
+        Ok(Count { tally, watching, settled: 0 })
+    }
+
+    fn is_over(&self) -> bool {
+        // Acquire: pairs with the count of the last. It goes on below zero, which is far above.
+        matches!(self.tally.left.load(Ordering::Acquire), 0 | LAST..)
+    }
+
+    /// Says whom to wake. Has the executor of this thread, if it is one of ours, serve the doorbell by which that comes,
+    /// by watching one that is pending, if there is any.
+    fn attend(&mut self, context: &mut Context<'_>) {
+        self.tally.waiter.lock().clone_from(context.waker());
+        while let Some((core, id, _)) = self.watching.get(self.settled) {
+            looked();
+            if core.is_pending(*id) {
+                return core.attend(*id, context.waker());
+            }
+            self.settled += 1;
+        }
+    }
+}
+
+/// Counts that went below zero.
+const LAST: usize = usize::MAX / 2;
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        for (core, id, waker) in &self.watching {
+            core.forget_waker(*id, waker);
+        }
+    }
+}
+
+/// Counts, in tests, how often an object is looked at, watched or woken for.
+#[inline]
+fn looked() {
+    #[cfg(test)]
+    tests::LOOKS.fetch_add(1, Ordering::Relaxed);
 }
 
 impl<T> Enough<'_, T> {
@@ -128,11 +234,13 @@ impl<T> Enough<'_, T> {
     fn look(&mut self) {
         let Enough { references, wanted, watched, .. } = self;
         watched.retain(|&at| {
+            looked();
             let settled = *wanted > 0 && references[at].is_ready();
             *wanted -= usize::from(settled);
             !settled
         });
         while self.wanted > 0 && self.references.len() - self.next >= self.wanted {
+            looked();
             if self.references[self.next].is_ready() {
                 self.wanted -= 1;
             } else {
@@ -145,6 +253,7 @@ impl<T> Enough<'_, T> {
     /// Has the waker woken for the watched; `false` when one of them has just settled.
     fn watch(&self, context: &mut Context<'_>) -> bool {
         self.watched.iter().all(|&at| {
+            looked();
             let reference = &self.references[at];
             reference.core().is_ok_and(|core| {
                 core.poll_among_others(reference.object_id(), context).is_pending()
@@ -159,7 +268,11 @@ impl<T> Future for Enough<'_, T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         let this = &mut *self;
         loop {
-            this.look();
+            if this.count.is_none() {
+                this.look();
+            } else if this.count.as_ref().is_some_and(Count::is_over) {
+                this.wanted = 0;
+            }
             if this.wanted == 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -167,7 +280,17 @@ impl<T> Future for Enough<'_, T> {
             if this.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Poll::Ready(Ok(()));
             }
-            if this.watch(context) {
+            if let Some(count) = &mut this.count {
+                count.attend(context);
+                // After the waiter was said: the last may have been counted before.
+                if !count.is_over() {
+                    break;
+                }
+            } else if this.wanted > FEW && this.watched.len() > FEW {
+                this.watched.extend(this.next..this.references.len());
+                let (references, watched) = (this.references, &this.watched);
+                this.count = Some(Count::of(references, watched, this.wanted, context.waker())?);
+            } else if this.watch(context) {
                 break;
             }
         }
@@ -175,5 +298,67 @@ impl<T> Future for Enough<'_, T> {
             this.alarm.get_or_insert_with(|| Alarm::set(deadline, context.waker().clone()));
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Builder;
+
+    pub(super) static LOOKS: AtomicUsize = AtomicUsize::new(0);
+
+    /// Whether it was woken.
+    struct Bell(std::sync::atomic::AtomicBool);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
+    /// How often objects are looked at while `wanted` of `all` settle one by one, each noticed before the next.
+    fn looks(core: &Arc<Core>, all: usize, wanted: usize) -> usize {
+        let reserve = |_| ObjectRef::<u64>::adopt(core, core.client.reserve().expect("room"));
+        let references: Vec<_> = (0..all).map(reserve).collect();
+        let bell = Arc::new(Bell(true.into()));
+        let waker = Waker::from(Arc::clone(&bell));
+        let mut wait = std::pin::pin!(wait(&references, wanted, None));
+        LOOKS.store(0, Ordering::Relaxed);
+        // From the end, since those at the beginning are not the ones that are needed.
+        let mut settled = references.iter().rev();
+        loop {
+            if bell.0.swap(false, Ordering::Acquire)
+                && let Poll::Ready(found) = wait.as_mut().poll(&mut Context::from_waker(&waker))
+            {
+                let (ready, pending) = found.expect("all goes well");
+                assert_eq!((ready.len(), pending.len()), (wanted, all - wanted));
+                assert!(ready.iter().all(ObjectRef::is_ready));
+                assert_eq!(settled.len(), all - wanted, "it waited for more than it was to");
+                return LOOKS.load(Ordering::Relaxed);
+            }
+            let next = settled.next().expect("it ends before");
+            core.client.seal_value(next.object_id(), 0, &7_u64).expect("sealed");
+            // Whoever serves the doorbell; the node's thread does, too, and either wakes before it goes on.
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while core.is_waker_left(next.object_id()) {
+                core.help();
+                assert!(Instant::now() < deadline, "nobody is woken");
+            }
+        }
+    }
+
+    #[test]
+    fn however_many_are_waited_for_each_is_looked_at_a_few_times() {
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
+        let runtime = crate::block_on(builder.start()).expect("a node starts");
+        let core = &runtime.core;
+        for all in [200, 400, 800, 1600] {
+            for wanted in [1, 2, all / 4, all / 2, 3 * all / 4, all - 1, all] {
+                let looks = looks(core, all, wanted);
+                assert!(looks <= 24 * all, "{looks} looks for {wanted} of {all}");
+            }
+        }
+        crate::block_on(runtime.shutdown()).expect("it ends");
     }
 }

@@ -3,7 +3,7 @@
 //! The sizes are small enough for every day. `RUSTYRAY_SCALE=full` takes those that a node is to bear: chains
 //! of 100,000, fans of 10,000, a million queued tasks.
 
-use rustyray::prelude::*;
+use rustyray::{manual, prelude::*};
 
 #[rustyray::remote]
 fn one() -> u64 {
@@ -113,6 +113,58 @@ async fn a_task_takes_ten_thousand_references() -> rustyray::Result<()> {
     }
     assert_eq!(sum_remote::remote(values).await?.get().await?, width);
     Ok(())
+}
+
+/// Takes any number of integers, each an argument of its own, and adds them.
+#[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+#[linkme(crate = rustyray::manual::linkme)]
+static SUM_OF_ARGUMENTS: manual::Function = manual::Function::new(
+    "tasks_scale::sum_of_arguments",
+    concat!(file!(), ":", line!()),
+    |call| {
+        let how_many: u64 = call.arg("how_many")?;
+        let sum = (0..how_many).try_fold(0, |sum, _| Ok(sum + call.arg::<u64, _>("value")?));
+        sum.and_then(|sum: u64| call.finish(manual::Plain(sum)))
+    },
+);
+
+/// The sum of what these refer to, each passed as an argument.
+async fn sum_of_arguments(values: &[ObjectRef<u64>]) -> rustyray::Result<ObjectRef<u64>> {
+    manual::submit(&SUM_OF_ARGUMENTS, &manual::TaskOptions::new(), |arguments| {
+        arguments.push::<u64, _>("how_many", values.len() as u64)?;
+        values.iter().try_for_each(|value| arguments.push::<u64, _>("value", value))
+    })
+    .await
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_task_depends_on_ten_thousand_arguments() -> rustyray::Result<()> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let gate = directory.path().join("gate");
+    let root = waits_for_remote::remote(gate.to_string_lossy().into_owned()).await?;
+    // None of them is there when the task is submitted, and some of them twice.
+    let mut values = Vec::new();
+    for _ in 0..10_000 {
+        values.push(increment_remote::remote(&root).await?);
+    }
+    values.extend_from_within(..10);
+    let sum = sum_of_arguments(&values).await?;
+    std::fs::write(&gate, "").expect("the directory is there");
+    assert_eq!(sum.get().await?, 10_010);
+    // All of them are there.
+    assert_eq!(sum_of_arguments(&values).await?.get().await?, 10_010);
+    // One of them fails: the task fails with it, and says with which.
+    let failing = fails_remote::remote().await?;
+    values[5_000] = failing.clone();
+    let error = sum_of_arguments(&values).await?.get().await.expect_err("one argument failed");
+    let Error::DependencyFailed { dependency, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*dependency, failing.id().to_string());
+    Ok(())
+}
+
+#[rustyray::remote(max_retries = 0)]
+fn fails() -> Result<u64, String> {
+    Err("it was to".into())
 }
 
 #[rustyray::test(num_cpus = 2)]

@@ -784,10 +784,26 @@ impl Core {
     }
 
     /// Has `waker` woken by whoever serves the doorbell once the object is settled; `false` when it is.
-    fn wake_when_settled(self: &Arc<Self>, id: ObjectId, waker: &Waker) -> bool {
+    pub(crate) fn wake_when_settled(self: &Arc<Self>, id: ObjectId, waker: &Waker) -> bool {
         self.start_reactor();
         self.wakers.insert(self.client.dirty_group(id), id, waker);
         self.client.subscribe(id) == Status::Pending && !self.is_closed()
+    }
+
+    /// Takes back what [`Core::wake_when_settled`] was told; whether the waker was not woken and will not be.
+    pub(crate) fn forget_waker(&self, id: ObjectId, waker: &Waker) -> bool {
+        self.wakers.remove(self.client.dirty_group(id), id, waker)
+    }
+
+    /// Has the executor on this thread, where it is one of ours, wait for this object too.
+    pub(crate) fn attend(self: &Arc<Self>, id: ObjectId, waker: &Waker) {
+        executor::watch(self, id, waker);
+    }
+
+    /// Whether somebody waits for the object.
+    #[cfg(test)]
+    pub(crate) fn is_waker_left(&self, id: ObjectId) -> bool {
+        self.wakers.has(self.client.dirty_group(id), id)
     }
 
     /// Waits for the object at most `timeout`.

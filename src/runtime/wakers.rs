@@ -49,6 +49,31 @@ impl Wakers {
         }
     }
 
+    /// Takes back a waker; whether it was there.
+    pub(super) fn remove(&self, group: u32, id: ObjectId, waker: &Waker) -> bool {
+        let mut shard = self.shard(group).lock();
+        let Some(waiting) = shard.get_mut(&group) else { return false };
+        let Some(at) = waiting.iter().position(|(known, it)| *known == id && it.will_wake(waker))
+        else {
+            return false;
+        };
+        let removed = waiting.swap_remove(at);
+        if waiting.is_empty() {
+            shard.remove(&group);
+        }
+        drop(shard);
+        self.len.fetch_sub(1, Ordering::Relaxed);
+        drop(removed);
+        true
+    }
+
+    /// Whether anybody waits for this object.
+    #[cfg(test)]
+    pub(super) fn has(&self, group: u32, id: ObjectId) -> bool {
+        let shard = self.shard(group).lock();
+        shard.get(&group).is_some_and(|waiting| waiting.iter().any(|(known, _)| *known == id))
+    }
+
     /// Wakes those of `group` whose object is not pending any more.
     pub(super) fn settle(&self, group: u32, is_pending: impl Fn(ObjectId) -> bool) {
         if self.is_empty() {
