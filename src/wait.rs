@@ -303,6 +303,8 @@ impl<T> Future for Enough<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
     use crate::Builder;
 
@@ -318,15 +320,14 @@ mod tests {
     }
 
     /// How often objects are looked at while `wanted` of `all` settle one by one, each noticed before the next.
-    fn looks(core: &Arc<Core>, all: usize, wanted: usize) -> usize {
+    fn looks(core: &Arc<Core>, all: usize, wanted: usize, from_the_end: bool) -> usize {
         let reserve = |_| ObjectRef::<u64>::adopt(core, core.client.reserve().expect("room"));
         let references: Vec<_> = (0..all).map(reserve).collect();
         let bell = Arc::new(Bell(true.into()));
         let waker = Waker::from(Arc::clone(&bell));
         let mut wait = std::pin::pin!(wait(&references, wanted, None));
         LOOKS.store(0, Ordering::Relaxed);
-        // From the end, since those at the beginning are not the ones that are needed.
-        let mut settled = references.iter().rev();
+        let mut settled: VecDeque<_> = references.iter().collect();
         loop {
             if bell.0.swap(false, Ordering::Acquire)
                 && let Poll::Ready(found) = wait.as_mut().poll(&mut Context::from_waker(&waker))
@@ -337,7 +338,8 @@ mod tests {
                 assert_eq!(settled.len(), all - wanted, "it waited for more than it was to");
                 return LOOKS.load(Ordering::Relaxed);
             }
-            let next = settled.next().expect("it ends before");
+            let next = if from_the_end { settled.pop_back() } else { settled.pop_front() };
+            let next = next.expect("it ends before");
             core.client.seal_value(next.object_id(), 0, &7_u64).expect("sealed");
             // Whoever serves the doorbell; the node's thread does, too, and either wakes before it goes on.
             let deadline = Instant::now() + Duration::from_secs(60);
@@ -355,8 +357,10 @@ mod tests {
         let core = &runtime.core;
         for all in [200, 400, 800, 1600] {
             for wanted in [1, 2, all / 4, all / 2, 3 * all / 4, all - 1, all] {
-                let looks = looks(core, all, wanted);
-                assert!(looks <= 24 * all, "{looks} looks for {wanted} of {all}");
+                for from_the_end in [false, true] {
+                    let looks = looks(core, all, wanted, from_the_end);
+                    assert!(looks <= 24 * all, "{looks} looks for {wanted} of {all}");
+                }
             }
         }
         crate::block_on(runtime.shutdown()).expect("it ends");
