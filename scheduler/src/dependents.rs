@@ -19,7 +19,9 @@
 //! those of earlier ones that their object is gone, and pushes those of later ones back, as if they waited
 //! from now on: each of those is asked about again, by (2).
 //!
-//! An edge names its task by id, so that one of a task that has ended finds nothing.
+//! An edge names its task by id, so that one of a task that has ended finds nothing. It is 24 bytes that stay until
+//! the object settles or its slot is used again: tasks that are cancelled while they wait cost that much each,
+//! for as long as what they waited for is pending.
 //!
 //! # Producers
 //! The slot also names the task that is to make the object. Whoever reads it checks the generation after the
