@@ -44,22 +44,22 @@ pub struct Prelude;
 #[doc(hidden)]
 pub trait WithPrelude {
     /// Says so.
-    fn is_meant(self);
+    fn use_it(self);
 }
 
 impl WithPrelude for Prelude {
-    fn is_meant(self) {}
+    fn use_it(self) {}
 }
 
 /// In scope where the prelude is not.
 #[doc(hidden)]
 pub trait WithoutPrelude {
     /// Says so.
-    fn is_meant(self);
+    fn use_it(self);
 }
 
 impl WithoutPrelude for &Prelude {
-    fn is_meant(self) {}
+    fn use_it(self) {}
 }
 
 pub use crate::{

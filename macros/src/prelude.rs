@@ -15,7 +15,7 @@ pub(crate) fn used(root: &Root) -> TokenStream {
         const _: fn() = || {
             #[allow(unused_imports)]
             use #root::manual::WithoutPrelude as _;
-            #root::manual::Prelude.is_meant();
+            #root::manual::Prelude.use_it();
         };
     }
 }

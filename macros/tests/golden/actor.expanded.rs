@@ -14,7 +14,7 @@ const _: () = {
     const _: fn() = || {
         #[allow(unused_imports)]
         use ::rustyray::manual::WithoutPrelude as _;
-        ::rustyray::manual::Prelude.is_meant();
+        ::rustyray::manual::Prelude.use_it();
     };
     impl ::rustyray::manual::Actor for Counter {
         type Handle = CounterHandle;

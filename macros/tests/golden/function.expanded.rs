@@ -12,7 +12,7 @@ const _: () = {
     const _: fn() = || {
         #[allow(unused_imports)]
         use ::rustyray::manual::WithoutPrelude as _;
-        ::rustyray::manual::Prelude.is_meant();
+        ::rustyray::manual::Prelude.use_it();
     };
     #[::rustyray::manual::linkme::distributed_slice(::rustyray::manual::FUNCTIONS)]
     #[linkme(crate = ::rustyray::manual::linkme)]

@@ -12,7 +12,7 @@ const _: () = {
     const _: fn() = || {
         #[allow(unused_imports)]
         use ::rustyray::manual::WithoutPrelude as _;
-        ::rustyray::manual::Prelude.is_meant();
+        ::rustyray::manual::Prelude.use_it();
     };
     #[::rustyray::manual::linkme::distributed_slice(::rustyray::manual::FUNCTIONS)]
     #[linkme(crate = ::rustyray::manual::linkme)]
@@ -179,7 +179,7 @@ const _: () = {
     const _: fn() = || {
         #[allow(unused_imports)]
         use ::rustyray::manual::WithoutPrelude as _;
-        ::rustyray::manual::Prelude.is_meant();
+        ::rustyray::manual::Prelude.use_it();
     };
     #[::rustyray::manual::linkme::distributed_slice(::rustyray::manual::FUNCTIONS)]
     #[linkme(crate = ::rustyray::manual::linkme)]
@@ -317,7 +317,7 @@ const _: () = {
     const _: fn() = || {
         #[allow(unused_imports)]
         use my::rustyray::manual::WithoutPrelude as _;
-        my::rustyray::manual::Prelude.is_meant();
+        my::rustyray::manual::Prelude.use_it();
     };
     #[my::rustyray::manual::linkme::distributed_slice(my::rustyray::manual::FUNCTIONS)]
     #[linkme(crate = my::rustyray::manual::linkme)]
@@ -459,7 +459,7 @@ const _: () = {
     const _: fn() = || {
         #[allow(unused_imports)]
         use ::rustyray::manual::WithoutPrelude as _;
-        ::rustyray::manual::Prelude.is_meant();
+        ::rustyray::manual::Prelude.use_it();
     };
     #[::rustyray::manual::linkme::distributed_slice(::rustyray::manual::FUNCTIONS)]
     #[linkme(crate = ::rustyray::manual::linkme)]
@@ -590,7 +590,7 @@ const _: () = {
     const _: fn() = || {
         #[allow(unused_imports)]
         use ::rustyray::manual::WithoutPrelude as _;
-        ::rustyray::manual::Prelude.is_meant();
+        ::rustyray::manual::Prelude.use_it();
     };
     #[::rustyray::manual::linkme::distributed_slice(::rustyray::manual::FUNCTIONS)]
     #[linkme(crate = ::rustyray::manual::linkme)]

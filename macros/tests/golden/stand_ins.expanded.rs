@@ -9,7 +9,7 @@ const _: () = {
     const _: fn() = || {
         #[allow(unused_imports)]
         use ::rustyray::manual::WithoutPrelude as _;
-        ::rustyray::manual::Prelude.is_meant();
+        ::rustyray::manual::Prelude.use_it();
     };
     const __OPTIONS: ::rustyray::manual::TaskOptions = ::rustyray::manual::TaskOptions::new();
     impl greet_remote {
