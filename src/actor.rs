@@ -59,6 +59,50 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+///
+/// ```
+/// # use rustyray::{ActorEnd, Death, prelude::*};
+/// #[rustyray::actor(max_restarts = 1)]
+/// struct Clerk {
+///     letters: u64,
+/// }
+///
+/// #[rustyray::actor_methods]
+/// impl Clerk {
+///     pub fn new() -> Self {
+///         Clerk { letters: 0 }
+///     }
+///
+///     pub fn write(&mut self) -> u64 {
+///         self.letters += 1;
+///         self.letters
+///     }
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let clerk = Clerk::options().name("clerk").remote().await?;
+/// clerk.ready().await?; // it is constructed
+/// assert_eq!(clerk.name(), Some("clerk"));
+/// assert_eq!(clerk.write().await?.get().await?, 1);
+///
+/// clerk.restart().await?; // a new process, constructed again
+/// let letters = loop {
+///     // A call that was on its way meanwhile may have run or not.
+///     match clerk.write().await?.get().await {
+///         Err(rustyray::Error::ActorUnavailable { .. }) => {}
+///         letters => break letters?,
+///     }
+/// };
+/// assert_eq!(letters, 1);
+///
+/// let death: ObjectRef<Death> = clerk.death().await?; // settled when it dies for good
+/// clerk.kill().await?;
+/// assert_eq!(death.get().await?.reason, ActorEnd::Killed);
+/// assert_eq!(clerk.died().await?.cause, None);
+/// # Ok(())
+/// # }
+/// ```
 pub struct ActorHandle<A> {
     core: Arc<Core>,
     /// The object that the construction settles. Who refers to it has a handle.

@@ -19,6 +19,15 @@ use crate::{
 
 /// Stores a value and gives a reference to it.
 ///
+/// ```
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let words = rustyray::put(&vec!["to".to_owned(), "be".to_owned()]).await?;
+/// assert_eq!(words.get().await?, ["to", "be"]);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// [`Error::NotInitialized`] without a runtime, [`Error::ObjectStoreFull`] when there is no room,
 /// [`Error::Serialization`] when the value cannot be archived.
@@ -50,6 +59,15 @@ fn put_at(core: &Core, id: ObjectId, site: Site) -> ObjectId {
 
 /// Stores bytes as they are. A view of them is a [`Bytes`] over the shared memory.
 ///
+/// ```
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let bytes = rustyray::put_bytes(b"as they are").await?;
+/// assert_eq!(&bytes.view().await?[..], b"as they are");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// As [`put`].
 #[track_caller]
@@ -69,6 +87,17 @@ pub fn put_bytes(bytes: impl AsRef<[u8]>) -> impl Future<Output = Result<ObjectR
 
 /// Reserves `len` bytes of the store to be written in place.
 ///
+/// ```
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let mut writer = rustyray::create(4).await?;
+/// writer.copy_from_slice(&[1, 2, 3, 4]);
+/// let bytes = writer.seal()?;
+/// assert_eq!(&bytes.get().await?[..], [1, 2, 3, 4]);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// As [`put`].
 pub async fn create(len: usize) -> Result<ObjectWriter> {
@@ -80,6 +109,19 @@ pub async fn create(len: usize) -> Result<ObjectWriter> {
 }
 
 /// An object that is being written in place. Dropped before [`ObjectWriter::seal`], it never was.
+///
+/// ```
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let given_up = rustyray::create(1 << 20).await?;
+/// drop(given_up);
+/// let writer = rustyray::create(1 << 20).await?;
+/// assert_eq!(writer.len(), 1 << 20);
+/// let zeroes = writer.seal()?;
+/// assert!(zeroes.is_ready());
+/// # Ok(())
+/// # }
+/// ```
 pub struct ObjectWriter {
     core: Arc<Core>,
     writer: BytesWriter,
@@ -125,6 +167,24 @@ impl fmt::Debug for ObjectWriter {
 
 /// The values of all references, in their order.
 ///
+/// ```
+/// # use rustyray::prelude::*;
+/// #[rustyray::remote]
+/// fn square(number: u64) -> u64 {
+///     number * number
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let mut squares = Vec::new();
+/// for number in 0..4 {
+///     squares.push(square_remote::remote(number).await?);
+/// }
+/// assert_eq!(rustyray::get_all(&squares).await?, [0, 1, 4, 9]);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// The error of the first reference, in order, that has one. Dropping the future gives up waiting.
 pub async fn get_all<T: Value>(references: &[ObjectRef<T>]) -> Result<Vec<T>> {
@@ -137,6 +197,33 @@ pub async fn get_all<T: Value>(references: &[ObjectRef<T>]) -> Result<Vec<T>> {
 
 /// Asks for the end of the actor that runs this code, after the current call. Later calls fail with
 /// [`Error::ActorDied`]; it is not restarted.
+///
+/// ```
+/// # use rustyray::prelude::*;
+/// #[rustyray::actor]
+/// struct Shop;
+///
+/// #[rustyray::actor_methods]
+/// impl Shop {
+///     pub fn new() -> Self {
+///         Shop
+///     }
+///
+///     pub fn close(&mut self) -> rustyray::Result<u64> {
+///         rustyray::exit_actor()?;
+///         Ok(17)
+///     }
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let shop = Shop::remote().await?;
+/// let closed = shop.close().await?;
+/// assert_eq!(closed.get().await?, 17); // the current call still answers
+/// assert_eq!(shop.died().await?.reason, rustyray::ActorEnd::Exited);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] outside an actor.

@@ -1,4 +1,36 @@
 //! The same for programs without async: each function blocks its thread as long as it takes.
+//!
+//! ```
+//! use rustyray::blocking;
+//!
+//! #[rustyray::remote]
+//! fn double(number: u64) -> u64 {
+//!     2 * number
+//! }
+//!
+//! fn main() -> rustyray::Result<()> {
+//!     let runtime = blocking::init()?;
+//!     let four = blocking::put(&4_u64)?;
+//!     let eight = rustyray::block_on(double_remote::remote(&four))?;
+//!     assert_eq!(blocking::get(&eight)?, 8);
+//!
+//!     let both = [four, eight];
+//!     assert_eq!(blocking::get_all(&both)?, [4, 8]);
+//!     let (ready, pending): blocking::Waited<u64> = blocking::wait(&both, 2, None)?;
+//!     assert_eq!((ready.len(), pending.len()), (2, 0));
+//!
+//!     // Another program attaches to the node by its socket, or by "auto".
+//!     let socket = runtime.socket().expect("it can be found").to_owned();
+//!     let attached = std::thread::spawn(move || {
+//!         blocking::connect(socket)?;
+//!         let number = blocking::get(&blocking::put(&7)?)?;
+//!         blocking::shutdown()?;
+//!         Ok::<_, rustyray::Error>(number)
+//!     });
+//!     assert_eq!(attached.join().expect("no panic")?, 7);
+//!     blocking::shutdown()
+//! }
+//! ```
 
 use std::{path::Path, time::Duration};
 

@@ -28,14 +28,40 @@ const MAX_WORKERS: usize = 240;
 
 /// Starts a node in this process with other than the defaults.
 ///
-/// ```no_run
-/// # async fn doc() -> rustyray::Result<()> {
-/// rustyray::Builder::new()
-///     .num_cpus(4.0)
+/// ```
+/// use std::time::Duration;
+///
+/// # fn main() -> rustyray::Result<()> {
+/// # let directory = std::env::temp_dir().join(format!("rustyray-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory).expect("a directory");
+/// # rustyray::block_on(async {
+/// let runtime = rustyray::Builder::new()
+///     // What there is to give out.
+///     .num_cpus(2.0)
+///     .num_gpus(0.0)
+///     .memory(1 << 30)
 ///     .resource("camera", 1.0)
-///     .object_store_memory(2 << 30)
+///     // Workers.
+///     .first_workers(1)
+///     .max_workers(8)
+///     .worker_memory(4 << 30)
+///     .memory_threshold(0.9)
+///     .shutdown_grace(Duration::from_secs(2))
+///     // Objects.
+///     .object_store_memory(64 << 20)
+///     .object_store_reserve(1 << 20)
+///     .spill_dir(&directory)
+///     .lineage_memory(1 << 20)
+///     // Who finds it, and what it keeps for them.
+///     .socket(directory.join("node.sock"))
+///     .visible(false)
+///     .record(true)
 ///     .start()
 ///     .await?;
+/// assert_eq!(runtime.socket(), Some(directory.join("node.sock").as_path()));
+/// rustyray::shutdown().await
+/// # })?;
+/// # std::fs::remove_dir_all(&directory).expect("it is empty");
 /// # Ok(())
 /// # }
 /// ```
@@ -306,6 +332,29 @@ fn not_taken() -> Result<()> {
 }
 
 /// A running runtime. Dropping this does not end it: [`shutdown`] does, or the end of the process.
+///
+/// ```
+/// use rustyray::{Builder, Runtime};
+///
+/// # fn main() -> rustyray::Result<()> {
+/// let one = rustyray::block_on(Builder::new().num_cpus(1.0).start())?;
+/// assert_eq!(Runtime::current()?.socket(), one.socket());
+///
+/// // A thread of one's own says which runtime it means where there are several.
+/// let number = std::thread::spawn({
+///     let one = one.clone();
+///     move || {
+///         let _here = one.enter();
+///         rustyray::blocking::put(&7)?.get_blocking()
+///     }
+/// });
+/// assert_eq!(number.join().expect("no panic")?, 7);
+/// assert!(one.worker_pids().len() <= 1 && one.direct_lines() == 0);
+/// rustyray::block_on(one.shutdown())?;
+/// assert!(Runtime::current().is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Runtime {
     pub(crate) core: Arc<Core>,
@@ -364,6 +413,17 @@ impl Runtime {
 
 /// Starts a node in this process, with the defaults of [`Builder`].
 ///
+/// ```
+/// # fn main() -> rustyray::Result<()> {
+/// # rustyray::block_on(async {
+/// rustyray::init().await?;
+/// let number = rustyray::put(&7).await?;
+/// assert_eq!(number.get().await?, 7);
+/// rustyray::shutdown().await
+/// # })
+/// # }
+/// ```
+///
 /// # Errors
 /// As [`Builder::start`].
 pub async fn init() -> Result<Runtime> {
@@ -374,6 +434,24 @@ pub async fn init() -> Result<Runtime> {
 ///
 /// The node may run another program: the tasks and actors of this one then run in workers of their own, which
 /// the node starts from this process's executable, in this process's directory and with its environment.
+///
+/// ```
+/// # fn main() -> rustyray::Result<()> {
+/// let runtime = rustyray::blocking::init()?;
+/// let socket = runtime.socket().expect("it can be found").to_owned();
+/// // As another program would, which finds the only node by "auto".
+/// let attached = std::thread::spawn(move || {
+///     rustyray::block_on(async {
+///         let attached = rustyray::connect(socket).await?;
+///         let number = rustyray::put(&7).await?.get().await?;
+///         attached.shutdown().await?;
+///         Ok::<_, rustyray::Error>(number)
+///     })
+/// });
+/// assert_eq!(attached.join().expect("no panic")?, 7);
+/// rustyray::blocking::shutdown()
+/// # }
+/// ```
 ///
 /// # Errors
 /// [`Error::NodeGone`] when nobody listens there any more, [`Error::Io`] when this process cannot connect;

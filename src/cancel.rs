@@ -23,10 +23,25 @@ impl<T> ObjectRef<T> {
     ///
     /// The node has acted when this returns. Dropping the future earlier does not undo it.
     ///
-    /// ```no_run
-    /// # use rustyray::{CancelOptions, ObjectRef};
-    /// # async fn doc(result: ObjectRef<u64>) -> rustyray::Result<()> {
+    /// ```
+    /// # use rustyray::prelude::*;
+    /// # use rustyray::Error;
+    /// #[rustyray::remote]
+    /// fn endless() -> u64 {
+    ///     loop {
+    ///         std::thread::park();
+    ///     }
+    /// }
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// let result = endless_remote::remote().await?;
     /// result.cancel(CancelOptions { force: true, ..CancelOptions::default() }).await?;
+    /// assert!(matches!(result.get().await, Err(Error::TaskCancelled { .. })));
+    ///
+    /// let result = endless_remote::remote().await?;
+    /// result.cancel_blocking(CancelOptions { force: true, recursive: true })?;
+    /// assert!(matches!(result.get().await, Err(Error::TaskCancelled { .. })));
     /// # Ok(())
     /// # }
     /// ```

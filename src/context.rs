@@ -17,6 +17,23 @@ use crate::{
 };
 
 /// What is known about the code that asks.
+///
+/// ```
+/// # use rustyray::prelude::*;
+/// #[rustyray::remote(name = "census", num_cpus = 0.5)]
+/// fn describe() -> (bool, String, f64) {
+///     let context = rustyray::context();
+///     assert!(context.task_id.is_some() && !context.in_actor() && !context.is_cancelled());
+///     (context.returns.is_some(), context.task_name.unwrap_or_default(), context.resources.cpus)
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let described = describe_remote::remote().await?;
+/// assert_eq!(described.get().await?, (true, "census".to_owned(), 0.5));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Context {
@@ -46,6 +63,26 @@ pub struct Context {
 }
 
 /// What a task or an actor occupies while it runs.
+///
+/// ```
+/// # use rustyray::prelude::*;
+/// #[rustyray::remote(num_cpus = 0.25, memory = 1000, resources(camera = 1.0))]
+/// fn occupied() -> (f64, u64, Vec<(String, f64)>) {
+///     let resources = rustyray::context().resources;
+///     assert!(resources.gpus == 0.0 && resources.gpu_ids.is_empty());
+///     (resources.cpus, resources.memory_bytes, resources.custom)
+/// }
+///
+/// # fn main() -> rustyray::Result<()> {
+/// let builder = rustyray::Builder::new().resource("camera", 2.0);
+/// # rustyray::block_on(async {
+/// builder.start().await?;
+/// let occupied = occupied_remote::remote().await?.get().await?;
+/// assert_eq!(occupied, (0.25, 1000, vec![("camera".to_owned(), 1.0)]));
+/// rustyray::shutdown().await
+/// # })
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Resources {

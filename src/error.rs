@@ -351,6 +351,14 @@ pub enum Error {
 
 impl Error {
     /// What to do about the error, where that is known.
+    ///
+    /// ```
+    /// use rustyray::Error;
+    ///
+    /// let error = Error::ObjectStoreFull { requested: 9, capacity: 8, used: 8, pinned: 8, spilled: 0 };
+    /// assert!(error.help().expect("something can be done").contains("object_store_memory"));
+    /// assert_eq!(Error::TaskCancelled { task: "f".into() }.help(), None);
+    /// ```
     pub fn help(&self) -> Option<&'static str> {
         Some(match self {
             Error::NotInitialized { .. } => {
@@ -464,6 +472,23 @@ impl Error {
 }
 
 /// One link of the chain of causes below an error that crossed a process boundary.
+///
+/// ```
+/// # use rustyray::prelude::*;
+/// #[rustyray::remote]
+/// fn read(path: String) -> Result<u64, std::num::ParseIntError> {
+///     path.parse()
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let error = read_remote::remote("seven".to_owned()).await?.get().await.unwrap_err();
+/// let rustyray::Error::TaskFailed { message, cause, .. } = error else { unreachable!() };
+/// assert_eq!(message, "invalid digit found in string");
+/// assert!(cause.is_none(), "that error has no cause");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
 #[rkyv(serialize_bounds(__S: rkyv::ser::Writer + rkyv::ser::Allocator, __S::Error: rancor::Source))]
 #[rkyv(deserialize_bounds(__D::Error: rancor::Source))]

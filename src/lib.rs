@@ -104,6 +104,7 @@ mod guide {
         actors = "../docs/guide/actors.md";
         failures = "../docs/guide/failures.md";
         performance = "../docs/guide/performance.md";
+        observing = "../docs/guide/observing.md";
         from_ray = "../docs/guide/from-ray.md";
         limits = "../docs/guide/limits.md";
     }

@@ -59,6 +59,31 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+///
+/// ```
+/// # use rustyray::prelude::*;
+/// use std::time::Duration;
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let numbers = rustyray::put(&vec![3_u64, 4]).await?;
+/// assert!(numbers.is_ready());
+/// let same = numbers.clone();
+/// assert_eq!(same.id(), numbers.id());
+///
+/// // An owned copy, by any of these.
+/// assert_eq!(numbers.get().await?, [3, 4]);
+/// assert_eq!((&numbers).await?, [3, 4]);
+/// assert_eq!(numbers.get_timeout(Duration::from_secs(1)).await?, [3, 4]);
+/// assert_eq!(numbers.get_blocking()?, [3, 4]);
+/// assert_eq!(numbers.get_blocking_timeout(Duration::from_secs(1))?, [3, 4]);
+///
+/// // The value where it lies.
+/// assert_eq!(numbers.view().await?.len(), 2);
+/// assert_eq!(numbers.view_blocking()?[1], 4);
+/// # Ok(())
+/// # }
+/// ```
 pub struct ObjectRef<T> {
     generation: u64,
     index: u32,

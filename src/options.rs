@@ -125,6 +125,39 @@ macro_rules! placement_options {
 }
 
 /// How a task is run. `TaskOptions::new()` is one cpu, three retries after a worker's death, no timeout.
+///
+/// ```
+/// use rustyray::manual::TaskOptions;
+///
+/// const OPTIONS: TaskOptions = TaskOptions::new()
+///     .num_cpus(0.5)
+///     .num_gpus(0.0)
+///     .memory(1 << 20)
+///     .resource("camera", 1.0)
+///     .name("look")
+///     .max_retries(5)
+///     .retry_exceptions(true)
+///     .timeout_ms(60_000)
+///     .num_returns(1)
+///     .backpressure(64)
+///     .priority(1);
+///
+/// // The same at a function, and with some of it changed at a call.
+/// #[rustyray::remote(num_cpus = 0.5, name = "look", max_retries = 5, timeout_ms = 60_000)]
+/// fn look(at: String) -> usize {
+///     at.len()
+/// }
+///
+/// # fn main() -> rustyray::Result<()> {
+/// # rustyray::block_on(async {
+/// rustyray::init().await?;
+/// let seen = look_remote::options().priority(1).name("look closely").remote("moon".to_owned());
+/// assert_eq!(seen.await?.get().await?, 4);
+/// rustyray::shutdown().await
+/// # })
+/// # }
+/// # const _: TaskOptions = OPTIONS;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TaskOptions {
     pub(crate) demand: Demand,
@@ -217,6 +250,50 @@ impl Default for TaskOptions {
 
 /// How an actor is run. `ActorOptions::new()` asks for no cpu while it waits for calls, is never restarted
 /// and runs one call at a time.
+///
+/// ```
+/// use rustyray::manual::ActorOptions;
+///
+/// const OPTIONS: ActorOptions = ActorOptions::new()
+///     .num_cpus(0.5)
+///     .num_gpus(0.0)
+///     .memory(1 << 20)
+///     .resource("camera", 1.0)
+///     .max_restarts(3)
+///     .max_task_retries(1)
+///     .max_concurrency(4)
+///     .concurrency_group("io", 2)
+///     .max_pending_calls(1000)
+///     .get_if_exists(true)
+///     .detached();
+///
+/// // The same at a class, and with some of it changed where an actor is made.
+/// #[rustyray::actor(max_restarts = 3, max_concurrency = 4)]
+/// struct Eye;
+///
+/// #[rustyray::actor_methods]
+/// impl Eye {
+///     pub fn new() -> Self {
+///         Eye
+///     }
+///
+///     pub fn blink(&self) -> u64 {
+///         1
+///     }
+/// }
+///
+/// # fn main() -> rustyray::Result<()> {
+/// # rustyray::block_on(async {
+/// rustyray::init().await?;
+/// assert!(OPTIONS.has_concurrency_group("io"));
+/// assert_ne!(OPTIONS, OPTIONS.name("other"));
+/// let eye = Eye::options().name("eye").get_if_exists(true).remote().await?;
+/// assert_eq!(eye.blink().await?.get().await?, 1);
+/// assert_eq!(Eye::get("eye").await?.id(), eye.id());
+/// rustyray::shutdown().await
+/// # })
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActorOptions {
     pub(crate) demand: Demand,

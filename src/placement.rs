@@ -1,6 +1,8 @@
 //! Placement groups: resources that are reserved together, before the tasks and actors come that use them.
 //!
-//! ```no_run
+//! ```
+//! use std::time::Duration;
+//!
 //! use rustyray::{Bundle, PlacementGroup, PlacementStrategy, prelude::*};
 //!
 //! #[rustyray::remote]
@@ -8,14 +10,24 @@
 //!     input + 1
 //! }
 //!
-//! # async fn doc() -> rustyray::Result<()> {
+//! # fn main() -> rustyray::Result<()> {
+//! # rustyray::block_on(async {
+//! rustyray::Builder::new().num_cpus(2.0).start().await?;
 //! let bundles = [Bundle::new().num_cpus(1.0), Bundle::new().num_cpus(1.0)];
 //! let group = PlacementGroup::create(bundles, PlacementStrategy::Pack).await?;
 //! group.ready().await?;
 //! let step = step_remote::options().placement_group(&group, 0).remote(1).await?;
 //! assert_eq!(step.get().await?, 2);
 //! group.remove().await?;
-//! # Ok(())
+//!
+//! // One that other processes find by its name, and that stays when this program ends.
+//! let bundle = Bundle::new().num_cpus(0.5).memory(1 << 20);
+//! let named = PlacementGroup::options().name("mine").detached();
+//! let group = named.create([bundle], PlacementStrategy::StrictPack).await?;
+//! assert!(group.wait(Duration::from_secs(60)).await?);
+//! assert_eq!(PlacementGroup::get("mine").await?.id(), group.id());
+//! rustyray::shutdown().await
+//! # })
 //! # }
 //! ```
 

@@ -56,7 +56,7 @@ pub(crate) const BACKPRESSURE: u32 = 64;
 /// At most as many items as the task's `backpressure` are made ahead of the consumer. Dropping the stream
 /// stops the task.
 ///
-/// ```no_run
+/// ```
 /// use rustyray::prelude::*;
 ///
 /// #[rustyray::remote(num_returns = "streaming", backpressure = 8)]
@@ -64,11 +64,37 @@ pub(crate) const BACKPRESSURE: u32 = 64;
 ///     (0..to).map(|n| n * n)
 /// }
 ///
-/// # async fn doc() -> rustyray::Result<()> {
-/// let mut squares = squares_remote::remote(1_000_000).await?;
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let mut squares = squares_remote::remote(100).await?;
+/// let mut sum = 0;
 /// while let Some(square) = squares.next().await {
-///     println!("{}", square.get().await?);
+///     sum += square.get().await?;
 /// }
+/// assert_eq!(sum, 328_350);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ```
+/// # use rustyray::prelude::*;
+/// #[rustyray::remote(num_returns = "streaming")]
+/// fn count(to: u64) -> impl Iterator<Item = u64> {
+///     0..to
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// // Without async, one by one or by a loop.
+/// let mut numbers = count_remote::remote(3).await?;
+/// assert_eq!(numbers.next_blocking().expect("the first").get_blocking()?, 0);
+/// let rest: Vec<_> = numbers.into_iter().map(|item| item.get_blocking()).collect();
+/// assert_eq!(rest.into_iter().collect::<rustyray::Result<Vec<_>>>()?, [1, 2]);
+///
+/// // How many there were, once all are made; and no more of them, when they are not wanted.
+/// let numbers = count_remote::options().backpressure(1000).remote(5).await?;
+/// assert_eq!(numbers.completed().get().await?, 5);
+/// numbers.cancel(CancelOptions::default()).await?;
 /// # Ok(())
 /// # }
 /// ```

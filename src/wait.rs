@@ -95,6 +95,30 @@ impl<T> References<T> for Vec<ObjectRef<T>> {
 /// are left: `(ready, rest) = wait(rest, 1, None).await?` takes as long for the last of many as for the first.
 /// Dropping the future gives up waiting and has no other effect.
 ///
+/// ```
+/// # use rustyray::prelude::*;
+/// use std::time::Duration;
+///
+/// #[rustyray::remote]
+/// fn square(number: u64) -> u64 {
+///     number * number
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let mut squares = Vec::new();
+/// for number in 0..4 {
+///     squares.push(square_remote::remote(number).await?);
+/// }
+/// let (ready, pending) = rustyray::wait(&squares, 2, None).await?;
+/// assert_eq!((ready.len(), pending.len()), (2, 2));
+/// // A vector is taken apart instead of cloned.
+/// let (ready, _) = rustyray::wait(squares, 4, Some(Duration::from_secs(60))).await?;
+/// assert_eq!(ready.len(), 4);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// [`Error::InvalidArgument`] when `num_returns` is above the number of references,
 /// [`Error::TaskCancelled`] when the task that waits is cancelled.

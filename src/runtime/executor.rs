@@ -229,6 +229,10 @@ impl Executor {
 ///
 /// It waits as the runtime's blocking calls do: it helps, spins for a calibrated time, then sleeps. Timers
 /// and sockets of tokio need a tokio runtime that is entered on this thread and driven by another.
+///
+/// ```
+/// assert_eq!(rustyray::block_on(async { 6 * 7 }), 42);
+/// ```
 pub fn block_on<F: Future>(future: F) -> F::Output {
     Executor::new().run(future)
 }

@@ -35,6 +35,55 @@ pub fn nodes() -> Result<Vec<PathBuf>> {
 }
 
 /// A connection to a node, to look into it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use rustyray::state::{Inspector, Listing, Logs, nodes};
+///
+/// #[rustyray::remote]
+/// fn shout(word: String) -> usize {
+///     println!("{word}!");
+///     word.len()
+/// }
+///
+/// # fn main() -> rustyray::Result<()> {
+/// let runtime = rustyray::blocking::init()?;
+/// let socket = runtime.socket().expect("it can be found");
+/// assert!(nodes()?.iter().any(|node| node == socket));
+///
+/// // `Inspector::find()` does, where only one node runs.
+/// let mut inspector = Inspector::connect(socket)?;
+/// assert_eq!(inspector.socket(), socket);
+/// inspector.record()?; // tasks that end are kept from now on
+/// let shouted = rustyray::block_on(shout_remote::remote("hello".to_owned()))?;
+/// assert_eq!(shouted.get_blocking()?, 5);
+///
+/// let finished = Listing::new().filter("state", "finished").filter("name", "~shout").limit(10);
+/// let line = loop {
+///     // What a worker says, and that a task has ended, may be on its way after its result was seen.
+///     let lines = inspector.logs(&Logs::new())?;
+///     if !inspector.tasks(&finished)?.is_empty() && !lines.is_empty() {
+///         break lines.into_iter().next().expect("a line");
+///     }
+/// #   std::thread::sleep(Duration::from_millis(1));
+/// };
+/// assert_eq!(line.text, "hello!");
+/// assert!(inspector.logs(&Logs::new().worker(line.worker).after(line.number))?.is_empty());
+/// let counted = inspector.count_tasks()?;
+/// assert!(counted.iter().any(|count| count.name.ends_with("shout") && count.tasks == 1));
+///
+/// let node = inspector.node()?;
+/// assert_eq!((node.totals.finished_tasks, node.totals.actors), (1, 0));
+/// assert!(!inspector.objects(&Listing::new())?.is_empty());
+/// assert!(!inspector.workers(&Listing::new())?.is_empty());
+/// assert!(inspector.actors(&Listing::new())?.is_empty());
+/// assert!(inspector.groups(&Listing::new())?.is_empty());
+/// assert!(!inspector.wait_for_end(Duration::ZERO)?); // `terminate` would ask for it
+/// # drop(inspector);
+/// # rustyray::blocking::shutdown()
+/// # }
+/// ```
 pub struct Inspector {
     connection: BlockingConnection,
     process: ProcessHandle,

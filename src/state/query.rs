@@ -13,6 +13,22 @@ use crate::error::{Error, Result};
 const DEFAULT_LIMIT: u64 = 100;
 
 /// Which rows of a listing are wanted, and how many.
+///
+/// ```
+/// use rustyray::state::{Listing, Row, TaskInfo, TaskState};
+///
+/// let listing = Listing::new().filter("state", "running").filter("name", "~resize").limit(20);
+/// let mut task = TaskInfo::default();
+/// task.name = "pictures::resize".into();
+/// assert!(!listing.takes(&task), "it waits");
+/// task.state = TaskState::Running;
+/// assert!(listing.takes(&task));
+/// assert_eq!(task.field("state").as_deref(), Some(TaskState::Running.name()));
+///
+/// assert!(listing.check::<TaskInfo>().is_ok());
+/// let wrong = Listing::new().filter("colour", "red").check::<TaskInfo>().unwrap_err();
+/// assert!(wrong.to_string().contains("there is no field `colour`"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
 #[must_use]
 pub struct Listing {

@@ -311,3 +311,101 @@ fn number(value: &Value) -> String {
     }
     grouped
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What `rustyray microbenchmark --save` writes, of two rows and of one that was not measured.
+    fn suite() -> Value {
+        json!({
+            "optimised": true, "warm_up_s": 1.0, "trials": 4, "trial_s": 2.0, "scale": 1.0,
+            "unix_time_s": 1_700_000_000, "rustyray": "0.1.0", "load_average": 0.25,
+            "machine": { "processor": "A Processor", "cores": 2, "memory_mib": 8000, "kernel": "6.1" },
+            "rows": [
+                {
+                    "name": "single client tasks async", "state": "measured", "unit": "1/s",
+                    "mean": 1_234_567.0, "deviation": 8_900.0, "p50_ns": 800.0, "p99_ns": 2_400.0,
+                    "times_ray_2_cores": 2000.9, "times_ray_64_cores": 153.5,
+                    "limit": { "name": "ring", "times_longer": 3.1 },
+                },
+                {
+                    "name": "single client put gigabytes", "state": "measured", "unit": "GB/s",
+                    "mean": 9.104, "deviation": 0.2, "p50_ns": 8.1e7, "p99_ns": 1.2e9,
+                    "times_ray_2_cores": 11.82, "times_ray_64_cores": 0.457,
+                    "limit": { "name": "memcpy", "times_longer": 1.2 },
+                },
+                { "name": "multi client put gigabytes", "state": "skipped", "reason": "no room" },
+            ],
+            "limits": { "futex_wake_ns": 470.0, "copy_gb_per_s": 12.0 },
+        })
+    }
+
+    #[test]
+    fn rows_become_a_table() {
+        let table = rows(&suite());
+        assert!(table.contains("rustyray microbenchmark\n"), "{table}");
+        let tasks = "| single client tasks async | 1,234,567 ± 8,900 | 800 ns | 2.40 µs | 2,001× | 154× | \
+                     3.10× ring |\n";
+        assert!(table.contains(tasks), "{table}");
+        let put = "| single client put gigabytes | 9.10 ± 0.20 GB | 81.00 ms | 1.20 s | 11.8× | 0.46× | \
+                   1.20× memcpy |\n";
+        assert!(table.contains(put), "{table}");
+        assert!(table.contains("| multi client put gigabytes | skipped: no room |\n"), "{table}");
+    }
+
+    #[test]
+    fn beside_ray_there_is_a_column_more() {
+        let mut suite = suite();
+        suite["beside"] = json!({ "ray": "2.60.0", "python": "3.12" });
+        suite["rows"][0]["times_ray_here"] = json!(1799.6);
+        suite["rows"][0]["ray_here"] = json!(686.0);
+        let table = rows(&suite);
+        assert!(
+            table.contains("| row | RustyRay | p50 | p99 | Ray here | Ray, 2 cores |"),
+            "{table}"
+        );
+        assert!(table.contains("| **1,800×** (686) | 2,001× |"), "{table}");
+        let columns = |line: &str| line.matches('|').count();
+        let lines: Vec<_> = table.lines().filter(|line| line.starts_with('|')).collect();
+        assert_eq!(columns(lines[0]), columns(lines[1]));
+        assert_eq!(columns(lines[0]), columns(lines[2]));
+    }
+
+    #[test]
+    fn figures_that_compare_with_nothing_are_refused() {
+        let refused = |change: &dyn Fn(&mut Value)| {
+            let directory = env::temp_dir().join(format!(
+                "rustyray-results-{}-{:?}",
+                std::process::id(),
+                std::thread::current().id()
+            ));
+            fs::create_dir_all(&directory).expect("a directory");
+            let mut suite = suite();
+            change(&mut suite);
+            fs::write(directory.join("suite.json"), suite.to_string()).expect("it is written");
+            let outcome = render(&directory).map_err(|error| error.to_string());
+            fs::remove_dir_all(&directory).expect("it is there");
+            outcome
+        };
+        let whole = refused(&|_| ()).expect("these compare");
+        assert!(whole.contains("A Processor, 2 cores, 8000 MiB"), "{whole}");
+        assert!(whole.contains("| futex wake | 470 ns |"), "{whole}");
+        let unoptimised = refused(&|suite| suite["optimised"] = json!(false));
+        assert!(unoptimised.expect_err("refused").contains("not optimised"));
+        let quick = refused(&|suite| suite["trial_s"] = json!(0.1));
+        assert!(quick.expect_err("refused").contains("trial_s = 0.1"));
+        assert!(render(Path::new("/nonexistent")).is_err());
+    }
+
+    #[test]
+    fn numbers_have_three_digits_and_separators() {
+        let shown: Vec<_> =
+            [0.457, 9.104, 11.82, 154.4, 1_000.0, 1_234_567.0].map(|n| number(&json!(n))).into();
+        assert_eq!(shown, ["0.46", "9.10", "11.8", "154", "1,000", "1,234,567"]);
+        assert_eq!(number(&Value::Null), "");
+        assert_eq!(time(&json!(999.0)), "999 ns");
+    }
+}
