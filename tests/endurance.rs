@@ -55,6 +55,15 @@ fn a_long_session_keeps_nothing() {
         assert!(open_now <= open, "process {pid}: {open} → {open_now} descriptors");
     }
     let store = runtime.store().expect("the node is here");
-    assert_eq!(store.leaks().len(), 0);
+    // What the worker let go of last is marked as perhaps dead, and collected by the way.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while let left @ 1.. = store.leaks().len() {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{left} objects are left: {:?}",
+            store.leaks()
+        );
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     rustyray::blocking::shutdown().expect("it ends");
 }
