@@ -21,8 +21,10 @@ use crate::spec::Kind;
 /// How many tasks are kept.
 pub(crate) const KEPT: usize = 100_000;
 
-/// Words of an entry of an up ring that carries a record.
-pub(crate) const RECORD_WORDS: usize = 14;
+/// Words of an entry of an up ring that carries a record, at most.
+pub(crate) const RECORD_WORDS: usize = 12;
+/// Of one that has nothing but what every task has.
+pub(crate) const SHORT_WORDS: usize = 7;
 
 /// The monotonic clock, which all processes of a machine share.
 #[inline]
@@ -75,58 +77,83 @@ pub(crate) const NO_ACTOR: ObjectId = ObjectId { index: 0, generation: 0 };
 
 const _: () = assert!(size_of::<Ended>() <= 104, "100,000 of them are some ten megabytes");
 
+/// How long a task ran is told in these many nanoseconds, so that 40 bits hold a day and a half.
+const GRAIN_NS: u64 = 128;
+const DURATION_BITS: u32 = 40;
+const MOST_GRAINS: u64 = (1 << DURATION_BITS) - 1;
+
 impl Ended {
-    /// The words that follow the first of an entry: what [`Ended::from_words`] reads.
+    /// The words of an entry that begins with `first`, and how many of them: what [`Ended::from_words`] reads.
+    ///
+    /// | word | holds |
+    /// | --- | --- |
+    /// | 0, 1 | the entry's first word, the task |
+    /// | 2 | attempt (16 bits), method (16), kind (8), the upper bits of the first return's index (24) |
+    /// | 3, 4 | when it began; how long it ran (40), the lower bits of that index (24) |
+    /// | 5, 6 | function, generation of the first return |
+    /// | 7 … 11 | name, submitter (2), actor (2), where there is any of them |
+    ///
+    /// Nearly all tasks are the first seven words, which lie in one cache line with the entry's head.
     #[inline]
-    pub(crate) fn to_words(self, first: u64) -> [u64; RECORD_WORDS] {
-        let place = u64::from(self.index) << 16 | (self.kind as u64) << 32;
-        [
+    pub(crate) fn to_words(self, first: u64) -> ([u64; RECORD_WORDS], usize) {
+        let took = (self.ended_ns.saturating_sub(self.began_ns) / GRAIN_NS).min(MOST_GRAINS);
+        let returns = u64::from(self.returns.index);
+        let named = u64::from(self.attempt)
+            | u64::from(self.index) << 16
+            | (self.kind as u64) << 32
+            | (returns >> 24) << 40;
+        let words = [
             first,
             self.task,
-            u64::from(self.attempt),
+            named,
             self.began_ns,
-            self.ended_ns,
+            took | returns << DURATION_BITS,
             self.function,
-            place,
-            u64::from(self.returns.index),
             self.returns.generation,
             self.name,
             self.submitter[0],
             self.submitter[1],
             u64::from(self.actor.index),
             self.actor.generation,
-        ]
+        ];
+        let is_plain = words[SHORT_WORDS..] == [0; RECORD_WORDS - SHORT_WORDS];
+        (words, if is_plain { SHORT_WORDS } else { RECORD_WORDS })
     }
 
     /// Reads an entry of `worker`; `None` when it is no record.
     #[inline]
     pub(crate) fn from_words(entry: &[u64], worker: u32, end: End) -> Option<Ended> {
-        let &[_, task, attempt, began_ns, ended_ns, function, place, ref rest @ ..] = entry else {
-            return None;
+        let (short, rest) = entry.split_at_checked(SHORT_WORDS)?;
+        let &[_, task, named, began_ns, timed, function, generation] = short else { return None };
+        let (name, submitter, actor) = match rest {
+            [] => (0, [0; 2], NO_ACTOR),
+            &[name, first, second, index, generation] => {
+                let index = u32::try_from(index).ok()?;
+                (name, [first, second], ObjectId { index, generation })
+            }
+            _ => return None,
         };
-        let &[index, generation, name, first, second, actor, actor_generation] = rest else {
-            return None;
-        };
-        let actor = ObjectId { index: u32::try_from(actor).ok()?, generation: actor_generation };
-        let kind = match place >> 32 {
+        let kind = match named >> 32 & 0xff {
             1 => Kind::Task,
             2 => Kind::Construct,
             3 => Kind::Method,
             _ => return None,
         };
+        let index = timed >> DURATION_BITS | (named >> 40) << 24;
+        let took_ns = (timed & MOST_GRAINS) * GRAIN_NS;
         Some(Ended {
             task,
             function,
             began_ns,
-            ended_ns,
+            ended_ns: began_ns.saturating_add(took_ns),
             returns: ObjectId { index: u32::try_from(index).ok()?, generation },
             worker,
-            attempt: attempt as u16,
-            index: (place >> 16) as u16,
+            attempt: named as u16,
+            index: (named >> 16) as u16,
             kind,
             end,
             name,
-            submitter: [first, second],
+            submitter,
             actor,
         })
     }
@@ -177,7 +204,7 @@ mod tests {
             task,
             function: 7,
             began_ns: 1,
-            ended_ns: 2,
+            ended_ns: 1 + GRAIN_NS,
             returns: ObjectId { index: 3, generation: 4 },
             worker: 5,
             attempt: 6,
@@ -192,12 +219,28 @@ mod tests {
 
     #[test]
     fn a_record_survives_the_way() {
-        let words = ended(11).to_words(3);
+        let (words, len) = ended(11).to_words(3);
+        assert_eq!(len, RECORD_WORDS);
         let back = Ended::from_words(&words, 5, End::Failed).expect("well formed");
         assert_eq!(format!("{back:?}"), format!("{:?}", ended(11)));
-        assert!(Ended::from_words(&words[..8], 5, End::Finished).is_none());
+        let mut plain = ended(12);
+        (plain.name, plain.submitter, plain.actor) = (0, [0; 2], NO_ACTOR);
+        plain.returns.index = u32::MAX - 1;
+        plain.ended_ns = 1 + 9 * GRAIN_NS;
+        let (short, len) = plain.to_words(3);
+        assert_eq!(len, SHORT_WORDS);
+        let back = Ended::from_words(&short[..len], 5, End::Failed).expect("well formed");
+        assert_eq!(format!("{back:?}"), format!("{plain:?}"));
+        plain.ended_ns = u64::MAX;
+        let (short, len) = plain.to_words(3);
+        let back = Ended::from_words(&short[..len], 5, End::Failed).expect("well formed");
+        assert_eq!(back.returns, plain.returns, "a long time spills over nothing");
+        assert!(back.ended_ns > 100_000_000_000_000, "{back:?}");
+        for len in (0..SHORT_WORDS).chain(SHORT_WORDS + 1..RECORD_WORDS) {
+            assert!(Ended::from_words(&words[..len], 5, End::Finished).is_none(), "{len} words");
+        }
         let mut other = words;
-        other[6] = u64::MAX;
+        other[2] = u64::MAX;
         assert!(Ended::from_words(&other, 5, End::Finished).is_none());
     }
 

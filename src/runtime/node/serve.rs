@@ -14,7 +14,7 @@ use crate::{
         control::Words,
         line::LineId,
         lines::Asked,
-        record::{End, Ended, RECORD_WORDS},
+        record::{End, Ended, SHORT_WORDS},
         submission::{Extension, Wanted},
         uplink::{
             self, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_LINE, UP_LINE_DONE, UP_RECORD, UP_REQUEST,
@@ -164,7 +164,7 @@ impl Node {
                         Outcome::Done
                     }
                 };
-                if entry.len() == RECORD_WORDS {
+                if entry.len() >= SHORT_WORDS {
                     self.keep_record(client, first, entry);
                 }
                 if entry[1] & ON_TOP != 0 {

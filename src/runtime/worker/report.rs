@@ -124,11 +124,12 @@ impl Reports {
     pub(super) fn publish(&self, header: &Header, returns: &Returns, outcome: u64, exits: bool) {
         let exit = if exits { FLAG_EXIT } else { 0 };
         let position = if returns.began.at_ns != 0 {
-            self.uplink.publish(&self.record_of(header, returns).to_words(match header.task {
+            let (words, len) = self.record_of(header, returns).to_words(match header.task {
                 // The node does not know of a call that came by a direct line.
                 0 => UP_RECORD | outcome << 8 | exit,
                 _ => UP_COMPLETE | outcome << 8 | exit,
-            }))
+            });
+            self.uplink.publish(&words[..len])
         } else if header.task != 0 {
             let first = UP_COMPLETE | outcome << 8 | exit;
             self.uplink.publish(&[first, header.task, u64::from(header.attempt)])
