@@ -54,6 +54,16 @@ impl<T> ObjectRef<T> {
 
     /// [`ObjectRef::cancel`], blocking this thread.
     ///
+    /// ```
+    /// # fn main() -> rustyray::Result<()> {
+    /// # use rustyray::CancelOptions;
+    /// rustyray::blocking::init()?;
+    /// let there = rustyray::blocking::put(&7)?;
+    /// there.cancel_blocking(CancelOptions::default())?; // what is there already stays
+    /// assert_eq!(there.get_blocking()?, 7);
+    /// rustyray::blocking::shutdown()
+    /// # }
+    /// ```
     /// # Errors
     /// As [`ObjectRef::cancel`].
     pub fn cancel_blocking(&self, options: CancelOptions) -> Result<()> {

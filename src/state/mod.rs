@@ -23,6 +23,45 @@
 //!
 //! A listing is a walk over what changes meanwhile: it shows everything that was there all the time, and may
 //! or may not show what came or went. The node looks at a bounded part at a time and does its work in between.
+//!
+//! The rows are plain data, whose fields filters and tables find by name:
+//!
+//! ```
+//! use rustyray::state::{
+//!     ActorInfo, Bundle, GroupInfo, Inspector, Line, Listing, Logs, NodeInfo, ObjectInfo, Resource,
+//!     Row, Store, Stream, TaskCount, TaskInfo, TaskKind, TaskState, Totals, WorkerInfo, nodes,
+//! };
+//!
+//! fn first_column<R: Row>() -> &'static str {
+//!     R::FIELDS[0]
+//! }
+//! # fn main() -> rustyray::Result<()> {
+//! assert_eq!(first_column::<TaskInfo>(), "id");
+//! assert_eq!([first_column::<ActorInfo>(), first_column::<ObjectInfo>()], ["id"; 2]);
+//! assert_eq!((first_column::<WorkerInfo>(), first_column::<GroupInfo>()), ("pid", "id"));
+//! assert_eq!((first_column::<TaskCount>(), first_column::<Line>()), ("name", "number"));
+//!
+//! let task = TaskInfo::default();
+//! assert_eq!((task.state, task.kind), (TaskState::Waiting, TaskKind::Task));
+//! assert_eq!(task.field("kind").as_deref(), Some(task.kind.name()));
+//! assert_eq!(Stream::Stderr.name(), "stderr");
+//!
+//! let runtime = rustyray::blocking::init()?;
+//! assert!(!nodes()?.is_empty());
+//! let mut inspector = Inspector::connect(runtime.socket().expect("it can be found"))?;
+//! let node: NodeInfo = inspector.node()?;
+//! let (store, totals): (Store, Totals) = (node.store, node.totals);
+//! assert!(store.used_bytes <= store.capacity_bytes && totals.failed_tasks == 0);
+//! let cpu: &Resource = node.resources.iter().find(|found| found.name == "cpu").expect("some");
+//! assert!(cpu.used <= cpu.total);
+//! let bundles: Vec<Bundle> =
+//!     inspector.groups(&Listing::new())?.into_iter().flat_map(|group| group.bundles).collect();
+//! assert!(bundles.is_empty());
+//! assert!(inspector.logs(&Logs::new().worker(0).after(0))?.is_empty());
+//! # drop(inspector);
+//! # rustyray::blocking::shutdown()
+//! # }
+//! ```
 
 mod inspector;
 mod query;
