@@ -15,7 +15,7 @@
 //!   within what it was submitted, which the node keeps for it since the scheduler knows of it no more.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -82,9 +82,18 @@ pub(super) struct OnTop {
 }
 
 impl Relief {
-    fn insert(&self, task: TaskId, client: ClientId, parent: Option<TaskId>) {
-        self.wanted.lock().insert(task, Wanted { client, parent, is_withdrawn: false });
-        self.count.fetch_add(1, Ordering::Release);
+    /// Notes for whom the task is to be withdrawn; `false` when it is on its way out already, for whomever.
+    fn insert(&self, task: TaskId, client: ClientId, parent: Option<TaskId>) -> bool {
+        match self.wanted.lock().entry(task) {
+            // Another thread is at it, or the scheduler has not said yet that it let go: what is known of
+            // it must not be forgotten.
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(Wanted { client, parent, is_withdrawn: false });
+                self.count.fetch_add(1, Ordering::Release);
+                true
+            }
+        }
     }
 
     fn remove(&self, task: TaskId) -> Option<Wanted> {
@@ -145,7 +154,9 @@ impl Node {
         for _ in 0..LOOKS {
             let Some(object) = objects.pop() else { return false };
             let Some(task) = self.scheduler().producer(key(object)) else { continue };
-            self.relief.insert(task, client, self.scheduler().parent(task));
+            if !self.relief.insert(task, client, self.scheduler().parent(task)) {
+                continue;
+            }
             let needs = |job: &Job| {
                 if let Ok(Known { dependencies, .. }) = spec::read(&job.words) {
                     objects.extend(dependencies);
@@ -334,5 +345,23 @@ impl Node {
             self.job_is_over(TaskId::from_bits(0), attempt, job);
         }
         self.dispatch();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_its_way_out_is_not_forgotten_for_somebody_else() {
+        let relief = Relief::default();
+        let task = TaskId::from_bits(7);
+        assert!(relief.insert(task, ClientId::new(1), None));
+        relief.withdrawn(task);
+        assert!(!relief.insert(task, ClientId::new(2), None));
+        let wanted = relief.remove(task).expect("it was noted");
+        assert!(wanted.is_withdrawn && wanted.client == ClientId::new(1));
+        assert!(relief.remove(task).is_none());
+        assert_eq!(relief.count.load(Ordering::Relaxed), 0);
     }
 }
