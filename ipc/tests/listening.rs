@@ -123,9 +123,12 @@ async fn who_connects_to_somebody_elses_socket_is_told_so() {
     let socket = place.path().join("socket");
     // Somebody else, if this user can be one; or a process of this user.
     let is_stranger = geteuid().is_root();
-    // Where the other user can read it.
+    // Where the other user can read it. Copied by another process: one that a test beside this one starts
+    // would inherit the copy while it is open for writing, and nobody can run it until that has ended.
     let program = place.path().join("program");
-    fs::copy(std::env::current_exe().expect("this program"), &program).expect("copied");
+    let original = std::env::current_exe().expect("this program");
+    let copied = Command::new("cp").arg(original).arg(&program).status();
+    assert!(copied.expect("cp").success());
     let mut command = Command::new(program);
     command
         .args(["listens_elsewhere", "--exact", "--nocapture", "--test-threads=1"])

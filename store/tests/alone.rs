@@ -261,8 +261,13 @@ fn strangers_do_not_share_a_store() {
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o777)).expect("opened");
     let node = store(Backend::Memfd);
     if nix::unistd::geteuid().is_root() {
-        // Where the other user can read it.
-        std::fs::copy(std::env::current_exe().expect("this program"), &program).expect("copied");
+        // Where the other user can read it. Copied by another process: one that a test beside this one starts
+        // would inherit the copy while it is open for writing, and nobody can run it until that has ended.
+        let copy = Command::new("cp")
+            .arg(std::env::current_exe().expect("this program"))
+            .arg(&program)
+            .status();
+        assert!(copy.expect("cp").success());
         let mut child = Command::new(program)
             .args(["connects_as_a_stranger", "--exact", "--nocapture", "--test-threads=1"])
             .env("RUSTYRAY_STORE_TEST_SOCKET", &socket)

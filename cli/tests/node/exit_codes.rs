@@ -63,7 +63,11 @@ fn without_permission() {
         // Somebody who is not root; the command may lie where only root may look.
         let copy = tempfile::tempdir().expect("a directory");
         let program = copy.path().join("rustyray");
-        std::fs::copy(env!("CARGO_BIN_EXE_rustyray"), &program).expect("a copy");
+        // By another process: one that a test beside this one starts would inherit the copy while it is open
+        // for writing, and nobody can run it until that has ended.
+        let original = env!("CARGO_BIN_EXE_rustyray");
+        let copied = std::process::Command::new("cp").arg(original).arg(&program).status();
+        assert!(copied.expect("cp").success());
         let everyone = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(copy.path(), everyone).expect("the directory is ours");
         let mut as_nobody = std::process::Command::new(program);
