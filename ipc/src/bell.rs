@@ -227,7 +227,13 @@ impl<M: Memory> Bell<M> {
     /// again, until it leaves. Short: a thread that attends and does not look keeps its process deaf.
     #[inline]
     pub fn attend(&self) -> Attendant<'_, M> {
-        if self.roster.transition_to_attending().attendants == 1 {
+        self.attended(self.roster.transition_to_attending())
+    }
+
+    /// The caller has joined those who attend: the first of them takes the flag down.
+    #[inline]
+    fn attended(&self, present: Present) -> Attendant<'_, M> {
+        if present.attendants == 1 {
             self.flag().transition_to_attended();
         }
         Attendant { bell: self }
@@ -400,10 +406,7 @@ impl<'a, M: Memory> Attendant<'a, M> {
             Slept::Woken => {
                 std::mem::forget(asleep);
                 let present = bell.roster.transition_from_sleeping_to_attending();
-                if present.attendants == 1 {
-                    bell.flag().transition_to_attended();
-                }
-                Napped::Woken(Attendant { bell })
+                Napped::Woken(bell.attended(present))
             }
         }
     }
