@@ -153,6 +153,25 @@ fn ring(span: &impl Memory) {
 }
 
 /// The end of another process's bell that anybody may pull.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use rustyray_ipc::{BELL_WORDS, Bell, Ringer, Slept};
+/// use rustyray_memory::Heap;
+///
+/// let memory = Arc::new(Heap::new(BELL_WORDS));
+/// let bell = Bell::new(Arc::clone(&memory));
+/// let ringer = Ringer::new(memory); // in another process
+///
+/// // What is published and rung while the owner falls asleep keeps it awake.
+/// let slept = bell.sleep(|| { ringer.ring(); false }, None);
+/// assert_eq!(slept, Slept::Woken);
+///
+/// // Of a process that died: it may have died while it rang.
+/// let slept = bell.sleep(|| { ringer.kick(); false }, None);
+/// assert_eq!(slept, Slept::Woken);
+/// ```
 pub struct Ringer<M> {
     span: M,
 }
@@ -183,12 +202,86 @@ impl<M: Memory> Ringer<M> {
 }
 
 /// The owning process's end. There must be exactly one for each bell, shared by the process's threads.
+///
+/// # Examples
+/// ```
+/// use std::{sync::{Arc, atomic::{AtomicU64, Ordering::{Acquire, Release}}}, thread};
+/// use rustyray_ipc::{BELL_WORDS, Bell, Leave};
+/// use rustyray_memory::Heap;
+///
+/// let bell = Arc::new(Bell::new(Heap::new(BELL_WORDS)));
+/// let published = Arc::new(AtomicU64::new(0)); // all that this bell stands for
+/// let deputy = {
+///     let (bell, published) = (Arc::clone(&bell), Arc::clone(&published));
+///     thread::spawn(move || {
+///         while published.load(Acquire) < 2 {
+///             // Looks once more, after it has said that it sleeps.
+///             let _ = bell.sleep(|| published.load(Acquire) >= 2, None);
+///         }
+///     })
+/// };
+///
+/// // While somebody attends, a ring wakes nobody: the attendant sees to it.
+/// let attendant = bell.attend();
+/// assert!(bell.is_attended());
+/// published.store(1, Release);
+/// bell.ring();
+/// assert_eq!(published.load(Acquire), 1, "what it looks at, again and again");
+/// if attendant.leave() == Leave::MustRecheck {
+///     // Somebody sleeps, and nobody was rung for what came before this moment.
+///     assert_eq!(published.load(Acquire), 1);
+/// }
+///
+/// published.store(2, Release);
+/// bell.ring();
+/// deputy.join().expect("no panic");
+/// assert!(!bell.is_attended());
+/// ```
+///
+/// A thread that waits for an affair of its own, and what an attendant owes it:
+/// ```
+/// use std::{sync::{Arc, atomic::{AtomicBool, Ordering::{Acquire, Release}}}, thread};
+/// use rustyray_ipc::{BELL_WORDS, Bell};
+/// use rustyray_memory::Heap;
+///
+/// let bell = Arc::new(Bell::new(Heap::new(BELL_WORDS)));
+/// let answered = Arc::new(AtomicBool::new(false));
+/// let waiter = {
+///     let (bell, answered) = (Arc::clone(&bell), Arc::clone(&answered));
+///     thread::spawn(move || {
+///         while !answered.load(Acquire) {
+///             let _ = bell.sleep_aside(|| answered.load(Acquire), None);
+///         }
+///     })
+/// };
+/// while !bell.is_waited_on() {
+///     thread::yield_now();
+/// }
+/// let attendant = bell.attend();
+/// answered.store(true, Release); // it sees the answer come
+/// bell.pass_on(); // or `wake_local`, which wakes every sleeper of the process
+/// waiter.join().expect("no panic");
+/// # bell.wake_local();
+/// # drop(attendant);
+/// ```
 pub struct Bell<M> {
     span: M,
     roster: Roster,
 }
 
 /// Why [`Bell::sleep`] returned.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use rustyray_ipc::{BELL_WORDS, Bell, Slept};
+/// use rustyray_memory::Heap;
+///
+/// let bell = Bell::new(Heap::new(BELL_WORDS));
+/// assert_eq!(bell.sleep(|| true, None), Slept::Recheck);
+/// // Nobody rings.
+/// while bell.sleep(|| false, Some(Duration::from_millis(1))) != Slept::TimedOut {}
+/// ```
 #[must_use]
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Slept {
@@ -201,6 +294,17 @@ pub enum Slept {
 }
 
 /// What a leaving attendant owes.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{BELL_WORDS, Bell, Leave};
+/// use rustyray_memory::Heap;
+///
+/// let bell = Bell::new(Heap::new(BELL_WORDS));
+/// let (one, other) = (bell.attend(), bell.attend());
+/// assert_eq!(one.leave(), Leave::StillAttended);
+/// assert_eq!(other.leave(), Leave::NobodySleeps);
+/// ```
 #[must_use]
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Leave {
@@ -366,6 +470,25 @@ impl<M: Memory> Drop for Asleep<'_, M> {
 }
 
 /// How a helper's sleep ended.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use rustyray_ipc::{BELL_WORDS, Bell, Napped};
+/// use rustyray_memory::Heap;
+///
+/// let bell = Bell::new(Heap::new(BELL_WORDS));
+/// let mut attendant = bell.attend();
+/// loop {
+///     // Looks at everything that the bell stands for; there is nothing. Then:
+///     match attendant.sleep(|| false, Some(Duration::from_millis(1))) {
+///         Napped::Woken(again) => attendant = again,
+///         Napped::Recheck => unreachable!("the recheck finds nothing here"),
+///         Napped::TimedOut => break,
+///     }
+/// }
+/// assert!(!bell.is_attended(), "who is not woken attends no more");
+/// ```
 #[must_use]
 #[derive(Debug)]
 pub enum Napped<'a, M: Memory> {
@@ -379,6 +502,21 @@ pub enum Napped<'a, M: Memory> {
 
 /// A thread that attends. Dropping it (while unwinding, say) leaves, and wakes the sleepers if
 /// somebody has to look.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{BELL_WORDS, Bell, Leave, Napped};
+/// use rustyray_memory::Heap;
+///
+/// let bell = Bell::new(Heap::new(BELL_WORDS));
+/// let attendant = bell.attend();
+/// // What came in the meantime keeps it from sleeping; it attends no more.
+/// assert!(matches!(attendant.sleep(|| true, None), Napped::Recheck));
+///
+/// let attendant = bell.attend();
+/// assert_eq!(attendant.leave(), Leave::NobodySleeps);
+/// assert!(!bell.is_attended());
+/// ```
 #[must_use = "attending ends when this is dropped"]
 pub struct Attendant<'a, M: Memory> {
     bell: &'a Bell<M>,

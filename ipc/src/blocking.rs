@@ -19,6 +19,31 @@ use crate::{
 
 /// A connected socket whose calls block. Share it by reference: one lock for sending and one for
 /// receiving, so neither holds up the other.
+///
+/// # Examples
+/// ```
+/// use std::{io, time::Duration};
+/// use rustyray_ipc::{BlockingConnection, FrameError, pair};
+///
+/// let (ours, theirs) = pair()?;
+/// let (ours, theirs) = (BlockingConnection::from_fd(ours)?, BlockingConnection::from_fd(theirs)?);
+/// assert!(ours.peer_process()?.is_alive());
+/// assert_eq!(ours.peer().pid, std::process::id() as i32);
+///
+/// // Nothing comes: with a timeout the call can be repeated later.
+/// theirs.set_timeout(Some(Duration::from_millis(1)))?;
+/// let error = theirs.recv().expect_err("nothing was sent");
+/// assert!(matches!(error, FrameError::Io(error) if error.kind() == io::ErrorKind::TimedOut));
+///
+/// ours.send(b"ping", &[])?;
+/// theirs.set_timeout(None)?;
+/// assert_eq!(theirs.recv()?.expect("a frame").bytes, b"ping");
+///
+/// ours.shutdown()?;
+/// assert!(theirs.recv()?.is_none(), "the peer has closed");
+/// let _socket = theirs.into_fd();
+/// # Ok::<(), io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct BlockingConnection {
     socket: UnixStream,
@@ -49,6 +74,15 @@ impl BlockingConnection {
     /// # Errors
     /// When nobody listens there, or this user may not connect; `PermissionDenied` also when another user
     /// listens there.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io;
+    /// use rustyray_ipc::BlockingConnection;
+    ///
+    /// let error = BlockingConnection::connect("/nowhere/socket").expect_err("nobody listens");
+    /// assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    /// ```
     pub fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         let connection = BlockingConnection::from_fd(UnixStream::connect(path)?.into())?;
         fd::refuse_stranger(connection.peer)?;

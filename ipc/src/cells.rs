@@ -29,6 +29,18 @@ const ASKED: u64 = 1;
 const ANSWERED: u64 = 2;
 
 /// How many cells there are, and how long an answer can be.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{Asker, CellShape};
+/// use rustyray_memory::Heap;
+///
+/// const SHAPE: CellShape = CellShape { cells: 2, answer_words: 7 };
+/// let asker = Asker::new(Heap::new(SHAPE.words()), SHAPE);
+/// let questions = [asker.ask(), asker.ask()];
+/// assert!(questions.iter().all(Option::is_some));
+/// assert!(asker.ask().is_none(), "two are under way");
+/// ```
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct CellShape {
     /// How many questions can be under way at once: 64 at most.
@@ -61,6 +73,27 @@ impl CellShape {
 }
 
 /// The asking process's side.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use rustyray_ipc::{Asker, CellShape, answer};
+/// use rustyray_memory::Heap;
+///
+/// const SHAPE: CellShape = CellShape { cells: 4, answer_words: 2 };
+/// let memory = Arc::new(Heap::new(SHAPE.words()));
+/// let asker = Asker::new(Arc::clone(&memory), SHAPE);
+///
+/// let question = asker.ask().expect("a free cell");
+/// let cell = question.cell() as u64; // goes to the other process, by a ring
+/// assert!(!question.is_answered());
+///
+/// assert!(answer(&memory, SHAPE, cell, &[6, 7])); // there
+/// assert!(!answer(&memory, SHAPE, 1000, &[0]), "no cell of ours");
+///
+/// assert!(asker.take_untold(), "somebody who may sleep is to be woken");
+/// assert_eq!(question.read::<2>().expect("an answer"), [6, 7]);
+/// ```
 #[derive(Debug)]
 pub struct Asker<M> {
     span: M,
@@ -126,6 +159,23 @@ impl<M: Memory> Asker<M> {
 }
 
 /// A question that is under way. Dropped unanswered it keeps its cell.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use rustyray_ipc::{Asker, CellShape, answer};
+/// use rustyray_memory::Heap;
+///
+/// const SHAPE: CellShape = CellShape { cells: 1, answer_words: 1 };
+/// let memory = Arc::new(Heap::new(SHAPE.words()));
+/// let asker = Asker::new(Arc::clone(&memory), SHAPE);
+/// let question = asker.ask().expect("a free cell");
+/// let question = question.read::<1>().expect_err("not yet: the question comes back");
+/// answer(&memory, SHAPE, question.cell() as u64, &[7]);
+/// assert!(question.is_answered());
+/// assert_eq!(question.read::<1>().expect("an answer"), [7]);
+/// assert!(asker.ask().is_some(), "the cell is free again");
+/// ```
 #[derive(Debug)]
 #[must_use = "its cell is lost when it is dropped unanswered"]
 pub struct Question<'a, M> {
@@ -173,6 +223,17 @@ impl<M: Memory> Question<'_, M> {
 ///
 /// # Panics
 /// When the answer is longer than the shape says, or `span` too small for it.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{CellShape, answer};
+/// use rustyray_memory::Heap;
+///
+/// const SHAPE: CellShape = CellShape { cells: 2, answer_words: 1 };
+/// let memory = Heap::new(SHAPE.words());
+/// assert!(answer(&memory, SHAPE, 1, &[7]));
+/// assert!(!answer(&memory, SHAPE, 2, &[7]), "there are cells 0 and 1");
+/// ```
 pub fn answer(span: &impl Memory, shape: CellShape, cell: u64, words: &[u64]) -> bool {
     assert!(words.len() <= shape.answer_words, "{} words of {}", words.len(), shape.answer_words);
     let Some(cell) = usize::try_from(cell).ok().filter(|&cell| cell < shape.cells) else {

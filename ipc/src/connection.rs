@@ -19,6 +19,31 @@ use crate::{
 
 /// A connected socket, for use under tokio. Sending and receiving do not disturb each other; several
 /// senders take turns frame by frame.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{Connection, pair};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let (ours, theirs) = pair()?;
+/// let (ours, theirs) = (Connection::from_fd(ours)?, Connection::from_fd(theirs)?);
+/// assert!(ours.peer_process()?.is_alive());
+/// assert_eq!(ours.peer().pid, std::process::id() as i32);
+///
+/// // A `recv` that is given up loses nothing.
+/// tokio::select! {
+///     biased;
+///     _ = theirs.recv() => unreachable!("nothing was sent"),
+///     sent = ours.send(b"ping", &[]) => sent?,
+/// }
+/// assert_eq!(theirs.recv().await?.expect("a frame").bytes, b"ping");
+///
+/// ours.shutdown()?;
+/// assert!(theirs.recv().await?.is_none(), "the peer has closed");
+/// # Ok::<(), std::io::Error>(())
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Connection {
     socket: AsyncFd<OwnedFd>,
@@ -52,6 +77,18 @@ impl Connection {
     /// # Errors
     /// When nobody listens there, or this user may not connect; `PermissionDenied` also when another user
     /// listens there.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io;
+    /// use rustyray_ipc::Connection;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let error = Connection::connect("/nowhere/socket").await.expect_err("nobody listens");
+    /// assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    /// # });
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         let stream = tokio::net::UnixStream::connect(path).await?.into_std()?;
         let connection = Connection::from_fd(stream.into())?;

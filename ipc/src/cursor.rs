@@ -12,6 +12,20 @@ use crate::{RingShape, entry::Header};
 
 /// The peer wrote something that no correct peer writes. The ring cannot be used any further: its
 /// position stays where it is, and every later look says the same.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use rustyray_ipc::{Consumer, Garbage, Producer, RingShape};
+/// use rustyray_memory::{Heap, Memory, sync::Ordering::Relaxed};
+///
+/// const SHAPE: RingShape = RingShape { entries: 2, payload_words: 7 };
+/// let memory = Arc::new(Heap::new(SHAPE.words()));
+/// Producer::new(Arc::clone(&memory), SHAPE).push(&[1]).expect("there is room");
+/// // A peer gone mad scribbles over the entry's header.
+/// memory.word(16).store(u64::MAX, Relaxed);
+/// assert_eq!(Consumer::new(memory, SHAPE).pop(&mut [0; 7]), Err(Garbage { position: 0 }));
+/// ```
 #[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("entry {position} of the ring holds nothing a peer may write")]
 pub struct Garbage {

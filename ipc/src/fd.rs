@@ -29,6 +29,17 @@ use tokio::io::{Interest, unix::AsyncFd};
 const MOST_FDS: usize = 256;
 
 /// Who is at the other end of a socket, as the kernel saw it when the connection was made.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{BlockingConnection, Peer, pair};
+///
+/// let (ours, _theirs) = pair()?;
+/// let Peer { pid, uid, .. } = BlockingConnection::from_fd(ours)?.peer();
+/// assert_eq!(pid, std::process::id() as i32, "who made the pair");
+/// assert_eq!(uid, nix::unistd::geteuid().as_raw());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct Peer {
     /// Process id, in this process's namespace.
@@ -43,6 +54,17 @@ pub struct Peer {
 ///
 /// # Errors
 /// When the process has too many descriptors open.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{BlockingConnection, pair};
+///
+/// let (ours, theirs) = pair()?; // one of them for a child process
+/// let (ours, theirs) = (BlockingConnection::from_fd(ours)?, BlockingConnection::from_fd(theirs)?);
+/// ours.send(b"hello", &[])?;
+/// assert_eq!(theirs.recv()?.expect("a frame").bytes, b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)?)
 }

@@ -22,15 +22,55 @@ use std::{
 use crate::fd;
 
 /// The longest body of one frame.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{BlockingConnection, FrameError, MAX_FRAME_BYTES, pair};
+///
+/// let (ours, _theirs) = pair()?;
+/// let too_long = vec![0; MAX_FRAME_BYTES + 1];
+/// let error = BlockingConnection::from_fd(ours)?.send(&too_long, &[]).expect_err("too long");
+/// assert!(matches!(error, FrameError::TooLarge { .. }));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub const MAX_FRAME_BYTES: usize = 16 << 20;
 
 /// The most descriptors of one frame.
+///
+/// # Examples
+/// ```
+/// use std::os::fd::AsFd;
+/// use rustyray_ipc::{BlockingConnection, FrameError, MAX_FRAME_FDS, pair};
+///
+/// let (ours, theirs) = pair()?;
+/// let too_many = vec![theirs.as_fd(); MAX_FRAME_FDS + 1];
+/// let error = BlockingConnection::from_fd(ours)?.send(b"", &too_many).expect_err("too many");
+/// assert!(matches!(error, FrameError::TooManyDescriptors { .. }));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub const MAX_FRAME_FDS: usize = 16;
 
 const HEADER_BYTES: usize = 8;
 const MARK: [u8; 2] = *b"RR";
 
 /// One received frame.
+///
+/// # Examples
+/// ```
+/// use std::{fs::File, io::Read, os::fd::AsFd};
+/// use rustyray_ipc::{BlockingConnection, Message, pair};
+///
+/// let (ours, theirs) = pair()?;
+/// let (ours, theirs) = (BlockingConnection::from_fd(ours)?, BlockingConnection::from_fd(theirs)?);
+/// ours.send(b"read this", &[File::open("/proc/self/comm")?.as_fd()])?;
+///
+/// let Message { bytes, mut fds } = theirs.recv()?.expect("a frame");
+/// assert_eq!((&*bytes, fds.len()), (&b"read this"[..], 1));
+/// let mut text = String::new();
+/// File::from(fds.remove(0)).read_to_string(&mut text)?;
+/// assert!(!text.is_empty());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Message {
     /// The body.
@@ -40,6 +80,18 @@ pub struct Message {
 }
 
 /// Why a frame was not sent or received.
+///
+/// # Examples
+/// ```
+/// use std::{io::Write, os::unix::net::UnixStream};
+/// use rustyray_ipc::{BlockingConnection, FrameError, Rubbish};
+///
+/// let (ours, mut theirs) = UnixStream::pair()?;
+/// theirs.write_all(b"GET / HTTP/1.1")?;
+/// let error = BlockingConnection::from_fd(ours.into())?.recv().expect_err("another protocol");
+/// assert!(matches!(error, FrameError::Garbage(Rubbish::NoMark)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -64,6 +116,19 @@ pub enum FrameError {
 }
 
 /// What was wrong with a frame.
+///
+/// # Examples
+/// ```
+/// use std::{io::Write, os::unix::net::UnixStream};
+/// use rustyray_ipc::{BlockingConnection, FrameError, Rubbish};
+///
+/// let (ours, mut theirs) = UnixStream::pair()?;
+/// theirs.write_all(&[9, 0, 0])?;
+/// drop(theirs); // it died in the middle of a frame
+/// let error = BlockingConnection::from_fd(ours.into())?.recv().expect_err("no frame");
+/// assert!(matches!(error, FrameError::Garbage(Rubbish::Truncated)));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rubbish {

@@ -27,6 +27,19 @@ use rustyray_memory::{
 use crate::{RingShape, entry::Header};
 
 /// There is no room: the consumer has not passed enough entries. Nothing was written.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{Full, Producer, RingShape};
+/// use rustyray_memory::Heap;
+///
+/// const SHAPE: RingShape = RingShape { entries: 2, payload_words: 1 };
+/// let producer = Producer::new(Heap::new(SHAPE.words()), SHAPE);
+/// producer.push(&[1])?;
+/// producer.push(&[2])?;
+/// assert_eq!(producer.push(&[3]), Err(Full));
+/// # Ok::<(), Full>(())
+/// ```
 #[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the ring is full")]
 pub struct Full;

@@ -9,6 +9,42 @@
 //! - *Cold*, over the kernel: [`Listener`], [`Connection`] and [`BlockingConnection`] (frames and
 //!   descriptors over Unix sockets), [`ProcessHandle`] (peer death), [`Pressure`] (memory that runs short).
 //!
+//! ```
+//! use std::{sync::Arc, thread};
+//! use rustyray_ipc::{BELL_WORDS, Bell, Consumer, Patience, Producer, RingShape, Ringer};
+//! use rustyray_memory::{Heap, Span};
+//!
+//! const SHAPE: RingShape = RingShape { entries: 8, payload_words: 7 };
+//!
+//! // Between two processes this is a `Mapped` of a file that both of them have.
+//! let memory = Arc::new(Heap::new(SHAPE.words() + BELL_WORDS));
+//! let ring = Span::new(Arc::clone(&memory), 0, SHAPE.words());
+//! let bell = Span::new(memory, SHAPE.words(), BELL_WORDS);
+//!
+//! let sender = {
+//!     let (ring, bell) = (Producer::new(ring.clone(), SHAPE), Ringer::new(bell.clone()));
+//!     thread::spawn(move || {
+//!         for number in 1..=3 {
+//!             ring.push(&[number, number * number]).expect("there is room for eight");
+//!             bell.ring();
+//!         }
+//!     })
+//! };
+//!
+//! let (mut ring, bell) = (Consumer::new(ring, SHAPE), Bell::new(bell));
+//! let mut entry = [0; 7];
+//! for number in 1..=3 {
+//!     // Looks, spins for as long as that has paid lately, and then sleeps on the bell.
+//!     let len = Patience::calibrated()
+//!         .wait(&bell, None, || ring.pop(&mut entry).transpose(), || false)
+//!         .expect("it waits for as long as it takes")?;
+//!     assert_eq!(entry[..len], [number, number * number]);
+//! }
+//! sender.join().expect("no panic");
+//! assert!(ring.is_empty());
+//! # Ok::<(), rustyray_ipc::Garbage>(())
+//! ```
+//!
 //! The hot plane is written over [`rustyray_memory::Memory`], so that the code which runs over shared
 //! mappings is the code that the models explore.
 //!

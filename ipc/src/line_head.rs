@@ -24,6 +24,18 @@ use rustyray_memory::{
 };
 
 /// Words of a [`LineHead`]: its state, its ends, and the producer's wish for room, a cache line each.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{LINE_HEAD_WORDS, LineHead, LineState, RingShape};
+/// use rustyray_memory::{Heap, Span};
+///
+/// // A line is its head and its queue.
+/// const QUEUE: RingShape = RingShape { entries: 8, payload_words: 7 };
+/// let line = Heap::new(LINE_HEAD_WORDS + QUEUE.words());
+/// let head = LineHead::new(Span::new(line, 0, LINE_HEAD_WORDS), 1);
+/// assert_eq!(head.state(), LineState::Over);
+/// ```
 pub const LINE_HEAD_WORDS: usize = 3 * LINE_WORDS;
 
 const STATE: usize = 0;
@@ -35,6 +47,18 @@ const CLOSED: u64 = 2;
 const ORPHANED: u64 = 3;
 
 /// What a line's state word says of one use of it.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{LINE_HEAD_WORDS, LineHead, LineState};
+/// use rustyray_memory::Heap;
+///
+/// let head = LineHead::new(Heap::new(LINE_HEAD_WORDS), 1);
+/// head.transition_to_open(7, 9);
+/// assert_eq!(head.state(), LineState::Open);
+/// head.transition_to_orphaned();
+/// assert_eq!(head.state(), LineState::Orphaned, "the consumer claims what is left, and that is all");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineState {
     /// The producer pushes, the consumer claims.
@@ -48,6 +72,33 @@ pub enum LineState {
 }
 
 /// See the module. Any of the three processes has one for each use that it has to do with.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use rustyray_ipc::{LINE_HEAD_WORDS, LineHead, LineState};
+/// use rustyray_memory::Heap;
+///
+/// let memory = Arc::new(Heap::new(LINE_HEAD_WORDS));
+/// let node = LineHead::new(Arc::clone(&memory), 1);
+/// assert_eq!(node.state(), LineState::Over, "it was never given out");
+/// node.transition_to_open(7, 9);
+///
+/// let producer = LineHead::new(Arc::clone(&memory), 1);
+/// assert_eq!((producer.state(), producer.producer(), producer.consumer()), (LineState::Open, 7, 9));
+/// producer.want_room(); // its queue was full
+/// assert!(node.is_room_wanted(), "asked by the consumer, when it has made room");
+/// assert!(!node.is_room_wanted(), "once for each wish");
+///
+/// node.transition_to_closed(); // process 9 is gone
+/// assert_eq!(producer.state(), LineState::Closed);
+/// // The next use: whoever still has the one before finds it over.
+/// let next = LineHead::new(memory, 2);
+/// next.transition_to_open(7, 8);
+/// assert_eq!(producer.state(), LineState::Over);
+/// next.transition_to_orphaned(); // process 7 is gone
+/// assert_eq!(next.state(), LineState::Orphaned);
+/// ```
 #[derive(Clone, Debug)]
 pub struct LineHead<M> {
     span: M,

@@ -33,6 +33,17 @@ use crate::{Connection, Peer};
 const MAX_PATH_BYTES: usize = 107;
 
 /// Why a path cannot be listened on.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{BindError, Listener};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// # let _entered = runtime.enter();
+/// let error = Listener::bind(format!("/tmp/{}", "x".repeat(200))).expect_err("too long");
+/// assert!(matches!(error, BindError::PathTooLong { len_bytes: 205, .. }));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
@@ -85,6 +96,32 @@ pub enum BindError {
 }
 
 /// Why a connection was not accepted. The listener goes on.
+///
+/// # Examples
+/// How a node goes on whatever happens:
+/// ```
+/// use std::time::Duration;
+/// use rustyray_ipc::{AcceptError, Connection, Listener};
+///
+/// async fn next(listener: &Listener) -> Connection {
+///     loop {
+///         match listener.accept().await {
+///             Ok(connection) => return connection,
+///             Err(AcceptError::ForeignPeer { .. }) => {}
+///             // Too many open descriptors: that passes.
+///             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+///         }
+///     }
+/// }
+/// # let directory = tempfile::tempdir()?;
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let listener = Listener::bind(directory.path().join("socket"))?;
+/// let _client = Connection::connect(listener.path()).await?;
+/// assert_eq!(next(&listener).await.peer().pid, std::process::id() as i32);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
@@ -100,6 +137,33 @@ pub enum AcceptError {
 }
 
 /// A listening socket. Dropping it removes the socket from the file system.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{AcceptError, BindError, BlockingConnection, Connection, Listener, remove_stale};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("socket");
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let listener = Listener::bind(&path)?;
+/// assert_eq!(listener.path(), path);
+///
+/// let client = Connection::connect(&path).await?; // or, in a thread that may block:
+/// let blocking = BlockingConnection::connect(&path)?;
+/// let accepted: Result<Connection, AcceptError> = listener.accept().await;
+/// client.send(b"hello", &[]).await?;
+/// assert_eq!(accepted?.recv().await?.expect("a frame").bytes, b"hello");
+/// # drop(blocking);
+///
+/// assert!(matches!(Listener::bind(&path), Err(BindError::InUse { .. })));
+/// assert!(matches!(remove_stale(&path), Err(BindError::InUse { .. })));
+///
+/// drop(listener);
+/// assert!(!path.exists(), "it removes its socket");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
@@ -141,7 +205,8 @@ impl Listener {
         Ok(Listener { socket, path: path.into(), file: (made.dev(), made.ino()) })
     }
 
-    /// The next connection of a process of this user. Cancellation-safe.
+    /// The next connection of a process of this user; one that closes at once was somebody who looked whether the
+    /// path is taken. Cancellation-safe.
     ///
     /// # Errors
     /// See [`AcceptError`]; the listener can be used further after each of them.
@@ -178,6 +243,19 @@ impl Drop for Listener {
 ///
 /// # Errors
 /// [`BindError::InUse`] when somebody listens there; otherwise see [`BindError`].
+///
+/// # Examples
+/// ```
+/// use std::os::unix::net::UnixListener;
+/// use rustyray_ipc::remove_stale;
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("socket");
+/// drop(UnixListener::bind(&path)?); // leaves its file behind, as a node that was killed does
+/// remove_stale(&path)?;
+/// assert!(!path.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn remove_stale(path: impl AsRef<Path>) -> Result<(), BindError> {
     let path = path.as_ref();
     let directory = match path.parent() {

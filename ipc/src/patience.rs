@@ -46,6 +46,40 @@ const LONG: Duration = Duration::from_micros(4);
 const LAST_STEPS: usize = 8;
 
 /// One process's experience with waiting. Its words are hints: Relaxed throughout.
+///
+/// # Examples
+/// ```
+/// use std::{sync::Arc, thread, time::{Duration, Instant}};
+/// use rustyray_ipc::{BELL_WORDS, Bell, Patience, Ringer};
+/// use rustyray_memory::{Heap, Memory, Span, sync::Ordering::{Acquire, Release}};
+///
+/// let patience = Patience::new(Duration::from_micros(20), 2); // `calibrated` measures both
+/// assert_eq!(patience.wake_cost(), Duration::from_micros(20));
+/// assert!(patience.budget() <= 2 * patience.wake_cost());
+/// assert_eq!(Patience::new(Duration::from_micros(20), 1).budget(), Duration::ZERO);
+///
+/// let memory = Arc::new(Heap::new(BELL_WORDS + 1));
+/// let bell = Bell::new(Span::new(Arc::clone(&memory), 0, BELL_WORDS));
+/// let answer = || Some(memory.word(BELL_WORDS).load(Acquire)).filter(|&answer| answer != 0);
+///
+/// // Nobody answers: it gives up where it would sleep, or when the time is up.
+/// assert_eq!(patience.wait_awake(&bell, answer, || false), None);
+/// assert_eq!(patience.wait_awake_aside(answer), None);
+/// let soon = Instant::now() + Duration::from_millis(1);
+/// assert_eq!(patience.wait(&bell, Some(soon), answer, || false), None);
+///
+/// let answering = {
+///     let memory = Arc::clone(&memory);
+///     let ringer = Ringer::new(Span::new(Arc::clone(&memory), 0, BELL_WORDS));
+///     thread::spawn(move || {
+///         memory.word(BELL_WORDS).store(7, Release);
+///         ringer.ring();
+///     })
+/// };
+/// // It looks at nothing else, so it does not attend.
+/// assert_eq!(patience.wait_aside(&bell, None, answer), Some(7));
+/// # answering.join().expect("no panic");
+/// ```
 #[derive(Debug)]
 pub struct Patience {
     wake_cost: Duration,

@@ -21,9 +21,32 @@ use rustyray_memory::{
 };
 
 /// Words of a map: a bit for each of 256 rings (fewer in a model).
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{PENDING_WORDS, Pending};
+/// use rustyray_memory::Heap;
+///
+/// let pending = Pending::new(Heap::new(PENDING_WORDS));
+/// pending.set(255);
+/// assert_eq!(pending.take()[PENDING_WORDS - 1], 1 << 63);
+/// ```
 pub const PENDING_WORDS: usize = if LOOM { 1 } else { 4 };
 
 /// The map in the first [`PENDING_WORDS`] words of `span`, all zero at first.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{PENDING_WORDS, Pending};
+/// use rustyray_memory::Heap;
+///
+/// let pending = Pending::new(Heap::new(PENDING_WORDS));
+/// pending.set(3);
+/// pending.set(70);
+/// pending.set(3); // costs a load
+/// assert_eq!(pending.take(), [1 << 3, 1 << (70 - 64), 0, 0]);
+/// assert!(pending.is_empty());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Pending<M> {
     span: M,

@@ -18,6 +18,24 @@ use crate::fd;
 const TRIGGER: &[u8] = b"some 100000 2000000\0";
 
 /// A trigger that has been set; it is taken back when this is dropped.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use rustyray_ipc::Pressure;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// match Pressure::watch() {
+///     Ok(pressure) => {
+///         // As long as there is memory this waits; a program would give something up afterwards.
+///         let _ = tokio::time::timeout(Duration::from_millis(1), pressure.fired()).await;
+///     }
+///     // A kernel without pressure information, or a container without access to it.
+///     Err(error) => assert!(error.raw_os_error().is_some(), "{error}"),
+/// }
+/// # });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Pressure(AsyncFd<OwnedFd>);
 

@@ -17,6 +17,29 @@ use crate::{Peer, fd};
 
 /// A process, alive or ended. Readiness of its descriptor is what says that it has ended: from then on
 /// none of its threads runs, and its memory may be given to somebody else.
+///
+/// # Examples
+/// ```
+/// use std::{process::Command, time::Duration};
+/// use nix::sys::signal::Signal;
+/// use rustyray_ipc::ProcessHandle;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let mut child = Command::new("sleep").arg("1000").spawn()?;
+/// let handle = ProcessHandle::open(child.id() as i32)?;
+/// assert_eq!(handle.pid(), child.id() as i32);
+/// assert!(handle.is_alive());
+/// assert!(!handle.exited_blocking(Some(Duration::ZERO))?);
+///
+/// handle.signal(Signal::SIGKILL)?;
+/// handle.exited().await?;
+/// assert!(!handle.is_alive(), "it has ended, though nobody has waited for it");
+/// child.wait()?;
+/// assert!(handle.signal(Signal::SIGKILL).is_err(), "and nobody else is ever hit");
+/// # Ok::<(), std::io::Error>(())
+/// # })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct ProcessHandle {
     pidfd: OwnedFd,
@@ -34,6 +57,23 @@ impl ProcessHandle {
     }
 
     /// The process that `pidfd` stands for, whose id was `pid`.
+    ///
+    /// # Examples
+    /// ```
+    /// use rustyray_ipc::ProcessHandle;
+    ///
+    /// // What another process passed on over a socket; a descriptor of a process can be had by opening one.
+    /// # use std::os::fd::AsFd;
+    /// let mut child = std::process::Command::new("sleep").arg("1000").spawn()?;
+    /// let pid = child.id() as i32;
+    /// let pidfd = ProcessHandle::open(pid)?.as_fd().try_clone_to_owned()?;
+    /// let handle = ProcessHandle::from_pidfd(pidfd, pid);
+    /// assert!(handle.is_alive());
+    /// child.kill()?;
+    /// assert!(handle.exited_blocking(None)?);
+    /// # child.wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn from_pidfd(pidfd: OwnedFd, pid: i32) -> Self {
         ProcessHandle { pidfd, pid }
     }

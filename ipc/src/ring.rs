@@ -18,6 +18,29 @@ use rustyray_memory::Memory;
 use crate::{Full, Garbage, RingShape, cursor::Cursor, entry::Turn, lane::Lane};
 
 /// The producers' half: any thread of the producing process may push.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use rustyray_ipc::{Consumer, Full, Producer, RingShape};
+/// use rustyray_memory::Heap;
+///
+/// const SHAPE: RingShape = RingShape { entries: 2, payload_words: 7 };
+/// let memory = Arc::new(Heap::new(SHAPE.words()));
+/// let producer = Producer::new(Arc::clone(&memory), SHAPE);
+/// assert!(producer.is_empty());
+///
+/// let position = producer.push(&[1])?;
+/// producer.push(&[2])?;
+/// assert_eq!(producer.push(&[3]), Err(Full), "nothing is overwritten");
+/// assert_eq!(producer.len(), 2);
+///
+/// let mut consumer = Consumer::new(memory, SHAPE);
+/// consumer.pop(&mut [0; 7]).expect("an entry that a producer wrote");
+/// assert!(producer.passed() > position, "what the first entry asked for is done");
+/// producer.push(&[3])?;
+/// # Ok::<(), Full>(())
+/// ```
 #[derive(Debug)]
 pub struct Producer<M> {
     lane: Lane<M>,
@@ -62,6 +85,36 @@ impl<M: Memory> Producer<M> {
 }
 
 /// The consumer's half: one at a time, in the consuming process.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use rustyray_ipc::{Consumer, Garbage, Producer, RingShape};
+/// use rustyray_memory::Heap;
+///
+/// const SHAPE: RingShape = RingShape { entries: 4, payload_words: 7 };
+/// let memory = Arc::new(Heap::new(SHAPE.words()));
+/// let producer = Producer::new(Arc::clone(&memory), SHAPE);
+/// for payload in [&[1, 2][..], &[3], &[4]] {
+///     producer.push(payload).expect("there is room for four");
+/// }
+///
+/// let mut consumer = Consumer::new(memory, SHAPE);
+/// let mut entry = [0; 7];
+/// assert_eq!(consumer.len(), 3);
+/// // In two steps, where something must be done before the producer learns that the entry was passed:
+/// assert_eq!(consumer.front(&mut entry)?, Some(2));
+/// assert_eq!(entry[..2], [1, 2]);
+/// consumer.advance();
+/// // In one:
+/// assert_eq!(consumer.pop(&mut entry)?, Some(1));
+/// // The producer's process is dead: what it published before counts all the same.
+/// assert_eq!(consumer.front_after_death(&mut entry)?, Some(1));
+/// consumer.advance();
+/// assert_eq!(consumer.front_after_death(&mut entry)?, None);
+/// assert!(consumer.is_empty());
+/// # Ok::<(), Garbage>(())
+/// ```
 #[derive(Debug)]
 pub struct Consumer<M> {
     cursor: Cursor<M>,

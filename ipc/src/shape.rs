@@ -19,6 +19,21 @@ const HEAD: usize = LINE_WORDS;
 const ENTRIES: usize = 2 * LINE_WORDS;
 
 /// The number and size of a ring's entries. Both sides must name the same shape.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use rustyray_ipc::{Consumer, Producer, RingShape};
+/// use rustyray_memory::Heap;
+///
+/// const SHAPE: RingShape = RingShape { entries: 4, payload_words: 7 };
+/// assert_eq!(SHAPE.words(), 16 + 4 * 8);
+///
+/// let memory = Arc::new(Heap::new(SHAPE.words()));
+/// Producer::new(Arc::clone(&memory), SHAPE).push(&[1]).expect("there is room");
+/// SHAPE.reset(&memory); // for the next pair of processes
+/// assert!(Consumer::new(memory, SHAPE).is_empty());
+/// ```
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub struct RingShape {
     /// How many entries the ring has: a power of two.

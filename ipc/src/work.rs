@@ -21,6 +21,17 @@ use crate::{
 };
 
 /// Names an entry of a work queue.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{RingShape, Ticket, WorkProducer};
+/// use rustyray_memory::Heap;
+///
+/// const SHAPE: RingShape = RingShape { entries: 2, payload_words: 7 };
+/// let queue = WorkProducer::new(Heap::new(SHAPE.words()), SHAPE);
+/// let number = queue.push(&[1]).expect("there is room").get(); // kept as a word in a table, say
+/// assert!(queue.take_back(Ticket::from_raw(number)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket(u64);
 
@@ -37,6 +48,27 @@ impl Ticket {
 }
 
 /// The node's half: any of its threads may push and take back.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use rustyray_ipc::{RingShape, WorkConsumer, WorkProducer};
+/// use rustyray_memory::Heap;
+///
+/// const SHAPE: RingShape = RingShape { entries: 4, payload_words: 7 };
+/// let memory = Arc::new(Heap::new(SHAPE.words()));
+/// let node = WorkProducer::new(Arc::clone(&memory), SHAPE);
+/// let mut worker = WorkConsumer::new(memory, SHAPE);
+///
+/// let first = node.push(&[10]).expect("there is room");
+/// let second = node.push(&[20]).expect("there is room");
+/// assert_eq!(worker.claim(&mut [0; 7]), Ok(Some(1)));
+/// assert!(!node.take_back(first), "the worker has begun it");
+/// assert!(node.take_back(second), "now somebody else may run it");
+/// assert_eq!(node.len(), 1, "it keeps its place until the worker comes by");
+/// assert_eq!(worker.claim(&mut [0; 7]), Ok(None));
+/// assert!(node.is_empty());
+/// ```
 #[derive(Debug)]
 pub struct WorkProducer<M> {
     lane: Lane<M>,
@@ -81,6 +113,27 @@ impl<M: Memory> WorkProducer<M> {
 }
 
 /// The worker's half.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use rustyray_ipc::{Garbage, RingShape, WorkConsumer, WorkProducer};
+/// use rustyray_memory::Heap;
+///
+/// const SHAPE: RingShape = RingShape { entries: 4, payload_words: 7 };
+/// let memory = Arc::new(Heap::new(SHAPE.words()));
+/// let node = WorkProducer::new(Arc::clone(&memory), SHAPE);
+/// let mut worker = WorkConsumer::new(memory, SHAPE);
+/// assert!(worker.is_empty());
+///
+/// let taken_back = node.push(&[1]).expect("there is room");
+/// node.push(&[2, 3]).expect("there is room");
+/// node.take_back(taken_back);
+/// let mut entry = [0; 7];
+/// assert_eq!(worker.claim(&mut entry)?, Some(2));
+/// assert_eq!(entry[..2], [2, 3]);
+/// # Ok::<(), Garbage>(())
+/// ```
 #[derive(Debug)]
 pub struct WorkConsumer<M> {
     cursor: Cursor<M>,

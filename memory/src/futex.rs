@@ -10,6 +10,40 @@
 //!
 //! Under loom the same contract is kept by a mutex and a condition variable: a model in which everybody
 //! sleeps and nobody wakes is reported as a deadlock.
+//!
+//! # Examples
+//! ```
+//! use std::{sync::Arc, thread};
+//! use rustyray_memory::{Heap, Memory, futex::{self, Wakeup}, sync::Ordering::{Acquire, Release}};
+//!
+//! const READER: u32 = 1;
+//! const WRITER: u32 = 2;
+//!
+//! let memory = Arc::new(Heap::new(1));
+//! let writer = {
+//!     let memory = Arc::clone(&memory);
+//!     thread::spawn(move || {
+//!         let word = memory.word(0);
+//!         // Sleeping may end for no reason, so whoever sleeps looks again.
+//!         while word.load(Acquire) == 0 {
+//!             futex::wait_as(WRITER, word, 0, None);
+//!         }
+//!         word.load(Acquire)
+//!     })
+//! };
+//! let word = memory.word(0);
+//! while futex::wake(WRITER, word) == 0 {
+//!     assert_eq!(futex::wake(READER, word), 0, "no reader sleeps");
+//!     thread::yield_now();
+//! }
+//! // First the change, then the wake: then nobody sleeps through it.
+//! word.store(7, Release);
+//! futex::wake_all(word); // or `futex::wake(futex::ANY, word)`, which says how many there were
+//! assert_eq!(writer.join().expect("no panic"), 7);
+//!
+//! assert_eq!(futex::wait(word, 0, None), Wakeup::Changed, "it is 7: no sleep");
+//! # assert_eq!(futex::wake(futex::ANY, word), 0);
+//! ```
 
 use std::time::Duration;
 

@@ -3,6 +3,15 @@
 use crate::{Memory, sync::AtomicU64};
 
 /// Words on the heap, all zero at first.
+///
+/// # Examples
+/// ```
+/// use rustyray_memory::{Heap, Memory, sync::Ordering::Relaxed};
+///
+/// let memory = Heap::new(2);
+/// memory.word(1).fetch_add(3, Relaxed);
+/// assert_eq!([0, 1].map(|index| memory.word(index).load(Relaxed)), [0, 3]);
+/// ```
 #[derive(Debug)]
 pub struct Heap {
     words: Box<[AtomicU64]>,

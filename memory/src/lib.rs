@@ -5,6 +5,23 @@
 //! heap ([`Heap`]) they are what loom and the property tests run on. [`Span`] is a bounds-checked
 //! window of either.
 //!
+//! ```
+//! use std::fs::File;
+//! use nix::sys::memfd::{MFdFlags, memfd_create};
+//! use rustyray_memory::{LINE_WORDS, Mapped, Memory, Span, WORD_BYTES, sync::Ordering::{Acquire, Release}};
+//!
+//! // Memory that can be given to another process as a descriptor: two cache lines of it.
+//! let file = File::from(memfd_create("words", MFdFlags::MFD_CLOEXEC)?);
+//! file.set_len((2 * LINE_WORDS * WORD_BYTES) as u64)?;
+//!
+//! // Each process maps it; here both mappings are in one.
+//! let (ours, theirs) = (Mapped::new(&file, 2 * LINE_WORDS)?, Mapped::new(&file, 2 * LINE_WORDS)?);
+//! let second_line = Span::new(ours, LINE_WORDS, LINE_WORDS);
+//! second_line.word(0).store(7, Release);
+//! assert_eq!(theirs.word(LINE_WORDS).load(Acquire), 7);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! Invariant: a word is only ever accessed as an atomic; nobody makes a reference to plain bytes that
 //! another process may still write.
 
@@ -35,6 +52,21 @@ pub const LINE_WORDS: usize = 8;
 /// # Panics
 /// [`Memory::word`] panics when `index` is not below [`Memory::len_words`]; an index that a peer wrote
 /// is checked before it gets here.
+///
+/// # Examples
+/// An algorithm that is written over any memory runs over the heap in a test and over a mapping in earnest:
+/// ```
+/// use rustyray_memory::{Heap, Memory, sync::Ordering::Relaxed};
+///
+/// fn total(memory: &impl Memory) -> u64 {
+///     (0..memory.len_words()).map(|index| memory.word(index).load(Relaxed)).sum()
+/// }
+///
+/// let memory = Heap::new(3);
+/// assert_eq!(total(&memory), 0);
+/// memory.word(2).store(5, Relaxed);
+/// assert_eq!(total(&memory), 5);
+/// ```
 pub trait Memory: Send + Sync + 'static {
     /// The word at `index`.
     fn word(&self, index: usize) -> &AtomicU64;
@@ -54,6 +86,17 @@ impl<M: Memory + ?Sized> Memory for Arc<M> {
 }
 
 /// A window of another memory: words `start .. start + len` of it.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use rustyray_memory::{Heap, Memory, Span, sync::Ordering::Relaxed};
+///
+/// let span = Span::new(Arc::new(Heap::new(16)), 4, 8);
+/// span.word(0).store(7, Relaxed);
+/// assert_eq!(span.memory().word(4).load(Relaxed), 7);
+/// assert_eq!(span.len_words(), 8);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Span<M> {
     memory: M,

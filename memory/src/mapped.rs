@@ -7,6 +7,18 @@ use std::{fs::File, io};
 use crate::{Memory, Region, WORD_BYTES, sync::AtomicU64};
 
 /// Words in a mapping.
+///
+/// # Examples
+/// ```
+/// use rustyray_memory::{Mapped, Memory, Region, WORD_BYTES, sync::Ordering::Relaxed};
+///
+/// // Anonymous bytes are shared with nobody; `Mapped::new` maps those of a file.
+/// let memory = Mapped::over(Region::anonymous(100 * WORD_BYTES)?);
+/// assert_eq!(memory.len_words(), 100);
+/// assert_eq!(memory.word(99).load(Relaxed), 0);
+/// assert_eq!(memory.address(1).addr() - memory.address(0).addr(), WORD_BYTES);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Mapped {
     region: Region,

@@ -14,6 +14,36 @@ use memmap2::{MmapMut, MmapOptions, MmapRaw};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 
 /// Mapped bytes.
+///
+/// # Examples
+/// ```
+/// use std::fs::File;
+/// use nix::sys::memfd::{MFdFlags, memfd_create};
+/// use rustyray_memory::{Mapped, Memory, Region, sync::Ordering::Relaxed};
+///
+/// let file = File::from(memfd_create("region", MFdFlags::MFD_CLOEXEC)?);
+/// file.set_len(8192)?;
+/// let writable = Region::map(&file, 8192)?;
+/// let readable = Region::map_read_only(&file, 4096)?;
+/// assert_eq!((writable.len_bytes(), readable.len_bytes()), (8192, 4096));
+///
+/// Mapped::over(writable).word(0).store(7, Relaxed);
+/// // SAFETY: eight bytes that are mapped and readable, and that nobody writes any more.
+/// assert_eq!(unsafe { readable.start().cast::<u64>().read() }, 7);
+///
+/// // Where huge pages could lie behind it.
+/// for region in [
+///     Region::map_aligned(&file, 8192, 2 << 20)?,
+///     Region::map_read_only_aligned(&file, 8192, 2 << 20)?,
+/// ] {
+///     assert_eq!(region.start().addr().get() % (2 << 20), 0);
+/// }
+///
+/// // A file that is too short is refused here: beyond its end a word would raise SIGBUS.
+/// assert!(Region::map(&file, 8193).is_err());
+/// assert!(Region::anonymous(0).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Region {
     start: NonNull<u8>,
@@ -140,6 +170,22 @@ impl Region {
     ///
     /// # Errors
     /// When `len_bytes` is zero, or when the system refuses.
+    ///
+    /// # Examples
+    /// ```
+    /// use rustyray_memory::{Mapped, Memory, Region, sync::Ordering::Relaxed};
+    ///
+    /// let (made, name) = Region::create_named(4096)?;
+    /// // Another process, that was told the name:
+    /// let found = Mapped::over(Region::open_named(&name, 4096)?);
+    /// let made = Mapped::over(made);
+    /// made.word(0).store(7, Relaxed);
+    /// assert_eq!(found.word(0).load(Relaxed), 7);
+    ///
+    /// drop(made);
+    /// assert!(Region::open_named(&name, 4096).is_err(), "the name went with its maker");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[cfg(feature = "shared_memory")]
     pub fn create_named(len_bytes: usize) -> io::Result<(Self, String)> {
         not_empty(len_bytes)?;
@@ -152,6 +198,17 @@ impl Region {
     ///
     /// # Errors
     /// When there is none, or when it is shorter than `len_bytes`.
+    ///
+    /// # Examples
+    /// See [`Region::create_named`]. A segment that is too short is refused:
+    /// ```
+    /// use rustyray_memory::Region;
+    ///
+    /// let (made, name) = Region::create_named(4096)?;
+    /// assert!(Region::open_named(&name, 1 << 20).is_err());
+    /// # drop(made);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[cfg(feature = "shared_memory")]
     pub fn open_named(name: &str, len_bytes: usize) -> io::Result<Self> {
         not_empty(len_bytes)?;
