@@ -10,6 +10,14 @@ use std::{
 pub const UNITS_PER_ONE: u64 = 10_000;
 
 /// A part of one gpu, as a worker holds it.
+///
+/// # Examples
+/// ```
+/// use rustyray_scheduler::{GpuShare, UNITS_PER_ONE};
+///
+/// let half = GpuShare { gpu: 0, share: 5_000 };
+/// assert_eq!(u64::from(half.share) * 2, UNITS_PER_ONE);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GpuShare {
     /// Which gpu, counted from zero.
@@ -20,6 +28,16 @@ pub struct GpuShare {
 
 /// What a task or an actor needs while it runs: cpus, gpus, memory and custom resources, fractional to
 /// 1/10000. Keep one per function; submitting only borrows it.
+///
+/// # Examples
+/// ```
+/// use rustyray_scheduler::Demand;
+///
+/// let demand = Demand::cpus(0.5).with_gpus(1.0).with_memory(1 << 30).with_custom("licence", 2.0);
+/// assert_eq!(demand.to_string(), "cpus 0.5, gpus 1, memory 1073741824 bytes, licence 2");
+/// assert_eq!(Demand::default(), Demand::cpus(1.0));
+/// assert_eq!(Demand::none().with_custom("licence", 0.0), Demand::none());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Demand {
     pub(crate) cpu: u64,

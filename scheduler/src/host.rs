@@ -153,6 +153,61 @@ pub enum ActorState {
 ///
 /// None of them is to panic. Where one does all the same, the scheduler goes on as if it had answered what promises
 /// least (a full queue, an entry that was begun).
+///
+/// # Examples
+/// The crate's documentation shows a whole host. What it leaves out can be left to its default:
+/// ```
+/// use std::sync::Mutex;
+/// use rustyray_scheduler::{
+///     ActorId, ActorState, Config, DeathReason, Demand, GpuShare, GroupId, GroupState, Host, JobId,
+///     NewGroup, Scheduler, Strategy, TaskId, WorkerId,
+/// };
+/// # use rustyray_scheduler::{Failure, ObjectKey, PoolId, QueueFull, Readiness};
+///
+/// #[derive(Default)]
+/// struct Watching(Mutex<Vec<String>>);
+///
+/// impl Host for Watching {
+///     // …
+/// #     type Spec = ();
+/// #     type Cause = ();
+/// #     fn subscribe(&self, _: ObjectKey) -> Readiness { Readiness::Ready }
+/// #     fn cause(&self, _: ObjectKey) {}
+/// #     fn push(&self, _: WorkerId, _: TaskId, _: u16, _: &()) -> Result<u64, QueueFull> { Ok(0) }
+/// #     fn take_back(&self, _: WorkerId, _: u64) -> bool { true }
+/// #     fn need_workers(&self, _: PoolId, _: usize) {}
+/// #     fn fail(&self, _: TaskId, _: &(), _: Failure<()>) {}
+/// #     fn finished(&self, _: TaskId, _: u16, _: ()) {}
+/// #     fn kill(&self, _: WorkerId) {}
+///     fn interrupt(&self, worker: WorkerId, _: TaskId, _: u16) {
+///         self.0.lock().unwrap().push(format!("{worker:?} is to ask its task to stop"));
+///     }
+///
+///     fn stop(&self, worker: WorkerId) {
+///         self.0.lock().unwrap().push(format!("{worker:?} ends in good order"));
+///     }
+///
+///     fn granted(&self, worker: WorkerId, gpus: &[GpuShare]) {
+///         self.0.lock().unwrap().push(format!("{worker:?} has {gpus:?}"));
+///     }
+///
+///     fn group_changed(&self, _: GroupId, state: GroupState) {
+///         self.0.lock().unwrap().push(format!("group: {state:?}"));
+///     }
+///
+///     fn actor_changed(&self, _: ActorId, state: ActorState, why: Option<&DeathReason<()>>) {
+///         self.0.lock().unwrap().push(format!("actor: {state:?}, {why:?}"));
+///     }
+/// }
+///
+/// let scheduler = Scheduler::new(Watching::default(), Config { cpus: 1.0, ..Config::default() });
+/// let bundles = [Demand::cpus(1.0)];
+/// let (strategy, job) = (Strategy::default(), JobId(0));
+/// let new = NewGroup { bundles: &bundles, strategy, job, detached: false };
+/// let group = scheduler.create_group(new).expect("the machine has as much");
+/// scheduler.remove_group(group);
+/// assert_eq!(*scheduler.host().0.lock().unwrap(), ["group: Ready", "group: Removed"]);
+/// ```
 pub trait Host: Send + Sync + 'static {
     /// What to run; opaque here.
     type Spec: Send + Sync + 'static;
