@@ -143,6 +143,35 @@ impl<A> ActorHandle<A> {
 
     /// The same for a method that returns several objects.
     ///
+    /// ```
+    /// # use rustyray::manual::{
+    /// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Method, Plain, Residence, Several,
+    /// # };
+    /// # struct Pair(u64, u64);
+    /// #[manual::linkme::distributed_slice(manual::ACTORS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static PAIR: ActorClass = ActorClass::new(
+    ///     "docs::Pair",
+    ///     concat!(file!(), ":", line!()),
+    ///     &[Constructor::new("new", |call| Residence::<Pair>::construct(call, Plain(Pair(3, 4))))],
+    ///     &[Method::new("parts", |call| call.shared(|pair: &Pair| Several((pair.0, pair.1))))],
+    /// );
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// # let new = const { PAIR.constructor("new") };
+    /// # let options = ActorOptions::new();
+    /// let pair: ActorHandle<Pair> = manual::create(&PAIR, new, options, |_| Ok(())).await?;
+    /// let parts = const { PAIR.method("parts") };
+    /// let (left, right) = pair.call_several::<(u64, u64)>(parts, 2, |_| Ok(())).await?;
+    /// assert_eq!((left.get().await?, right.get().await?), (3, 4));
+    ///
+    /// // What the method cannot give is refused here, before it runs.
+    /// assert!(pair.call_several::<(u64, u64)>(parts, 3, |_| Ok(())).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`ActorHandle::call`].
     #[track_caller]
@@ -162,6 +191,40 @@ impl<A> ActorHandle<A> {
 
     /// The same for a method that gives one object after the other.
     ///
+    /// ```
+    /// # use rustyray::manual::{
+    /// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Method, Plain, Residence,
+    /// # };
+    /// # struct Shelf(Vec<String>);
+    /// #[manual::linkme::distributed_slice(manual::ACTORS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static SHELF: ActorClass = ActorClass::new(
+    ///     "docs::Shelf",
+    ///     concat!(file!(), ":", line!()),
+    ///     &[Constructor::new("new", |call| {
+    ///         let books = call.arg("books")?;
+    ///         Residence::<Shelf>::construct(call, Plain(Shelf(books)))
+    ///     })],
+    ///     &[Method::new("books", |call| {
+    ///         call.shared_stream(|shelf: &Shelf, to| to.send_all(shelf.0.iter().cloned().map(Plain)))
+    ///     })],
+    /// );
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// # let new = const { SHELF.constructor("new") };
+    /// # let options = ActorOptions::new();
+    /// # let names = vec!["Emma".to_owned(), "Ulysses".to_owned()];
+    /// # let shelf: ActorHandle<Shelf> =
+    /// #     manual::create(&SHELF, new, options, |args| args.push::<Vec<String>, _>("books", names)).await?;
+    /// let mut books = shelf.call_stream::<String>(const { SHELF.method("books") }, |_| Ok(())).await?;
+    /// assert_eq!(books.next().await.expect("the first").get().await?, "Emma");
+    /// assert_eq!(books.next().await.expect("the second").get().await?, "Ulysses");
+    /// assert!(books.next().await.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`ActorHandle::call`].
     #[track_caller]
@@ -179,6 +242,47 @@ impl<A> ActorHandle<A> {
     ///
     /// A call that is one too many for the actor is refused here, whichever process makes it: one other than
     /// the node's asks the node first, when the actor limits its unfinished calls.
+    ///
+    /// ```
+    /// # use rustyray::{Error, manual::{
+    /// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Method, Plain, Residence,
+    /// # }};
+    /// # struct Scale;
+    /// #[manual::linkme::distributed_slice(manual::ACTORS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static SCALE: ActorClass = ActorClass::new(
+    ///     "docs::Scale",
+    ///     concat!(file!(), ":", line!()),
+    ///     &[Constructor::new("new", |call| Residence::<Scale>::construct(call, Plain(Scale)))],
+    ///     &[Method::new("weigh", |call| {
+    ///         let load: Vec<u8> = call.arg("load")?;
+    ///         call.exclusive(move |_: &mut Scale| Plain(load.len()))
+    ///     })
+    ///     .exclusive()],
+    /// );
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// # let new = const { SCALE.constructor("new") };
+    /// # let options = ActorOptions::new();
+    /// let scale: ActorHandle<Scale> = manual::create(&SCALE, new, options, |_| Ok(())).await?;
+    /// let weigh = const { SCALE.method("weigh") };
+    /// let try_weigh = async |load: Vec<u8>| {
+    ///     let write = |load: &Vec<u8>, args: &mut manual::ArgWriter<'_>| {
+    ///         args.lend::<Vec<u8>, _>("load", load)
+    ///     };
+    ///     scale.try_call::<usize, _>(weigh, load, write).await
+    /// };
+    /// assert_eq!(try_weigh(vec![0; 80]).await?.get().await?, 80);
+    ///
+    /// scale.kill().await?;
+    /// scale.died().await?;
+    /// let refused = try_weigh(vec![0; 80]).await.unwrap_err();
+    /// assert!(matches!(refused.error, Error::ActorDied { .. }));
+    /// assert_eq!(refused.arguments.len(), 80); // for somebody else
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`ActorHandle::call`].
@@ -198,6 +302,49 @@ impl<A> ActorHandle<A> {
     }
 
     /// The same for a method that returns several objects.
+    ///
+    /// ```
+    /// # use rustyray::manual::{
+    /// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Method, Plain, Residence, Several,
+    /// # };
+    /// # struct Knife;
+    /// #[manual::linkme::distributed_slice(manual::ACTORS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static KNIFE: ActorClass = ActorClass::new(
+    ///     "docs::Knife",
+    ///     concat!(file!(), ":", line!()),
+    ///     &[Constructor::new("new", |call| Residence::<Knife>::construct(call, Plain(Knife)))],
+    ///     &[Method::new("cut", |call| {
+    ///         let bread: String = call.arg("bread")?;
+    ///         call.shared(move |_: &Knife| {
+    ///             let (left, right) = bread.split_at(bread.len() / 2);
+    ///             Several([left.to_owned(), right.to_owned()])
+    ///         })
+    ///     })],
+    /// );
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// # let new = const { KNIFE.constructor("new") };
+    /// # let options = ActorOptions::new();
+    /// let knife: ActorHandle<Knife> = manual::create(&KNIFE, new, options, |_| Ok(())).await?;
+    /// let cut = const { KNIFE.method("cut") };
+    /// let bread = "loaf".to_owned();
+    /// let halves = knife.try_call_several::<[String; 2], _>(cut, 2, bread, |bread, args| {
+    ///     args.lend::<String, _>("bread", bread)
+    /// });
+    /// let [left, right] = halves.await?;
+    /// assert_eq!((left.get().await?, right.get().await?), ("lo".to_owned(), "af".to_owned()));
+    ///
+    /// // Three pieces it cannot be: the bread comes back whole.
+    /// let bread = "loaf".to_owned();
+    /// let refused = knife.try_call_several::<[String; 2], _>(cut, 3, bread, |bread, args| {
+    ///     args.lend::<String, _>("bread", bread)
+    /// });
+    /// assert_eq!(refused.await.unwrap_err().arguments, "loaf");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`ActorHandle::call`].
@@ -220,6 +367,46 @@ impl<A> ActorHandle<A> {
     }
 
     /// The same for a method that gives one object after the other.
+    ///
+    /// ```
+    /// # use rustyray::manual::{
+    /// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Method, Plain, Residence,
+    /// # };
+    /// # struct Reader;
+    /// #[manual::linkme::distributed_slice(manual::ACTORS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static READER: ActorClass = ActorClass::new(
+    ///     "docs::Reader",
+    ///     concat!(file!(), ":", line!()),
+    ///     &[Constructor::new("new", |call| Residence::<Reader>::construct(call, Plain(Reader)))],
+    ///     &[Method::new("letters", |call| {
+    ///         let text: String = call.arg("text")?;
+    ///         call.shared_stream(move |_: &Reader, to| to.send_all(text.chars().map(Plain)))
+    ///     })],
+    /// );
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// # let new = const { READER.constructor("new") };
+    /// # let options = ActorOptions::new();
+    /// let reader: ActorHandle<Reader> = manual::create(&READER, new, options, |_| Ok(())).await?;
+    /// let letters = const { READER.method("letters") };
+    /// let read = async |text: String| {
+    ///     let write = |text: &String, args: &mut manual::ArgWriter<'_>| {
+    ///         args.lend::<String, _>("text", text)
+    ///     };
+    ///     reader.try_call_stream::<char, _>(letters, text, write).await
+    /// };
+    /// let mut both = read("it".to_owned()).await?;
+    /// assert_eq!(both.next().await.expect("the first").get().await?, 'i');
+    /// assert_eq!(both.completed().get().await?, 2);
+    ///
+    /// reader.kill().await?;
+    /// reader.died().await?;
+    /// assert_eq!(read("them".to_owned()).await.unwrap_err().arguments, "them");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`ActorHandle::call`].
@@ -613,6 +800,39 @@ impl<A, D: Fallible<Error: Source> + ?Sized> Deserialize<ActorHandle<A>, D>
 }
 
 /// A generated handle: what a user's code calls an actor by.
+///
+/// ```
+/// use rustyray::{ActorEnd, manual::Handle, prelude::*};
+///
+/// #[rustyray::actor]
+/// struct Lamp;
+///
+/// #[rustyray::actor_methods]
+/// impl Lamp {
+///     pub fn new() -> Self {
+///         Lamp
+///     }
+///
+///     pub fn is_lit(&self) -> bool {
+///         true
+///     }
+/// }
+///
+/// // For actors of whichever class: a second handle, with the methods of the first.
+/// fn another<H: Handle>(handle: &H) -> H {
+///     H::from_inner(handle.inner().clone())
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let lamp = Lamp::remote().await?;
+/// let same = another(&lamp);
+/// drop(lamp); // the second one keeps the actor alive
+/// assert!(same.is_lit().await?.get().await?);
+/// assert_eq!(same.inner().id(), same.id());
+/// # Ok(())
+/// # }
+/// ```
 pub trait Handle: Sized {
     /// The actor's class.
     type Actor;
@@ -625,6 +845,33 @@ pub trait Handle: Sized {
 }
 
 /// A type that `#[rustyray::actor]` stands on.
+///
+/// ```
+/// use rustyray::manual::{Actor, ActorOptions, Handle};
+///
+/// #[rustyray::actor(max_restarts = 2)]
+/// struct Pump;
+///
+/// #[rustyray::actor_methods]
+/// impl Pump {
+///     pub fn new() -> Self {
+///         Pump
+///     }
+/// }
+///
+/// // A set of actors of one class, which gives its handles by the type of the actor.
+/// struct Crew<A: Actor> {
+///     members: Vec<A::Handle>,
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// assert_eq!(Pump::OPTIONS, ActorOptions::new().max_restarts(2));
+/// let crew: Crew<Pump> = Crew { members: vec![Pump::remote().await?, Pump::remote().await?] };
+/// assert_ne!(crew.members[0].inner().id(), crew.members[1].inner().id());
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an actor",
     label = "no `#[rustyray::actor]` on this type's definition",

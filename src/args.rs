@@ -25,6 +25,29 @@ use crate::{
 };
 
 /// Collects the arguments of one task or call.
+///
+/// ```
+/// # use rustyray::{Result, manual::{self, ArgWriter, Function, Plain, TaskOptions}};
+/// // What several functions take first is written by one.
+/// fn place(args: &mut ArgWriter<'_>, x: i64, y: i64) -> Result<()> {
+///     args.push::<i64, _>("x", x)?;
+///     args.push::<i64, _>("y", y)
+/// }
+///
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static FAR: Function = Function::new("docs::far", concat!(file!(), ":", line!()), |call| {
+///     let (x, y): (i64, i64) = (call.arg("x")?, call.arg("y")?);
+///     call.finish(Plain(x.abs() + y.abs()))
+/// });
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let far = manual::submit::<i64>(&FAR, TaskOptions::new(), |args| place(args, 3, -4));
+/// assert_eq!(far.await?.get().await?, 7);
+/// # Ok(())
+/// # }
+/// ```
 pub struct ArgWriter<'a> {
     core: &'a Arc<Core>,
     pub(crate) spec: SpecWriter,
@@ -89,6 +112,32 @@ impl<'a> ArgWriter<'a> {
 
     /// The same for an argument that the caller keeps, to have it back when the call is not made.
     ///
+    /// ```
+    /// # use rustyray::{Error, manual::{self, Function, Plain, TaskOptions}};
+    /// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static SUM: Function = Function::new("docs::sum", concat!(file!(), ":", line!()), |call| {
+    ///     let numbers: Vec<u64> = call.arg("numbers")?;
+    ///     call.finish(Plain(numbers.iter().sum::<u64>()))
+    /// });
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// let numbers = vec![1_u64, 2, 3];
+    /// let too_much = TaskOptions::new().num_cpus(1000.0);
+    /// let refused = manual::submit::<u64>(&SUM, too_much, |args| {
+    ///     args.lend::<Vec<u64>, _>("numbers", &numbers)
+    /// });
+    /// assert!(matches!(refused.await, Err(Error::Unschedulable { .. })));
+    /// // They are here still, without having been copied.
+    /// let sum = manual::submit::<u64>(&SUM, TaskOptions::new(), |args| {
+    ///     args.push::<Vec<u64>, _>("numbers", numbers)
+    /// });
+    /// assert_eq!(sum.await?.get().await?, 6);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`ArgWriter::push`].
     #[inline]
@@ -125,6 +174,29 @@ impl<'a> ArgWriter<'a> {
 }
 
 /// What may stand at a call for a parameter of type `P`.
+///
+/// ```
+/// # use rustyray::{ObjectRef, Result, manual::IntoArg, prelude::*};
+/// #[rustyray::remote]
+/// fn count(words: Vec<String>) -> usize {
+///     words.len()
+/// }
+///
+/// // A function of one's own that takes what the generated ones take.
+/// async fn twice(words: impl IntoArg<Vec<String>>) -> Result<usize> {
+///     Ok(2 * count_remote::remote(words).await?.get().await?)
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let words = vec!["to".to_owned(), "be".to_owned()];
+/// let stored = rustyray::put(&words).await?;
+/// assert_eq!(twice(&words).await?, 4);
+/// assert_eq!(twice(&stored).await?, 4);
+/// assert_eq!(twice(words).await?, 4);
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not accepted for a parameter of type `{P}`",
     label = "expected `{P}`, `&{P}`, `ObjectRef<{P}>` or `&ObjectRef<{P}>`"

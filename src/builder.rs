@@ -186,6 +186,18 @@ impl Builder {
     /// Has the kernel seal every object, so that not even a hostile process of this user can change it; without
     /// it, seals are against accidents. Each object then takes whole pages, a descriptor of this process and
     /// some tens of microseconds.
+    ///
+    /// ```
+    /// # fn main() -> rustyray::Result<()> {
+    /// let builder = rustyray::Builder::new().strict_objects();
+    /// # rustyray::block_on(async {
+    /// builder.start().await?;
+    /// let numbers = rustyray::put(&vec![7_u64; 1000]).await?;
+    /// assert_eq!(numbers.view().await?.len(), 1000); // read in place, as any other
+    /// rustyray::shutdown().await
+    /// # })
+    /// # }
+    /// ```
     pub fn strict_objects(mut self) -> Self {
         self.config.store.tier = rustyray_store::Tier::Strict;
         self
@@ -216,6 +228,25 @@ impl Builder {
     /// How long a worker stays that has nothing to do, beyond those that the node starts with and one per cpu;
     /// 10 s by default, at least 10 ms. It ends after at least so long and less than twice that. Workers that run
     /// something, wait for something, or live for an actor stay.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// #[rustyray::remote]
+    /// fn process() -> u32 {
+    ///     std::process::id()
+    /// }
+    ///
+    /// # fn main() -> rustyray::Result<()> {
+    /// // A program that has work now and then, and wants its memory back in between.
+    /// let builder = rustyray::Builder::new().idle_worker_time(Duration::from_millis(500));
+    /// # rustyray::block_on(async {
+    /// builder.start().await?;
+    /// assert_ne!(process_remote::remote().await?.get().await?, std::process::id());
+    /// rustyray::shutdown().await
+    /// # })
+    /// # }
+    /// ```
     pub fn idle_worker_time(mut self, time: Duration) -> Self {
         self.config.idle_time = time.max(Duration::from_millis(10));
         self
@@ -257,6 +288,24 @@ impl Builder {
 
     /// Serves metrics for Prometheus at `http://address/metrics`. The address must be a loopback one: what is
     /// served is for whoever may connect.
+    ///
+    /// ```
+    /// use std::net::{Ipv4Addr, SocketAddr};
+    ///
+    /// # fn main() -> rustyray::Result<()> {
+    /// # rustyray::block_on(async {
+    /// // Port 0 has the system choose one.
+    /// let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    /// rustyray::Builder::new().metrics(here).start().await?;
+    /// rustyray::shutdown().await?;
+    ///
+    /// let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9090));
+    /// let refused = rustyray::Builder::new().metrics(everywhere).start().await;
+    /// assert!(refused.unwrap_err().to_string().contains("loopback"));
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
     #[cfg(feature = "metrics")]
     pub fn metrics(mut self, address: std::net::SocketAddr) -> Self {
         self.config.metrics = Some(address);
@@ -264,6 +313,20 @@ impl Builder {
     }
 
     /// Says that the node is all this process is for, as `rustyray start` does: `rustyray stop` may end it.
+    ///
+    /// ```
+    /// use rustyray::state::Inspector;
+    ///
+    /// # fn main() -> rustyray::Result<()> {
+    /// // A program of one's own in the place of `rustyray start`.
+    /// let builder = rustyray::Builder::new().num_cpus(1.0).daemon();
+    /// let node = rustyray::block_on(builder.start())?;
+    /// let mut inspector = Inspector::connect(node.socket().expect("it can be found"))?;
+    /// assert!(inspector.node()?.daemon);
+    /// # drop(inspector);
+    /// # rustyray::blocking::shutdown()
+    /// # }
+    /// ```
     pub fn daemon(mut self) -> Self {
         self.config.daemon = true;
         self
@@ -466,6 +529,24 @@ pub(crate) fn connect_blocking(path: &Path) -> Result<Runtime> {
 }
 
 /// Ends the runtime that this thread means; nothing happens when there is none.
+///
+/// ```
+/// # use rustyray::Error;
+/// # fn main() -> rustyray::Result<()> {
+/// # rustyray::block_on(async {
+/// rustyray::init().await?;
+/// let left = rustyray::put(&7).await?;
+/// rustyray::shutdown().await?;
+/// rustyray::shutdown().await?; // nothing is left to end
+///
+/// // What was stored went with it; another runtime can follow.
+/// assert!(matches!(left.get().await, Err(Error::ShutDown { .. })));
+/// rustyray::init().await?;
+/// assert_eq!(rustyray::put(&8).await?.get().await?, 8);
+/// rustyray::shutdown().await
+/// # })
+/// # }
+/// ```
 ///
 /// # Errors
 /// As [`Runtime::shutdown`].

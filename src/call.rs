@@ -61,6 +61,27 @@ impl Failure {
     }
 
     /// The failure of a function that returned `error`, with its chain of causes.
+    ///
+    /// ```
+    /// # use rustyray::manual::{self, Failure, Function, Plain, TaskOptions};
+    /// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static PARSE: Function = Function::new("docs::parse", concat!(file!(), ":", line!()), |call| {
+    ///     let text: String = call.arg("text")?;
+    ///     let number: u64 = text.parse().map_err(|error| Failure::error(&error))?;
+    ///     call.finish(Plain(number))
+    /// });
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// let number = manual::submit::<u64>(&PARSE, TaskOptions::new(), |args| {
+    ///     args.push::<String, _>("text", "seven")
+    /// });
+    /// let error = number.await?.get().await.unwrap_err();
+    /// assert!(error.to_string().ends_with("invalid digit found in string"), "{error}");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn error(error: &(dyn std::error::Error + 'static)) -> Failure {
         Failure(FailureKind::Returned {
             message: error.to_string(),
@@ -76,6 +97,30 @@ impl From<Error> for Failure {
 }
 
 /// Proof that a call gave its result, or said what will.
+///
+/// ```
+/// # use rustyray::manual::{self, Call, Failure, Finished, Function, Plain, TaskOptions};
+/// // A body can leave its end to a function that several share.
+/// fn with_length(call: &mut Call<'_>, text: String) -> Result<Finished, Failure> {
+///     call.finish(Plain(text.len()))
+/// }
+///
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static LENGTH: Function = Function::new("docs::length", concat!(file!(), ":", line!()), |call| {
+///     let text: String = call.arg("text")?;
+///     with_length(call, text)
+/// });
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let length = manual::submit::<usize>(&LENGTH, TaskOptions::new(), |args| {
+///     args.push::<String, _>("text", "four")
+/// });
+/// assert_eq!(length.await?.get().await?, 4);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a call ends by returning it"]
 pub struct Finished(pub(crate) End);
 
@@ -108,6 +153,38 @@ impl fmt::Debug for Finished {
 }
 
 /// A call in the process that runs it.
+///
+/// ```
+/// # use rustyray::{View, manual::{self, Call, Failure, Finished, Function, Plain, TaskOptions}};
+/// // Arguments come in the order of the parameters, owned or in place.
+/// fn scaled(call: &mut Call<'_>) -> Result<Finished, Failure> {
+///     let by: u64 = call.arg("by")?;
+///     let numbers: View<Vec<u64>> = call.arg("numbers")?;
+///     call.finish(Plain(numbers.iter().map(|number| number * by).sum::<u64>()))
+/// }
+///
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static SCALED: Function = Function::new("docs::scaled", concat!(file!(), ":", line!()), scaled);
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let numbers = rustyray::put(&vec![1_u64, 2, 3]).await?;
+/// let sum = manual::submit::<u64>(&SCALED, TaskOptions::new(), |args| {
+///     args.push::<u64, _>("by", 10)?;
+///     args.push::<View<Vec<u64>>, _>("numbers", &numbers)
+/// });
+/// assert_eq!(sum.await?.get().await?, 60);
+///
+/// // One that was forgotten fails the task, by its name.
+/// let sum = manual::submit::<u64>(&SCALED, TaskOptions::new(), |args| {
+///     args.push::<u64, _>("by", 10)
+/// });
+/// let error = sum.await?.get().await.unwrap_err();
+/// assert!(error.to_string().contains("argument `numbers` is missing"), "{error}");
+/// # Ok(())
+/// # }
+/// ```
 pub struct Call<'a> {
     pub(crate) core: &'a Arc<Core>,
     pub(crate) arguments: Arguments<'a>,
@@ -270,6 +347,38 @@ impl<'a> Call<'a> {
 }
 
 /// What a function gives back, and how it becomes objects. `M` only tells the implementations apart.
+///
+/// ```
+/// # use rustyray::manual::{
+/// #     self, Call, Failure, Fallible, Finished, Function, Outcome, Plain, TaskOptions,
+/// # };
+/// // Whatever a function gives back, logged before it is sealed.
+/// fn logged<O: Outcome<M>, M>(call: &mut Call<'_>, outcome: O) -> Result<Finished, Failure> {
+///     println!("{} is done", rustyray::context().task_name.unwrap_or_default());
+///     call.finish(outcome)
+/// }
+///
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static SURE: Function = Function::new("docs::sure", concat!(file!(), ":", line!()), |call| {
+///     logged(call, Plain(1_u64))
+/// });
+///
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static UNSURE: Function = Function::new("docs::unsure", concat!(file!(), ":", line!()), |call| {
+///     logged(call, Fallible(Err::<u64, _>("not today")))
+/// });
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let sure = manual::submit::<u64>(&SURE, TaskOptions::new(), |_| Ok(())).await?;
+/// assert_eq!(sure.get().await?, 1);
+/// let unsure = manual::submit::<u64>(&UNSURE, TaskOptions::new(), |_| Ok(())).await?;
+/// assert!(unsure.get().await.unwrap_err().to_string().ends_with("not today"));
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the result of a remote function",
     label = "cannot be stored or sent",
@@ -294,6 +403,31 @@ pub struct Fallible<T, E>(pub Result<T, E>);
 pub struct Several<T>(pub T);
 
 /// Several objects, or one error in the place of each.
+///
+/// ```
+/// # use rustyray::manual::{self, FallibleSeveral, Function, TaskOptions};
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static HALVES: Function = Function::new("docs::halves", concat!(file!(), ":", line!()), |call| {
+///     let of: u64 = call.arg("of")?;
+///     let halves = if of % 2 == 0 { Ok([of / 2; 2]) } else { Err(format!("{of} is odd")) };
+///     call.finish(FallibleSeveral(halves))
+/// });
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let halves = async |of: u64| {
+///     let two = TaskOptions::new().num_returns(2);
+///     manual::submit_several::<[u64; 2]>(&HALVES, two, |args| args.push::<u64, _>("of", of)).await
+/// };
+/// let [left, right] = halves(8).await?;
+/// assert_eq!((left.get().await?, right.get().await?), (4, 4));
+/// let [left, right] = halves(7).await?;
+/// assert!(left.get().await.unwrap_err().to_string().ends_with("7 is odd"));
+/// assert!(right.get().await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct FallibleSeveral<T, E>(pub Result<T, E>);
 
@@ -330,6 +464,21 @@ impl<T: SeveralReturns, E: IntoCause<M>, M> Outcome<M> for FallibleSeveral<T, E>
 }
 
 /// A value whose members become objects of their own.
+///
+/// ```
+/// use rustyray::{ObjectRef, manual::SeveralReturns};
+///
+/// // A tuple and an array say how many objects they become, and each keeps its type.
+/// assert_eq!(<(u64, String) as SeveralReturns>::COUNT, Some(2));
+/// assert_eq!(<[u64; 5] as SeveralReturns>::COUNT, Some(5));
+/// // How many a vector becomes is for the options of the task to say.
+/// assert_eq!(<Vec<u64> as SeveralReturns>::COUNT, None);
+///
+/// fn first((number, _): <(u64, String) as SeveralReturns>::Refs) -> ObjectRef<u64> {
+///     number
+/// }
+/// # let _ = first;
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned as several objects",
     label = "expected a tuple, an array or a `Vec` of storable values"
@@ -408,6 +557,19 @@ impl<T: Value> SeveralReturns for Vec<T> {
 }
 
 /// Whether a function that returns `T` can have this `num_returns`.
+///
+/// ```
+/// use rustyray::manual::{TaskOptions, returns_match};
+///
+/// // A mistake that the compiler finds.
+/// const RETURNS: u16 = 2;
+/// const _: () = assert!(returns_match::<(u64, String)>(RETURNS as usize));
+/// const OPTIONS: TaskOptions = TaskOptions::new().num_returns(RETURNS);
+///
+/// assert!(!returns_match::<(u64, String)>(3));
+/// assert!(returns_match::<Vec<u64>>(3));
+/// # let _ = OPTIONS;
+/// ```
 pub const fn returns_match<T: SeveralReturns>(num_returns: usize) -> bool {
     match T::COUNT {
         Some(count) => count == num_returns,
@@ -416,6 +578,36 @@ pub const fn returns_match<T: SeveralReturns>(num_returns: usize) -> bool {
 }
 
 /// An error type whose message and chain of causes can be kept. `M` only tells the implementations apart.
+///
+/// ```
+/// # use rustyray::manual::{self, Call, Failure, Fallible, Finished, Function, IntoCause, TaskOptions};
+/// // Any of the errors that programs have: text, boxes, types of their own.
+/// fn refuse<E: IntoCause<M>, M>(call: &mut Call<'_>, error: E) -> Result<Finished, Failure> {
+///     call.finish(Fallible(Err::<u64, E>(error)))
+/// }
+///
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static REFUSE: Function = Function::new("docs::refuse", concat!(file!(), ":", line!()), |call| {
+///     match call.arg::<u64, _>("how")? {
+///         0 => refuse(call, "a text"),
+///         1 => refuse(call, std::io::Error::other("a type")),
+///         _ => refuse(call, Box::<dyn std::error::Error + Send + Sync>::from("a box")),
+///     }
+/// });
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// for (how, message) in ["a text", "a type", "a box"].into_iter().enumerate() {
+///     let refused = manual::submit::<u64>(&REFUSE, TaskOptions::new(), |args| {
+///         args.push::<u64, _>("how", how as u64)
+///     });
+///     let error = refused.await?.get().await.unwrap_err();
+///     assert!(error.to_string().ends_with(message), "{error}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the error of a remote function",
     label = "this error's message and causes cannot be read",
@@ -449,6 +641,44 @@ impl IntoCause<BySendBox> for Box<dyn std::error::Error + Send + Sync> {
 }
 
 /// What a constructor gives back: the actor, plain or in a `Result`.
+///
+/// ```
+/// # use rustyray::manual::{
+/// #     self, ActorClass, ActorOptions, Call, Constructed, Constructor, Failure, Fallible, Finished,
+/// #     Residence,
+/// # };
+/// struct Door;
+///
+/// // A constructor may fail: then nobody gets to call the actor, and `ready` says why.
+/// fn door<C: Constructed<Door, M>, M>(call: &mut Call<'_>, door: C) -> Result<Finished, Failure> {
+///     Residence::<Door>::construct(call, door)
+/// }
+///
+/// #[manual::linkme::distributed_slice(manual::ACTORS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static DOOR: ActorClass = ActorClass::new(
+///     "docs::Door",
+///     concat!(file!(), ":", line!()),
+///     &[Constructor::new("new", |call| {
+///         let key: u64 = call.arg("key")?;
+///         door(call, Fallible(if key == 7 { Ok(Door) } else { Err("the key does not fit") }))
+///     })],
+///     &[],
+/// );
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let new = const { DOOR.constructor("new") };
+/// let open = async |key: u64| {
+///     let options = ActorOptions::new();
+///     let door = manual::create::<Door>(&DOOR, new, &options, |args| args.push::<u64, _>("key", key));
+///     door.await?.ready().await
+/// };
+/// open(7).await?;
+/// assert!(format!("{:?}", open(8).await.unwrap_err()).contains("the key does not fit"));
+/// # Ok(())
+/// # }
+/// ```
 pub trait Constructed<A, M> {
     /// The actor.
     #[doc(hidden)]
@@ -468,6 +698,44 @@ impl<A, E: IntoCause<M>, M> Constructed<A, M> for Fallible<A, E> {
 }
 
 /// How a parameter is made from what arrived. `K` only tells the implementations apart; it is inferred.
+///
+/// ```
+/// # use rustyray::{View, manual::{self, Call, Failure, Function, Parameter, Plain, TaskOptions}};
+/// // The argument after a number that says how many times it was tried before.
+/// fn retried<P: Parameter<K>, K>(call: &mut Call<'_>) -> Result<(u64, P), Failure> {
+///     Ok((call.arg("tries")?, call.arg("value")?))
+/// }
+///
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static OWNED: Function = Function::new("docs::owned", concat!(file!(), ":", line!()), |call| {
+///     let (tries, words) = retried::<Vec<String>, _>(call)?;
+///     call.finish(Plain(tries + words.len() as u64))
+/// });
+///
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static VIEWED: Function = Function::new("docs::viewed", concat!(file!(), ":", line!()), |call| {
+///     let (tries, words) = retried::<View<Vec<String>>, _>(call)?;
+///     call.finish(Plain(tries + words.len() as u64))
+/// });
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let words = rustyray::put(&vec!["to".to_owned(), "be".to_owned()]).await?;
+/// let owned = manual::submit::<u64>(&OWNED, TaskOptions::new(), |args| {
+///     args.push::<u64, _>("tries", 1)?;
+///     args.push::<Vec<String>, _>("value", &words)
+/// });
+/// let viewed = manual::submit::<u64>(&VIEWED, TaskOptions::new(), |args| {
+///     args.push::<u64, _>("tries", 1)?;
+///     args.push::<View<Vec<String>>, _>("value", &words)
+/// });
+/// assert_eq!(owned.await?.get().await?, 3);
+/// assert_eq!(viewed.await?.get().await?, 3);
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot travel between processes",
     label = "cannot be stored or sent",
@@ -510,6 +778,18 @@ impl<T: Value> Parameter<Borrowed> for View<T> {
 }
 
 /// The parts of a `Result`, for types that are aliases of one.
+///
+/// ```
+/// use rustyray::manual::{Fallible, FallibleReturn};
+///
+/// type Answer = std::io::Result<u64>;
+///
+/// // What a macro cannot see of an alias, the compiler can.
+/// fn wrapped(answer: Answer) -> Fallible<<Answer as FallibleReturn>::Ok, <Answer as FallibleReturn>::Err> {
+///     Fallible(answer)
+/// }
+/// assert_eq!(wrapped(Ok(42)).0.expect("an answer"), 42);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is named `Result` and is not `std::result::Result`",
     label = "expected an alias of `std::result::Result`"

@@ -3,6 +3,33 @@
 use crate::{error::Result, object::ObjectRef, runtime::Link, stream::ObjectRefStream};
 
 /// How to cancel.
+///
+/// ```
+/// # use rustyray::{Error, prelude::*};
+/// #[rustyray::remote]
+/// async fn wait_for_ever() {
+///     std::future::pending().await
+/// }
+///
+/// #[rustyray::remote]
+/// async fn wait_for_that() -> rustyray::Result<()> {
+///     wait_for_ever_remote::remote().await?.get().await
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// // An async task can be asked; no worker is killed for it.
+/// let waits = wait_for_ever_remote::remote().await?;
+/// waits.cancel(CancelOptions::default()).await?;
+/// assert!(matches!(waits.get().await, Err(Error::TaskCancelled { .. })));
+///
+/// // With all that it submitted, which would wait for ever otherwise.
+/// let waits = wait_for_that_remote::remote().await?;
+/// waits.cancel(CancelOptions { recursive: true, ..CancelOptions::default() }).await?;
+/// assert!(matches!(waits.get().await, Err(Error::TaskCancelled { .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CancelOptions {
     /// Kill the worker process if the task is running. Without it the code is only asked to stop: an async

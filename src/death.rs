@@ -51,6 +51,32 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::error::Error;
 
 /// How an actor's life ended.
+///
+/// ```
+/// use rustyray::{Death, Error, prelude::*};
+///
+/// #[rustyray::actor]
+/// struct Reader;
+///
+/// #[rustyray::actor_methods]
+/// impl Reader {
+///     pub fn open(path: String) -> std::io::Result<Self> {
+///         std::fs::File::open(path).map(|_| Reader)
+///     }
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let reader = Reader::remote_open("/no/such/file").await?;
+/// let death: Death = reader.died().await?;
+/// assert!(death.to_string().ends_with("is dead: its constructor failed"), "{death}");
+/// // What the constructor returned.
+/// assert!(death.cause.as_ref().expect("an error").to_string().contains("No such file"));
+/// // As those get it who call the actor.
+/// assert!(matches!(Error::from(death), Error::ActorDied { .. }));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Death {
@@ -63,6 +89,46 @@ pub struct Death {
 }
 
 /// Why an actor is dead for good.
+///
+/// ```
+/// use rustyray::{ActorEnd, prelude::*};
+///
+/// #[rustyray::actor]
+/// struct Acrobat;
+///
+/// #[rustyray::actor_methods]
+/// impl Acrobat {
+///     pub fn new() -> Self {
+///         Acrobat
+///     }
+///
+///     pub fn fall(&mut self) {
+///         std::process::abort();
+///     }
+/// }
+///
+/// /// Whether to hire another one.
+/// fn is_missed(end: &ActorEnd) -> bool {
+///     match end {
+///         ActorEnd::Exited | ActorEnd::Killed | ActorEnd::Unreachable => false,
+///         ActorEnd::Crashed { restarts, .. } => *restarts < 3,
+///         _ => true,
+///     }
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let (first, second) = (Acrobat::remote().await?, Acrobat::remote().await?);
+/// first.fall().await?;
+/// let end = first.died().await?.reason;
+/// assert!(matches!(end, ActorEnd::Crashed { restarts: 0, .. }), "{end}");
+/// assert!(is_missed(&end));
+///
+/// second.kill().await?;
+/// assert!(!is_missed(&second.died().await?.reason));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ActorEnd {

@@ -19,6 +19,56 @@ use crate::{
 };
 
 /// Takes the items of one streaming task or call, in their order.
+///
+/// ```
+/// # use rustyray::manual::{
+/// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Items, Method, Plain, Residence,
+/// # };
+/// # struct Tape(Vec<u64>);
+/// // All at once, or one by one with a look at whether anybody wants more.
+/// #[manual::linkme::distributed_slice(manual::ACTORS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static TAPE: ActorClass = ActorClass::new(
+///     "docs::Tape",
+///     concat!(file!(), ":", line!()),
+///     &[Constructor::new("new", |call| Residence::<Tape>::construct(call, Plain(Tape(vec![5, 6]))))],
+///     &[
+///         Method::new("all", |call| {
+///             call.shared_stream(|tape: &Tape, to: &mut Items<'_>| {
+///                 to.send_all(tape.0.iter().copied().map(Plain))
+///             })
+///         }),
+///         Method::new("endless", |call| {
+///             call.shared_stream(|tape: &Tape, to: &mut Items<'_>| {
+///                 for number in tape.0.iter().cycle() {
+///                     if !to.send(Plain(*number))? {
+///                         break; // the stream was dropped
+///                     }
+///                 }
+///                 Ok(())
+///             })
+///         }),
+///     ],
+/// );
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// # let new = const { TAPE.constructor("new") };
+/// # let options = ActorOptions::new();
+/// let tape: ActorHandle<Tape> = manual::create(&TAPE, new, options, |_| Ok(())).await?;
+/// let all = tape.call_stream::<u64>(const { TAPE.method("all") }, |_| Ok(())).await?;
+/// assert_eq!(all.completed().get().await?, 2);
+///
+/// let mut endless = tape.call_stream::<u64>(const { TAPE.method("endless") }, |_| Ok(())).await?;
+/// for number in [5, 6, 5] {
+///     assert_eq!(endless.next().await.expect("there is always one").get().await?, number);
+/// }
+/// let end = endless.completed();
+/// drop(endless);
+/// assert!(end.get().await? >= 3); // it saw that, and stopped
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Items<'a> {
     returns: &'a Returns,
@@ -161,6 +211,49 @@ impl<'a> Items<'a> {
 
     /// Gives all items of a stream, waiting while the consumer is too far behind.
     ///
+    /// ```
+    /// # use rustyray::manual::{
+    /// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Method, Plain, Residence,
+    /// # };
+    /// # use std::{pin::Pin, task::{Context, Poll}};
+    /// # struct Countdown(u64);
+    /// # impl futures_core::Stream for Countdown {
+    /// #     type Item = u64;
+    /// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u64>> {
+    /// #         let next = self.0.checked_sub(1);
+    /// #         Poll::Ready(next.inspect(|&next| self.0 = next))
+    /// #     }
+    /// # }
+    /// # struct Clock(u64);
+    /// #[manual::linkme::distributed_slice(manual::ACTORS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static CLOCK: ActorClass = ActorClass::new(
+    ///     "docs::Clock",
+    ///     concat!(file!(), ":", line!()),
+    ///     &[Constructor::new("new", |call| Residence::<Clock>::construct(call, Plain(Clock(3))))],
+    ///     // `Countdown` is a `Stream` of `u64`.
+    ///     &[Method::new("ticks", |call| {
+    ///         call.shared_stream_async(async |clock: &Clock, to| {
+    ///             to.send_stream(manual::outcomes(Countdown(clock.0), Plain)).await
+    ///         })
+    ///     })],
+    /// );
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// # let new = const { CLOCK.constructor("new") };
+    /// # let options = ActorOptions::new();
+    /// let clock: ActorHandle<Clock> = manual::create(&CLOCK, new, options, |_| Ok(())).await?;
+    /// let mut ticks = clock.call_stream::<u64>(const { CLOCK.method("ticks") }, |_| Ok(())).await?;
+    /// let mut seen = Vec::new();
+    /// while let Some(tick) = ticks.next().await {
+    ///     seen.push(tick.get().await?);
+    /// }
+    /// assert_eq!(seen, [2, 1, 0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// None at present.
     pub async fn send_stream<O: Outcome<M>, M>(
@@ -211,6 +304,38 @@ impl Call<'_> {
 
     /// Gives the items of a stream, once it is there, one object each.
     ///
+    /// ```
+    /// # use rustyray::manual::{self, Function, Plain, TaskOptions};
+    /// # use std::{pin::Pin, task::{Context, Poll}};
+    /// # struct Countdown(u64);
+    /// # impl futures_core::Stream for Countdown {
+    /// #     type Item = u64;
+    /// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u64>> {
+    /// #         let next = self.0.checked_sub(1);
+    /// #         Poll::Ready(next.inspect(|&next| self.0 = next))
+    /// #     }
+    /// # }
+    /// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static DOWN: Function = Function::new("docs::down", concat!(file!(), ":", line!()), |call| {
+    ///     let from: u64 = call.arg("from")?;
+    ///     // `Countdown` is a `Stream` of `u64`; what leads to it may wait for something first.
+    ///     call.finish_stream_async(async move { manual::outcomes(Countdown(from), Plain) })
+    /// });
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// let mut down = manual::submit_stream::<u64>(&DOWN, TaskOptions::new(), |args| {
+    ///     args.push::<u64, _>("from", 2)
+    /// })
+    /// .await?;
+    /// assert_eq!(down.next().await.expect("the first").get().await?, 1);
+    /// assert_eq!(down.next().await.expect("the second").get().await?, 0);
+    /// assert!(down.next().await.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the call asked for no stream.
     pub fn finish_stream_async<O: Outcome<M>, S: Stream<Item = O> + 'static, M>(
@@ -221,6 +346,45 @@ impl Call<'_> {
     }
 
     /// Runs a method that gives items and has the actor to itself.
+    ///
+    /// ```
+    /// # use rustyray::manual::{
+    /// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Method, Plain, Residence,
+    /// # };
+    /// # struct Stack(Vec<u64>);
+    /// #[manual::linkme::distributed_slice(manual::ACTORS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static STACK: ActorClass = ActorClass::new(
+    ///     "docs::Stack",
+    ///     concat!(file!(), ":", line!()),
+    ///     &[Constructor::new("new", |call| Residence::<Stack>::construct(call, Plain(Stack(vec![1, 2]))))],
+    ///     &[
+    ///         Method::new("unwind", |call| {
+    ///             call.exclusive_stream(|stack: &mut Stack, to| {
+    ///                 while let Some(top) = stack.0.pop() {
+    ///                     to.send(Plain(top))?;
+    ///                 }
+    ///                 Ok(())
+    ///             })
+    ///         })
+    ///         .exclusive(),
+    ///         Method::new("height", |call| call.shared(|stack: &Stack| Plain(stack.0.len()))),
+    ///     ],
+    /// );
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// # let new = const { STACK.constructor("new") };
+    /// # let options = ActorOptions::new();
+    /// let stack: ActorHandle<Stack> = manual::create(&STACK, new, options, |_| Ok(())).await?;
+    /// let mut items = stack.call_stream::<u64>(const { STACK.method("unwind") }, |_| Ok(())).await?;
+    /// // The call that comes after it sees what it left.
+    /// let height = stack.call::<usize>(const { STACK.method("height") }, |_| Ok(())).await?;
+    /// assert_eq!(items.next().await.expect("the top").get().await?, 2);
+    /// assert_eq!(height.get().await?, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When the call asked for no stream, or no such actor lives here.
@@ -242,6 +406,38 @@ impl Call<'_> {
 
     /// Runs a method that gives items and shares the actor with other shared ones.
     ///
+    /// ```
+    /// # use rustyray::manual::{
+    /// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Method, Plain, Residence,
+    /// # };
+    /// # struct Text(String);
+    /// #[manual::linkme::distributed_slice(manual::ACTORS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static TEXT: ActorClass = ActorClass::new(
+    ///     "docs::Text",
+    ///     concat!(file!(), ":", line!()),
+    ///     &[Constructor::new("new", |call| {
+    ///         Residence::<Text>::construct(call, Plain(Text("to be".to_owned())))
+    ///     })],
+    ///     &[Method::new("words", |call| {
+    ///         call.shared_stream(|text: &Text, to| {
+    ///             to.send_all(text.0.split(' ').map(|word| Plain(word.to_owned())))
+    ///         })
+    ///     })],
+    /// );
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// # let new = const { TEXT.constructor("new") };
+    /// # let options = ActorOptions::new();
+    /// let text: ActorHandle<Text> = manual::create(&TEXT, new, options, |_| Ok(())).await?;
+    /// let mut words = text.call_stream::<String>(const { TEXT.method("words") }, |_| Ok(())).await?;
+    /// assert_eq!(words.next().await.expect("the first").get().await?, "to");
+    /// assert_eq!(words.next().await.expect("the second").get().await?, "be");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the call asked for no stream, or no such actor lives here.
     pub fn shared_stream<A: 'static>(
@@ -262,6 +458,45 @@ impl Call<'_> {
 
     /// Runs an async method that gives items and has the actor to itself until the last.
     ///
+    /// ```
+    /// # use rustyray::manual::{
+    /// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Method, Plain, Residence,
+    /// # };
+    /// # struct Tickets(u64);
+    /// # async fn printed(number: u64) -> u64 { number }
+    /// #[manual::linkme::distributed_slice(manual::ACTORS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static TICKETS: ActorClass = ActorClass::new(
+    ///     "docs::Tickets",
+    ///     concat!(file!(), ":", line!()),
+    ///     &[Constructor::new("new", |call| Residence::<Tickets>::construct(call, Plain(Tickets(0))))],
+    ///     &[Method::new("take", |call| {
+    ///         let count: u64 = call.arg("count")?;
+    ///         call.exclusive_stream_async(async move |tickets: &mut Tickets, to| {
+    ///             for _ in 0..count {
+    ///                 tickets.0 += 1;
+    ///                 // Nobody else gets at the tickets while it waits here.
+    ///                 to.send(Plain(printed(tickets.0).await))?;
+    ///             }
+    ///             Ok(())
+    ///         })
+    ///     })
+    ///     .exclusive()],
+    /// );
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// # let new = const { TICKETS.constructor("new") };
+    /// # let options = ActorOptions::new();
+    /// let tickets: ActorHandle<Tickets> = manual::create(&TICKETS, new, options, |_| Ok(())).await?;
+    /// let take = const { TICKETS.method("take") };
+    /// let _first = tickets.call_stream::<u64>(take, |args| args.push::<u64, _>("count", 2)).await?;
+    /// let mut next = tickets.call_stream::<u64>(take, |args| args.push::<u64, _>("count", 2)).await?;
+    /// assert_eq!(next.next().await.expect("one more").get().await?, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When no such actor lives here.
     pub fn exclusive_stream_async<A: 'static>(
@@ -275,6 +510,44 @@ impl Call<'_> {
     }
 
     /// Runs an async method that gives items and shares the actor with other shared ones.
+    ///
+    /// ```
+    /// # use rustyray::manual::{
+    /// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Method, Plain, Residence,
+    /// # };
+    /// # struct Store(Vec<u64>);
+    /// # impl Store { async fn read(&self, at: usize) -> u64 { self.0[at] } }
+    /// #[manual::linkme::distributed_slice(manual::ACTORS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static STORE: ActorClass = ActorClass::new(
+    ///     "docs::Store",
+    ///     concat!(file!(), ":", line!()),
+    ///     &[Constructor::new("new", |call| {
+    ///         Residence::<Store>::construct(call, Plain(Store(vec![7, 8, 9])))
+    ///     })],
+    ///     &[Method::new("read", |call| {
+    ///         let from: usize = call.arg("from")?;
+    ///         call.shared_stream_async(async move |store: &Store, to| {
+    ///             for at in from..store.0.len() {
+    ///                 to.send(Plain(store.read(at).await))?;
+    ///             }
+    ///             Ok(())
+    ///         })
+    ///     })],
+    /// );
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// # let new = const { STORE.constructor("new") };
+    /// # let options = ActorOptions::new();
+    /// let store: ActorHandle<Store> = manual::create(&STORE, new, options, |_| Ok(())).await?;
+    /// let read = const { STORE.method("read") };
+    /// let mut read = store.call_stream::<u64>(read, |args| args.push::<usize, _>("from", 1)).await?;
+    /// assert_eq!(read.next().await.expect("the first").get().await?, 8);
+    /// assert_eq!(read.completed().get().await?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When no such actor lives here.
@@ -302,6 +575,35 @@ impl Call<'_> {
 }
 
 /// The items of a stream, each wrapped as an [`Outcome`].
+///
+/// ```
+/// # use rustyray::manual::{self, Fallible, Function, Plain, TaskOptions};
+/// # use std::{pin::Pin, task::{Context, Poll}};
+/// # struct Countdown(u64);
+/// # impl futures_core::Stream for Countdown {
+/// #     type Item = u64;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u64>> {
+/// #         let next = self.0.checked_sub(1);
+/// #         Poll::Ready(next.inspect(|&next| self.0 = next))
+/// #     }
+/// # }
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static LAUNCH: Function = Function::new("docs::launch", concat!(file!(), ":", line!()), |call| {
+///     // `Countdown` is a `Stream` of `u64`; an item that is an error does not end it.
+///     let checked = |left| Fallible(if left == 1 { Err("no fuel") } else { Ok(left) });
+///     call.finish_stream_async(async move { manual::outcomes(Countdown(3), checked) })
+/// });
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let mut launch = manual::submit_stream::<u64>(&LAUNCH, TaskOptions::new(), |_| Ok(())).await?;
+/// assert_eq!(launch.next().await.expect("the first").get().await?, 2);
+/// assert!(launch.next().await.expect("the second").get().await.is_err());
+/// assert_eq!(launch.next().await.expect("the third").get().await?, 0);
+/// # Ok(())
+/// # }
+/// ```
 pub fn outcomes<S: Stream, O>(items: S, wrap: impl FnMut(S::Item) -> O) -> impl Stream<Item = O> {
     struct Wrapped<S, F> {
         items: Pin<Box<S>>,

@@ -380,6 +380,22 @@ impl Future for Settled {
 }
 
 /// The future of [`ObjectRef::get`].
+///
+/// ```
+/// # use rustyray::{Get, prelude::*};
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// // Two that are waited for at the same time.
+/// let (a, b) = (rustyray::put(&3_u64).await?, rustyray::put(&4_u64).await?);
+/// let both: [Get<'_, u64>; 2] = [a.get(), b.get()];
+/// let mut sum = 0;
+/// for number in both {
+///     sum += number.await?;
+/// }
+/// assert_eq!(sum, 7);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "futures do nothing unless awaited"]
 pub struct Get<'a, T> {
     reference: &'a ObjectRef<T>,
@@ -412,6 +428,20 @@ impl<T> fmt::Debug for Get<'_, T> {
 }
 
 /// The future of awaiting an [`ObjectRef`] by value.
+///
+/// ```
+/// # use rustyray::{GetOwned, prelude::*};
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// // It has the reference, and can go where a borrow of one could not.
+/// let answer: GetOwned<u64> = {
+///     let number = rustyray::put(&42).await?;
+///     number.into_future()
+/// };
+/// assert_eq!(answer.await?, 42);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "futures do nothing unless awaited"]
 #[derive(Debug)]
 pub struct GetOwned<T> {

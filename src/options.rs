@@ -10,12 +10,46 @@ use crate::{
 };
 
 /// How many custom resources one task or actor may ask for.
+///
+/// ```
+/// use rustyray::{Bundle, manual::MAX_CUSTOM_RESOURCES};
+///
+/// let names = ["camera", "robot", "scanner", "licence", "desk"];
+/// let asked_for = |count: usize| {
+///     names[..count].iter().fold(Bundle::new(), |asked, name| asked.resource(name, 1.0))
+/// };
+/// assert_ne!(asked_for(MAX_CUSTOM_RESOURCES), Bundle::new());
+/// assert!(std::panic::catch_unwind(|| asked_for(MAX_CUSTOM_RESOURCES + 1)).is_err());
+/// ```
 pub const MAX_CUSTOM_RESOURCES: usize = 4;
 
 /// How many concurrency groups one actor class may have.
+///
+/// ```
+/// use rustyray::manual::{ActorOptions, MAX_CONCURRENCY_GROUPS};
+///
+/// let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+/// let grouped = |count: usize| {
+///     names[..count].iter().fold(ActorOptions::new(), |options, name| {
+///         options.concurrency_group(name, 2)
+///     })
+/// };
+/// assert!(grouped(MAX_CONCURRENCY_GROUPS).has_concurrency_group("h"));
+/// assert!(std::panic::catch_unwind(|| grouped(MAX_CONCURRENCY_GROUPS + 1)).is_err());
+/// ```
 pub const MAX_CONCURRENCY_GROUPS: usize = 8;
 
 /// The most calls of one actor that can be under way at one time, all its concurrency groups together.
+///
+/// ```
+/// use rustyray::manual::{ActorOptions, MAX_CONCURRENCY};
+///
+/// const BUSIEST: ActorOptions = ActorOptions::new().max_concurrency(MAX_CONCURRENCY);
+/// assert_ne!(BUSIEST, ActorOptions::new());
+/// // In a constant it would be an error of the compiler.
+/// let beyond = || ActorOptions::new().max_concurrency(MAX_CONCURRENCY + 1);
+/// assert!(std::panic::catch_unwind(beyond).is_err());
+/// ```
 pub const MAX_CONCURRENCY: u32 = 1024;
 
 /// Amounts of resources, in ten-thousandths.
@@ -109,6 +143,44 @@ macro_rules! placement_options {
     () => {
         /// Out of a placement group's resources: those of this bundle, counted from 0, or with -1 of any that
         /// has room.
+        ///
+        /// ```
+        /// use rustyray::{Bundle, PlacementGroup, PlacementStrategy, prelude::*};
+        ///
+        /// #[rustyray::remote]
+        /// fn square(number: u64) -> u64 {
+        ///     number * number
+        /// }
+        ///
+        /// #[rustyray::actor(num_cpus = 1.0)]
+        /// struct Adder;
+        ///
+        /// #[rustyray::actor_methods]
+        /// impl Adder {
+        ///     pub fn new() -> Self {
+        ///         Adder
+        ///     }
+        ///
+        ///     pub fn add(&self, a: u64, b: u64) -> u64 {
+        ///         a + b
+        ///     }
+        /// }
+        ///
+        /// # #[rustyray::main(num_cpus = 2.0)]
+        /// # async fn main() -> rustyray::Result<()> {
+        /// let group =
+        ///     PlacementGroup::create([Bundle::new().num_cpus(1.0); 2], PlacementStrategy::Pack).await?;
+        /// // The actor has the first bundle to itself; the task takes what it finds.
+        /// let adder = Adder::options().placement_group(&group, 0).remote().await?;
+        /// let nine = square_remote::options().placement_group(&group, -1).remote(3).await?;
+        /// assert_eq!(adder.add(&nine, 1).await?.get().await?, 10);
+        ///
+        /// // What lives in the group ends with it.
+        /// group.remove().await?;
+        /// assert_eq!(adder.died().await?.reason, rustyray::ActorEnd::GroupRemoved);
+        /// # Ok(())
+        /// # }
+        /// ```
         #[must_use]
         pub fn placement_group(mut self, group: &PlacementGroup, bundle: i32) -> Self {
             self.within = Some(Within { group: group.id(), bundle, capture: false });
@@ -116,6 +188,31 @@ macro_rules! placement_options {
         }
 
         /// Whether what it submits runs in the group as well, where that says nothing of a group.
+        ///
+        /// ```
+        /// use rustyray::{Bundle, PlacementGroup, PlacementStrategy, prelude::*};
+        ///
+        /// #[rustyray::remote(num_cpus = 0.5)]
+        /// fn part(number: u64) -> u64 {
+        ///     number + 1
+        /// }
+        ///
+        /// #[rustyray::remote(num_cpus = 0.5)]
+        /// async fn whole(number: u64) -> rustyray::Result<u64> {
+        ///     // Runs in the group of `whole`, though nothing here names it.
+        ///     part_remote::remote(number).await?.get().await
+        /// }
+        ///
+        /// # #[rustyray::main(num_cpus = 1.0)]
+        /// # async fn main() -> rustyray::Result<()> {
+        /// // All there is: outside the group nothing could run.
+        /// let group =
+        ///     PlacementGroup::create([Bundle::new().num_cpus(1.0)], PlacementStrategy::Pack).await?;
+        /// let options = whole_remote::options().placement_group(&group, 0).capture_child_tasks(true);
+        /// assert_eq!(options.remote(1).await?.get().await?, 2);
+        /// # Ok(())
+        /// # }
+        /// ```
         #[must_use]
         pub fn capture_child_tasks(mut self, capture: bool) -> Self {
             self.capture = capture;

@@ -51,6 +51,22 @@ use crate::{
 };
 
 /// How the bundles of a group lie. On one machine they all lie together.
+///
+/// ```
+/// # use rustyray::{Bundle, Error, PlacementGroup, PlacementStrategy, prelude::*};
+/// # #[rustyray::main(num_cpus = 2.0)]
+/// # async fn main() -> rustyray::Result<()> {
+/// let two = [Bundle::new().num_cpus(1.0); 2];
+/// let spread = PlacementGroup::create(two, PlacementStrategy::Spread).await?;
+/// spread.ready().await?; // as far apart as one machine allows
+/// spread.remove().await?;
+///
+/// // What one machine cannot do is refused rather than waited for.
+/// let apart = PlacementGroup::create(two, PlacementStrategy::StrictSpread).await;
+/// assert!(matches!(apart, Err(Error::Unschedulable { .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PlacementStrategy {
     /// Close together.
@@ -65,6 +81,25 @@ pub enum PlacementStrategy {
 }
 
 /// Resources that are reserved as one part of a [`PlacementGroup`]; nothing at first.
+///
+/// ```
+/// # use rustyray::{Bundle, Error, PlacementGroup, PlacementStrategy};
+/// # fn main() -> rustyray::Result<()> {
+/// let builder = rustyray::Builder::new().num_cpus(2.0).num_gpus(1.0).resource("camera", 1.0);
+/// # rustyray::block_on(async {
+/// builder.start().await?;
+/// const EYE: Bundle = Bundle::new().num_cpus(1.0).num_gpus(0.5).resource("camera", 1.0);
+/// const MIND: Bundle = Bundle::new().num_cpus(1.0).memory(1 << 20);
+/// let group = PlacementGroup::create([EYE, MIND], PlacementStrategy::Pack).await?;
+/// group.ready().await?;
+///
+/// // More cameras than there are will never be free.
+/// let two_eyes = PlacementGroup::create([EYE, EYE], PlacementStrategy::Pack).await;
+/// assert!(matches!(two_eyes, Err(Error::Unschedulable { .. })));
+/// rustyray::shutdown().await
+/// # })
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bundle {
     demand: Demand,
@@ -86,6 +121,21 @@ impl Default for Bundle {
 }
 
 /// How a group is made, where the defaults do not do.
+///
+/// ```
+/// # use rustyray::{Bundle, PlacementGroup, PlacementGroupOptions, PlacementStrategy, prelude::*};
+/// # #[rustyray::main(num_cpus = 1.0)]
+/// # async fn main() -> rustyray::Result<()> {
+/// let options: PlacementGroupOptions = PlacementGroup::options().name("night shift").detached();
+/// let group = options.clone().create([Bundle::new().num_cpus(1.0)], PlacementStrategy::Pack).await?;
+///
+/// // Another program finds it by its name, also when this one has ended.
+/// assert_eq!(PlacementGroup::get("night shift").await?, group);
+/// let taken = options.create([Bundle::new()], PlacementStrategy::Pack).await;
+/// assert!(matches!(taken, Err(rustyray::Error::InvalidArgument { .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlacementGroupOptions {
     name: Option<String>,
@@ -158,6 +208,30 @@ impl PlacementGroupOptions {
 ///
 /// The group lives until it is removed, or its driver ends, whoever has a `PlacementGroup`. It is cheap to
 /// clone and can be an argument.
+///
+/// ```
+/// # use rustyray::{Bundle, Error, PlacementGroup, PlacementStrategy, prelude::*};
+/// # use std::time::Duration;
+/// # #[rustyray::main(num_cpus = 1.0)]
+/// # async fn main() -> rustyray::Result<()> {
+/// let all = [Bundle::new().num_cpus(1.0)];
+/// let first = PlacementGroup::create(all, PlacementStrategy::Pack).await?;
+/// first.ready().await?;
+///
+/// // The second has to wait until the first is gone.
+/// let second = PlacementGroup::create(all, PlacementStrategy::Pack).await?;
+/// assert_ne!(second.id(), first.id());
+/// assert!(!second.wait(Duration::from_millis(1)).await?);
+/// first.remove().await?;
+/// second.ready().await?;
+///
+/// // Whoever still waits for a group that is removed is told.
+/// let third = PlacementGroup::create(all, PlacementStrategy::Pack).await?;
+/// third.remove().await?;
+/// assert!(matches!(third.ready().await, Err(Error::PlacementGroupRemoved { .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct PlacementGroup {
     /// Settled when the bundles are reserved; names the group.
@@ -178,6 +252,17 @@ impl PlacementGroup {
     }
 
     /// Begins a group with a name, or one that outlives its driver.
+    ///
+    /// ```
+    /// # use rustyray::{Bundle, PlacementGroup, PlacementStrategy, prelude::*};
+    /// # #[rustyray::main(num_cpus = 1.0)]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// let named = PlacementGroup::options().name("trainers");
+    /// let group = named.create([Bundle::new().num_cpus(1.0)], PlacementStrategy::Pack).await?;
+    /// assert_eq!(PlacementGroup::get("trainers").await?, group);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn options() -> PlacementGroupOptions {
         PlacementGroupOptions::default()
     }

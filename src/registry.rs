@@ -27,6 +27,20 @@ pub static ACTORS: [ActorClass];
 pub type Body = fn(&mut Call<'_>) -> Result<Finished, Failure>;
 
 /// A remote function, as it stands in [`FUNCTIONS`].
+///
+/// ```
+/// use rustyray::manual::{self, Function, Plain};
+///
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static ZERO: Function = Function::new("docs::zero", concat!(file!(), ":", line!()), |call| {
+///     call.finish(Plain(0_u64))
+/// });
+///
+/// // Whatever registered itself is there in every process of the program, in any order.
+/// assert_eq!(ZERO.name(), "docs::zero");
+/// assert!(manual::FUNCTIONS.iter().any(|function| function.name() == ZERO.name()));
+/// ```
 pub struct Function {
     id: u64,
     name: &'static str,
@@ -130,6 +144,24 @@ impl Method {
 }
 
 /// An actor class, as it stands in [`ACTORS`].
+///
+/// ```
+/// use rustyray::manual::{self, ActorClass, Constructor, Plain, Residence};
+///
+/// # struct Idler;
+/// #[manual::linkme::distributed_slice(manual::ACTORS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static IDLER: ActorClass = ActorClass::new(
+///     "docs::Idler",
+///     concat!(file!(), ":", line!()),
+///     &[Constructor::new("new", |call| Residence::<Idler>::construct(call, Plain(Idler)))],
+///     &[],
+/// );
+///
+/// // Whatever registered itself is there in every process of the program, in any order.
+/// assert_eq!(IDLER.name(), "docs::Idler");
+/// assert!(manual::ACTORS.iter().any(|class| class.name() == IDLER.name()));
+/// ```
 pub struct ActorClass {
     id: u64,
     name: &'static str,
@@ -227,10 +259,56 @@ impl ActorClass {
 }
 
 /// Names a constructor of a class.
+///
+/// ```
+/// use rustyray::manual::{ActorClass, Constructor, ConstructorIndex, Plain, Residence};
+///
+/// # struct Kettle { litres: u64 }
+/// static KETTLE: ActorClass = ActorClass::new(
+///     "docs::Kettle",
+///     concat!(file!(), ":", line!()),
+///     &[
+///         Constructor::new("new", |call| {
+///             Residence::<Kettle>::construct(call, Plain(Kettle { litres: 1 }))
+///         }),
+///         Constructor::new("with_litres", |call| {
+///             let litres = call.arg("litres")?;
+///             Residence::<Kettle>::construct(call, Plain(Kettle { litres }))
+///         }),
+///     ],
+///     &[],
+/// );
+/// # let _ = |kettle: Kettle| kettle.litres;
+///
+/// // Looked up when the program is compiled, where a wrong name is an error.
+/// let with_litres: ConstructorIndex = const { KETTLE.constructor("with_litres") };
+/// assert_ne!(with_litres, KETTLE.constructor("new"));
+/// assert_eq!(KETTLE.name(), "docs::Kettle");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConstructorIndex(pub(crate) u16);
 
 /// Names a method of a class.
+///
+/// ```
+/// use rustyray::manual::{ActorClass, Method, MethodIndex, Plain};
+///
+/// # struct Dial(u64);
+/// static DIAL: ActorClass = ActorClass::new(
+///     "docs::Dial",
+///     concat!(file!(), ":", line!()),
+///     &[],
+///     &[
+///         Method::new("turn", |call| call.exclusive(|dial: &mut Dial| Plain(dial.0 += 1))).exclusive(),
+///         Method::new("shown", |call| call.shared(|dial: &Dial| Plain(dial.0))),
+///     ],
+/// );
+///
+/// // Looked up when the program is compiled, where a wrong name is an error.
+/// let shown: MethodIndex = const { DIAL.method("shown") };
+/// assert_ne!(shown, DIAL.method("turn"));
+/// assert!(std::panic::catch_unwind(|| DIAL.method("show")).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MethodIndex(pub(crate) u16);
 

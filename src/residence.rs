@@ -65,6 +65,45 @@ impl<A: Send + Sync + 'static> Residence<A> {
 
     /// Ends an async constructor.
     ///
+    /// ```
+    /// # use rustyray::manual::{
+    /// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Fallible, Method, Plain, Residence,
+    /// # };
+    /// # struct Link(String);
+    /// # async fn dial(to: String) -> Result<Link, String> {
+    /// #     if to.is_empty() { Err("nobody there".to_owned()) } else { Ok(Link(to)) }
+    /// # }
+    /// #[manual::linkme::distributed_slice(manual::ACTORS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static LINK: ActorClass = ActorClass::new(
+    ///     "docs::Link",
+    ///     concat!(file!(), ":", line!()),
+    ///     &[Constructor::new("dial", |call| {
+    ///         let to: String = call.arg("to")?;
+    ///         Residence::<Link>::construct_async(call, async { Fallible(dial(to).await) })
+    ///     })],
+    ///     &[Method::new("to", |call| call.shared(|link: &Link| Plain(link.0.clone())))],
+    /// );
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// let dial = async |to: &str| {
+    ///     let constructor = const { LINK.constructor("dial") };
+    ///     manual::create(&LINK, constructor, ActorOptions::new(), |args| {
+    ///         args.push::<String, _>("to", to)
+    ///     })
+    ///     .await
+    /// };
+    /// let link: ActorHandle<Link> = dial("Ada").await?;
+    /// let to = link.call::<String>(const { LINK.method("to") }, |_| Ok(())).await?;
+    /// assert_eq!(to.get().await?, "Ada");
+    ///
+    /// let nobody: ActorHandle<Link> = dial("").await?;
+    /// assert!(format!("{:?}", nobody.ready().await.unwrap_err()).contains("nobody there"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// None here; an error of the constructor comes when `future` is done.
     pub fn construct_async<C: Constructed<A, M>, M>(
@@ -81,6 +120,53 @@ fn anywhere<A: Send + Sync + 'static>(actor: A) -> Resident {
 }
 
 /// What [`Residence`] means for actors that belong to one thread.
+///
+/// ```
+/// use std::{cell::Cell, rc::Rc};
+/// # use rustyray::manual::{
+/// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Method, Plain, Residence,
+/// # };
+/// use rustyray::manual::ResidenceHere as _;
+///
+/// // Not `Send`: it stays on the thread that makes it.
+/// struct Tally(Rc<Cell<u64>>);
+///
+/// #[manual::linkme::distributed_slice(manual::ACTORS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static TALLY: ActorClass = ActorClass::new(
+///     "docs::Tally",
+///     concat!(file!(), ":", line!()),
+///     &[
+///         Constructor::new("new", |call| {
+///             Residence::<Tally>::construct(call, Plain(Tally(Rc::default())))
+///         }),
+///         Constructor::new("later", |call| {
+///             let tally = async { Plain(Tally(Rc::new(Cell::new(10)))) };
+///             Residence::<Tally>::construct_async(call, tally)
+///         }),
+///     ],
+///     &[Method::new("add", |call| {
+///         call.shared(|tally: &Tally| {
+///             tally.0.update(|count| count + 1);
+///             Plain(tally.0.get())
+///         })
+///     })],
+/// );
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// for (constructor, count) in
+///     [(const { TALLY.constructor("new") }, 1), (const { TALLY.constructor("later") }, 11)]
+/// {
+///     let options = ActorOptions::new();
+///     let tally: ActorHandle<Tally> =
+///         manual::create(&TALLY, constructor, options, |_| Ok(())).await?;
+///     let added = tally.call::<u64>(const { TALLY.method("add") }, |_| Ok(())).await?;
+///     assert_eq!(added.get().await?, count);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub trait ResidenceHere {
     /// The actor's type.
     type Actor: 'static;
@@ -165,6 +251,36 @@ impl Call<'_> {
     }
 
     /// Runs an async method that shares the actor with other shared ones.
+    ///
+    /// ```
+    /// # use rustyray::manual::{
+    /// #     self, ActorClass, ActorHandle, ActorOptions, Constructor, Method, Plain, Residence,
+    /// # };
+    /// # struct Page(String);
+    /// # async fn spoken(text: &str) -> String { text.to_uppercase() }
+    /// #[manual::linkme::distributed_slice(manual::ACTORS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static PAGE: ActorClass = ActorClass::new(
+    ///     "docs::Page",
+    ///     concat!(file!(), ":", line!()),
+    ///     &[Constructor::new("new", |call| {
+    ///         Residence::<Page>::construct(call, Plain(Page("stop".to_owned())))
+    ///     })],
+    ///     &[Method::new("spoken", |call| {
+    ///         call.shared_async(async |page: &Page| Plain(spoken(&page.0).await))
+    ///     })],
+    /// );
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// # let new = const { PAGE.constructor("new") };
+    /// # let options = ActorOptions::new().max_concurrency(8);
+    /// let page: ActorHandle<Page> = manual::create(&PAGE, new, options, |_| Ok(())).await?;
+    /// let spoken = page.call::<String>(const { PAGE.method("spoken") }, |_| Ok(())).await?;
+    /// assert_eq!(spoken.get().await?, "STOP");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Call::exclusive`], when its future is done.

@@ -298,6 +298,25 @@ impl<T> FusedStream for ObjectRefStream<T> {
 }
 
 /// The items of an [`ObjectRefStream`], each blocking the thread until it is there.
+///
+/// ```
+/// use rustyray::{BlockingItems, prelude::*};
+///
+/// #[rustyray::remote(num_returns = "streaming")]
+/// fn lines() -> impl Iterator<Item = String> {
+///     ["to be", "or not"].into_iter().map(str::to_owned)
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let items: BlockingItems<String> = lines_remote::remote().await?.into_iter();
+/// let words: usize = items
+///     .map(|line| Ok(line.get_blocking()?.split(' ').count()))
+///     .sum::<rustyray::Result<usize>>()?;
+/// assert_eq!(words, 4);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct BlockingItems<T>(ObjectRefStream<T>);
 

@@ -33,6 +33,30 @@ mod sealed {
 }
 
 /// What [`wait`] takes: references that it borrows, and clones, or a vector of them that it takes apart.
+///
+/// ```
+/// # use rustyray::{References, blocking, prelude::*};
+/// # fn main() -> rustyray::Result<()> {
+/// // A wait of one's own that takes what `wait` takes.
+/// fn first<T>(references: impl References<T>) -> rustyray::Result<Option<ObjectRef<T>>> {
+///     if references.as_slice().is_empty() {
+///         return Ok(None);
+///     }
+///     blocking::wait(references, 1, None).map(|(ready, _)| ready.into_iter().next())
+/// }
+///
+/// blocking::init()?;
+/// let numbers = vec![blocking::put(&1_u64)?, blocking::put(&2)?];
+/// assert_eq!(first(&numbers)?.as_ref(), Some(&numbers[0])); // borrowed
+/// assert!(first(Vec::<ObjectRef<u64>>::new())?.is_none());
+///
+/// // Without waiting: what is settled now, at most one of it, and the rest.
+/// let (ready, rest) = numbers.split(1); // taken apart
+/// assert_eq!((ready.len(), rest.len()), (1, 1));
+/// # drop((ready, rest));
+/// # blocking::shutdown()
+/// # }
+/// ```
 pub trait References<T>: sealed::Sealed {
     /// The references.
     fn as_slice(&self) -> &[ObjectRef<T>];

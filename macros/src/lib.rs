@@ -46,15 +46,21 @@ use proc_macro::TokenStream;
 /// a value of the parameter's type or a reference to an object that holds one. `f_remote::options()`
 /// overrides, for one call, what the attribute says.
 ///
-/// ```ignore
+/// ```
+/// # use rustyray::prelude::*;
 /// #[rustyray::remote(num_cpus = 0.5, max_retries = 5)]
 /// fn add(a: i64, b: i64) -> i64 {
 ///     a + b
 /// }
 ///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
 /// let x = add_remote::remote(1, 2).await?;
 /// let y = add_remote::options().name("second").remote(&x, 10).await?;
 /// assert_eq!(y.get().await?, 13);
+/// assert_eq!(add(1, 2), 3); // here, as ever
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// # Arguments
@@ -89,6 +95,40 @@ pub fn remote(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// For `Counter` the handle is `CounterHandle`, with the visibility of `Counter`. It can be cloned, sent
 /// as an argument and stored inside values. Its methods come from [`macro@actor_methods`].
 ///
+/// ```
+/// use rustyray::prelude::*;
+///
+/// #[rustyray::actor(max_restarts = 2, concurrency_groups(look = 4))]
+/// struct Thermometer {
+///     degrees: i64,
+/// }
+///
+/// #[rustyray::actor_methods]
+/// impl Thermometer {
+///     pub fn new(degrees: i64) -> Self {
+///         Thermometer { degrees }
+///     }
+///
+///     #[method(concurrency_group = "look")]
+///     pub fn degrees(&self) -> i64 {
+///         self.degrees
+///     }
+/// }
+///
+/// // A handle is an argument as any other value is.
+/// #[rustyray::remote]
+/// async fn is_cold(thermometer: ThermometerHandle) -> rustyray::Result<bool> {
+///     Ok(thermometer.degrees().await?.get().await? < 5)
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let thermometer: ThermometerHandle = Thermometer::remote(-3).await?;
+/// assert!(is_cold_remote::remote(&thermometer).await?.get().await?);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Arguments
 /// | argument | meaning | default |
 /// | --- | --- | --- |
@@ -121,6 +161,57 @@ pub fn actor(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// made, unless the class has a method of that name itself.
 ///
 /// Methods can carry `#[method(concurrency_group = "io", num_returns = 2, out_of_order)]`.
+///
+/// ```
+/// use rustyray::prelude::*;
+///
+/// #[rustyray::actor]
+/// struct Account {
+///     cents: i64,
+/// }
+///
+/// #[rustyray::actor_methods]
+/// impl Account {
+///     pub fn new() -> Self {
+///         Account { cents: 0 }
+///     }
+///
+///     pub fn with_deposit(cents: i64) -> Result<Self, String> {
+///         if cents < 0 { Err("less than nothing".to_owned()) } else { Ok(Account { cents }) }
+///     }
+///
+///     pub async fn withdraw(&mut self, cents: i64) -> Result<i64, String> {
+///         self.cents = self.less(cents)?;
+///         Ok(self.cents)
+///     }
+///
+///     #[method(num_returns = 2)]
+///     pub fn euros_and_cents(&self) -> (i64, i64) {
+///         (self.cents / 100, self.cents % 100)
+///     }
+///
+///     // Private: no method of the handle.
+///     fn less(&self, cents: i64) -> Result<i64, String> {
+///         if cents > self.cents { Err("not enough".to_owned()) } else { Ok(self.cents - cents) }
+///     }
+/// }
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let account = Account::remote_with_deposit(1000).await?;
+/// assert_eq!(account.withdraw(150).await?.get().await?, 850);
+/// let (euros, cents) = account.euros_and_cents().await?;
+/// assert_eq!((euros.get().await?, cents.get().await?), (8, 50));
+///
+/// // An `Err` is the caller's where it asks for the result, and the actor lives on.
+/// let refused = account.withdraw(10_000).await?.get().await.unwrap_err();
+/// assert!(refused.to_string().ends_with("not enough"), "{refused}");
+///
+/// let named = Account::options().name("savings").remote().await?;
+/// assert_eq!(Account::get("savings").await?.id(), named.id());
+/// # Ok(())
+/// # }
+/// ```
 #[proc_macro_attribute]
 pub fn actor_methods(arguments: TokenStream, item: TokenStream) -> TokenStream {
     methods::expand(arguments.into(), item.into()).into()
@@ -130,6 +221,20 @@ pub fn actor_methods(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// Starts the runtime, runs the body, shuts down in order. An error of the body, or of the start, is
 /// printed with its causes, and the exit code is 1.
+///
+/// ```
+/// #[rustyray::remote(num_cpus = 2.0, resources(camera = 1.0))]
+/// fn look() -> String {
+///     "a bird".to_owned()
+/// }
+///
+/// #[rustyray::main(num_cpus = 2, resources(camera = 1), object_store_memory = "64MiB")]
+/// async fn main() -> rustyray::Result<()> {
+///     let seen = look_remote::remote().await?;
+///     assert_eq!(seen.get().await?, "a bird");
+///     Ok(())
+/// }
+/// ```
 ///
 /// # Arguments
 /// `num_cpus = 4`, `num_gpus = 1`, `resources(tpu = 1)`, `object_store_memory = "2GiB"`,
@@ -143,7 +248,26 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Runs an async test inside a runtime of its own, beside those of other tests.
 ///
 /// Starts the runtime, runs the body, shuts down in order, also when the body panics. Takes the arguments
-/// of [`macro@main`].
+/// of [`macro@main`]. Other attributes of the function, `#[should_panic]` and `#[ignore]` too, are as ever.
+///
+/// ```test_harness
+/// #[rustyray::remote]
+/// fn half(number: u64) -> Result<u64, String> {
+///     if number % 2 == 0 { Ok(number / 2) } else { Err(format!("{number} is odd")) }
+/// }
+///
+/// #[rustyray::test(num_cpus = 1)]
+/// async fn an_even_number_has_a_half() -> rustyray::Result<()> {
+///     assert_eq!(half_remote::remote(8).await?.get().await?, 4);
+///     Ok(())
+/// }
+///
+/// #[rustyray::test(num_cpus = 1)]
+/// #[should_panic(expected = "7 is odd")]
+/// async fn an_odd_number_has_none() {
+///     half_remote::remote(7).await.expect("submitted").get().await.expect("a half");
+/// }
+/// ```
 #[proc_macro_attribute]
 pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     entry::test(arguments.into(), item.into()).into()

@@ -175,6 +175,29 @@ pub(crate) fn is_taken() -> bool {
 }
 
 /// While it lives, the runtime that this thread means is the one it was made for.
+///
+/// ```
+/// use rustyray::{Builder, Runtime, blocking, block_on};
+///
+/// # fn main() -> rustyray::Result<()> {
+/// // Two runtimes of one process, each started on a thread of its own.
+/// let start = || std::thread::spawn(|| block_on(Builder::new().num_cpus(1.0).start()));
+/// let (one, other) = (start().join().expect("no panic")?, start().join().expect("no panic")?);
+///
+/// let here = one.enter();
+/// let number = blocking::put(&7)?;
+/// {
+///     let _there = other.enter();
+///     assert_eq!(Runtime::current()?.socket(), other.socket());
+/// }
+/// // The guard is gone, and the thread means what it meant before.
+/// assert_eq!(Runtime::current()?.socket(), one.socket());
+/// assert_eq!(number.get_blocking()?, 7);
+/// drop(here);
+/// # block_on(one.shutdown())?;
+/// # block_on(other.shutdown())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "the runtime is left when the guard is dropped"]
 pub struct EnterGuard {
