@@ -10,6 +10,24 @@ use ndarray::{ArrayView, Dimension, IntoDimension, ShapeError};
 use crate::{Native, View};
 
 /// An array over an object that it holds in place. Cloning it copies no number.
+///
+/// # Examples
+/// ```
+/// use rustyray_store::{Config, Node, PinnedArray, View};
+///
+/// let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+/// let client = node.client();
+/// let id = client.put(&vec![1.0_f64, 2.0, 3.0, 4.0])?;
+/// let view: View<Vec<f64>> = client.view(id)?;
+/// client.release(id);
+/// assert_eq!(view.as_array((2, 2))?[[1, 0]], 3.0);
+/// assert!(view.as_array((3, 2)).is_err(), "there are four numbers");
+///
+/// let array: PinnedArray<f64, _> = view.into_array((2, 2))?; // holds the object in place
+/// assert_eq!(array.view().sum(), 10.0);
+/// assert_eq!(array.numbers().len(), 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct PinnedArray<N: Native, D>
 where
     Vec<N>: crate::Value,
@@ -66,6 +84,20 @@ where
     ///
     /// # Errors
     /// When the shape has another number of elements than there are numbers.
+    ///
+    /// # Examples
+    /// ```
+    /// use rustyray_store::{Config, Node, View};
+    ///
+    /// let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+    /// let client = node.client();
+    /// let id = client.put(&vec![1.0_f64, 2.0, 3.0, 4.0])?;
+    /// let view: View<Vec<f64>> = client.view(id)?;
+    /// client.release(id);
+    /// assert_eq!(view.as_array((2, 2))?[[1, 0]], 3.0);
+    /// assert!(view.as_array((3, 2)).is_err(), "there are four numbers");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn as_array<I: IntoDimension>(
         &self,
         shape: I,
@@ -79,6 +111,21 @@ where
     ///
     /// # Errors
     /// When the shape has another number of elements than there are numbers.
+    ///
+    /// # Examples
+    /// See [`PinnedArray`]:
+    /// ```
+    /// use rustyray_store::{Config, Node, PinnedArray, View};
+    ///
+    /// let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+    /// let client = node.client();
+    /// let id = client.put(&vec![1.0_f64, 2.0, 3.0, 4.0])?;
+    /// let view: View<Vec<f64>> = client.view(id)?;
+    /// client.release(id);
+    /// let array: PinnedArray<f64, _> = view.into_array((2, 2))?; // holds the object in place
+    /// assert_eq!(array.view().sum(), 10.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_array<I: IntoDimension>(
         self,
         shape: I,

@@ -25,6 +25,13 @@ use rustyray_memory::{Mapped, Region, WORD_BYTES};
 use crate::{Error, Geometry, segment::Segment, table::Table};
 
 /// Where a store's memory comes from.
+///
+/// # Examples
+/// ```
+/// use rustyray_store::{Backend, Config};
+///
+/// assert_eq!(Config::default().backend, Backend::Memfd);
+/// ```
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
@@ -40,6 +47,18 @@ pub enum Backend {
 }
 
 /// The memory of a store, for a client that attaches to it.
+///
+/// # Examples
+/// ```
+/// use rustyray_store::{Config, Node, Segments};
+///
+/// let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+/// let segments = node.admit()?.segments;
+/// // In the other process, from the descriptors that came over a socket:
+/// let Segments::Descriptors(descriptors) = segments else { panic!("the default backend") };
+/// assert_eq!(Segments::from(descriptors).descriptors().len(), 2);
+/// # Ok::<(), rustyray_store::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Segments {
@@ -58,6 +77,7 @@ pub enum Segments {
 }
 
 /// Memory of this process.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct Local {
     table: Arc<Table>,

@@ -32,6 +32,26 @@ const ALIGN_BYTES: usize = 64;
 /// Making one of a [`RecordBatch`] copies nothing; storing it copies each buffer into its place. A column that
 /// is a small part of larger buffers is copied out of them first, so that they are not stored with it. (What
 /// views in nested columns point at is stored whole.)
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+/// use rustyray_store::{Batch, Config, Node};
+///
+/// let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+/// let batch = RecordBatch::try_from_iter([("number", column)])?;
+/// let value = Batch::try_from(&batch)?;
+/// assert_eq!(value.record_batch()?, batch);
+///
+/// let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+/// let client = node.client();
+/// let id = client.put(&value)?;
+/// let read: RecordBatch = client.view::<Batch>(id)?.record_batch()?; // where it lies
+/// client.release(id);
+/// assert_eq!(read, batch);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Archive, Serialize, Deserialize)]
 pub struct Batch {
     /// The schema, as the beginning of an Arrow IPC stream.
@@ -121,6 +141,24 @@ impl View<Batch> {
     /// # Errors
     /// When what was stored is not a valid batch: buffers that are too short for their array, offsets beyond
     /// them, text that is not UTF-8. That is looked at each time, which for text reads all of it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    /// use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+    /// use rustyray_store::{Batch, Config, Node};
+    ///
+    /// let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    /// let batch = RecordBatch::try_from_iter([("number", column)])?;
+    ///
+    /// let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+    /// let client = node.client();
+    /// let id = client.put(&Batch::try_from(&batch)?)?;
+    /// let read: RecordBatch = client.view::<Batch>(id)?.record_batch()?; // where it lies
+    /// client.release(id);
+    /// assert_eq!(read, batch);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn record_batch(&self) -> Result<RecordBatch, ArrowError> {
         let pin = Arc::new(AssertUnwindSafe(self.pin().clone()));
         let nodes = self.arrays.iter().map(|node| Parts {

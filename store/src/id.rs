@@ -36,6 +36,15 @@ impl fmt::Display for ObjectId {
 }
 
 /// Names a process that uses the store: 0 is the node's own, the others are given out by the node.
+///
+/// # Examples
+/// ```
+/// use rustyray_store::ClientId;
+///
+/// let client = ClientId::new(3);
+/// assert_eq!((client.get(), client.index()), (3, 3));
+/// assert_ne!(client, ClientId::NODE);
+/// ```
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(u8);
 
@@ -60,6 +69,19 @@ impl ClientId {
 }
 
 /// A set of clients.
+///
+/// # Examples
+/// ```
+/// use rustyray_store::{ClientId, ClientSet};
+///
+/// let mut set = ClientSet::from_words([0b10, 0, 0, 0]);
+/// assert!(set.contains(ClientId::new(1)));
+/// set.insert(ClientId::new(64));
+/// set.remove(ClientId::new(1));
+/// set.extend(ClientSet::from_iter([ClientId::NODE]));
+/// assert_eq!(set.iter().map(ClientId::index).collect::<Vec<_>>(), [0, 64]);
+/// assert_eq!(set.to_words(), [1, 1, 0, 0]);
+/// ```
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientSet([u64; 4]);
 

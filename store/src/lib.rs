@@ -36,6 +36,255 @@
 //! holds a reference while an id is on its way is the program's to arrange: the sender keeps its reference
 //! until the receiver has [retained](Client::retain) its own.
 //!
+//! The examples below go on with a `node` and the `client` of its own process.
+//!
+//! # Promises
+//! An object can be named before it has a value, and whoever wants the value waits for it.
+//! ```
+//! # use std::sync::Arc;
+//! # use rustyray_store::*;
+//! # let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+//! # let client = node.client();
+//! use std::time::Duration;
+//!
+//! let [id, failing] = [client.reserve()?, client.reserve_as(7)?]; // 7: where it comes from
+//! assert_eq!(client.status(id), Status::Pending);
+//! assert!(matches!(client.pin(id), Err(PinError::Pending(_))));
+//!
+//! // A task answers for it from now on: its second attempt, so what the first one seals comes late.
+//! node.set_attempt(id, 1)?;
+//! assert!(matches!(client.seal_value(id, 0, &41_u64), Err(SealError::Late { .. })));
+//! let waiting = {
+//!     let client = Arc::clone(&client);
+//!     std::thread::spawn(move || client.wait(&[id], 1, None))
+//! };
+//! client.seal_value(id, 1, &42_u64)?;
+//! assert_eq!(waiting.join().expect("no panic")?, [true]);
+//! assert_eq!(node.set_attempt(id, 2), Err(AttemptError::AlreadySealed(id)));
+//!
+//! client.fail(failing, 0, b"no luck")?;
+//! let error = client.get::<u64>(failing, Some(Duration::ZERO)).expect_err("it failed");
+//! let ViewError::Failed(pin) = error else { panic!("{error}") };
+//! assert_eq!((&*pin, pin.kind()), (&b"no luck"[..], PinKind::Failed));
+//!
+//! let more = client.put(&43_u64)?;
+//! let both: Vec<View<u64>> = client.get_all(&[id, more], None)?;
+//! assert_eq!(both.iter().map(|view| view.to_native()).collect::<Vec<_>>(), [42, 43]);
+//! assert!(matches!(client.view::<String>(id), Err(ViewError::TypeMismatch { .. })));
+//!
+//! // References are counted: each `retain` has its `release`.
+//! client.retain(more)?;
+//! client.release(more);
+//! assert!(client.holds(more));
+//! drop(both);
+//! client.release(more);
+//! assert_eq!((client.status(more), client.retain(more)), (Status::Gone, Err(Stale::Gone(more))));
+//! # drop(pin); client.release(id); client.release(failing);
+//! # assert!(node.shutdown().is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Writing in place
+//! What is large is better written where it will lie.
+//! ```
+//! # use std::sync::Arc;
+//! # use rustyray_store::*;
+//! # let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+//! # let client = node.client();
+//! let mut writer: BytesWriter = client.create_bytes(3)?;
+//! writer.copy_from_slice(b"abc");
+//! let id = client.reserve()?;
+//! client.seal_bytes(id, 0, writer)?;
+//! let copied = client.put_bytes(b"abc")?;
+//! for id in [id, copied] {
+//!     assert_eq!(client.view::<bytes::Bytes>(id)?.bytes(), "abc");
+//! }
+//! assert!(client.len_bytes(id) >= 3, "the bytes, and what describes them");
+//!
+//! // A value in two steps: first its bytes, later its seal.
+//! let Written { writer, nested, fingerprint } = client.write_value(&vec![1_u64, 2])?;
+//! assert_eq!(fingerprint, rustyray_store::fingerprint::<Vec<u64>>());
+//! let numbers = client.reserve()?;
+//! client.seal(numbers, 0, writer, fingerprint, &nested)?;
+//! assert_eq!(client.view::<Vec<u64>>(numbers)?.as_slice(), [1, 2]);
+//!
+//! // Where processes of the same user may mean harm, an object can have a file that the kernel seals.
+//! let strict = client.put_in(Tier::Strict, &7_u64)?;
+//! let bytes = client.put_bytes_in(Tier::Strict, b"abc")?;
+//! let written = client.write_value_in(Tier::Strict, &8_u64)?;
+//! drop((written, client.create_bytes_in(Tier::Strict, 10)?, client.create_in(Tier::Strict, 10)?));
+//! assert_eq!(client.view::<u64>(strict)?.to_native(), 7);
+//! # for id in [id, copied, numbers, strict, bytes] { client.release(id); }
+//! # assert!(node.shutdown().is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Looking inside
+//! ```
+//! # use std::sync::Arc;
+//! # use rustyray_store::*;
+//! # let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+//! # let client = node.client();
+//! let id = client.put(&vec![0_u8; 1 << 20])?;
+//! let (listed, more): (Vec<Listed>, _) = node.list(0, 1 << 20);
+//! assert!(more.is_none());
+//! assert_eq!((listed[0].id, listed[0].residence), (id, Residence::Memory));
+//! assert!(listed[0].holders.contains(ClientId::NODE));
+//!
+//! let stats: Stats = node.stats();
+//! assert!(stats.objects == 1 && stats.used_bytes >= 1 << 20);
+//!
+//! let leaks: Vec<Leak> = node.leaks();
+//! assert_eq!(leaks[0].id, id, "all that is alive");
+//! let report: LeakReport = node.shutdown();
+//! let of: &ClientLeaks = &report.clients[0];
+//! assert_eq!((of.client, of.references), (ClientId::NODE, 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A transport of one's own
+//! [`Node::host`] and [`Client::join`] bring a client's requests to the node. A program that has connections already
+//! can carry them itself, as words, and wake the clients itself.
+//! ```
+//! # use std::sync::Arc;
+//! # use rustyray_store::*;
+//! # let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+//! # let client = node.client();
+//! struct Words(Arc<Node>, ClientId);
+//!
+//! impl Transport for Words {
+//!     fn call(&self, request: Request) -> Result<Reply, TransportError> {
+//!         let there: [u64; 8] = request.to_words(); // goes to the node's process, which does this:
+//!         let request = Request::from_words(there).ok_or(TransportError::Closed)?;
+//!         let back = self.0.serve(self.1, request).to_words();
+//!         Reply::from_words(back).ok_or(TransportError::Closed)
+//!     }
+//! }
+//!
+//! /// Brings every client named to look at its subscriptions: by a doorbell, say.
+//! struct Doorbells;
+//!
+//! impl Wake for Doorbells {
+//!     fn wake(&self, clients: ClientSet) {
+//!         assert!(!clients.is_empty());
+//!     }
+//! }
+//!
+//! node.connect_wake(Arc::new(Doorbells));
+//! let Admission { client: number, geometry, segments } = node.admit()?;
+//! assert_eq!(segments.descriptors().len(), 2, "to be passed to the other process");
+//! assert_eq!(Geometry::from_words(&geometry.to_words())?, node.geometry());
+//! let transport = Arc::new(Words(Arc::clone(&node), number));
+//! let other = Client::attach(geometry, segments, number, transport, Arc::new(Doorbells))?;
+//! assert_eq!((other.id(), other.geometry()), (number, client.geometry()));
+//!
+//! // Waiting without a thread: a subscription reports in a group of objects.
+//! let id = other.reserve()?;
+//! assert_eq!(client.subscribe(id), Status::Pending);
+//! client.retain(id)?;
+//! other.seal_value(id, 0, &5_u64)?;
+//! let mut groups = Vec::new();
+//! client.drain_dirty(&mut |group| groups.push(group));
+//! assert_eq!(groups, [client.dirty_group(id)]);
+//! assert!(groups[0] < DIRTY_GROUPS);
+//!
+//! // The other process is gone, whatever it still held.
+//! let promised = other.reserve()?;
+//! client.retain(promised)?;
+//! other.abandon();
+//! let left: Reaped = node.reap(number);
+//! assert_eq!(left.orphans, [promised], "nobody else will settle it");
+//! client.fail(promised, 0, b"its process is gone")?;
+//! assert_eq!(client.view::<u64>(id)?.to_native(), 5, "what is settled stays");
+//! assert_eq!(node.collect(100), 0, "nobody else let go of anything");
+//! # client.release(id); client.release(promised);
+//! # assert!(node.shutdown().is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Origins
+//! A spilled object whose file is damaged can be made again, if the node knows how.
+//! ```
+//! # use std::sync::Arc;
+//! # use rustyray_store::*;
+//! # let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+//! # let client = node.client();
+//! struct Tasks;
+//!
+//! impl Recovery for Tasks {
+//!     fn lost(&self, lost: Lost) {
+//!         // Runs `lost.origin` again, or settles the object with an error.
+//!         eprintln!("{}: {}", lost.id, lost.what);
+//!     }
+//! }
+//!
+//! node.connect_recovery(Arc::new(Tasks));
+//! assert!(!node.can_lose(), "this store has no directory to spill to");
+//! let argument = client.put(&20_u64)?;
+//! let result = client.put(&21_u64)?;
+//! // The recipe is the program's own; the reference to the argument is the origin's now.
+//! node.keep_origin(&[result], Origin::new(Arc::new("add one"), 8, vec![argument]));
+//! assert_eq!(node.origins().0, 1);
+//! assert!(client.holds(argument));
+//! assert!(node.want_again(result).is_none(), "it is in memory");
+//! client.release(result);
+//! assert_eq!(node.origins().0, 0);
+//! assert!(!client.holds(argument));
+//! # assert!(node.shutdown().is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Values in messages
+//! ```
+//! use rustyray_store::{ObjectId, OwnedValue, RefSink, Value, ValueSerializer, decode, encode};
+//! use rkyv::{Archive, Place, Serialize, rancor::Fallible};
+//!
+//! let words = encode(&7_u64, |bytes, nested| {
+//!     assert!(nested.is_empty());
+//!     [u64::from_le_bytes(bytes.try_into().expect("eight bytes"))]
+//! })?;
+//! assert_eq!(decode::<u64>(&words, 8)?, 7);
+//! assert!(<u64 as Value>::type_name().contains("u64"));
+//! let archived = <u64 as Value>::check(&[7, 0, 0, 0, 0, 0, 0, 0]);
+//! assert_eq!(<u64 as OwnedValue>::from_archived(&archived?.clone())?, 7);
+//!
+//! /// A reference inside a value: the object that holds the value then holds this one.
+//! struct Reference(ObjectId);
+//!
+//! impl Archive for Reference {
+//!     type Archived = <[u64; 2] as Archive>::Archived;
+//!     type Resolver = <[u64; 2] as Archive>::Resolver;
+//!     fn resolve(&self, resolver: Self::Resolver, out: Place<Self::Archived>) {
+//!         self.0.to_words().resolve(resolver, out);
+//!     }
+//! }
+//!
+//! impl<S: Fallible + RefSink + ?Sized> Serialize<S> for Reference {
+//!     fn serialize(&self, serializer: &mut S) -> Result<Self::Resolver, S::Error> {
+//!         serializer.hold(self.0)?;
+//!         Ok(Default::default())
+//!     }
+//! }
+//!
+//! let id = ObjectId { index: 3, generation: 9 };
+//! assert_eq!(ObjectId::from_words(id.to_words()), Some(id));
+//! encode(&Reference(id), |_, nested| assert_eq!(nested, [id]))?;
+//!
+//! /// A value is written by the serializer, which takes note of the references.
+//! fn references_of<T: Value>(value: &T, serializer: &mut ValueSerializer) -> usize {
+//!     value.write_to(serializer).map_or(0, |()| {
+//!         assert!(serializer.position() > 0);
+//!         serializer.nested().len()
+//!     })
+//! }
+//! # let _ = references_of::<Reference>;
+//! # assert_ne!(<u64 as Value>::fingerprint(), <i64 as Value>::fingerprint());
+//! # Ok::<(), rkyv::rancor::Error>(())
+//! ```
+//!
+//! What requests and replies are made of (`FileAt`, `SealRequest`, `Refusal`), and the node's memory in its own process
+//! (`Local`), are the store's own affair and not shown here.
+//!
 //! Unsafe code is in the modules that say so here, and nowhere else.
 
 #![deny(unsafe_code)]

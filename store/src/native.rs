@@ -28,6 +28,22 @@ mod sealed {
 
 /// A primitive whose valid archives have the very bytes of the primitive: numbers, `bool` and `char`.
 ///
+/// # Examples
+/// ```
+/// use rustyray_store::{Config, Native, Node};
+///
+/// fn largest<N: Native + PartialOrd>(numbers: &[N]) -> Option<N> {
+///     numbers.iter().copied().map(N::to_native).max_by(|a, b| a.partial_cmp(b).expect("no NaN"))
+/// }
+///
+/// let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+/// let client = node.client();
+/// let id = client.put(&vec![1.5_f32, -2.0])?;
+/// assert_eq!(largest(client.view::<Vec<f32>>(id)?.as_slice()), Some(1.5)); // read where they lie
+/// # client.release(id);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Safety
 /// `Self` and `Self::Archived` have the same size and alignment, every valid archive is a valid `Self`, and
 /// reading one as the other gives the same value.

@@ -20,6 +20,22 @@ pub enum PinKind {
 
 /// The bytes of a settled object, held in place. Keeps the mapping they are in, also beyond the end of
 /// the store.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+/// use rustyray_store::{Config, Node, Pin, PinKind};
+///
+/// let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+/// let client = node.client();
+/// let id = client.put(&7_u64)?;
+/// let pin: Pin = client.pin(id)?;
+/// client.release(id);
+/// assert_eq!((pin.id(), pin.kind()), (id, PinKind::Value));
+/// assert_eq!(*pin, 7_u64.to_le_bytes(), "the archive, wherever it lies");
+/// assert!(Arc::ptr_eq(pin.client(), &client));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Pin {
     client: Arc<Client>,
     id: ObjectId,

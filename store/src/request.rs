@@ -78,6 +78,7 @@ pub enum Request {
 }
 
 /// What the node seals a strict object with.
+#[doc(hidden)]
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct SealRequest {
     /// The object.
@@ -159,6 +160,7 @@ pub enum Reply {
 }
 
 /// Why the node refused.
+#[doc(hidden)]
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[repr(u8)]

@@ -30,6 +30,7 @@ pub(crate) const SEALS: SealFlag = SealFlag::F_SEAL_WRITE
     .union(SealFlag::F_SEAL_SEAL);
 
 /// Where a file of the node's can be opened.
+#[doc(hidden)]
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct FileAt {
     /// The node's process.

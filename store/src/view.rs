@@ -16,6 +16,31 @@ use bytes::Bytes;
 use crate::{Client, ObjectId, OwnedValue, Pin, PinKind, Value, ViewError};
 
 /// A value of type `T` where it lies, as its archive. Keeps the object in place while it lives.
+///
+/// # Examples
+/// ```
+/// use rustyray_store::{Config, Node, Pin, PinKind, View};
+///
+/// let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+/// let client = node.client();
+/// let id = client.put(&vec![1.0_f64, 2.0, 3.0])?;
+/// let pin: Pin = client.pin(id)?;
+/// assert_eq!(pin.kind(), PinKind::Value);
+/// assert_eq!(pin.fingerprint(), rustyray_store::fingerprint::<Vec<f64>>());
+///
+/// let view: View<Vec<f64>> = View::from_pin(pin)?;
+/// client.release(id); // the view keeps the object
+/// assert_eq!((view.first(), view.last(), view.get(1)), (Some(&1.0), Some(&3.0), Some(&2.0)));
+/// assert_eq!(view.iter().sum::<f64>(), 6.0);
+/// assert_eq!((view.to_vec(), view.to_owned_value()?), (vec![1.0, 2.0, 3.0], vec![1.0, 2.0, 3.0]));
+/// assert_eq!(view.pin().id(), view.id());
+///
+/// let id = client.put_bytes(b"abc")?;
+/// let bytes: bytes::Bytes = client.view::<bytes::Bytes>(id)?.bytes();
+/// client.release(id);
+/// assert_eq!(bytes, "abc", "so does a slice of its bytes");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct View<T: Value> {
     root: NonNull<T::Archived>,
     pin: Pin,

@@ -20,6 +20,26 @@ use crate::{
 /// Memory for one object, to be written and then sealed. Dropped unsealed, it is given back.
 ///
 /// Its bytes are those of whatever was there before; they begin at a multiple of 64.
+///
+/// # Examples
+/// ```
+/// use rustyray_store::{Config, Node};
+///
+/// let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+/// let client = node.client();
+/// let mut writer = client.create(1000)?;
+/// writer[..3].copy_from_slice(b"abc");
+/// writer.truncate(3);
+/// assert!(writer.len() == 3 && !writer.is_empty());
+/// let id = client.reserve()?;
+/// client.seal(id, 0, writer, 0, &[])?; // 0: bytes without a type
+/// assert_eq!(&*client.pin(id)?, b"abc");
+///
+/// drop(client.create(1000)?); // given back
+/// # client.release(id);
+/// # assert!(node.shutdown().is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Writer {
     client: Arc<Client>,
     place: Place,
