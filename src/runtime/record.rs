@@ -75,6 +75,23 @@ pub(crate) struct Ended {
 /// Stands for no actor; no object has generation 0.
 pub(crate) const NO_ACTOR: ObjectId = ObjectId { index: 0, generation: 0 };
 
+/// What room is filled with until there is something to keep: not zeroes, whose pages would be left untouched.
+const NOTHING: Ended = Ended {
+    task: u64::MAX,
+    function: 0,
+    began_ns: 0,
+    ended_ns: 0,
+    returns: NO_ACTOR,
+    worker: 0,
+    attempt: 0,
+    index: 0,
+    kind: Kind::Task,
+    end: End::Finished,
+    name: 0,
+    submitter: [0; 2],
+    actor: NO_ACTOR,
+};
+
 const _: () = assert!(size_of::<Ended>() <= 104, "100,000 of them are some ten megabytes");
 
 /// How long a task ran is told in these many nanoseconds, so that 40 bits hold a day and a half.
@@ -169,7 +186,21 @@ pub(crate) struct Record {
 impl Record {
     /// Somebody wants it; whether nobody did before.
     pub(crate) fn watch(&self) -> bool {
+        self.make_room();
         self.watchers.fetch_add(1, Ordering::Relaxed) == 0
+    }
+
+    /// Has the pages of all that will be kept at hand: a page that is touched first while a task is noted costs
+    /// that task as much as hundreds of notes.
+    fn make_room(&self) {
+        if self.kept.lock().capacity() >= KEPT {
+            return;
+        }
+        let mut room = VecDeque::from(vec![NOTHING; KEPT]);
+        room.clear();
+        let mut kept = self.kept.lock();
+        room.extend(kept.drain(..));
+        *kept = room;
     }
 
     /// Somebody has seen enough; whether nobody wants it any more.
@@ -247,7 +278,10 @@ mod tests {
     #[test]
     fn the_newest_tasks_are_kept() {
         let record = Record::default();
-        (0..KEPT as u64 + 10).for_each(|task| record.keep(ended(task)));
+        (0..2).for_each(|task| record.keep(ended(task)));
+        assert!(record.watch());
+        assert_eq!(record.part(0, 10).len(), 2, "what was kept before is kept");
+        (2..KEPT as u64 + 10).for_each(|task| record.keep(ended(task)));
         let newest = record.part(0, 3);
         assert_eq!(newest[0].task, KEPT as u64 + 9);
         assert_eq!(record.part(KEPT - 1, 10).len(), 1);
