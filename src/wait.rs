@@ -389,7 +389,7 @@ mod tests {
             let next = if from_the_end { settled.pop_back() } else { settled.pop_front() };
             let next = next.expect("it ends before");
             core.client.seal_value(next.object_id(), 0, &7_u64).expect("sealed");
-            // Whoever serves the doorbell; the node's thread does, too, and either wakes before it goes on.
+            // Whoever serves the doorbell; the node's thread does, too. A waker is left until it has run.
             let deadline = Instant::now() + Duration::from_secs(60);
             while core.is_waker_left(next.object_id()) {
                 core.help();

@@ -22,12 +22,20 @@ type Group = Vec<(ObjectId, Waker)>;
 pub(super) struct Wakers {
     shards: Box<[Mutex<HashMap<u32, Group>>]>,
     len: AtomicUsize,
+    /// Those who were taken out and are not woken yet.
+    #[cfg(test)]
+    waking: AtomicUsize,
 }
 
 impl Wakers {
     pub(super) fn new() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
-        Wakers { shards, len: AtomicUsize::new(0) }
+        Wakers {
+            shards,
+            len: AtomicUsize::new(0),
+            #[cfg(test)]
+            waking: AtomicUsize::new(0),
+        }
     }
 
     fn shard(&self, group: u32) -> &Mutex<HashMap<u32, Group>> {
@@ -67,11 +75,13 @@ impl Wakers {
         true
     }
 
-    /// Whether anybody waits for this object.
+    /// Whether anybody waits for this object, or for any was taken out and not woken yet.
     #[cfg(test)]
     pub(super) fn has(&self, group: u32, id: ObjectId) -> bool {
         let shard = self.shard(group).lock();
         shard.get(&group).is_some_and(|waiting| waiting.iter().any(|(known, _)| *known == id))
+            // Acquire: pairs with the end of `settle`; what the wakers did is seen.
+            || self.waking.load(Ordering::Acquire) > 0
     }
 
     /// Wakes those of `group` whose object is not pending any more.
@@ -85,10 +95,16 @@ impl Wakers {
         if waiting.is_empty() {
             shard.remove(&group);
         }
+        #[cfg(test)]
+        let taken = woken.len();
+        #[cfg(test)]
+        self.waking.fetch_add(taken, Ordering::Relaxed); // under the lock, which whoever asks takes too
         drop(shard);
         self.len.fetch_sub(woken.len(), Ordering::Relaxed);
         // Outside the lock: a waker may run anything.
         woken.into_iter().for_each(|(_, waker)| waker.wake());
+        #[cfg(test)]
+        self.waking.fetch_sub(taken, Ordering::Release); // pairs with `has`
     }
 
     /// Wakes everybody, as when the runtime ends.
