@@ -332,6 +332,19 @@ impl Core {
         if self.is_interrupted() { Err(self.interrupted()) } else { Ok(()) }
     }
 
+    /// Whether the task that this thread runs was cancelled by the time that another one had been. The news of
+    /// both come by different ways, and one who was cancelled with its children is not to fail by theirs.
+    fn was_interrupted_too(&self) -> bool {
+        if let Link::Uplink(uplink) = &self.link
+            && crate::context::running().is_some()
+            && !self.is_interrupted()
+        {
+            // With the node gone there is no more news.
+            let _ = uplink.hear_of_cancellations();
+        }
+        self.is_interrupted()
+    }
+
     /// A task is to be run on top of one that waits here.
     pub(crate) fn put_on_top(&self, words: Vec<u64>) {
         self.on_top.push(words);
@@ -397,7 +410,10 @@ impl Core {
         match error {
             ViewError::Failed(pin) => {
                 debug_assert_eq!(pin.kind(), PinKind::Failed);
-                Error::from_bytes(id, &pin)
+                match Error::from_bytes(id, &pin) {
+                    Error::TaskCancelled { .. } if self.was_interrupted_too() => self.interrupted(),
+                    error => error,
+                }
             }
             ViewError::TypeMismatch { expected, found, .. } => Error::TypeMismatch {
                 object: id.to_string(),

@@ -320,6 +320,10 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
                 node.cancel(ObjectId { index, generation }, options);
                 None
             }
+            Question::Cancelled => {
+                node.finish_cancelling();
+                None
+            }
             Question::StreamHead { index, generation } => {
                 node.stream_head(ObjectId { index, generation })
             }

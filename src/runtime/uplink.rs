@@ -293,6 +293,12 @@ impl Uplink {
         self.ask(Question::Cancel { index, generation, force, recursive }).map(drop)
     }
 
+    /// Returns when all is known here that the node has cancelled by now.
+    pub(crate) fn hear_of_cancellations(&self) -> Result<()> {
+        // What the node tells comes in order, so the answer comes last.
+        self.ask(Question::Cancelled).map(drop)
+    }
+
     /// Ends the connection.
     pub(crate) fn hang_up(&self) {
         // It may have ended already.

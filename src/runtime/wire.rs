@@ -113,6 +113,8 @@ pub(crate) enum Question {
     RemoveGroup { index: u32, generation: u64 },
     /// Cancel what is to make this object.
     Cancel { index: u32, generation: u64, force: bool, recursive: bool },
+    /// Whether every cancellation that had begun has been told. The answer is nothing, and comes after them.
+    Cancelled,
     /// With which grant is the producer of the stream that ends in this object to begin?
     StreamHead { index: u32, generation: u64 },
 }

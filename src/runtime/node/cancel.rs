@@ -28,6 +28,7 @@ impl Node {
                 }
             }
         }
+        let cancelling = self.cancelling.lock();
         let mut all = vec![(id, false)];
         while let Some((id, is_last)) = all.pop() {
             let producer = self.scheduler().producer(key(id));
@@ -53,7 +54,13 @@ impl Node {
                 all.extend(children.into_iter().map(|child| (child, false)));
             }
         }
+        drop(cancelling);
         self.dispatch();
+    }
+
+    /// Returns when everybody has been told what was being cancelled.
+    pub(crate) fn finish_cancelling(&self) {
+        drop(self.cancelling.lock());
     }
 
     /// A driver is gone, and its tasks that ran were asked to stop: those that do not within a while are ended

@@ -113,6 +113,8 @@ pub(crate) struct Node {
     pub(crate) texts: Texts,
     pub(crate) made_at: MadeAt,
     pub(crate) closing: AtomicBool,
+    /// Held while somebody is told to stop, and all that it has submitted.
+    cancelling: Mutex<()>,
 }
 
 impl fmt::Debug for Node {
@@ -184,6 +186,7 @@ impl Node {
             texts: Texts::default(),
             made_at: MadeAt::default(),
             closing: AtomicBool::new(false),
+            cancelling: Mutex::new(()),
         });
         let scheduler = Scheduler::new(Host(Arc::downgrade(&node)), config);
         assert!(node.scheduler.set(scheduler).is_ok(), "a new node has no scheduler yet");
