@@ -130,10 +130,22 @@ impl Node {
     pub(super) fn tell(&self, client: ClientId, what: &ToClient) {
         let Some(line) = self.peers[client.index()].line.lock().clone() else { return };
         let (Ok(background), bytes) = (background::handle(), what.to_bytes()) else { return };
+        let untold = Arc::clone(&self.peers[client.index()].untold);
+        untold.fetch_add(1, Ordering::Relaxed);
         background.spawn(async move {
             // A process that does not hear any more is dying, and is seen to.
             let _ = line.send(&bytes, &[]).await;
+            // Release: pairs with `all_told`; what is sent after it comes after this.
+            untold.fetch_sub(1, Ordering::Release);
         });
+    }
+
+    /// Returns when everything has been sent that [`Node::tell`] was given for this process before.
+    pub(crate) async fn all_told(&self, client: ClientId) {
+        // Acquire: pairs with the end of `tell`.
+        while self.peers[client.index()].untold.load(Ordering::Acquire) > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Has nothing more to do with a process that does not keep to the protocol: a worker is killed, a
