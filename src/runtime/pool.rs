@@ -322,7 +322,6 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
             }
             Question::Cancelled => {
                 node.finish_cancelling();
-                node.all_told(client).await;
                 None
             }
             Question::StreamHead { index, generation } => {

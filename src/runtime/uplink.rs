@@ -295,7 +295,7 @@ impl Uplink {
 
     /// Returns when all is known here that the node has cancelled by now.
     pub(crate) fn hear_of_cancellations(&self) -> Result<()> {
-        // What the node tells comes in order, so the answer comes last.
+        // What the node says comes in order, so the answer comes last.
         self.ask(Question::Cancelled).map(drop)
     }
 

@@ -27,7 +27,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize},
+        atomic::{AtomicBool, AtomicU32, AtomicU64},
     },
 };
 
@@ -70,8 +70,6 @@ pub(crate) struct Peer {
     awaits: Mutex<Option<Vec<ObjectId>>>,
     /// Tasks that run there on top of others, by number.
     on_top: Mutex<std::collections::HashMap<u64, relief::OnTop>>,
-    /// How much it is about to be told.
-    untold: Arc<AtomicUsize>,
     /// The socket, for the rare words that are no answer.
     pub(crate) line: Mutex<Option<Arc<rustyray_ipc::Connection>>>,
     /// The program that it runs, by its pool.
@@ -156,7 +154,6 @@ impl Node {
             job: AtomicU32::new(0),
             awaits: Mutex::default(),
             on_top: Mutex::default(),
-            untold: Arc::default(),
             line: Mutex::new(None),
             pool: AtomicU32::new(0),
             ends: Ends::default(),

@@ -1,6 +1,9 @@
 //! Processes that come and go, and how each is ended.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Waker},
+};
 
 use rustyray_scheduler::{CallerId, JobId, PoolId, WorkerId};
 use rustyray_store::ClientId;
@@ -126,25 +129,18 @@ impl Node {
         }
     }
 
-    /// Says something to a process, without waiting for it to be heard.
+    /// Says something to a process, without waiting for it to be heard: after what it was told before, and before
+    /// what its connection is given later.
     pub(super) fn tell(&self, client: ClientId, what: &ToClient) {
         let Some(line) = self.peers[client.index()].line.lock().clone() else { return };
         let (Ok(background), bytes) = (background::handle(), what.to_bytes()) else { return };
-        let untold = Arc::clone(&self.peers[client.index()].untold);
-        untold.fetch_add(1, Ordering::Relaxed);
-        background.spawn(async move {
-            // A process that does not hear any more is dying, and is seen to.
-            let _ = line.send(&bytes, &[]).await;
-            // Release: pairs with `all_told`; what is sent after it comes after this.
-            untold.fetch_sub(1, Ordering::Release);
-        });
-    }
-
-    /// Returns when everything has been sent that [`Node::tell`] was given for this process before.
-    pub(crate) async fn all_told(&self, client: ClientId) {
-        // Acquire: pairs with the end of `tell`.
-        while self.peers[client.index()].untold.load(Ordering::Acquire) > 0 {
-            tokio::task::yield_now().await;
+        // A process that does not hear any more is dying, and is seen to.
+        let send = async move { drop(line.send(&bytes, &[]).await) };
+        // Tasks begin in any order. The first poll is here: it sends, or takes its place in the connection's queue,
+        // which is first come, first served.
+        let mut send = Box::pin(tokio::task::unconstrained(send));
+        if send.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            background.spawn(send);
         }
     }
 
