@@ -227,7 +227,10 @@ impl<T> ObjectRefStream<T> {
                 self.is_done = true;
                 Poll::Ready(None)
             }
-            Some(error) => Poll::Ready(self.end_with(&error)),
+            Some(error) => {
+                let error = self.core.met_here(error);
+                Poll::Ready(self.end_with(&error))
+            }
         }
     }
 

@@ -43,6 +43,14 @@ async fn spawns_and_waits(begun: String, ended: String) -> rustyray::Result<u64>
     works_until_cancelled_remote::remote(begun, ended).await?.get().await
 }
 
+/// Its child does not begin while there is no cpu.
+#[rustyray::remote(num_cpus = 0)]
+async fn waits_for_its_turn(submitted: String) -> rustyray::Result<u64> {
+    let child = add_remote::remote(1, 2).await?;
+    std::fs::write(submitted, "").expect("it can be written");
+    child.get().await
+}
+
 #[rustyray::remote(timeout_ms = 20, max_retries = 0)]
 fn overtime() -> u64 {
     loop {
@@ -93,6 +101,10 @@ async fn cancels(directory: String) -> rustyray::Result<()> {
     queued.cancel(GENTLY).await?;
     assert_cancelled(waiting.get().await, "::add");
     assert_cancelled(queued.get().await, "::works_until_cancelled");
+    let parent = waits_for_its_turn_remote::remote(marks.text("submitted")).await?;
+    marks.wait("submitted");
+    parent.cancel(RECURSIVE).await?;
+    assert_cancelled(parent.get().await, "::waits_for_its_turn");
     stuck.cancel(FORCE).await?;
     assert_cancelled(stuck.get().await, "::is_stuck");
 

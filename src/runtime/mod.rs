@@ -332,17 +332,20 @@ impl Core {
         if self.is_interrupted() { Err(self.interrupted()) } else { Ok(()) }
     }
 
-    /// Whether the task that this thread runs was cancelled by the time that another one had been. The news of
-    /// both come by different ways, and one who was cancelled with its children is not to fail by theirs.
-    fn was_interrupted_too(&self) -> bool {
-        if let Link::Uplink(uplink) = &self.link
+    /// What the task that this thread runs makes of the error of what it waited for. The news of two cancellations
+    /// come by different ways, and a task that was cancelled with its children is not to fail by theirs.
+    pub(crate) fn met_here(&self, error: Error) -> Error {
+        if let Error::TaskCancelled { .. } = error
+            && let Link::Uplink(uplink) = &self.link
             && crate::context::running().is_some()
-            && !self.is_interrupted()
         {
-            // With the node gone there is no more news.
-            let _ = uplink.hear_of_cancellations();
+            if !self.is_interrupted() {
+                // With the node gone there is no more news.
+                let _ = uplink.hear_of_cancellations();
+            }
+            return self.check_uninterrupted().err().unwrap_or(error);
         }
-        self.is_interrupted()
+        error
     }
 
     /// A task is to be run on top of one that waits here.
@@ -410,10 +413,7 @@ impl Core {
         match error {
             ViewError::Failed(pin) => {
                 debug_assert_eq!(pin.kind(), PinKind::Failed);
-                match Error::from_bytes(id, &pin) {
-                    Error::TaskCancelled { .. } if self.was_interrupted_too() => self.interrupted(),
-                    error => error,
-                }
+                self.met_here(Error::from_bytes(id, &pin))
             }
             ViewError::TypeMismatch { expected, found, .. } => Error::TypeMismatch {
                 object: id.to_string(),
