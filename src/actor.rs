@@ -584,11 +584,6 @@ impl<A> Clone for ActorHandle<A> {
 impl<A> Drop for ActorHandle<A> {
     fn drop(&mut self) {
         self.core.release(self.token);
-        if let Link::Node(node) = &self.core.link
-            && !self.core.client.holds(self.token)
-        {
-            node.actor_handle_dropped();
-        }
     }
 }
 

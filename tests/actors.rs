@@ -218,6 +218,21 @@ async fn handles_travel_inside_values_and_keep_their_actors_alive_there() -> rus
 }
 
 #[rustyray::test]
+async fn an_actor_ends_with_the_value_that_its_last_handle_is_in() -> rustyray::Result<()> {
+    let lead = Counter::remote(1).await?;
+    let death = lead.death().await?;
+    let team = Team { name: "blue".to_owned(), lead, others: Vec::new(), spare: None };
+    let stored = rustyray::put(&team).await?;
+    drop(team);
+    // Meanwhile the node tidies up, as it does once a second: it has to be told of what ends later.
+    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+    assert!(!death.is_ready());
+    drop(stored);
+    assert_eq!(death.get().await?.reason, rustyray::ActorEnd::Unreachable);
+    Ok(())
+}
+
+#[rustyray::test]
 async fn a_killed_actor_says_that_it_was_killed() -> rustyray::Result<()> {
     let counter = Counter::remote(0).await?;
     assert_eq!(counter.add(1).await?.get().await?, 1);

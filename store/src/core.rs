@@ -15,6 +15,7 @@ use rustyray_memory::sync::AtomicU32;
 use crate::{
     ClientId, ClientSet, Geometry, ObjectId, Wake,
     blocks::{Block, Blocks},
+    endings::Endings,
     holdings::Holdings,
     origin::{Origins, Recovery},
     place::Place,
@@ -49,6 +50,7 @@ pub(crate) struct Core {
     pub(crate) spill_key: [u8; 16],
     /// What is made ready ahead of its use.
     pub(crate) reserve: Reserve,
+    pub(crate) endings: Endings,
     /// Held while an object moves between memory and disk.
     pub(crate) moving: Mutex<()>,
 }
@@ -127,11 +129,15 @@ impl Core {
             Phase::Spilled => self.ledger.lock().spills.remove(index),
             _ => {}
         }
+        let is_watched = slot.is_watched();
         if slot.nested() != 0 {
             self.drop_held(index, perhaps_dead);
         }
         if slot.free(before) {
             self.free_slots.push(index);
+        }
+        if is_watched {
+            self.tell_of_end(self.geometry.id(index, before.generation()));
         }
     }
 

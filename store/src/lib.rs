@@ -313,6 +313,8 @@ mod deaths;
 mod dirty;
 #[cfg(not(rustyray_loom))]
 mod encode;
+#[cfg(not(rustyray_loom))]
+mod endings;
 mod entry;
 #[cfg(not(rustyray_loom))]
 mod error;

@@ -16,6 +16,7 @@ use crate::{
     blocks::Blocks,
     core::{Core, Ledger, Water},
     deadmap,
+    endings::Endings,
     fork::ForkGuard,
     geometry::{MAX_BLOCK_BYTES, MAX_CAPACITY_BYTES, PAGE_BYTES},
     holdings::Holdings,
@@ -107,6 +108,7 @@ impl Node {
             water,
             spill_key: random()?,
             reserve: Reserve::new(config.reserve_bytes, geometry.capacity_bytes),
+            endings: Endings::default(),
             moving: Mutex::new(()),
         });
         Reserve::start(&core);

@@ -50,6 +50,8 @@ const PINS: usize = 12;
 
 /// In the word of nested references: the node keeps the object's origin.
 const ORIGIN: u64 = 1 << 63;
+/// In the same word: the node wants to hear of the object's end.
+const WATCHED: u64 = 1 << 62;
 
 const _: () = assert!(HOLDERS == LINE_WORDS, "the bits have a line of their own");
 const _: () = assert!(PINS + 4 == SLOT_WORDS && SLOT_WORDS == 2 * LINE_WORDS);
@@ -178,22 +180,38 @@ impl<'a, M: Memory> Slot<'a, M> {
         }
     }
 
-    /// How many references the node holds for this object, and whether it keeps its origin. The node alone
-    /// writes it.
+    /// How many references the node holds for this object, and what else is to be done when it ends: whether the
+    /// node keeps its origin, and wants to hear of it. The node alone writes it.
     pub fn nested(&self) -> u64 {
         self.word(NESTED).load(Ordering::Relaxed)
     }
 
-    /// Node: see [`Slot::nested`]. The mark of an origin stays.
+    /// Node: see [`Slot::nested`]. The marks stay.
     pub fn set_nested(&self, count: u64) {
-        let origin = self.nested() & ORIGIN;
-        self.word(NESTED).store(origin | count, Ordering::Relaxed);
+        let counted = |word| Some(word & (ORIGIN | WATCHED) | count);
+        let _ = self.word(NESTED).fetch_update(Ordering::Relaxed, Ordering::Relaxed, counted);
     }
 
     /// Node: whether it keeps the object's origin.
     pub fn set_has_origin(&self, has_origin: bool) {
-        let count = self.nested() & !ORIGIN;
-        self.word(NESTED).store(if has_origin { ORIGIN | count } else { count }, Ordering::Relaxed);
+        self.set_mark(ORIGIN, has_origin);
+    }
+
+    /// Node: whether it wants to hear of the object's end.
+    pub fn set_is_watched(&self, is_watched: bool) {
+        self.set_mark(WATCHED, is_watched);
+    }
+
+    /// Node: whether it wants to hear of the object's end.
+    pub fn is_watched(&self) -> bool {
+        self.nested() & WATCHED != 0
+    }
+
+    fn set_mark(&self, mark: u64, is_set: bool) {
+        let _ = match is_set {
+            true => self.word(NESTED).fetch_or(mark, Ordering::Relaxed),
+            false => self.word(NESTED).fetch_and(!mark, Ordering::Relaxed),
+        };
     }
 
     /// Who answers for the object's value while it waits for one.

@@ -201,6 +201,10 @@ impl Node {
         };
         actors.by_token.insert(token, resident);
         drop(actors);
+        if self.store.watch_end(token).is_err() {
+            // Nobody waited for it to be entered.
+            self.release_unreachable(token);
+        }
         // It may have ended before it was entered.
         if self.scheduler().actor_state(created) == Some(ActorState::Dead) {
             self.forget_actor(created, self.scheduler().actor_reason(created).as_ref());
@@ -474,26 +478,30 @@ impl Node {
         }
     }
 
-    /// A handle in this process was dropped, perhaps the last.
-    pub(crate) fn actor_handle_dropped(&self) {
-        self.actor_dropped.store(true, Ordering::Release);
-        self.doorbells.ring(ClientId::NODE);
+    /// Ends the actors whose tokens went since it was called last.
+    pub(super) fn release_unreachable_actors(&self) {
+        let mut any = false;
+        while let Some(token) = self.store.next_ended() {
+            self.release_unreachable(token);
+            any = true;
+        }
+        if any {
+            self.dispatch();
+        }
     }
 
-    pub(super) fn release_unreachable_actors(&self) {
-        let gone: Vec<_> = {
-            let actors = self.actors.read();
-            let unreachable = |(token, resident): &(&ObjectId, &Resident)| {
-                !resident.detached && self.client.status(**token) == Status::Gone
-            };
-            actors.by_token.iter().filter(unreachable).map(|(&token, r)| (token, r.actor)).collect()
-        };
-        for (token, actor) in gone {
-            let name = self.forget_name(token);
-            drop(name);
-            self.scheduler().release_actor(actor);
+    /// Nobody can reach the actor of this token any more.
+    fn release_unreachable(&self, token: ObjectId) {
+        drop(self.forget_name(token));
+        let actor = self.actors.read().by_token.get(&token).map(|resident| resident.actor);
+        let Some(actor) = actor else { return };
+        match self.scheduler().actor_state(actor) {
+            // Its death may be being told by another thread, which finds it no more after this.
+            Some(ActorState::Dead) | None => {
+                self.forget_actor(actor, self.scheduler().actor_reason(actor).as_ref());
+            }
+            Some(_) => self.scheduler().release_actor(actor),
         }
-        self.dispatch();
     }
 
     pub(super) fn forget_name(&self, token: ObjectId) -> Option<String> {
@@ -533,17 +541,22 @@ impl Node {
         self.actor_ended.notify_waiters();
         // The entry stays while somebody may still call: the call is told why the actor died.
         if self.client.status(token) == Status::Gone {
-            let mut actors = self.actors.write();
-            let resident = actors.by_token.remove(&token);
-            actors.by_id.remove(&actor);
-            drop(actors);
-            self.scheduler().forget_actor(actor);
-            let left = resident.map(|resident| [resident.obituary, resident.unmade]);
-            left.into_iter().flatten().flatten().for_each(|id| self.client.release(id));
+            self.forget_dead(actor, token);
         } else if self.actors.read().by_token.get(&token).is_some_and(|known| known.detached) {
             // What kept it alive without handles keeps it no more.
             self.let_go_of_detached(token);
         }
+    }
+
+    /// Nobody can reach the dead actor of this token any more, nor ask of it.
+    fn forget_dead(&self, actor: ActorId, token: ObjectId) {
+        let mut actors = self.actors.write();
+        let Some(resident) = actors.by_token.remove(&token) else { return };
+        actors.by_id.remove(&actor);
+        drop(actors);
+        self.scheduler().forget_actor(actor);
+        let left = [resident.obituary, resident.unmade];
+        left.into_iter().flatten().for_each(|id| self.client.release(id));
     }
 
     fn let_go_of_detached(&self, token: ObjectId) {

@@ -92,7 +92,6 @@ pub(crate) struct Node {
     scheduler: OnceLock<Scheduler<Host>>,
     actors: RwLock<Actors>,
     groups: RwLock<groups::Groups>,
-    actor_dropped: AtomicBool,
     lines: Places,
     actor_ended: Notify,
     /// Every actor ends once its calls are done.
@@ -168,7 +167,6 @@ impl Node {
             scheduler: OnceLock::new(),
             actors: RwLock::default(),
             groups: RwLock::default(),
-            actor_dropped: AtomicBool::new(false),
             lines: Places::default(),
             actor_ended: Notify::new(),
             draining: AtomicBool::new(false),
@@ -237,12 +235,6 @@ impl Node {
         }
         if let Some(body) = job.body.get() {
             self.client.release(**body);
-        }
-        if let Some(token) = job.called()
-            && !self.client.holds(token)
-        {
-            // The last handle may have gone before its last call.
-            self.actor_handle_dropped();
         }
     }
 }

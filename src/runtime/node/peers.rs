@@ -98,8 +98,6 @@ impl Node {
         }
         // After reaping: nothing is half sealed any more.
         self.forget_lines(client);
-        // The last handle of an actor may have gone with it.
-        self.actor_handle_dropped();
         // Whoever the dead process was about to wake is woken, and looks again.
         for other in 0..=u8::MAX {
             if self.peers[usize::from(other)].pid.load(Ordering::Relaxed) != 0 || other == 0 {

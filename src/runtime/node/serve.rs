@@ -57,13 +57,8 @@ impl Node {
 
     /// What needs no haste: frees what clients dropped, ends actors that nobody can reach.
     pub(crate) fn tidy(&self) {
-        let mut freed = 0;
-        while let now @ 1.. = self.store.collect(1024) {
-            freed += now;
-        }
-        if freed > 0 || self.actor_dropped.swap(false, Ordering::AcqRel) {
-            self.release_unreachable_actors();
-        }
+        while self.store.collect(1024) > 0 {}
+        self.release_unreachable_actors();
         self.let_strangers_go();
     }
 

@@ -179,3 +179,54 @@ pub(crate) fn what_a_dead_client_left_is_cleared_away(over: Over) {
     assert!(matches!(two.reserve(), Err(Error::Closed)));
     assert_eq!(join(&node).id(), number, "the number is free");
 }
+
+pub(crate) fn the_end_of_a_watched_object_is_told_however_it_comes(over: Over) {
+    let (node, one) = store(over);
+    let two = join(&node);
+    let watched = || {
+        let id = one.put(&5u64).expect("put");
+        node.watch_end(id).expect("it is alive");
+        node.watch_end(id).expect("and still is");
+        id
+    };
+    let given_to_two = || {
+        let id = watched();
+        two.retain(id).expect("alive");
+        one.release(id);
+        id
+    };
+    let ended = || std::iter::from_fn(|| node.next_ended()).collect::<Vec<_>>();
+
+    let unwatched = one.put(&4u64).expect("put");
+    one.release(unwatched);
+    let by_its_owner = watched();
+    assert_eq!(ended(), []);
+    one.release(by_its_owner);
+    assert_eq!(ended(), [by_its_owner]);
+    assert_eq!(node.watch_end(by_its_owner), Err(Stale::Gone(by_its_owner)));
+
+    let inner = watched();
+    let outer = one.put(&[Ref(inner)].to_vec()).expect("put");
+    one.release(inner);
+    assert_eq!(ended(), []);
+    one.release(outer);
+    assert_eq!(ended(), [inner]);
+
+    let collected = given_to_two();
+    two.release(collected);
+    assert_eq!(ended(), []);
+    assert_eq!(node.collect(usize::MAX), 1);
+    assert_eq!(ended(), [collected]);
+
+    // Freed to make room for another client, which asks for so much that it does not have it.
+    let freed_by_the_way = given_to_two();
+    two.release(freed_by_the_way);
+    let large = one.put(&vec![0u8; 3 << 20]).expect("put");
+    assert_eq!((node.collect(usize::MAX), ended()), (0, vec![freed_by_the_way]));
+    one.release(large);
+
+    let held_by_the_dead = given_to_two();
+    assert_eq!(node.reap(two.id()).freed, 1);
+    assert_eq!(ended(), [held_by_the_dead]);
+    assert_eq!(node.stats().objects, 0);
+}

@@ -102,6 +102,7 @@ conformance! {
             what_one_client_puts_another_reads,
             a_view_of_one_client_keeps_the_object_of_another,
             a_container_of_one_client_keeps_what_another_put,
+            the_end_of_a_watched_object_is_told_however_it_comes,
             what_is_lent_to_a_client_while_it_is_reaped_comes_back,
             what_a_dead_client_left_is_cleared_away;
     }
