@@ -20,7 +20,7 @@ pub struct Page<T> {
 pub enum TaskState {
     /// It waits for that many objects.
     Waiting {
-        /// That many.
+        /// That many; one more while its submission is still at work.
         objects: usize,
     },
     /// It waits for resources, for a worker or, as a call, for its turn.

@@ -68,9 +68,11 @@ fn listings_show_what_there_is() {
     });
     let name = running[0]["name"].as_str().expect("a name");
     assert!(name.ends_with("linger"), "{running:#}");
-    let waiting = place.json(&["list", "tasks", "--filter", "state=waiting"]);
+    // One more while its submission is still at work.
+    let waiting = place.wait_for(&["list", "tasks", "--filter", "state=waiting"], |rows| {
+        rows.as_array().is_some_and(|rows| rows.len() == 1 && rows[0]["awaits"] == 1)
+    });
     assert!(waiting[0]["name"].as_str().expect("a name").ends_with("after"), "{waiting:#}");
-    assert_eq!(waiting[0]["awaits"], 1);
 
     let failed = place.json(&["list", "tasks", "-f", "state=failed"]);
     assert_eq!(failed.as_array().map(Vec::len), Some(1), "{failed:#}");
