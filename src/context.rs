@@ -37,13 +37,14 @@ use crate::{
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Context {
-    /// The session: one for each start of a node. `None` when no runtime is running.
+    /// The session: one for each start of a node, which `rustyray status` writes in hexadecimal. `None` when no
+    /// runtime is running.
     pub node_id: Option<u64>,
     /// The driver whose work this is, counted from 1; a task's is that of whoever submitted it.
     pub job_id: Option<u32>,
     /// The process id of this worker, or of the driver.
     pub worker_id: u32,
-    /// The task or call that is running, in a worker.
+    /// The task or call that is running, in a worker; `rustyray list tasks` writes it in hexadecimal.
     pub task_id: Option<u64>,
     /// The name of that task: its own, its function's, or `Class::method`.
     pub task_name: Option<String>,
@@ -114,13 +115,22 @@ impl Context {
     }
 }
 
+/// A number as listings write it.
+struct Hexadecimal(u64);
+
+impl fmt::Debug for Hexadecimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("node_id", &self.node_id)
+            .field("node_id", &self.node_id.map(Hexadecimal))
             .field("job_id", &self.job_id)
             .field("worker_id", &self.worker_id)
-            .field("task_id", &self.task_id)
+            .field("task_id", &self.task_id.map(Hexadecimal))
             .field("task_name", &self.task_name)
             .field("attempt", &self.attempt)
             .field("actor_id", &self.actor_id)

@@ -368,7 +368,9 @@ impl Error {
             Error::NoNode { .. } => {
                 "start one with `rustyray start`, or a program that calls `rustyray::init`"
             }
-            Error::SeveralNodes { .. } => "say which one is meant: `--address <socket>`",
+            Error::SeveralNodes { .. } => {
+                "say which one is meant: `--address <socket>`, or `rustyray::connect(socket)` in a program"
+            }
             Error::NodeGone { .. } => {
                 "the node was killed or has ended; `rustyray status` without an address finds what runs"
             }
@@ -454,10 +456,12 @@ impl Error {
 
     /// An error of the operating system, with what was attempted.
     pub(crate) fn io(context: impl fmt::Display, error: &io::Error) -> Error {
+        // What we refuse by ourselves is refused all the same.
+        let refused = error.kind() == io::ErrorKind::PermissionDenied;
         Error::Io {
             context: context.to_string(),
             message: error.to_string(),
-            errno: error.raw_os_error(),
+            errno: error.raw_os_error().or(refused.then_some(nix::libc::EPERM)),
         }
     }
 

@@ -25,6 +25,7 @@ use crate::{
     runtime::{
         Core,
         current::{self, Key},
+        deadline,
         trace::Span,
     },
     type_name,
@@ -129,7 +130,7 @@ impl<T> ObjectRef<T> {
     }
 
     /// How far the object is, in a word.
-    fn state(&self) -> &'static str {
+    pub(crate) fn state(&self) -> &'static str {
         let status = current::of(self.runtime, |core| core.client.status(self.object_id()));
         match status {
             Some(Status::Pending) => "pending",
@@ -161,16 +162,18 @@ impl<T: Value> ObjectRef<T> {
         Get { reference: self, span: Span::get(self.object_id()) }
     }
 
-    /// The same, waiting at most `timeout`.
+    /// The same, waiting at most `timeout`. What is there already is given, also by a timeout of zero.
+    ///
+    /// Dropping the future gives up waiting and has no other effect.
     ///
     /// # Errors
     /// As [`ObjectRef::get`], and [`crate::Error::GetTimeout`].
     pub async fn get_timeout(&self, timeout: Duration) -> Result<T> {
         let get = async {
             let started = Instant::now();
+            let deadline = deadline(started, timeout);
             loop {
-                let left = timeout.saturating_sub(started.elapsed());
-                self.core()?.settled_within(self.object_id(), left).await?;
+                self.core()?.settled_by(self.object_id(), started, deadline).await?;
                 if let Some(value) = self.value_now() {
                     return value;
                 }
@@ -179,7 +182,10 @@ impl<T: Value> ObjectRef<T> {
         Span::get(self.object_id()).within(get).await
     }
 
-    /// A view of the value in place, once it is there; the object stays where it is while the view lives.
+    /// A view of the value in place, once it is there; the object stays where it is while the view lives, also when no
+    /// reference is left. An object that is on disk is read back, which blocks this thread as long as that takes.
+    ///
+    /// Dropping the future gives up waiting and has no other effect.
     ///
     /// # Errors
     /// As [`ObjectRef::get`].
@@ -195,7 +201,7 @@ impl<T: Value> ObjectRef<T> {
         Span::get(self.object_id()).within(view).await
     }
 
-    /// [`ObjectRef::get`], blocking this thread.
+    /// [`ObjectRef::get`], blocking this thread. In async code that is a thread that polls nothing else meanwhile.
     ///
     /// # Errors
     /// As [`ObjectRef::get`].
@@ -208,7 +214,7 @@ impl<T: Value> ObjectRef<T> {
     /// # Errors
     /// As [`ObjectRef::get_timeout`].
     pub fn get_blocking_timeout(&self, timeout: Duration) -> Result<T> {
-        self.blocking(Some(Instant::now() + timeout), Self::value_now)
+        self.blocking(Some(deadline(Instant::now(), timeout)), Self::value_now)
     }
 
     /// [`ObjectRef::view`], blocking this thread.

@@ -3,6 +3,8 @@
 //! Both option types are built by value with `const` methods, so that the defaults given in an attribute
 //! are constants of the program and an override at the call costs a copy.
 
+use std::fmt;
+
 use crate::{
     error::{Error, Result},
     placement::{PlacementGroup, Within},
@@ -53,7 +55,7 @@ pub const MAX_CONCURRENCY_GROUPS: usize = 8;
 pub const MAX_CONCURRENCY: u32 = 1024;
 
 /// Amounts of resources, in ten-thousandths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Demand {
     pub(crate) cpus: u32,
     pub(crate) gpus: u32,
@@ -67,6 +69,30 @@ pub(crate) const UNIT: u32 = 10_000;
 impl Demand {
     pub(crate) const fn new(cpus: u32) -> Self {
         Demand { cpus, gpus: 0, memory_bytes: 0, custom: [None; MAX_CUSTOM_RESOURCES] }
+    }
+}
+
+/// As listings show the bundles of a placement group: `{0.5 cpu, 1 camera}`.
+impl fmt::Debug for Demand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = "{";
+        let mut amount = |name: &str, parts: u32| {
+            let separator = std::mem::replace(&mut before, ", ");
+            write!(f, "{separator}{} {name}", f64::from(parts) / f64::from(UNIT))
+        };
+        if self.cpus > 0 || *self == Demand::new(0) {
+            amount("cpu", self.cpus)?;
+        }
+        if self.gpus > 0 {
+            amount("gpu", self.gpus)?;
+        }
+        for (name, parts) in self.custom.iter().flatten() {
+            amount(name, *parts)?;
+        }
+        if self.memory_bytes > 0 {
+            write!(f, "{before}{} bytes of memory", self.memory_bytes)?;
+        }
+        f.write_str("}")
     }
 }
 
@@ -88,7 +114,7 @@ macro_rules! demand_options {
         /// How many cpus it occupies while it runs; fractions count to 1/10000.
         ///
         /// # Panics
-        /// When `cpus` is negative or not a number.
+        /// When `cpus` is negative, not a number, or above 400,000. In a constant that is an error of the compiler.
         #[must_use]
         pub const fn num_cpus(mut self, cpus: f64) -> Self {
             self.demand.cpus = $crate::options::parts(cpus);
@@ -98,7 +124,7 @@ macro_rules! demand_options {
         /// How many gpus it occupies while it runs; fractions count to 1/10000.
         ///
         /// # Panics
-        /// When `gpus` is negative or not a number.
+        /// When `gpus` is negative, not a number, or above 400,000. In a constant that is an error of the compiler.
         #[must_use]
         pub const fn num_gpus(mut self, gpus: f64) -> Self {
             self.demand.gpus = $crate::options::parts(gpus);
@@ -108,7 +134,7 @@ macro_rules! demand_options {
         /// How much of a custom resource it occupies while it runs.
         ///
         /// # Panics
-        /// When the amount is negative or not a number, or when more than
+        /// When the amount is negative, not a number, or above 400,000, or when more than
         /// [`MAX_CUSTOM_RESOURCES`](crate::manual::MAX_CUSTOM_RESOURCES) are named.
         #[must_use]
         pub const fn resource(mut self, name: &'static str, amount: f64) -> Self {
@@ -391,7 +417,7 @@ impl Default for TaskOptions {
 /// # })
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ActorOptions {
     pub(crate) demand: Demand,
     pub(crate) name: Option<String>,
@@ -405,6 +431,26 @@ pub struct ActorOptions {
     pub(crate) within: Option<Within>,
     pub(crate) capture: bool,
     pub(crate) groups: [Option<(&'static str, u32)>; MAX_CONCURRENCY_GROUPS],
+}
+
+impl fmt::Debug for ActorOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups: Vec<_> = self.groups.iter().flatten().collect();
+        f.debug_struct("ActorOptions")
+            .field("demand", &self.demand)
+            .field("name", &self.name)
+            .field("get_if_exists", &self.get_if_exists)
+            .field("detached", &self.detached)
+            .field("max_restarts", &self.max_restarts)
+            .field("max_task_retries", &self.max_task_retries)
+            .field("max_concurrency", &self.max_concurrency)
+            .field("max_pending_calls", &self.max_pending_calls)
+            .field("out_of_order", &self.out_of_order)
+            .field("within", &self.within)
+            .field("capture", &self.capture)
+            .field("groups", &groups)
+            .finish()
+    }
 }
 
 impl ActorOptions {

@@ -100,9 +100,16 @@ pub enum PlacementStrategy {
 /// # })
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Bundle {
     demand: Demand,
+}
+
+/// As `rustyray list placement-groups` shows it: `Bundle{0.5 cpu, 1 camera}`.
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bundle{:?}", self.demand)
+    }
 }
 
 impl Bundle {
@@ -239,11 +246,12 @@ pub struct PlacementGroup {
 }
 
 impl PlacementGroup {
-    /// Reserves the bundles, all of them as soon as all are free; [`PlacementGroup::ready`] waits for that.
+    /// Reserves the bundles, all of them as soon as all are free; [`PlacementGroup::ready`] waits for that. It is done by
+    /// the first poll; in another process than the node's it blocks this thread for a round trip to the node.
     ///
     /// # Errors
     /// [`Error::Unschedulable`] when the node will never have as much, [`Error::InvalidArgument`] without
-    /// bundles.
+    /// bundles, or with more than 10,000.
     pub async fn create(
         bundles: impl IntoIterator<Item = Bundle>,
         strategy: PlacementStrategy,
@@ -283,7 +291,7 @@ impl PlacementGroup {
         Ok(PlacementGroup { token: ObjectRef::adopt(&core, token) })
     }
 
-    /// Waits until the bundles are reserved.
+    /// Waits until the bundles are reserved. Dropping the future gives up waiting and has no other effect.
     ///
     /// # Errors
     /// [`Error::PlacementGroupRemoved`] when the group is removed before.
@@ -304,7 +312,7 @@ impl PlacementGroup {
     }
 
     /// Removes the group: what waits for it fails with [`Error::PlacementGroupRemoved`], what runs in it is
-    /// ended, and its resources are free then. Removing it again is nothing.
+    /// ended, and its resources are free then. Removing it again is nothing. It is done by the first poll.
     ///
     /// # Errors
     /// When the runtime is gone.

@@ -40,6 +40,7 @@ use crate::{
     runtime::{Core, current, executor::block_on, submission::Wanted, words_of},
     spec::Kind,
     submit::{Invocation, submit_words},
+    type_name,
 };
 
 /// How many items may be unconsumed where the options do not say.
@@ -187,7 +188,7 @@ impl<T> ObjectRefStream<T> {
         poll_fn(|context| self.poll_item(context)).await
     }
 
-    /// The next item, blocking this thread.
+    /// The next item, blocking this thread until it is there.
     pub fn next_blocking(&mut self) -> Option<ObjectRef<T>> {
         block_on(self.next())
     }
@@ -353,13 +354,17 @@ impl<T> Drop for ObjectRefStream<T> {
     }
 }
 
+/// What it gives, how far the whole is, and how many were taken: `ObjectRefStream<u64>(9d-2, pending, 3 taken)`. The id
+/// is that of [`ObjectRefStream::completed`].
 impl<T> fmt::Debug for ObjectRefStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ObjectRefStream")
-            .field("end", &self.end)
-            .field("consumed", &self.index)
-            .field("is_done", &self.is_done)
-            .finish_non_exhaustive()
+        let (id, state) = (self.end.id(), self.end.state());
+        write!(
+            f,
+            "ObjectRefStream<{}>({id}, {state}, {} taken)",
+            type_name::short::<T>(),
+            self.index
+        )
     }
 }
 

@@ -25,7 +25,7 @@ use rustyray_store::ObjectId;
 use crate::{
     error::{Error, Result},
     object::ObjectRef,
-    runtime::{Alarm, Core, trace::Span},
+    runtime::{Alarm, Core, deadline, trace::Span},
 };
 
 mod sealed {
@@ -117,7 +117,8 @@ impl<T> References<T> for Vec<ObjectRef<T>> {
 ///
 /// The references are borrowed, and then cloned, or given away as a vector, which costs nothing for those that
 /// are left: `(ready, rest) = wait(rest, 1, None).await?` takes as long for the last of many as for the first.
-/// Dropping the future gives up waiting and has no other effect.
+/// An error in an object's place settles it, too, and so does the end of its runtime. A timeout of zero only looks.
+/// Dropping the future gives up waiting and has no other effect, but for what was given away.
 ///
 /// ```
 /// # use rustyray::prelude::*;
@@ -163,7 +164,7 @@ pub async fn wait<T>(
         next: 0,
         watched: Vec::new(),
         count: None,
-        deadline: timeout.map(|timeout| Instant::now() + timeout),
+        deadline: timeout.map(|timeout| deadline(Instant::now(), timeout)),
         alarm: None,
     };
     Span::wait(len, num_returns).within(enough).await?;

@@ -555,3 +555,54 @@ async fn until_async(mut condition: impl AsyncFnMut() -> bool) {
     }
     panic!("it did not come about");
 }
+
+/// Writes that it has begun, and that it has ended once it may.
+#[rustyray::actor]
+struct Latecomer;
+
+#[rustyray::actor_methods]
+impl Latecomer {
+    pub fn new() -> Self {
+        Latecomer
+    }
+
+    pub fn wait(&self, diary: String, may_end: String) {
+        append(&diary, "begun");
+        while !std::path::Path::new(&may_end).exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        append(&diary, "ended");
+    }
+}
+
+#[test]
+fn while_a_runtime_ends_the_thread_that_waits_for_it_goes_on() {
+    let scratch = Scratch::new("goes_on");
+    let (diary, may_end) = (scratch.file("diary"), scratch.file("may_end"));
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    tokio.expect("it can be made").block_on(async {
+        let builder = rustyray::Builder::new().num_cpus(1.0).visible(false);
+        let runtime = builder.shutdown_grace(Duration::MAX).start().await.expect("it starts");
+        let latecomer = Latecomer::remote().await.expect("submitted");
+        let _waits = latecomer.wait(&diary, &may_end).await.expect("submitted");
+        until("the call", || !lines(&diary).is_empty()).await;
+        let (ended, ()) = tokio::join!(runtime.shutdown(), async {
+            // The end has begun, and waits for the call, which waits for what this thread is about to do.
+            append(&may_end, "now");
+        });
+        ended.expect("it ends");
+        assert_eq!(lines(&diary), ["begun", "ended"]);
+        assert!(rustyray::Runtime::current().is_err(), "this thread has none any more");
+    });
+}
+
+#[rustyray::test]
+async fn a_spawned_task_can_end_the_runtime() {
+    let runtime = rustyray::Runtime::current().expect("there is one");
+    let kept = rustyray::put(&7).await.expect("there is room");
+    tokio::spawn(async move { runtime.shutdown().await })
+        .await
+        .expect("no panic")
+        .expect("it ends");
+    assert!(matches!(kept.get().await, Err(Error::ShutDown { .. })));
+}

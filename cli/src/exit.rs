@@ -25,6 +25,8 @@ pub(crate) enum Failure {
         what: String,
         /// What to do about it.
         help: Option<String>,
+        /// The exit code.
+        code: u8,
     },
 }
 
@@ -37,12 +39,12 @@ impl From<Error> for Failure {
 impl Failure {
     /// A failure of the command itself.
     pub(crate) fn new(what: impl Into<String>) -> Failure {
-        Failure::Own { what: what.into(), help: None }
+        Failure::Own { what: what.into(), help: None, code: 1 }
     }
 
     /// The same, with what to do about it.
     pub(crate) fn with_help(what: impl Into<String>, help: impl Into<String>) -> Failure {
-        Failure::Own { what: what.into(), help: Some(help.into()) }
+        Failure::Own { what: what.into(), help: Some(help.into()), code: 1 }
     }
 
     /// The same, of the operating system.
@@ -50,8 +52,17 @@ impl Failure {
         Failure::new(format!("{doing}: {error}"))
     }
 
+    /// The same, with another exit code than 1.
+    pub(crate) fn and_code(self, code: u8) -> Failure {
+        match self {
+            Failure::Own { what, help, .. } => Failure::Own { what, help, code },
+            runtime => runtime,
+        }
+    }
+
     fn code(&self) -> u8 {
         match self {
+            Failure::Own { code, .. } => *code,
             Failure::Runtime(Error::InvalidArgument { .. }) => 2,
             Failure::Runtime(Error::NoNode { .. }) => 3,
             Failure::Runtime(Error::SeveralNodes { .. }) => 4,
@@ -60,6 +71,7 @@ impl Failure {
                 // Where no socket is, no node is.
                 nix::libc::ENOENT => 3,
                 nix::libc::EACCES | nix::libc::EPERM => 6,
+                nix::libc::ENOTSOCK => 2,
                 _ => 1,
             },
             _ => 1,
@@ -67,20 +79,48 @@ impl Failure {
     }
 }
 
+/// What an error says, with a line for each of what may be many.
+fn told(error: &Error) -> String {
+    match error {
+        Error::SeveralNodes { sockets } => {
+            let listed: String = sockets.iter().map(|socket| format!("\n  {socket}")).collect();
+            format!("{} nodes of this user are running:{listed}", sockets.len())
+        }
+        error => error.to_string(),
+    }
+}
+
+/// What to do about what the operating system says when a node is looked for.
+fn help_with(error: &Error) -> Option<&'static str> {
+    let Error::Io { errno: Some(errno), .. } = error else { return None };
+    Some(match *errno {
+        nix::libc::ENOENT | nix::libc::ENOTSOCK => {
+            "without `--address` the command finds the node that runs"
+        }
+        nix::libc::EACCES | nix::libc::EPERM => {
+            "a node is for its own user alone: be that user, or start a node of your own"
+        }
+        nix::libc::ETIMEDOUT => {
+            "its process may be stopped or stuck; `rustyray stop --force` with its address kills it"
+        }
+        _ => return None,
+    })
+}
+
 /// Prints a failure and gives the exit code.
 pub(crate) fn end(outcome: Result<(), Failure>) -> ExitCode {
     let Err(failure) = outcome else { return ExitCode::SUCCESS };
     let (what, help) = match &failure {
         Failure::Runtime(error) => {
-            let mut what = error.to_string();
+            let mut what = told(error);
             let mut cause = std::error::Error::source(error);
             while let Some(found) = cause {
                 what.push_str(&format!("\n  caused by: {found}"));
                 cause = found.source();
             }
-            (what, error.help().map(str::to_owned))
+            (what, error.help().or_else(|| help_with(error)).map(str::to_owned))
         }
-        Failure::Own { what, help } => (what.clone(), help.clone()),
+        Failure::Own { what, help, .. } => (what.clone(), help.clone()),
     };
     eprintln!("error: {what}");
     if let Some(help) = help {

@@ -16,7 +16,14 @@
 //! that look at a node: 3 when none is running, 4 when several are and it was not said which is meant, 5 when
 //! the node at an address is gone, 6 without permission.
 //!
-//! It is a library besides a program so that benches and tests run the same code.
+//! It is a library besides a program so that benches and tests run the same code:
+//!
+//! ```
+//! use std::process::ExitCode;
+//!
+//! assert_eq!(rustyray_cli::run(["rustyray", "microbenchmark", "--list"]), ExitCode::SUCCESS);
+//! assert_eq!(rustyray_cli::run(["rustyray", "list", "dances"]), ExitCode::from(2));
+//! ```
 
 mod dashboard;
 mod exit;
@@ -26,6 +33,7 @@ mod memory;
 pub mod microbenchmark;
 pub mod physics;
 mod print;
+mod seconds;
 mod shared;
 mod start;
 mod status;
@@ -33,7 +41,7 @@ mod stop;
 mod target;
 mod timeline;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -74,10 +82,39 @@ enum Command {
     Physics(physics::Options),
 }
 
-/// Runs the command that the arguments of this process name.
+/// Runs the command that the arguments of this process name: all of the program `rustyray`.
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     rustyray_cli::main()
+/// }
+/// ```
 pub fn main() -> ExitCode {
     physics::be_the_peer_if_asked();
-    exit::end(match CommandLine::parse().command {
+    run(std::env::args_os())
+}
+
+/// Runs the command that `arguments` name, the first of which is the program's own name. What it says goes to standard
+/// output and standard error. It blocks as long as the command takes: `dashboard` until a signal ends it.
+///
+/// ```
+/// use std::process::ExitCode;
+///
+/// # let directory = tempfile::tempdir().expect("a directory");
+/// let nowhere = directory.path().join("nowhere.sock");
+/// let arguments = ["rustyray".as_ref(), "status".as_ref(), "--address".as_ref(), nowhere.as_os_str()];
+/// assert_eq!(rustyray_cli::run(arguments), ExitCode::from(3)); // no node is there
+/// ```
+pub fn run(arguments: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
+    let command = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line.command,
+        Err(wrong) => {
+            // Somebody who does not listen any more cannot be told.
+            let _ = wrong.print();
+            return ExitCode::from(u8::try_from(wrong.exit_code()).unwrap_or(2));
+        }
+    };
+    exit::end(match command {
         Command::Start(options) => start::run(&options),
         Command::Stop(options) => stop::run(&options),
         Command::Status(target) => status::run(&target),

@@ -39,7 +39,7 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = filter)]
     filter: Vec<(String, String)>,
     /// At most that many rows
-    #[arg(long, short, value_name = "ROWS", default_value_t = 100)]
+    #[arg(long, short, value_name = "ROWS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     #[command(flatten)]
     target: Target,
@@ -51,10 +51,14 @@ fn filter(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
+/// Rows that these filters let through.
+fn filtered(filters: &[(String, String)]) -> Listing {
+    filters.iter().fold(Listing::new(), |listing, (name, value)| listing.filter(name, value))
+}
+
 impl Options {
     fn listing(&self) -> Listing {
-        let all = Listing::new().limit(self.limit);
-        self.filter.iter().fold(all, |listing, (name, value)| listing.filter(name, value))
+        filtered(&self.filter).limit(self.limit)
     }
 
     fn print<R: Row + Serialize>(&self, rows: &[R], columns: &[Column<R>]) -> Result<(), Failure> {
@@ -92,8 +96,15 @@ const TASKS: &[Column<TaskInfo>] = &[
     ("worker", |row| cell(row, "worker")),
     ("attempt", |row| cell(row, "attempt")),
     ("time", |row| row.duration_us.map(print::duration).unwrap_or_default()),
-    ("error", |row| cell(row, "error")),
+    ("error", error),
 ];
+
+/// A task's error, without what the other columns say.
+fn error(row: &TaskInfo) -> String {
+    let error = row.error.as_deref().unwrap_or_default();
+    let again = format!("task `{}` ", row.name);
+    print::line(error.strip_prefix(&again).unwrap_or(error), 120)
+}
 
 const ACTORS: &[Column<ActorInfo>] = &[
     ("actor", |row| cell(row, "id")),
@@ -124,12 +135,13 @@ const WORKERS: &[Column<WorkerInfo>] = &[
     ("queued", |row| cell(row, "queued")),
     ("gpus", |row| cell(row, "gpus")),
     ("memory", |row| print::bytes(row.rss_bytes)),
-    ("cpu", |row| print::duration(row.cpu_ms * 1000)),
+    ("cpu", |row| format!("{:.2} s", row.cpu_ms as f64 / 1e3)),
     ("program", |row| cell(row, "program")),
 ];
 
 const GROUPS: &[Column<GroupInfo>] = &[
     ("group", |row| cell(row, "id")),
+    ("name", |row| cell(row, "name")),
     ("state", |row| cell(row, "state")),
     ("bundles", |row| cell(row, "bundles")),
 ];
@@ -140,6 +152,12 @@ pub(crate) struct Summary {
     /// What to count
     #[arg(default_value = "tasks")]
     what: What,
+    /// Count only rows whose field is this value (NAME=VALUE), or contains it (NAME=~PART); may be repeated
+    #[arg(long, short, value_name = "NAME=VALUE", value_parser = filter)]
+    filter: Vec<(String, String)>,
+    /// At most that many names, those with the most [default: all]
+    #[arg(long, short, value_name = "NAMES", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
     #[command(flatten)]
     target: Target,
 }
@@ -160,9 +178,14 @@ struct Counted {
 /// Runs `rustyray summary`.
 pub(crate) fn summary(options: &Summary) -> Result<(), Failure> {
     let mut inspector = options.target.inspector()?;
-    let all = Listing::new().limit(COUNTED);
-    let counted = match options.what {
-        What::Tasks => count_tasks(&inspector.count_tasks()?),
+    let all = filtered(&options.filter).limit(COUNTED);
+    let mut counted = match options.what {
+        What::Tasks => {
+            all.check::<TaskCount>()?;
+            let mut counts = inspector.count_tasks()?;
+            counts.retain(|count| all.takes(count));
+            count_tasks(&counts)
+        }
         What::Actors => count(&inspector.actors(&all)?, "class", |_| None),
         What::Objects => {
             count(&inspector.objects(&all)?, "type_name", |object| Some(object.size_bytes))
@@ -170,6 +193,9 @@ pub(crate) fn summary(options: &Summary) -> Result<(), Failure> {
         What::Workers => count(&inspector.workers(&all)?, "program", |_| None),
         What::PlacementGroups => count(&inspector.groups(&all)?, "bundles", |_| None),
     };
+    let rows: u64 = counted.iter().map(|row| row.total).sum();
+    let names = counted.len();
+    counted.truncate(options.limit.map_or(names, |limit| limit.min(names as u64) as usize));
     if options.target.json {
         return print::json(&counted);
     }
@@ -188,9 +214,10 @@ pub(crate) fn summary(options: &Summary) -> Result<(), Failure> {
         columns.push(("size", |row| row.size_bytes.map(print::bytes).unwrap_or_default()));
     }
     print::text(&print::table(&counted, &columns))?;
-    let is_part = !matches!(options.what, What::Tasks)
-        && counted.iter().map(|row| row.total).sum::<u64>() == COUNTED;
-    if is_part {
+    if counted.len() < names {
+        eprintln!("(the first {} of {names}; `--limit` shows more)", counted.len());
+    }
+    if rows == COUNTED && !matches!(options.what, What::Tasks) {
         eprintln!("(of the first {COUNTED} only)");
     }
     Ok(())

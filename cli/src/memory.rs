@@ -50,12 +50,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         return print::json(&all);
     }
     print::text(&format!(
-        "{} of {} used · {} pinned · {} spilled · {} objects\n\n",
+        "{} of {} used · {} pinned · {} spilled · {}\n\n",
         print::bytes(store.used_bytes),
         print::bytes(store.capacity_bytes),
         print::bytes(store.pinned_bytes),
         print::bytes(store.spilled_bytes),
-        store.objects
+        print::count(store.objects, "object")
     ))?;
     if holders.is_empty() {
         return print::text("Nobody holds any object.\n");

@@ -49,10 +49,19 @@ pub(crate) fn table<R>(rows: &[R], columns: &[Column<R>]) -> String {
 
 /// A field of a row, in one line.
 pub(crate) fn cell(row: &impl Row, field: &str) -> String {
-    let text = row.field(field).unwrap_or_default();
+    line(&row.field(field).unwrap_or_default(), LONGEST)
+}
+
+/// The first line of a text, at most so many characters of it.
+pub(crate) fn line(text: &str, longest: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
-    let short: String = line.chars().take(LONGEST).collect();
+    let short: String = line.chars().take(longest).collect();
     if short.len() < text.len() { short + "…" } else { short }
+}
+
+/// A number of things: `1 worker`, `2 workers`.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Characters of a cell.
@@ -115,5 +124,10 @@ mod tests {
         assert_eq!(duration(7_260_000_000), "2 h 01 min");
         assert_eq!(amount(2.0), "2");
         assert_eq!(amount(0.5), "0.5");
+        assert_eq!((count(1, "task"), count(0, "task")), ("1 task".into(), "0 tasks".into()));
+        assert_eq!(
+            (line("ab\nc", 9), line("abc", 2), line("abc", 3)),
+            ("ab…".into(), "ab…".into(), "abc".into())
+        );
     }
 }

@@ -25,10 +25,10 @@ pub(crate) struct Options {
     #[arg(long, short = 'd', visible_alias = "detach")]
     daemon: bool,
     /// Cpus to give out [default: as many as this process may use]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     num_cpus: Option<f64>,
     /// Gpus to give out
-    #[arg(long, value_name = "N", default_value_t = 0.0)]
+    #[arg(long, value_name = "N", default_value_t = 0.0, allow_negative_numbers = true)]
     num_gpus: f64,
     /// Another resource to give out; may be repeated
     #[arg(long, value_name = "NAME=AMOUNT", value_parser = resource)]
@@ -36,7 +36,8 @@ pub(crate) struct Options {
     /// Bytes of objects to keep in memory, with K, M, G or T if you like [default: 30% of the machine's]
     #[arg(long, value_name = "BYTES", value_parser = size)]
     object_store_memory: Option<u64>,
-    /// Where objects go that memory has no room for; without it nothing is spilled
+    /// Where objects go that memory has no room for [default: the directory for temporary files, or /var/tmp, if
+    /// that is on a disk]
     #[arg(long, value_name = "DIRECTORY")]
     spill_dir: Option<PathBuf>,
     /// Where to listen, besides the node's place among this user's nodes
@@ -52,7 +53,7 @@ pub(crate) struct Options {
     #[arg(long)]
     record_call_sites: bool,
     /// Serve metrics for Prometheus on this loopback port
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     metrics_port: Option<u16>,
     /// Print JSON, for programs
     #[arg(long)]
@@ -174,12 +175,13 @@ fn announce(runtime: &Runtime, options: &Options) -> Result<(), Failure> {
     let _ = writeln!(std::io::stdout(), "{line}");
     // Nobody reads the pipes from here on.
     let failed = |error: std::io::Error| Failure::io("leaving the terminal", &error);
+    if options.log.is_some() {
+        // Standard error is the log already.
+        return nix::unistd::dup2_stdout(std::io::stderr()).map_err(|errno| failed(errno.into()));
+    }
     let null = OpenOptions::new().write(true).open("/dev/null").map_err(failed)?;
     nix::unistd::dup2_stdout(&null).map_err(|errno| failed(errno.into()))?;
-    if options.log.is_none() {
-        nix::unistd::dup2_stderr(&null).map_err(|errno| failed(errno.into()))?;
-    }
-    Ok(())
+    nix::unistd::dup2_stderr(&null).map_err(|errno| failed(errno.into()))
 }
 
 /// Starts the same command in the background and waits until it is ready.
@@ -211,13 +213,14 @@ fn detach(options: &Options) -> Result<(), Failure> {
         if let Some(mut stderr) = child.stderr.take() {
             let _ = std::io::Read::read_to_string(&mut stderr, &mut said);
         }
-        let _ = child.wait();
+        let code = child.wait().ok().and_then(|status| status.code());
         let said = said.trim().trim_start_matches("error: ").to_owned();
         let log = options.log.as_ref().map(|path| format!("look into {}", path.display()));
-        return Err(match log {
+        let failure = match log {
             Some(log) => Failure::with_help("the node did not start", log),
             None => Failure::new(format!("the node did not start: {said}")),
-        });
+        };
+        return Err(failure.and_code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
     };
     let text = |name: &str| started[name].as_str().unwrap_or_default().to_owned();
     let started = Started { pid: child.id(), socket: text("socket") };

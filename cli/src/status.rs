@@ -43,8 +43,8 @@ fn render(node: &NodeInfo) -> String {
         print::bytes(store.capacity_bytes)
     );
     said += &format!(
-        "  {} objects · {} pinned · {} spilled · {} at most so far\n",
-        store.objects,
+        "  {} · {} pinned · {} spilled · {} at most so far\n",
+        print::count(store.objects, "object"),
         print::bytes(store.pinned_bytes),
         print::bytes(store.spilled_bytes),
         print::bytes(store.peak_used_bytes)
@@ -53,20 +53,23 @@ fn render(node: &NodeInfo) -> String {
     let totals = &node.totals;
     said += "\nWork\n";
     said += &format!(
-        "  {} tasks under way, {} of them waiting · {} finished · {} failed · {} run again\n",
-        totals.tasks,
+        "  {} under way, {} waiting for a worker · {} finished · {} failed · {} run again\n",
+        print::count(totals.tasks, "task"),
         totals.queued_tasks,
         totals.finished_tasks,
         totals.failed_tasks,
         totals.retried_tasks
     );
     said += &format!(
-        "  {} workers, {} of them idle · {} actors · {} attached programs\n",
-        totals.workers, totals.idle_workers, totals.actors, totals.drivers
+        "  {}, {} idle · {} · {}\n",
+        print::count(totals.workers, "worker"),
+        totals.idle_workers,
+        print::count(totals.actors, "actor"),
+        print::count(totals.drivers, "attached program"),
     );
     if totals.crashed_workers > 0 {
-        said +=
-            &format!("  {} workers died (`rustyray logs` may say why)\n", totals.crashed_workers);
+        let died = print::count(totals.crashed_workers, "worker");
+        said += &format!("  {died} died (`rustyray logs` may say why)\n");
     }
     said
 }

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use clap::Args;
+use rustyray::manual::MAX_CONCURRENCY;
 use rustyray::state::{Inspector, Listing, NodeInfo, TaskInfo, TaskState};
 use serde_json::{Value, json};
 
-use crate::{exit::Failure, print, target::Target};
+use crate::{exit::Failure, print, seconds::seconds, target::Target};
 
 /// Which tasks, and where to.
 #[derive(Clone, Debug, Args)]
@@ -15,8 +16,8 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "FILE", default_value = "timeline.json")]
     out: PathBuf,
     /// Record for that long first; without it, what the node has recorded, or 5 seconds if it does not record
-    #[arg(long, short, value_name = "SECONDS")]
-    seconds: Option<f64>,
+    #[arg(long, short, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    seconds: Option<Duration>,
     /// At most that many tasks, the newest
     #[arg(long, short, value_name = "TASKS", default_value_t = 100_000)]
     limit: u64,
@@ -25,19 +26,16 @@ pub(crate) struct Options {
 }
 
 /// How long is recorded where nothing was said and nothing is there.
-const A_WHILE: f64 = 5.0;
+const A_WHILE: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let mut inspector = options.target.inspector()?;
     let recorded = inspector.node()?.recording;
-    let seconds = options.seconds.or((!recorded).then_some(A_WHILE));
-    if let Some(seconds) = seconds {
-        let time = Duration::try_from_secs_f64(seconds)
-            .map_err(|_| Failure::new("the time is a number of seconds"))?;
+    if let Some(time) = options.seconds.or((!recorded).then_some(A_WHILE)) {
         inspector.record()?;
         if !options.target.json {
-            eprintln!("recording for {seconds} s …");
+            eprintln!("recording for {} s …", time.as_secs_f64());
         }
         std::thread::sleep(time);
     }
@@ -54,10 +52,15 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         return print::json(&json!({ "file": options.out, "tasks": count }));
     }
     print::text(&format!(
-        "{count} tasks are in {}: open it at https://ui.perfetto.dev\n",
+        "{} in {}: open it at https://ui.perfetto.dev\n",
+        print::count(count as u64, "task"),
         options.out.display()
     ))
 }
+
+/// How many calls of one actor overlap at most. With that many tracks for each the numbers of two workers never meet,
+/// and the largest process id there can be, below 2^22, leaves them within the 32 bits that readers have for them.
+const TRACKS: u64 = MAX_CONCURRENCY as u64;
 
 /// The tasks whose times are known.
 fn collect(inspector: &mut Inspector, limit: u64) -> Result<(NodeInfo, Vec<TaskInfo>), Failure> {
@@ -85,7 +88,7 @@ fn chrome_trace(node: &NodeInfo, tasks: &[TaskInfo]) -> Value {
         for task in tasks {
             let (began, time) = (task.started_us.unwrap_or(0), task.duration_us.unwrap_or(0));
             let track = tracks.iter().position(|&free| free <= began).unwrap_or(tracks.len());
-            let thread = u64::from(worker) * 1000 + track as u64;
+            let thread = u64::from(worker) * TRACKS + track as u64;
             if track == tracks.len() {
                 tracks.push(0);
                 let name = if track == 0 {
@@ -142,7 +145,7 @@ mod tests {
             .filter(|event| event["ph"] == "X")
             .map(|event| event["tid"].as_u64().expect("a track"))
             .collect();
-        assert_eq!(tracks, [7000, 7001, 7000]);
+        assert_eq!(tracks, [7 * TRACKS, 7 * TRACKS + 1, 7 * TRACKS]);
         assert_eq!(events.iter().filter(|event| event["name"] == "thread_name").count(), 2);
     }
 }

@@ -1,6 +1,8 @@
 //! Listings and other questions about the whole. Each waits for its turn at the token, and is asked in portions,
 //! so that nothing else waits for long: not for the hot path.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::{
     ActorId, ActorInfo, Cursor, GroupInfo, Host, Page, ResourceInfo, Scheduler, TaskId, TaskInfo,
     WorkerId, WorkerInfo, ids::split,
@@ -22,6 +24,11 @@ impl<H: Host> Scheduler<H> {
     /// looks at one word for each task that was ever there at one time: some milliseconds for a million.
     pub fn live(&self) -> usize {
         self.shared.records.count()
+    }
+
+    /// How many attempts, of tasks and of calls, ended with their worker and were followed by another.
+    pub fn attempts_lost(&self) -> u64 {
+        self.shared.attempts_lost.load(Relaxed)
     }
 
     /// The task if it has not ended, made into what is wanted of it.

@@ -1,7 +1,7 @@
 //! What every thread of the node reaches without the token: the host, the records, who waits for what, the
 //! kinds of tasks, and the gates of actors and groups.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use rustyray_memory::sync::{AtomicU32, LOOM};
 
@@ -38,6 +38,8 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) wants_review: AtomicBool,
     /// Calls of the host that panicked.
     pub(crate) panics: AtomicUsize,
+    /// Attempts that ended with their worker and were followed by another.
+    pub(crate) attempts_lost: AtomicU64,
 }
 
 impl<H: Host> Shared<H> {
@@ -53,7 +55,14 @@ impl<H: Host> Shared<H> {
             backlog: AtomicUsize::new(0),
             wants_review: AtomicBool::new(false),
             panics: AtomicUsize::new(0),
+            attempts_lost: AtomicU64::new(0),
         }
+    }
+
+    /// An attempt that had begun, if so, is lost with its worker, and there will be another.
+    pub(crate) fn count_lost(&self, begun: bool) {
+        // Relaxed: a number for people, and nothing follows from it.
+        self.attempts_lost.fetch_add(u64::from(begun), Relaxed);
     }
 
     /// The gate of an actor, whatever its generation, and the generation that is asked for.

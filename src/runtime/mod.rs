@@ -535,6 +535,7 @@ pub(crate) fn store_error<T: ?Sized>(error: rustyray_store::Error) -> Error {
             what: std::any::type_name::<T>().to_owned(),
             reason: error.to_string(),
         },
+        Store::Config(what) => Error::invalid(format!("object store: {what}")),
         Store::Transport(_) | Store::Forked | Store::Closed => {
             Error::ShutDown { what: error.to_string() }
         }
@@ -545,6 +546,13 @@ pub(crate) fn store_error<T: ?Sized>(error: rustyray_store::Error) -> Error {
 }
 
 // --- waiting ---------------------------------------------------------------------------------------------
+
+/// When a wait that began at `started` gives up. What lies beyond all clocks, as `Duration::MAX` does, is a hundred
+/// years away.
+pub(crate) fn deadline(started: Instant, timeout: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    started + timeout.min(FAR)
+}
 
 impl Core {
     pub(crate) fn is_closed(&self) -> bool {
@@ -822,15 +830,15 @@ impl Core {
         self.wakers.has(self.client.dirty_group(id), id)
     }
 
-    /// Waits for the object at most `timeout`.
-    pub(crate) async fn settled_within(
+    /// Waits for the object until the deadline of a wait that began when `started` says.
+    pub(crate) async fn settled_by(
         self: &Arc<Self>,
         id: ObjectId,
-        timeout: Duration,
+        started: Instant,
+        deadline: Instant,
     ) -> Result<()> {
-        let timed_out =
-            || Error::GetTimeout { object: id.to_string(), waited_ms: timeout.as_millis() as u64 };
-        let deadline = Instant::now() + timeout;
+        let waited = || started.elapsed().as_millis() as u64;
+        let timed_out = || Error::GetTimeout { object: id.to_string(), waited_ms: waited() };
         let mut alarm = None;
         std::future::poll_fn(|context| {
             if let Poll::Ready(()) = self.poll_pending(id, context) {

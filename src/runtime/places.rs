@@ -12,9 +12,11 @@ use std::{
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
-use rustyray_ipc::BindError;
+use nix::errno::Errno;
+use rustyray_ipc::{BindError, BlockingConnection};
 
 use crate::error::{Error, Result};
 
@@ -79,5 +81,34 @@ pub(crate) fn only_node() -> Result<PathBuf> {
         _ => Err(Error::SeveralNodes {
             sockets: nodes.iter().map(|path| path.display().to_string()).collect(),
         }),
+    }
+}
+
+/// Connects to the node that listens at `socket`; nothing is said yet.
+///
+/// # Errors
+/// [`Error::NodeGone`] when nobody listens there any more, [`Error::Io`] when there is no socket, or it is somebody
+/// else's.
+pub(crate) fn connect(socket: &Path) -> Result<BlockingConnection> {
+    let is_socket = || fs::metadata(socket).is_ok_and(|found| found.file_type().is_socket());
+    BlockingConnection::connect(socket).map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused if is_socket() => {
+            Error::NodeGone { socket: socket.display().to_string() }
+        }
+        io::ErrorKind::ConnectionRefused => Error::Io {
+            context: format!("connecting to the node at {}", socket.display()),
+            message: "that is no socket".into(),
+            errno: Some(Errno::ENOTSOCK as i32),
+        },
+        _ => Error::io_at("connecting to the node at", socket, &error),
+    })
+}
+
+/// The node at `socket` is stuck, or stopped.
+pub(crate) fn no_answer(socket: &Path, waited: Duration) -> Error {
+    Error::Io {
+        context: format!("talking to the node at {}", socket.display()),
+        message: format!("it did not answer within {} s", waited.as_secs()),
+        errno: Some(Errno::ETIMEDOUT as i32),
     }
 }

@@ -9,7 +9,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rustyray_ipc::{BlockingConnection, Listener};
+use nix::errno::Errno;
+use rustyray_ipc::{BindError, Listener};
 use rustyray_scheduler::Config;
 
 use super::{
@@ -79,6 +80,19 @@ fn guard_of(paths: Vec<PathBuf>) -> Option<std::thread::JoinHandle<Option<Guard>
     starting.spawn(move || Guard::of(&paths).ok()).ok()
 }
 
+fn cannot_listen(error: &BindError) -> Error {
+    let (reason, errno) = match error {
+        BindError::Io { source, .. } => (format!(": {source}"), source.raw_os_error()),
+        BindError::ForeignOwner { .. } => (String::new(), Some(Errno::EPERM as i32)),
+        _ => (String::new(), None),
+    };
+    Error::Io {
+        context: "listening for other processes".into(),
+        message: format!("{error}{reason}"),
+        errno,
+    }
+}
+
 /// Starts a node in this process.
 pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     let background = background::handle()?;
@@ -111,15 +125,18 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     let guard = guard.and_then(|starting| starting.join().ok().flatten());
     let mut listeners = Vec::new();
     if let Some(path) = &config.socket {
-        listeners.push(Listener::bind(path).map_err(|error| Error::Io {
-            context: "listening for other processes".into(),
-            message: error.to_string(),
-            errno: None,
-        })?);
+        listeners.push(Listener::bind(path).map_err(|error| cannot_listen(&error))?);
     }
     if let Some(path) = visible {
-        // A place where no directory can be made is no reason not to run: the node is just not found there.
-        listeners.extend(Listener::bind(path));
+        match Listener::bind(path) {
+            Ok(listener) => listeners.push(listener),
+            // Nobody could attach to it, and that is all it is for.
+            Err(error) if config.daemon && listeners.is_empty() => {
+                return Err(cannot_listen(&error));
+            }
+            // To a program it is no reason not to run: its node is just not found there.
+            Err(_) => {}
+        }
     }
     let sockets: Vec<_> = listeners.iter().map(|listener| listener.path().to_owned()).collect();
     let pool = Pool::new(session, descriptor, sockets.clone(), config.daemon, config.max_workers);
@@ -187,13 +204,7 @@ pub(crate) fn connect(path: &std::path::Path) -> Result<Arc<Core>> {
     } else {
         path
     };
-    let socket = BlockingConnection::connect(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => {
-            Error::NodeGone { socket: path.display().to_string() }
-        }
-        _ => Error::io_at("connecting to the node at", path, &error),
-    })?;
-    worker::attach(socket, Some(path), Role::Driver, 0)
+    worker::attach(places::connect(path)?, Some(path), Role::Driver, 0)
 }
 
 impl Core {

@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
-use rustyray_ipc::{BlockingConnection, ProcessHandle};
+use rustyray_ipc::BlockingConnection;
 
 use super::{
+    process::NodeProcess,
     query::{Listing, Logs, Query, Report},
     row::{ActorInfo, GroupInfo, Line, NodeInfo, ObjectInfo, TaskCount, TaskInfo, WorkerInfo},
 };
@@ -79,14 +79,14 @@ pub fn nodes() -> Result<Vec<PathBuf>> {
 /// assert!(!inspector.workers(&Listing::new())?.is_empty());
 /// assert!(inspector.actors(&Listing::new())?.is_empty());
 /// assert!(inspector.groups(&Listing::new())?.is_empty());
-/// assert!(!inspector.wait_for_end(Duration::ZERO)?); // `terminate` would ask for it
+/// assert!(!inspector.process().wait_for_end(Duration::ZERO)?); // `terminate` would ask for it
 /// # drop(inspector);
 /// # rustyray::blocking::shutdown()
 /// # }
 /// ```
 pub struct Inspector {
     connection: BlockingConnection,
-    process: ProcessHandle,
+    process: NodeProcess,
     socket: PathBuf,
 }
 
@@ -96,27 +96,32 @@ impl Inspector {
     /// # Errors
     /// [`Error::NoNode`], [`Error::SeveralNodes`], and as [`Inspector::connect`].
     pub fn find() -> Result<Inspector> {
+        const TRIES: u32 = 3;
+        for _ in 1..TRIES {
+            match Inspector::connect(places::only_node()?) {
+                // It was dying when it was found. Whoever looks again finds who is left.
+                Err(Error::NodeGone { .. }) => {}
+                found => return found,
+            }
+        }
         Inspector::connect(places::only_node()?)
     }
 
-    /// Connects to the node that listens at `socket`.
+    /// Connects to the node that listens at `socket`. A node that does not answer is given up after 20 s, here and in
+    /// everything that is asked of it.
     ///
     /// # Errors
-    /// [`Error::NodeGone`] when nobody listens there any more, [`Error::Io`] when there is no socket or this
-    /// user may not connect, [`Error::InvalidArgument`] when the node is of another version.
+    /// [`Error::NodeGone`] when nobody listens there any more, [`Error::Io`] when there is no socket, this user may
+    /// not connect, or the node does not answer; [`Error::InvalidArgument`] when it is of another version.
     pub fn connect(socket: impl AsRef<Path>) -> Result<Inspector> {
         let socket = socket.as_ref();
-        let connection =
-            BlockingConnection::connect(socket).map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => {
-                    Error::NodeGone { socket: socket.display().to_string() }
-                }
-                _ => Error::io_at("connecting to the node at", socket, &error),
-            })?;
-        let io = |error: io::Error| Error::io_at("talking to the node at", socket, &error);
-        let process = connection.peer_process().map_err(io)?;
+        let connection = places::connect(socket)?;
+        let process = NodeProcess::behind(&connection, socket)?;
         let inspector = Inspector { connection, process, socket: socket.to_owned() };
-        inspector.connection.set_timeout(Some(PATIENCE)).map_err(io)?;
+        inspector
+            .connection
+            .set_timeout(Some(PATIENCE))
+            .map_err(|error| Error::io_at("talking to the node at", socket, &error))?;
         inspector.say(&ToNode::Hello {
             protocol: PROTOCOL,
             role: Role::Observer,
@@ -136,30 +141,9 @@ impl Inspector {
         &self.socket
     }
 
-    /// Asks the process that the node lives in to end, by SIGTERM; with `force` ends it at once, by SIGKILL.
-    /// Whatever that process is: a node that [`NodeInfo::daemon`] does not say to be one lives in somebody's
-    /// program.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the process may not be signalled.
-    pub fn terminate(&self, force: bool) -> Result<()> {
-        let signal = if force { Signal::SIGKILL } else { Signal::SIGTERM };
-        match self.process.signal(signal) {
-            Err(error) if error.raw_os_error() != Some(nix::libc::ESRCH) => {
-                Err(Error::io("ending the node's process", &error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Waits for the end of the node's process; whether it came within `timeout`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the process cannot be watched.
-    pub fn wait_for_end(&self, timeout: Duration) -> Result<bool> {
-        self.process
-            .exited_blocking(Some(timeout))
-            .map_err(|error| Error::io("watching the node's process", &error))
+    /// The process that the node lives in, to end it or to wait for its end.
+    pub fn process(&self) -> &NodeProcess {
+        &self.process
     }
 
     /// The node as a whole.
@@ -248,6 +232,7 @@ impl Inspector {
     fn failed(&self, error: io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => self.gone(),
+            io::ErrorKind::TimedOut => places::no_answer(&self.socket, PATIENCE),
             _ => Error::io_at("talking to the node at", &self.socket, &error),
         }
     }

@@ -64,12 +64,14 @@
 //! ```
 
 mod inspector;
+mod process;
 mod query;
 mod row;
 
 pub(crate) use self::query::{Query, Report};
 pub use self::{
     inspector::{Inspector, nodes},
+    process::NodeProcess,
     query::{Listing, Logs},
     row::{
         ActorInfo, Bundle, GroupInfo, Line, NodeInfo, ObjectInfo, Resource, Row, Store, Stream,

@@ -77,10 +77,10 @@ macro_rules! named {
     ($(#[$about:meta])* $name:ident { $($(#[$variant_about:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Archive, Serialize, Deserialize)]
-        #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         #[non_exhaustive]
         pub enum $name {
-            $($(#[$variant_about])* $variant,)*
+            $($(#[$variant_about])* #[cfg_attr(feature = "serde", serde(rename = $text))] $variant,)*
         }
 
         impl $name {
@@ -222,7 +222,7 @@ row! {
         state: String,
         /// How many bytes its value or its error has.
         size_bytes: u64,
-        /// Its type.
+        /// Its type, without the modules that types lie in: `Vec<f64>`.
         type_name: Option<String>,
         /// The process ids of those who refer to it.
         holders: Vec<u32>,
@@ -261,8 +261,10 @@ row! {
 row! {
     /// A placement group.
     GroupInfo {
-        /// Its name within the session.
+        /// Its name within the session, as `PlacementGroup::id` gives it.
         id: String,
+        /// Its registered name.
+        name: Option<String>,
         /// `pending`, `ready` or `removed`.
         state: String,
         /// What each bundle holds.
@@ -280,8 +282,10 @@ record! {
 
 impl Cell for Bundle {
     fn text(&self) -> String {
-        let amounts =
-            self.resources.iter().map(|resource| format!("{} {}", resource.total, resource.name));
+        let amounts = self.resources.iter().map(|resource| match resource.name.as_str() {
+            "memory" => format!("{} bytes of memory", resource.total),
+            name => format!("{} {name}", resource.total),
+        });
         format!("{{{}}}", amounts.collect::<Vec<_>>().join(", "))
     }
 }

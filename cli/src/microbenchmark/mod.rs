@@ -11,6 +11,27 @@
 //! ([`crate::physics`]).
 //!
 //! It does not show how the rows do beside other programs, nor what cold memory costs.
+//!
+//! ```
+//! use std::process::ExitCode;
+//!
+//! use clap::Parser;
+//! use rustyray_cli::microbenchmark;
+//!
+//! /// A program of one's own around it, as `cargo bench` has one.
+//! #[derive(Parser)]
+//! struct CommandLine {
+//!     #[command(flatten)]
+//!     options: microbenchmark::Options,
+//! }
+//!
+//! let measure = |arguments: &[&str]| {
+//!     let line = CommandLine::parse_from([&["bench"], arguments].concat());
+//!     microbenchmark::main(&line.options)
+//! };
+//! assert_eq!(measure(&["--list"]), ExitCode::SUCCESS);
+//! assert_eq!(measure(&["no such row"]), ExitCode::from(2));
+//! ```
 
 mod beside;
 mod limits;

@@ -7,6 +7,32 @@
 //!
 //! It shows the machine as it is now: beside other programs the round trips are many times longer. It says
 //! nothing of what is between the two cores (a shared cache, or none) or of a third core.
+//!
+//! ```standalone_crate
+//! use std::{process::ExitCode, time::Duration};
+//!
+//! use clap::Parser;
+//! use rustyray_cli::physics::{self, Limits};
+//!
+//! #[derive(Parser)]
+//! struct CommandLine {
+//!     #[command(flatten)]
+//!     options: physics::Options,
+//! }
+//!
+//! fn main() {
+//!     // The other process of a round trip is this program, started again.
+//!     physics::be_the_peer_if_asked();
+//!
+//!     let limits = Limits::measure(Duration::from_millis(2), 1 << 20).expect("it can be measured");
+//!     assert!(limits.spin_round_trip_ns > 0.0 && limits.memcpy_warm_gb_per_s > 0.0);
+//!     assert!(limits.to_string().contains("round trip, futex"));
+//!
+//!     // The same, printed.
+//!     let line = CommandLine::parse_from(["physics", "--seconds", "0.002", "--copy-mib", "1", "--json"]);
+//!     assert_eq!(physics::main(&line.options), ExitCode::SUCCESS);
+//! }
+//! ```
 
 mod peer;
 

@@ -17,6 +17,22 @@ fn without_a_node() {
     let nowhere = place.path().join("nowhere.sock");
     let output = place.run(&["status", "--address", nowhere.to_str().expect("text")]);
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("without `--address`"), "{}", said(&output));
+    let output = place.run(&["stop", "--all"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(said(&output), "No node that `rustyray start` started is running.\n");
+}
+
+#[test]
+fn what_is_no_socket_is_a_wrong_command_line() {
+    let place = Place::new();
+    let file = place.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    for path in [file.as_path(), place.path()] {
+        let output = place.run(&["status", "--address", path.to_str().expect("text")]);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains("that is no socket"), "{}", said(&output));
+    }
 }
 
 #[test]
@@ -27,7 +43,8 @@ fn with_two_nodes() {
     assert_eq!(output.status.code(), Some(4));
     let said = said(&output);
     for daemon in [&one, &other] {
-        assert!(said.contains(daemon.socket.to_str().expect("text")), "{said}");
+        let line = format!("\n  {}\n", daemon.socket.display());
+        assert!(said.contains(&line), "{said}");
     }
     assert!(said.contains("--address"), "{said}");
     let socket = one.socket.to_str().expect("text");
@@ -74,6 +91,15 @@ fn without_permission() {
         as_nobody.args(["status", "--address"]).arg(&node.socket).uid(65534).gid(65534);
         let output = as_nobody.output().expect("it starts");
         assert_eq!(output.status.code(), Some(6), "{}", said(&output));
+        assert!(said(&output).contains("help: a node is for its own user alone"));
+        // Nor where the way to it is open.
+        for path in [place.path(), &node.socket] {
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+            std::fs::set_permissions(path, open).expect("it is ours");
+        }
+        let output = as_nobody.output().expect("it starts");
+        assert_eq!(output.status.code(), Some(6), "{}", said(&output));
+        assert!(said(&output).contains("of user 0 listens there"), "{}", said(&output));
         return;
     }
     let locked = std::os::unix::fs::PermissionsExt::from_mode(0o000);
@@ -87,9 +113,20 @@ fn without_permission() {
 #[test]
 fn with_a_wrong_command_line() {
     let place = Place::new();
-    for arguments in [&["dance"][..], &["list", "dances"], &["list", "tasks", "--filter", "x"], &[]]
-    {
-        assert_eq!(place.run(arguments).status.code(), Some(2), "{arguments:?}");
+    for arguments in [
+        &["dance"][..],
+        &["list", "dances"],
+        &["list", "tasks", "--filter", "x"],
+        &["list", "tasks", "--limit", "0"],
+        &["stop", "--timeout", "-1"],
+        &["timeline", "--seconds", "soon"],
+        &["start", "--num-cpus", "-1"],
+        &["start", "--daemon", "--num-cpus", "-1"],
+        &["start", "--daemon", "--object-store-memory", "1"],
+        &[],
+    ] {
+        let output = place.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
     }
     let _node = place.start(&[]);
     let output = place.run(&["list", "tasks", "--filter", "colour=red"]);
@@ -118,4 +155,33 @@ fn a_node_in_a_program_is_not_stopped_by_mistake() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("lives in a program"), "{}", said(&output));
     rustyray::block_on(runtime.shutdown()).expect("it ends");
+}
+
+#[test]
+fn a_node_that_is_stopped_is_killed_by_force() {
+    let place = Place::new();
+    let node = place.start(&[]);
+    let pid = nix::unistd::Pid::from_raw(node.pid as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("it is there");
+    let stopped = place.json(&["stop", "--force"]);
+    assert_eq!(stopped["stopped"], serde_json::json!([node.pid]), "{stopped}");
+    assert!(!is_alive(node.pid));
+    until("its entry is gone", || !node.socket.exists());
+}
+
+#[test]
+fn a_node_that_nobody_could_find_does_not_start() {
+    let place = Place::new();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(place.path(), open).expect("the directory is ours");
+    let output = place.run(&["start", "--daemon"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("may be written by others"), "{}", said(&output));
+    // Elsewhere it is found by its address.
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let socket = elsewhere.path().join("node.sock");
+    let node = place.start(&["--socket", socket.to_str().expect("text")]);
+    assert_eq!(node.socket, socket);
+    let status = place.json(&["status", "--address", socket.to_str().expect("text")]);
+    assert_eq!(status["pid"], node.pid);
 }

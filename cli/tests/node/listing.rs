@@ -106,6 +106,11 @@ fn listings_show_what_there_is() {
 
     let summary = place.json(&["summary"]);
     assert!(summary.as_array().expect("rows").iter().any(|row| row["states"]["failed"] == 1));
+    let failed = place.json(&["summary", "--filter", "state=failed"]);
+    assert_eq!(failed.as_array().map(Vec::len), Some(1), "{failed:#}");
+    assert_eq!(failed[0]["states"], serde_json::json!({ "failed": 1 }), "{failed:#}");
+    let one = place.json(&["summary", "objects", "--limit", "1"]);
+    assert_eq!(one.as_array().map(Vec::len), Some(1), "{one:#}");
     let summary = place.json(&["summary", "objects"]);
     assert!(summary[0]["size_bytes"].as_u64().expect("bytes") >= 8 << 16, "{summary:#}");
 
@@ -453,5 +458,125 @@ fn metrics_are_served_by_their_conventions() {
     ] {
         assert!(answer.contains(wanted), "no `{wanted}` in {answer}");
     }
+    rustyray::block_on(runtime.shutdown()).expect("it lets go");
+}
+
+#[rustyray::remote(max_retries = 2)]
+fn fall() {
+    std::process::abort();
+}
+
+#[rustyray::actor]
+struct Bystander;
+
+#[rustyray::actor_methods]
+impl Bystander {
+    pub fn new() -> Self {
+        Bystander
+    }
+
+    pub fn look(&self) {}
+
+    pub fn linger(&self, path: String) {
+        linger(path);
+    }
+}
+
+#[test]
+fn what_died_by_itself_is_told_from_what_was_killed() {
+    let place = Place::new();
+    let node = place.start(&[]);
+    let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
+    rustyray::block_on(async {
+        let fallen = fall_remote::remote().await?.get().await;
+        assert!(
+            matches!(fallen, Err(rustyray::Error::WorkerCrashed { attempt: 2, .. })),
+            "{fallen:?}"
+        );
+        let bystander = Bystander::remote().await?;
+        bystander.look().await?.get().await?;
+        bystander.kill().await?;
+        bystander.died().await?;
+        Ok::<_, rustyray::Error>(())
+    })
+    .expect("all of it runs");
+    // Each attempt took a worker with it, and the last was the last.
+    let status = place.wait_for(&["status"], |status| status["totals"]["crashed_workers"] == 3);
+    assert_eq!(status["totals"]["retried_tasks"], 2, "{status:#}");
+    rustyray::block_on(runtime.shutdown()).expect("it lets go");
+    place.wait_for(&["status"], |status| status["totals"]["workers"] == 0);
+    assert_eq!(place.json(&["status"])["totals"]["crashed_workers"], 3);
+}
+
+#[test]
+fn a_dead_actor_is_forgotten_with_its_last_handle() {
+    let place = Place::new();
+    let node = place.start(&[]);
+    let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
+    rustyray::block_on(async {
+        let bystander = Bystander::remote().await?;
+        bystander.kill().await?;
+        bystander.died().await?;
+        let dead = place.json(&["list", "actors"]);
+        assert_eq!(dead[0]["state"], "dead", "{dead:#}");
+        assert_eq!(dead[0]["reason"], "it was killed by `kill`", "{dead:#}");
+        drop(bystander);
+        // What a call refers to is held by who made it until it makes another.
+        speak_remote::remote("so".to_owned()).await?.get().await
+    })
+    .expect("all of it runs");
+    place.wait_for(&["list", "actors"], |rows| *rows == serde_json::json!([]));
+    // Nor is what was kept to tell of its death.
+    place.wait_for(&["list", "objects"], |rows| *rows == serde_json::json!([]));
+    rustyray::block_on(runtime.shutdown()).expect("it lets go");
+}
+
+#[test]
+fn what_is_listed_has_the_name_that_programs_know_it_by() {
+    use rustyray::{Bundle, PlacementGroup, PlacementStrategy};
+    let place = Place::new();
+    let node = place.start(&[]);
+    let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
+    let go = place.path().join("go");
+    rustyray::block_on(async {
+        let bundles = [Bundle::new().num_cpus(0.5), Bundle::new().memory(1024)];
+        let named = PlacementGroup::options().name("pair");
+        let group = named.create(bundles, PlacementStrategy::Pack).await?;
+        group.ready().await?;
+        let listed = place.json(&["list", "placement-groups", "-f", "name=pair"]);
+        assert_eq!(listed[0]["id"], group.id().to_string(), "{listed:#}");
+        let shown = said(&place.run(&["list", "placement-groups"]));
+        assert!(shown.contains("{0.5 cpu}, {1024 bytes of memory}"), "{shown}");
+
+        let texts = rustyray::put(&vec!["a".to_owned()]).await?;
+        let id = format!("id={texts}");
+        let listed = place.json(&["list", "objects", "-f", &id]);
+        assert_eq!(listed[0]["type_name"], "Vec<String>", "{listed:#}");
+
+        // A kind is called the same in a filter and in what comes of it.
+        let bystander = Bystander::remote().await?;
+        let lingering = bystander.linger(go.display().to_string()).await?;
+        let calls =
+            place.wait_for(&["list", "tasks", "-f", "kind=call"], |rows| rows[0].is_object());
+        assert_eq!(calls[0]["kind"], "call", "{calls:#}");
+        std::fs::write(&go, "").expect("a file");
+        lingering.get().await
+    })
+    .expect("all of it runs");
+    rustyray::block_on(runtime.shutdown()).expect("it lets go");
+}
+
+#[test]
+fn the_log_has_both_streams_of_the_workers() {
+    let place = Place::new();
+    let log = place.path().join("log");
+    let node = place.start(&["--log", log.to_str().expect("text")]);
+    let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
+    rustyray::block_on(async { speak_remote::remote("baa".to_owned()).await?.get().await })
+        .expect("it runs");
+    crate::bench::until("both lines are there", || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.contains("it said baa") && text.contains("and complained")
+    });
     rustyray::block_on(runtime.shutdown()).expect("it lets go");
 }

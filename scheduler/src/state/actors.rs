@@ -189,6 +189,7 @@ impl<H: Host> State<H> {
             let may = attempt < record.max_retries.get() && !record.is(crate::record::CANCELLED);
             if again && (!begun || may) {
                 record.attempt.set(attempt + u16::from(begun));
+                shared.count_lost(begun);
                 self.call_again(shared, task);
                 continue;
             }

@@ -312,6 +312,7 @@ impl<H: Host> State<H> {
             let again = attempt < record.max_retries.get() && !record.is(CANCELLED);
             if !begun || again {
                 record.attempt.set(attempt + u16::from(begun));
+                shared.count_lost(begun);
                 self.put_back(shared, index);
                 continue;
             }

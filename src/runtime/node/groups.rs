@@ -25,8 +25,8 @@ const MAX_BUNDLES: usize = 10_000;
 /// Groups by token, by the scheduler's id, and by name.
 #[derive(Default)]
 pub(super) struct Groups {
-    by_token: HashMap<ObjectId, (GroupId, Option<String>)>,
-    by_id: HashMap<GroupId, ObjectId>,
+    pub(super) by_token: HashMap<ObjectId, (GroupId, Option<String>)>,
+    pub(super) by_id: HashMap<GroupId, ObjectId>,
     by_name: HashMap<String, ObjectId>,
 }
 

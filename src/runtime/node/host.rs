@@ -183,8 +183,8 @@ impl SchedulerHost for Host {
                 Error::PlacementGroupRemoved { what: format!("`{task}` ran in it, or was to") }
             }
             Failure::ActorDied { actor, reason } => node.actor_died(actor, Some(&reason)),
-            Failure::ActorUnavailable { cause, .. } => {
-                Error::ActorUnavailable { actor: task, reason: cause.to_string() }
+            Failure::ActorUnavailable { actor, cause } => {
+                Error::ActorUnavailable { actor: node.label_of(actor), reason: cause.to_string() }
             }
             other => Error::TaskFailed {
                 task,

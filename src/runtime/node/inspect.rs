@@ -14,8 +14,8 @@ use std::{
 
 use rustyray_ipc::Connection;
 use rustyray_scheduler::{
-    ActorId, ActorState, Cursor, GroupState, PoolId, ResourceInfo, Resources, TaskInfo, TaskState,
-    UNITS_PER_ONE, WorkerId,
+    ActorId, ActorState, Cursor, GroupId, GroupState, PoolId, ResourceInfo, Resources, TaskInfo,
+    TaskState, UNITS_PER_ONE, WorkerId,
 };
 use rustyray_store::{ClientId, ClientSet, ObjectId, Residence};
 
@@ -29,6 +29,7 @@ use crate::{
     },
     spec::{self, Kind, Submitter},
     state::{self, Listing, Query, Report},
+    type_name,
 };
 
 /// Rows of one message.
@@ -198,6 +199,7 @@ impl Node {
             totals.finished_tasks += peer.ends.finished.get();
             totals.retried_tasks += peer.ends.retried.get();
         }
+        totals.retried_tasks += self.scheduler().attempts_lost();
         totals.failed_tasks = self.history.failed.load(Ordering::Relaxed);
         totals.crashed_workers = self.history.crashed_workers.load(Ordering::Relaxed);
         node
@@ -488,6 +490,18 @@ impl Node {
         Ok(taking.rows)
     }
 
+    /// What a group is called: the id of its token, and the name that it was given.
+    fn group_name(&self, group: GroupId) -> (String, Option<String>) {
+        let groups = self.groups.read();
+        match groups.by_id.get(&group) {
+            Some(token) => {
+                let name = groups.by_token.get(token).and_then(|(_, name)| name.clone());
+                (token.to_string(), name)
+            }
+            None => (number(group.to_bits()), None),
+        }
+    }
+
     async fn objects(&self, listing: &Listing) -> Result<Vec<state::ObjectInfo>> {
         /// The largest so far; those beyond the limit are dropped when there are twice as many.
         fn keep_largest(rows: &mut Vec<state::ObjectInfo>, limit: usize) {
@@ -520,7 +534,7 @@ impl Node {
                 }
                 .to_owned();
                 object.size_bytes = found.len_bytes;
-                object.type_name = found.type_name;
+                object.type_name = found.type_name.map(|name| type_name::unarchived(&name));
                 object.holders = pid(found.holders);
                 object.pins = pid(found.pins);
                 object.site = self.made_at.get(found.id, &self.texts);
@@ -579,7 +593,7 @@ impl Node {
             let page = self.scheduler().groups(at, PAGE);
             for info in page.items {
                 let mut group = state::GroupInfo::default();
-                group.id = number(info.id.to_bits());
+                (group.id, group.name) = self.group_name(info.id);
                 group.state = match info.state {
                     GroupState::Pending => "pending",
                     GroupState::Ready => "ready",

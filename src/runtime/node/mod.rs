@@ -76,6 +76,8 @@ pub(crate) struct Peer {
     pool: AtomicU32,
     /// What became of the tasks that whoever had this number ran; counted by whoever drains `up`.
     ends: Ends,
+    /// It was killed on purpose: an actor by its handle, a task that was cancelled, what nobody wants any more.
+    killed: AtomicBool,
     /// It was killed since memory ran short.
     shortage: Mutex<Option<Arc<memory::Shortage>>>,
     /// The process, to be killed by.
@@ -149,6 +151,7 @@ impl Node {
             work: RwLock::new(None),
             pid: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
             runs_tasks: AtomicBool::new(false),
             job: AtomicU32::new(0),
             awaits: Mutex::default(),

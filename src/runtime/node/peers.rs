@@ -26,6 +26,7 @@ impl Node {
         *peer.up.lock() = Some(self.control.up_consumer(client));
         *peer.work.write() = Some(self.control.work_producer(client));
         peer.stopping.store(false, Ordering::Relaxed);
+        peer.killed.store(false, Ordering::Relaxed);
         peer.pid.store(pid, Ordering::Relaxed);
         peer.runs_tasks.store(runs_tasks, Ordering::Relaxed);
         trace::say!(debug, pid, pool = pool.0, runs_tasks, "a process joined");
@@ -65,8 +66,10 @@ impl Node {
             None => Cause::Crash(Arc::new(Crash { pid, how: how.to_owned() })),
         };
         if runs_tasks {
-            let asked =
-                peer.stopping.load(Ordering::Relaxed) || self.closing.load(Ordering::Relaxed);
+            let killed = peer.killed.load(Ordering::Relaxed) && matches!(cause, Cause::Crash(_));
+            let asked = killed
+                || peer.stopping.load(Ordering::Relaxed)
+                || self.closing.load(Ordering::Relaxed);
             if !asked {
                 self.history.crashed_workers.fetch_add(1, Ordering::Relaxed);
             }
@@ -121,7 +124,13 @@ impl Node {
         }
     }
 
+    /// Ends a process at once, on purpose: it does not count as crashed.
     pub(super) fn kill(&self, client: ClientId) {
+        self.peers[client.index()].killed.store(true, Ordering::Relaxed);
+        self.strike(client);
+    }
+
+    fn strike(&self, client: ClientId) {
         if let Some(process) = &*self.peers[client.index()].process.lock() {
             let _ = process.signal(nix::sys::signal::Signal::SIGKILL);
         }
@@ -149,7 +158,7 @@ impl Node {
         let pid = peer.pid.load(Ordering::Relaxed);
         eprintln!("rustyray: process {pid} is turned out: it published {what}");
         if peer.runs_tasks.load(Ordering::Relaxed) {
-            self.kill(client);
+            self.strike(client);
         } else if let Some(line) = &*peer.line.lock() {
             // It may have hung up by itself.
             let _ = line.shutdown();

@@ -235,10 +235,13 @@ impl Worker {
 
     /// Ends the process in order.
     pub(super) fn stop(&mut self) {
-        if let Some(hook) = self.home.as_ref().and_then(|home| home.class.on_stop)
+        let class = self.home.as_ref().map(|home| home.class);
+        if let Some(class) = class
+            && let Some(hook) = class.on_stop
             && let Err(failure) = self.hook(hook)
         {
-            eprintln!("rustyray: on_stop failed: {failure:?}");
+            let error = failure.into_error(&format!("{}::on_stop", class.name()), 0);
+            eprintln!("rustyray: {error}");
         }
         self.home = None;
         self.core.move_out();

@@ -14,13 +14,17 @@ use crate::{
         current,
         doorbells::Doorbells,
         line::LineId,
-        program, store_error,
+        places, program, store_error,
         uplink::Uplink,
         wire::{PROTOCOL, Role, ToClient, ToNode},
     },
 };
 
-/// Shakes hands with the node and joins its session.
+/// How long the node may take for one step of the handshake.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Shakes hands with the node and joins its session. A worker waits as long as it takes: its node is alive, or the
+/// worker ends with it. What a driver finds may be stuck, or stopped.
 pub(crate) fn attach(
     socket: BlockingConnection,
     path: Option<&Path>,
@@ -34,7 +38,16 @@ pub(crate) fn attach(
         errno: None,
     };
     let io = |error: std::io::Error| Error::io("joining a node", &error);
-    let frame = |error: rustyray_ipc::FrameError| io(error.into());
+    let frame = |error: rustyray_ipc::FrameError| {
+        let error = std::io::Error::from(error);
+        match path {
+            Some(path) if error.kind() == std::io::ErrorKind::TimedOut => {
+                places::no_answer(path, PATIENCE)
+            }
+            _ => io(error),
+        }
+    };
+    socket.set_timeout((role == Role::Driver).then_some(PATIENCE)).map_err(io)?;
     let hello = ToNode::Hello {
         protocol: PROTOCOL,
         role,
@@ -94,6 +107,7 @@ pub(crate) fn attach(
         job,
     ));
     socket.send(&ToNode::Ready.to_bytes(), &[]).map_err(frame)?;
+    socket.set_timeout(None).map_err(io)?;
     watch_node(&core, socket, role);
     current::register(&core);
     Ok(core)
