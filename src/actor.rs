@@ -456,10 +456,11 @@ impl<A> ActorHandle<A> {
         Ok(ids)
     }
 
-    /// Waits until the actor is constructed.
+    /// Waits until the actor is constructed, for the first time. Dropping the future gives up waiting and has no other
+    /// effect.
     ///
     /// # Errors
-    /// The error of its constructor.
+    /// The error of its constructor, or [`Error::ActorDied`] when it ended before.
     pub async fn ready(&self) -> Result<()> {
         crate::object::Settled { id: self.token, runtime: self.core.key() }.await;
         self.core.error_of(self.token).map_or(Ok(()), Err)
@@ -468,6 +469,9 @@ impl<A> ActorHandle<A> {
     /// Kills the actor: its process ends at once, whatever it is doing, and is not restarted. Calls that it
     /// has not answered fail with [`Error::ActorDied`].
     ///
+    /// The node has acted when this returns; [`ActorHandle::died`] waits for the end. In another process than the
+    /// node's it blocks this thread for a round trip to the node. It is done by the first poll.
+    ///
     /// # Errors
     /// When the runtime is gone.
     pub async fn kill(&self) -> Result<()> {
@@ -475,7 +479,7 @@ impl<A> ActorHandle<A> {
     }
 
     /// Kills the actor's process as [`ActorHandle::kill`] does, and lets it be constructed again as after
-    /// a crash, if it has restarts left.
+    /// a crash, if it has restarts left. Without any it is dead.
     ///
     /// # Errors
     /// When the runtime is gone.
@@ -655,23 +659,20 @@ async fn create_at<A: 'static>(
     };
     let adopt = |token| ActorHandle::adopt(&core, token, class.id(), Some(name.as_str().into()));
     let token = core.client.reserve().map_err(crate::runtime::store_error::<()>)?;
-    match claim(&core, name, token, options.get_if_exists).await {
-        Ok(None) => match construct(Some(token)) {
-            Ok(token) => Ok(adopt(token)),
-            Err(error) => {
-                match &core.link {
-                    Link::Node(node) => node.drop_claim(name, token),
-                    Link::Uplink(uplink) => uplink.drop_claim(name, token)?,
-                }
-                Err(error)
-            }
-        },
-        Ok(Some(found)) => {
-            core.release(token);
-            Ok(adopt(found))
-        }
+    // Released unless it becomes a handle, also when the future is dropped while it waits.
+    let reserved = ObjectRef::<()>::adopt(&core, token);
+    if let Some(found) = claim(&core, name, token, options.get_if_exists).await? {
+        return Ok(adopt(found));
+    }
+    // From here on it is the construction's.
+    std::mem::forget(reserved);
+    match construct(Some(token)) {
+        Ok(token) => Ok(adopt(token)),
         Err(error) => {
-            core.release(token);
+            match &core.link {
+                Link::Node(node) => node.drop_claim(name, token),
+                Link::Uplink(uplink) => uplink.drop_claim(name, token)?,
+            }
             Err(error)
         }
     }

@@ -1,6 +1,7 @@
 //! Starting, finding and ending runtimes.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -19,6 +20,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a worker beyond those that are kept stays with nothing to do.
 const IDLE_TIME: Duration = Duration::from_secs(10);
+
+/// As good as for ever, and short enough to be reckoned with.
+const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// The share of the machine's memory that may be in use before workers are ended.
 const THRESHOLD: f64 = 0.95;
@@ -98,13 +102,15 @@ impl Builder {
         }
     }
 
-    /// How many cpus the node has to give; also how many workers it starts with, at most one per core.
+    /// How many cpus the node has to give, from 0 to 400,000; fractions count to 1/10000. By default as many as this
+    /// process may use. Also how many workers it starts with, at most one per core.
     pub fn num_cpus(mut self, cpus: f64) -> Self {
         self.config.cpus = Some(cpus);
         self
     }
 
-    /// How many gpus the node has to give.
+    /// How many gpus the node has to give, from 0 to 400,000; none by default. They are numbered from 0, and a task
+    /// finds the numbers of its own in `CUDA_VISIBLE_DEVICES`.
     pub fn num_gpus(mut self, gpus: f64) -> Self {
         self.config.gpus = gpus;
         self
@@ -146,13 +152,14 @@ impl Builder {
         self
     }
 
-    /// How much of a custom resource the node has to give.
+    /// How much of a custom resource the node has to give, from 0 to 400,000; fractions count to 1/10000.
     pub fn resource(mut self, name: impl Into<String>, amount: f64) -> Self {
         self.config.custom.push((name.into(), amount));
         self
     }
 
-    /// How many bytes of objects are kept in memory.
+    /// How many bytes of objects are kept in memory, from 64 KiB to 64 TiB. By default 30% of the machine's memory, at
+    /// most half of what is available when the node starts, and within what the control group allows.
     pub fn object_store_memory(mut self, bytes: u64) -> Self {
         self.config.store.capacity_bytes = bytes;
         self
@@ -204,7 +211,8 @@ impl Builder {
     }
 
     /// Where the node listens for other processes that want to attach, besides its place among the user's
-    /// nodes ([`Builder::visible`]).
+    /// nodes ([`Builder::visible`]): a path of at most 107 bytes in a directory of this user's that nobody else may
+    /// write to. A missing directory is made, and a socket that nobody listens on any more is replaced.
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.socket = Some(path.into());
         self
@@ -248,7 +256,7 @@ impl Builder {
     /// # }
     /// ```
     pub fn idle_worker_time(mut self, time: Duration) -> Self {
-        self.config.idle_time = time.max(Duration::from_millis(10));
+        self.config.idle_time = time.clamp(Duration::from_millis(10), FAR);
         self
     }
 
@@ -336,15 +344,19 @@ impl Builder {
     /// default. Three quarters of it are for actors, which answer the calls that they have and run `on_stop`.
     /// Those that take longer are killed.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
-        self.config.grace = grace;
+        self.config.grace = grace.min(FAR);
         self
     }
 
     /// Starts the node. It becomes the runtime of this thread and of the tokio runtime that it belongs to.
     ///
+    /// That blocks this thread for some milliseconds, in which memory is mapped and threads are started; workers are
+    /// not waited for. It is done by the first poll, and nothing is left to cancel.
+    ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for options that cannot be and when this thread has a runtime already;
-    /// [`Error::Io`] when the system refuses memory, threads or the socket.
+    /// [`Error::InvalidArgument`] for options that cannot be, and when this thread or its tokio runtime has a runtime
+    /// already; [`Error::Io`] when the system refuses memory, threads or the socket, or no directory can be made for
+    /// what is spilled.
     pub async fn start(self) -> Result<Runtime> {
         self.start_blocking()
     }
@@ -418,9 +430,20 @@ fn not_taken() -> Result<()> {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Runtime {
     pub(crate) core: Arc<Core>,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let attached = matches!(self.core.link, Link::Uplink(_));
+        f.debug_struct("Runtime")
+            .field("session", &format_args!("{:016x}", self.core.session()))
+            .field("socket", &self.socket())
+            .field("attached", &attached)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Runtime {
@@ -438,13 +461,29 @@ impl Runtime {
         current::enter(&self.core)
     }
 
-    /// Ends the runtime in order: workers finish what they were given, within the grace, and nothing is left
-    /// behind. Idempotent, also from several threads at once.
+    /// Ends the runtime in order: workers finish what they were given, within the grace
+    /// ([`Builder::shutdown_grace`]), and nothing is left behind. In an attached program it lets go of the node, which
+    /// goes on. Idempotent, also from several threads at once.
+    ///
+    /// It happens on a thread of its own, and this one goes on with what else it has to do. Dropping the future once
+    /// it was polled gives up waiting; the runtime ends all the same.
     ///
     /// # Errors
     /// None at present.
     pub async fn shutdown(&self) -> Result<()> {
-        self.core.shutdown();
+        let core = Arc::clone(&self.core);
+        let (done, ended) = tokio::sync::oneshot::channel();
+        let end = move || {
+            core.shutdown();
+            // Whoever waited may have given up.
+            let _ = done.send(());
+        };
+        match std::thread::Builder::new().name("rustyray-shutdown".into()).spawn(end) {
+            Ok(_) => drop(ended.await),
+            // Without a thread this one has to do.
+            Err(_) => self.core.shutdown(),
+        }
+        current::unregister(&self.core);
         Ok(())
     }
 
@@ -457,7 +496,8 @@ impl Runtime {
         }
     }
 
-    /// Where the node can be reached by other processes of this user; `None` when it cannot.
+    /// Where the node can be reached by other processes of this user; `None` when it cannot. Of several sockets the one
+    /// that [`Builder::socket`] names.
     pub fn socket(&self) -> Option<&Path> {
         self.core.socket()
     }
@@ -468,7 +508,7 @@ impl Runtime {
         self.core.direct_lines()
     }
 
-    /// The process ids of the workers that are alive.
+    /// The process ids of the workers that are alive; empty in a process that is not the node's.
     pub fn worker_pids(&self) -> Vec<u32> {
         self.core.worker_pids()
     }
@@ -516,9 +556,14 @@ pub async fn init() -> Result<Runtime> {
 /// # }
 /// ```
 ///
+/// It blocks this thread for the handshake: about a millisecond, and with a node that is stuck up to 30 s, after which
+/// it fails. It is done by the first poll, and nothing is left to cancel.
+///
 /// # Errors
-/// [`Error::NodeGone`] when nobody listens there any more, [`Error::Io`] when this process cannot connect;
-/// for `"auto"`, [`Error::NoNode`] and [`Error::SeveralNodes`].
+/// [`Error::NodeGone`] when nobody listens there any more, [`Error::Io`] when this process cannot connect or gets no
+/// answer, [`Error::InvalidArgument`] when this thread has a runtime already or the node is of another version,
+/// [`Error::RegistryMismatch`] when a program of the same path has other functions; for `"auto"`, [`Error::NoNode`]
+/// and [`Error::SeveralNodes`].
 pub async fn connect(path: impl AsRef<Path>) -> Result<Runtime> {
     connect_blocking(path.as_ref())
 }
@@ -549,9 +594,12 @@ pub(crate) fn connect_blocking(path: &Path) -> Result<Runtime> {
 /// ```
 ///
 /// # Errors
-/// As [`Runtime::shutdown`].
+/// As [`Runtime::shutdown`], which also says what becomes of a future that is dropped.
 pub async fn shutdown() -> Result<()> {
-    shutdown_blocking()
+    match Runtime::current() {
+        Ok(runtime) => runtime.shutdown().await,
+        Err(_) => Ok(()),
+    }
 }
 
 pub(crate) fn shutdown_blocking() -> Result<()> {
