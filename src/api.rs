@@ -17,7 +17,10 @@ use crate::{
     value::Value,
 };
 
-/// Stores a value and gives a reference to it.
+/// Stores a value and gives a reference to it. The object lives as long as somebody refers to it.
+///
+/// The value is copied by the first poll, and nothing is left to cancel. Where the store has no room, that blocks this
+/// thread until others have let go of enough, or enough is on disk, for at most 10 s.
 ///
 /// ```
 /// # #[rustyray::main]
@@ -30,7 +33,8 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::NotInitialized`] without a runtime, [`Error::ObjectStoreFull`] when there is no room,
-/// [`Error::Serialization`] when the value cannot be archived.
+/// [`Error::Serialization`] when the value cannot be archived, or is larger than the store; [`Error::ShutDown`] when the
+/// node is gone.
 #[track_caller]
 pub fn put<T: Value>(value: &T) -> impl Future<Output = Result<ObjectRef<T>>> {
     let site = Location::caller();
@@ -85,7 +89,8 @@ pub fn put_bytes(bytes: impl AsRef<[u8]>) -> impl Future<Output = Result<ObjectR
     }
 }
 
-/// Reserves `len` bytes of the store to be written in place.
+/// Reserves `len` bytes of the store to be written in place. Until they are written they hold zeroes, or what an
+/// earlier object left there.
 ///
 /// ```
 /// # #[rustyray::main]
@@ -117,8 +122,8 @@ pub async fn create(len: usize) -> Result<ObjectWriter> {
 /// drop(given_up);
 /// let writer = rustyray::create(1 << 20).await?;
 /// assert_eq!(writer.len(), 1 << 20);
-/// let zeroes = writer.seal()?;
-/// assert!(zeroes.is_ready());
+/// let unwritten = writer.seal()?;
+/// assert!(unwritten.is_ready());
 /// # Ok(())
 /// # }
 /// ```
@@ -186,7 +191,8 @@ impl fmt::Debug for ObjectWriter {
 /// ```
 ///
 /// # Errors
-/// The error of the first reference, in order, that has one. Dropping the future gives up waiting.
+/// The error of the first reference, in order, that has one; what [`ObjectRef::get`] gives. Dropping the future gives
+/// up waiting and has no other effect.
 pub async fn get_all<T: Value>(references: &[ObjectRef<T>]) -> Result<Vec<T>> {
     let mut values = Vec::with_capacity(references.len());
     for reference in references {

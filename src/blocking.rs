@@ -1,5 +1,8 @@
 //! The same for programs without async: each function blocks its thread as long as it takes.
 //!
+//! Where async code calls one, the thread polls nothing else meanwhile. A future of the rest of the API is run by
+//! [`rustyray::block_on`](crate::block_on).
+//!
 //! ```
 //! use rustyray::blocking;
 //!

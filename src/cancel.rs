@@ -48,7 +48,8 @@ impl<T> ObjectRef<T> {
     /// on it; the task is not run again. What is there already stays: nothing happens then, nor for an object
     /// that was put.
     ///
-    /// The node has acted when this returns. Dropping the future earlier does not undo it.
+    /// The node has acted when this returns. In another process than the node's it blocks this thread for a round trip
+    /// to the node. It is done by the first poll, and nothing is left to cancel.
     ///
     /// ```
     /// # use rustyray::prelude::*;
@@ -74,7 +75,8 @@ impl<T> ObjectRef<T> {
     /// ```
     ///
     /// # Errors
-    /// When the runtime is gone.
+    /// [`Error::ShutDown`](crate::Error::ShutDown) or [`Error::NotInitialized`](crate::Error::NotInitialized) when the
+    /// runtime is gone.
     pub async fn cancel(&self, options: CancelOptions) -> Result<()> {
         self.cancel_blocking(options)
     }

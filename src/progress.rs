@@ -32,17 +32,18 @@ const WIDTH: usize = 32;
 /// # }
 /// ```
 ///
-/// Dropping the future gives up waiting and leaves the bar where it was.
+/// Dropping the future gives up waiting and leaves the bar where it was. Once the runtime was shut down nothing is
+/// waited for.
 ///
 /// # Errors
-/// [`crate::Error::NotInitialized`] when the runtime was shut down.
+/// [`crate::Error::TaskCancelled`] when the task that waits is cancelled.
 pub async fn progress<T>(what: &str, references: &[ObjectRef<T>]) -> Result<()> {
     let mut bar = Bar::new(what, references.len());
     let mut pending = references.to_vec();
     bar.draw(0);
     while !pending.is_empty() {
-        let (_, left) = crate::wait(&pending, pending.len(), Some(FRAME)).await?;
-        pending = left;
+        let all = pending.len();
+        (_, pending) = crate::wait(pending, all, Some(FRAME)).await?;
         bar.draw(references.len() - pending.len());
     }
     bar.end();

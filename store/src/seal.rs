@@ -72,7 +72,10 @@ impl Client {
     /// # Errors
     /// As for [`Client::create_bytes`], and when the store cannot have such objects.
     pub fn create_bytes_in(self: &Arc<Self>, tier: Tier, len: usize) -> Result<BytesWriter, Error> {
-        let total = len.next_multiple_of(8) + size_of::<Archived<Bytes>>();
+        let whole = len.checked_next_multiple_of(8);
+        let total = whole.and_then(|len| len.checked_add(size_of::<Archived<Bytes>>()));
+        // What cannot be reckoned with is larger than any store.
+        let total = total.unwrap_or(usize::MAX);
         Ok(BytesWriter { writer: self.create_reserved(tier, total, total)?, len })
     }
 
