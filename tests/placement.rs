@@ -171,3 +171,21 @@ async fn groups_have_names_and_cross_processes() -> rustyray::Result<()> {
     assert!(error.to_string().contains("tpu 2"), "{error}");
     Ok(())
 }
+
+/// Creates an actor of a name in a group that is gone, and then one outside; what came of the first.
+#[rustyray::remote(num_cpus = 0)]
+async fn names_twice() -> rustyray::Result<String> {
+    let group = PlacementGroup::create([Bundle::new()], PACK).await?;
+    group.remove().await?;
+    let nowhere = Resident::options().name("settler").placement_group(&group, 0).remote().await?;
+    let refused = nowhere.ready().await.expect_err("there is no such group");
+    Resident::options().name("settler").num_cpus(0.0).remote().await?.ready().await?;
+    Ok(refused.to_string())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn an_actor_that_found_no_group_leaves_its_name_to_others() -> rustyray::Result<()> {
+    let refused = names_twice_remote::remote().await?.get().await?;
+    assert!(refused.contains("placement group was removed"), "{refused}");
+    Ok(())
+}

@@ -259,6 +259,11 @@ impl Node {
         let caller = CallerId(u64::from(client.get()));
         if let Err(error) = self.submit(&wanted, spec, returns.clone(), &dependencies, held, caller)
         {
+            // Before anybody is told of it: whoever made it did not wait, and cannot give the name back itself.
+            if let (Some(name), Some(&token)) = (&wanted.extension.name, returns.as_slice().first())
+            {
+                self.drop_claim(name, token);
+            }
             returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &error));
         }
         Ok(())
