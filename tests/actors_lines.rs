@@ -209,6 +209,37 @@ async fn in_an_actor_out_of_order_a_call_that_waits_lets_later_ones_pass() -> ru
     Ok(())
 }
 
+/// Gives what a call by a line is to give to a task, and to an actor by way of the node, before it is there.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn pass_on(
+    listener: ListenerHandle,
+    other: ListenerHandle,
+    file: String,
+) -> rustyray::Result<(u64, u64)> {
+    for number in 0..60 {
+        assert_eq!(listener.hear(number).await?.get().await?, number);
+    }
+    let one = listener.wait_for(file.clone()).await?;
+    let task = slow_remote::remote(&one).await?;
+    let call = other.hear(&one).await?;
+    // The node takes what it is told in order: when it has an answer for this, it has both.
+    slow_remote::remote(7).await?.get().await?;
+    assert!(!one.is_ready(), "the file is not there");
+    std::fs::write(file, "").expect("it can be written");
+    Ok((task.get().await?, call.get().await?))
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn what_comes_by_a_line_is_noticed_by_those_who_wait_at_the_node() -> rustyray::Result<()> {
+    let (listener, other) = (Listener::remote().await?, Listener::remote().await?);
+    let file = std::env::temp_dir().join(format!("rustyray-pass-on-{}", std::process::id()));
+    let path = file.to_string_lossy().into_owned();
+    let passed_on = pass_on_remote::remote(&listener, &other, path).await?.get().await;
+    std::fs::remove_file(file).expect("it was made");
+    assert_eq!(passed_on?, (1, 1));
+    Ok(())
+}
+
 #[rustyray::test(num_cpus = 2)]
 async fn several_callers_have_a_line_each() -> rustyray::Result<()> {
     let listener = Listener::remote().await?;

@@ -110,7 +110,7 @@ pub struct Core {
     control: Control,
     bell: Arc<Bell<Words>>,
     doorbells: Arc<Doorbells>,
-    wakers: Wakers,
+    wakers: Arc<Wakers>,
     attendance: Attendance,
     reactor: OnceLock<()>,
     occupant: RwLock<Option<Arc<Occupant>>>,
@@ -138,9 +138,11 @@ impl Core {
         grace: Duration,
         job: u32,
     ) -> Core {
-        let bell = match &link {
-            Link::Node(_) => Arc::new(control.bell(ClientId::NODE)),
-            Link::Uplink(uplink) => Arc::clone(&uplink.bell),
+        let (bell, wakers) = match &link {
+            Link::Node(node) => {
+                (Arc::new(control.bell(ClientId::NODE)), Arc::clone(&node.wakers))
+            }
+            Link::Uplink(uplink) => (Arc::clone(&uplink.bell), Arc::new(Wakers::new())),
         };
         let sites = control.records_sites().then(Box::default);
         Core {
@@ -152,7 +154,7 @@ impl Core {
             control,
             bell,
             doorbells,
-            wakers: Wakers::new(),
+            wakers,
             attendance: Attendance::default(),
             reactor: OnceLock::new(),
             occupant: RwLock::default(),

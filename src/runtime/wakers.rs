@@ -1,4 +1,5 @@
-//! The wakers of futures that wait for objects and are polled by somebody else's executor.
+//! The wakers of futures that wait for objects and are polled by somebody else's executor, and, in the node's
+//! process, of what tasks wait for (`node/awaited.rs`).
 //!
 //! They live in private memory; the shared side only says which *group* of objects has news. Whoever serves
 //! the doorbell takes the dirty groups and looks at the objects waited for in each.

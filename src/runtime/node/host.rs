@@ -88,7 +88,7 @@ impl SchedulerHost for Host {
 
     fn subscribe(&self, object: ObjectKey) -> Readiness {
         let Some(node) = self.node() else { return Readiness::Failed };
-        match node.client.subscribe(id(object)) {
+        match node.await_for_task(id(object)) {
             Status::Pending => Readiness::Pending,
             Status::Sealed => Readiness::Ready,
             _ => Readiness::Failed,

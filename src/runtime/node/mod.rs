@@ -7,6 +7,7 @@
 //! Invariant: user code never runs here.
 
 mod actors;
+mod awaited;
 mod cancel;
 mod cause;
 mod groups;
@@ -47,6 +48,7 @@ use super::{
     record::Record,
     sites::MadeAt,
     texts::Texts,
+    wakers::Wakers,
 };
 use crate::{error::Error, spec::Kind};
 
@@ -90,6 +92,8 @@ pub(crate) struct Node {
     pub(crate) client: Arc<Client>,
     pub(crate) control: Control,
     pub(crate) doorbells: Arc<Doorbells>,
+    /// Those of this process's futures, and of what tasks wait for.
+    pub(super) wakers: Arc<Wakers>,
     pub(crate) peers: Box<[Peer]>,
     scheduler: OnceLock<Scheduler<Host>>,
     actors: RwLock<Actors>,
@@ -166,6 +170,7 @@ impl Node {
             client: store.client(),
             control,
             doorbells,
+            wakers: Arc::new(Wakers::new()),
             peers: (0..256).map(peer).collect(),
             scheduler: OnceLock::new(),
             actors: RwLock::default(),
