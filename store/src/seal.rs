@@ -126,8 +126,8 @@ impl Client {
         Ok(writer)
     }
 
-    /// Fails an object: its bytes are then the error's. When there is no room for them the object fails
-    /// without any.
+    /// Fails an object: its bytes are then the error's. When there is no room for them, or memory cannot be
+    /// had, the object fails without any: whoever waits for it must not wait for ever.
     ///
     /// # Errors
     /// When `attempt` is not the current one, when the object has a value or is gone.
@@ -143,10 +143,7 @@ impl Client {
                 writer.copy_from_slice(error_bytes);
                 writer
             }
-            Err(Error::StoreFull { .. } | Error::CannotSpill { .. } | Error::TooLarge { .. }) => {
-                self.create_reserved(tier, 0, 0)?
-            }
-            Err(error) => return Err(error.into()),
+            Err(_) => self.create_reserved(tier, 0, 0)?,
         };
         self.settle(id, attempt, writer, 0, 0, true)
     }

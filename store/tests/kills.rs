@@ -124,6 +124,16 @@ fn in_another_process() {
             }
             parent.report(&[failed, stored]);
         }
+        "an error without memory" => {
+            for _ in 0..2 {
+                let id = client.reserve().expect("a slot");
+                client.fail(id, 0, b"what went wrong").expect("it fails all the same");
+                assert_eq!(client.status(id), Status::Failed);
+                let bytes = client.pin(id).expect("settled").len();
+                parent.report(&[bytes as u64]);
+                client.release(id);
+            }
+        }
         role => panic!("no such role: {role}"),
     });
 }
@@ -323,5 +333,17 @@ fn memory_that_cannot_be_had_is_an_error_of_that_put() {
         node.collect(usize::MAX);
         let after = node.stats();
         assert_eq!((after.used_bytes, after.objects), (before.used_bytes, before.objects), "{at}");
+    }
+}
+
+#[test]
+fn an_object_fails_without_its_error_when_memory_for_that_cannot_be_had() {
+    let _turn = STRICT.lock().unwrap_or_else(PoisonError::into_inner);
+    let (node, _client) = store();
+    let at = [("RUSTYRAY_STORE_FAIL_AT", "populate")];
+    let peer = Peer::start_with(&node, ROLES, "an error without memory", &at);
+    for bytes in [0, 15] {
+        assert_eq!(peer.next(), Some(vec![bytes]));
+        peer.answer(&[]);
     }
 }
