@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustyray::{Bundle, PlacementGroup, PlacementStrategy, prelude::*};
+use rustyray::{ActorEnd, Bundle, PlacementGroup, PlacementStrategy, prelude::*};
 
 const GENTLY: CancelOptions = CancelOptions { force: false, recursive: false };
 const FORCE: CancelOptions = CancelOptions { force: true, recursive: false };
@@ -176,10 +176,32 @@ impl Deputy {
     pub async fn reserves(&mut self) -> rustyray::Result<()> {
         reserves().await
     }
+
+    pub fn rests(&self) {}
+}
+
+/// Calls actors, by way of the node and by a line, lets go of them, and waits for their end.
+#[rustyray::remote(num_cpus = 0)]
+async fn outlives() -> rustyray::Result<()> {
+    for calls in [1, 60] {
+        let deputy = Deputy::remote().await?;
+        for _ in 0..calls {
+            deputy.rests().await?.get().await?;
+        }
+        let death = deputy.death().await?;
+        drop(deputy);
+        assert_eq!(death.get().await?.reason, ActorEnd::Unreachable);
+    }
+    Ok(())
 }
 
 /// Runs `body` in a driver that is attached to a node in this process, with two cpus.
 fn attached(body: impl AsyncFnOnce(&Path) -> rustyray::Result<()> + Send) {
+    attached_thread(|path| rustyray::block_on(body(path)));
+}
+
+/// The same where `body` does not run under this crate's executor.
+fn attached_thread(body: impl FnOnce(&Path) -> rustyray::Result<()> + Send) {
     let directory = tempfile::tempdir().expect("a directory");
     let socket = directory.path().join("node.sock");
     let builder = rustyray::Builder::new().num_cpus(2.0).visible(false).socket(&socket);
@@ -187,7 +209,7 @@ fn attached(body: impl AsyncFnOnce(&Path) -> rustyray::Result<()> + Send) {
     std::thread::scope(|scope| {
         let driver = scope.spawn(|| {
             let driver = rustyray::blocking::connect(&socket).expect("it lets us in");
-            let outcome = rustyray::block_on(body(directory.path()));
+            let outcome = body(directory.path());
             rustyray::block_on(driver.shutdown()).expect("it lets go");
             outcome.expect("all of it works");
         });
@@ -228,6 +250,24 @@ fn a_task_of_an_attached_driver_reserves() {
 #[test]
 fn an_actor_of_an_attached_driver_reserves() {
     attached(async |_| Deputy::remote().await?.reserves().await?.get().await);
+}
+
+#[test]
+fn an_attached_driver_outlives_the_actors_that_it_called() {
+    attached(async |_| outlives().await);
+}
+
+#[test]
+fn an_attached_driver_under_another_executor_outlives_the_actors_that_it_called() {
+    attached_thread(|_| {
+        let tokio = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        tokio.block_on(outlives())
+    });
+}
+
+#[test]
+fn a_task_of_an_attached_driver_outlives_the_actors_that_it_called() {
+    attached(async |_| outlives_remote::remote().await?.get().await);
 }
 
 #[rustyray::test(num_cpus = 2)]

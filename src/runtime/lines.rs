@@ -277,19 +277,7 @@ impl Lines {
     /// Before this process sleeps: lets go of what settled calls held, and asks to be woken for the rest.
     pub(crate) fn rest(&self, core: &Core) {
         self.unsettled.store(false, Ordering::Relaxed);
-        let routes: Vec<_> = {
-            let mut routes = self.routes.lock();
-            if routes.is_empty() {
-                return;
-            }
-            routes.retain(|&token, route| {
-                Arc::strong_count(route) > 1
-                    || route.lock().line.is_some()
-                    || core.client.holds(token)
-            });
-            routes.values().map(Arc::clone).collect()
-        };
-        for route in routes {
+        for route in self.needed(core) {
             if let Some(mut route) = route.try_lock()
                 && let Some(open) = &mut route.line
             {
@@ -306,6 +294,31 @@ impl Lines {
                 }
             }
         }
+    }
+
+    /// Whether this process has called an actor that it may call again.
+    pub(crate) fn has_routes(&self) -> bool {
+        !self.routes.lock().is_empty()
+    }
+
+    /// Lets go of what settled calls hold, and waits for nobody; whether there are others, or may be.
+    pub(crate) fn let_go(&self, core: &Core) -> bool {
+        self.needed(core).iter().fold(false, |others, route| {
+            // Whoever has it makes a call.
+            let Some(mut route) = route.try_lock() else { return true };
+            let Some(open) = &mut route.line else { return others };
+            open.sweep_all(core);
+            others || !open.sent.is_empty() || !open.overflow.is_empty()
+        })
+    }
+
+    /// The routes that are needed still; the others are forgotten.
+    fn needed(&self, core: &Core) -> Vec<Arc<Mutex<Route>>> {
+        let mut routes = self.routes.lock();
+        routes.retain(|&token, route| {
+            Arc::strong_count(route) > 1 || route.lock().line.is_some() || core.client.holds(token)
+        });
+        routes.values().map(Arc::clone).collect()
     }
 
     /// Cancels a call that no actor has begun; whether there was one.

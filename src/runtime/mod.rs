@@ -139,9 +139,7 @@ impl Core {
         job: u32,
     ) -> Core {
         let (bell, wakers) = match &link {
-            Link::Node(node) => {
-                (Arc::new(control.bell(ClientId::NODE)), Arc::clone(&node.wakers))
-            }
+            Link::Node(node) => (Arc::new(control.bell(ClientId::NODE)), Arc::clone(&node.wakers)),
             Link::Uplink(uplink) => (Arc::clone(&uplink.bell), Arc::new(Wakers::new())),
         };
         let sites = control.records_sites().then(Box::default);
@@ -693,8 +691,9 @@ impl Core {
         }
     }
 
-    /// Waits, and lets go of what was kept until the node took it over: nobody tells when it has, so as
-    /// long as there is any the sleep is a short one.
+    /// Waits, and lets go of what was kept until the node took it over, or until a call by a line was settled,
+    /// for it may be that which is waited for: an actor ends with its last handle, and a call holds one. Nobody
+    /// tells of either, so as long as there is any the sleep is a short one.
     fn wait_letting_go<R>(
         &self,
         uplink: &Uplink,
@@ -702,14 +701,17 @@ impl Core {
         mut poll: impl FnMut() -> Option<R>,
     ) -> Option<R> {
         let mut pause = Duration::from_millis(1);
+        // All lines are looked at, which is too much for who is answered soon.
+        let mut has_calls = uplink.lines.has_routes();
         loop {
-            let kept = uplink.let_go(|id| self.release(id));
+            let kept = uplink.let_go(|id| self.release(id)) || has_calls;
             let short = kept.then(|| Instant::now() + pause);
             let until = [deadline, short].into_iter().flatten().min();
             let found = self.wait_on_bell(until, &mut poll);
             if found.is_some() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return found;
             }
+            has_calls = has_calls && uplink.lines.let_go(self);
             pause = (2 * pause).min(Duration::from_secs(1));
         }
     }
@@ -864,9 +866,18 @@ impl Core {
         self.reactor.get_or_init(|| {
             let core = Arc::downgrade(self);
             let serve = move || {
+                let mut let_go = Instant::now();
                 while let Some(core) = core.upgrade() {
                     if core.is_closed() {
                         return;
+                    }
+                    // As in `wait_letting_go`, for those who wait under another executor.
+                    if let Link::Uplink(uplink) = &core.link
+                        && let_go.elapsed() >= Duration::from_secs(1)
+                    {
+                        uplink.let_go(|id| core.release(id));
+                        uplink.lines.let_go(&core);
+                        let_go = Instant::now();
                     }
                     let _ = core.bell.sleep(
                         || {
