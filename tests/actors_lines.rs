@@ -52,6 +52,12 @@ impl Listener {
         0
     }
 
+    /// As [`Self::wait_for`], twice.
+    #[method(num_returns = 2)]
+    pub fn wait_for_both(&mut self, file: String) -> (u64, u64) {
+        (self.wait_for(file.clone()), self.wait_for(file))
+    }
+
     pub fn take(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.heard)
     }
@@ -455,4 +461,51 @@ async fn an_actor_s_death_is_told_to_callers_by_line_with_its_reason() -> rustyr
     assert!(came.iter().all(|error| error.contains("it was killed by `kill`")), "{came:?}");
     assert_eq!(lines(0).await, 0, "the line is given back");
     Ok(())
+}
+
+/// Calls by a line for two results, and does not wait for them.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn ask_for_both(
+    listener: ListenerHandle,
+    file: String,
+) -> rustyray::Result<Vec<ObjectRef<u64>>> {
+    for number in 0..60 {
+        assert_eq!(listener.hear(number).await?.get().await?, number);
+    }
+    let (first, second) = listener.wait_for_both(file).await?;
+    Ok(vec![first, second])
+}
+
+#[test]
+#[ignore = "a driver for the test below, which has an actor killed between two results"]
+fn driver_whose_actor_is_killed() {
+    let file = std::env::temp_dir().join(format!("rustyray-half-{}", std::process::id()));
+    rustyray::block_on(async {
+        rustyray::Builder::new().num_cpus(2.0).visible(false).start().await?;
+        let listener = Listener::remote().await?;
+        let path = file.to_string_lossy().into_owned();
+        let both = ask_for_both_remote::remote(&listener, path).await?.get().await?;
+        std::fs::write(&file, "").expect("it can be written");
+        assert_eq!(both[0].get().await?, 1);
+        let error = both[1].get().await.expect_err("it was killed before");
+        assert!(matches!(error, Error::ActorDied { .. }), "{error:?}");
+        // The caller's process goes on.
+        assert_eq!(slow_remote::remote(7).await?.get().await?, 7);
+        std::fs::remove_file(&file).expect("it was made");
+        rustyray::shutdown().await
+    })
+    .expect("the first is there");
+}
+
+#[test]
+#[cfg_attr(not(debug_assertions), ignore = "there are no points in release builds")]
+fn an_actor_killed_between_two_results_fails_the_second_for_its_caller_by_line() {
+    let test = std::env::current_exe().expect("this test");
+    let output = std::process::Command::new(test)
+        .args(["--ignored", "--exact", "driver_whose_actor_is_killed", "--nocapture"])
+        .env("RUSTYRAY_WORKER_KILL_AT", "half")
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }

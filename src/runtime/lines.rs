@@ -282,10 +282,11 @@ impl Lines {
                 && let Some(open) = &mut route.line
             {
                 open.sweep_all(core);
-                while let Some((_, call)) = open.sent.back()
-                    && let Some(&id) = call.returns.as_slice().first()
-                {
-                    if core.client.subscribe(id) == Status::Pending {
+                while let Some((_, call)) = open.sent.back() {
+                    // Of several results some may be there: who makes them may die in between.
+                    let mut returns = call.returns.as_slice().iter();
+                    let pending = returns.find(|&&id| core.is_pending(id));
+                    if pending.is_some_and(|&id| core.client.subscribe(id) == Status::Pending) {
                         self.unsettled.store(true, Ordering::Relaxed);
                         break;
                     }
