@@ -192,9 +192,7 @@ fn submit_call(
     let words = spec.finish(&wanted.extension.to_bytes());
     match &core.link {
         Link::Node(node) => {
-            // A result is seen before the completion that frees its worker: without this look the next
-            // task would go past that worker, which is awake, to one that sleeps.
-            node.take_completions();
+            node.take_completions_at_times();
             node.submit(wanted, words, reserved.ids(), &dependencies, held.take(), CallerId(0))?
         }
         Link::Uplink(uplink) => {

@@ -1,6 +1,6 @@
 //! What the owner of the token is told, by itself or through the inbox.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     ActorId, CallerId, CancelMode, GroupId, Host, JobId, ObjectKey, Outcome, PoolId, TaskId,
@@ -50,6 +50,8 @@ pub(crate) enum Event {
         detached: bool,
     },
     RemoveGroup(GroupId),
+    /// What is queued behind quick tasks is to be looked at.
+    Review(Instant),
     /// Somebody waits to be the owner.
     Visit(Visitor),
 }

@@ -147,9 +147,10 @@ pub enum ActorState {
 /// outer call before that returns, or by another thread that is at it.
 ///
 /// Some are told in order, from within: [`Host::push`], [`Host::take_back`], [`Host::granted`],
-/// [`Host::actor_changed`] and [`Host::group_changed`]. While one of these runs no other thread places
-/// anything (nobody waits for it either), so they are to be short, take no lock under which the scheduler
-/// is called, and ask the scheduler nothing that has an answer beyond what is said to be lock-free.
+/// [`Host::actor_changed`], [`Host::group_changed`] and [`Host::review_wanted`]. While one of these runs no
+/// other thread places anything (nobody waits for it either), so they are to be short, take no lock under
+/// which the scheduler is called, and ask the scheduler nothing that has an answer beyond what is said to be
+/// lock-free.
 ///
 /// None of them is to panic. Where one does all the same, the scheduler goes on as if it had answered what promises
 /// least (a full queue, an entry that was begun).
@@ -255,6 +256,11 @@ pub trait Host: Send + Sync + 'static {
     fn interrupt(&self, worker: WorkerId, task: TaskId, attempt: u16) {
         let _ = (worker, task, attempt);
     }
+
+    /// Tasks are queued behind a busy worker since they are expected to be quick, and another worker has nothing to
+    /// do: [`crate::Scheduler::review`] is to be called in a while, for as long as
+    /// [`crate::Scheduler::wants_review`]. Told from within, each time that comes to be so.
+    fn review_wanted(&self) {}
 
     /// Ends an actor's worker in good order: nobody will call it again.
     /// [`crate::Scheduler::worker_left`] follows.

@@ -36,6 +36,8 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) backlog: AtomicUsize,
     /// Tasks wait behind a busy worker while another is idle.
     pub(crate) wants_review: AtomicBool,
+    /// Tasks wait behind a running one.
+    pub(crate) is_queueing: AtomicBool,
     /// Calls of the host that panicked.
     pub(crate) panics: AtomicUsize,
     /// Attempts that ended with their worker and were followed by another.
@@ -54,6 +56,7 @@ impl<H: Host> Shared<H> {
             groups: Gates::new(GroupGate::new, |gate| &gate.spare),
             backlog: AtomicUsize::new(0),
             wants_review: AtomicBool::new(false),
+            is_queueing: AtomicBool::new(false),
             panics: AtomicUsize::new(0),
             attempts_lost: AtomicU64::new(0),
         }

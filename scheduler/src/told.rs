@@ -27,17 +27,25 @@ impl<H: Host> Scheduler<H> {
         self.post(Event::Completed { worker, task, attempt, outcome, ran_ns });
     }
 
+    /// Whether tasks are queued behind those that run, as of a moment ago. Lock-free.
+    #[inline]
+    pub fn is_queueing(&self) -> bool {
+        self.shared.is_queueing.load(Relaxed)
+    }
+
     /// Whether tasks are queued behind a busy worker while another is idle, as they are when they were expected
-    /// to be quick: [`Scheduler::review`] is to be called in about [`Config::wake_cost`](crate::Config::wake_cost). Lock-free.
+    /// to be quick, and nobody knows better yet: [`Scheduler::review`] is to be called in a while.
+    /// [`Host::review_wanted`] says when this comes to be so. Lock-free.
     #[inline]
     pub fn wants_review(&self) -> bool {
         self.shared.wants_review.load(Relaxed)
     }
 
     /// Looks whether what was expected to be quick is: what waits behind a task that has run for longer than a
-    /// wakeup costs goes to idle workers. Answers when to look again, if at all. Waits for its turn.
+    /// wakeup costs goes to idle workers. Answers when to look again, if at all.
     pub fn review(&self, now: Instant) -> Option<Duration> {
-        self.visit(|state, shared| state.review(shared, now))
+        self.post(Event::Review(now));
+        self.wants_review().then_some(self.shared.config.wake_cost)
     }
 
     /// Workers were started without being asked for.

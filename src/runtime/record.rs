@@ -8,6 +8,7 @@
 //! nothing that it has published, and while nobody looks the price is one load and a branch.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -41,6 +42,33 @@ pub(crate) struct Began {
     pub(crate) name: u64,
     /// Within what it was submitted: [`Submitter`] as words, or zeroes.
     pub(crate) submitter: [u64; 2],
+    /// When it began, where how long it takes is measured and nothing else is recorded; otherwise 0.
+    pub(crate) sampled_ns: u64,
+}
+
+impl Began {
+    /// One task in eight is measured, by chance: tasks may come in any pattern.
+    #[inline]
+    pub(crate) fn sampled() -> Began {
+        thread_local! {
+            static CHANCE: Cell<u64> = const { Cell::new(0) };
+        }
+        let chance = CHANCE.get().wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        CHANCE.set(chance);
+        let sampled_ns = if chance >> 61 == 0 { now_ns() } else { 0 };
+        Began { sampled_ns, ..Began::default() }
+    }
+
+    /// For how many nanoseconds it has run, at least one; 0 where that is not measured.
+    #[inline]
+    pub(crate) fn ran_ns(&self) -> u32 {
+        if self.sampled_ns == 0 { 0 } else { between(self.sampled_ns, now_ns()) }
+    }
+}
+
+/// Nanoseconds from one time to another, at least one.
+fn between(began_ns: u64, ended_ns: u64) -> u32 {
+    u32::try_from(ended_ns.saturating_sub(began_ns)).unwrap_or(u32::MAX).max(1)
 }
 
 /// How an attempt ended.
@@ -100,6 +128,11 @@ const DURATION_BITS: u32 = 40;
 const MOST_GRAINS: u64 = (1 << DURATION_BITS) - 1;
 
 impl Ended {
+    /// As [`Began::ran_ns`]: of a task, for actors' calls are not placed by what they take.
+    pub(crate) fn ran_ns(&self) -> u32 {
+        if self.kind == Kind::Task { between(self.began_ns, self.ended_ns) } else { 0 }
+    }
+
     /// The words of an entry that begins with `first`, and how many of them: what [`Ended::from_words`] reads.
     ///
     /// | word | holds |

@@ -20,7 +20,7 @@ use super::{
     doorbells::Doorbells,
     guard::Guard,
     machine,
-    node::{self, Node, memory, spares::Kept},
+    node::{self, Node, memory, review, spares::Kept},
     places,
     pool::{self, Pool},
     program,
@@ -57,6 +57,10 @@ pub(crate) struct NodeConfig {
     #[cfg(feature = "metrics")]
     pub(crate) metrics: Option<std::net::SocketAddr>,
 }
+
+/// For how long quick tasks queue rather than wake a worker: about what that costs on a machine where all cores have
+/// something to do. What can be measured at the start, before they have, is much less.
+const WAKE_COST: Duration = Duration::from_micros(100);
 
 /// How many cpus this process may use.
 pub(crate) fn available_cpus() -> usize {
@@ -119,6 +123,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         memory_bytes,
         custom: config.custom,
         worker_limit: config.max_workers,
+        wake_cost: WAKE_COST,
         ..Config::default()
     };
     let _context = background.enter();
@@ -172,6 +177,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         pool::listen_for_others(&node, listeners, guard);
     }
     memory::watch(&node);
+    review::watch(&node);
     if config.record {
         // For good: the watch is never dropped.
         std::mem::forget(node.watch());

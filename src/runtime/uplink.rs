@@ -19,6 +19,9 @@
 //! | [`UP_SITE`] | index and generation of an object, and the number of the text that says where it was made |
 //! | [`UP_ROOM`] | none: the client has claimed from its work queue, and its calls may be long in ending |
 //!
+//! Of a completion, the upper half of the first word says for how many nanoseconds the task ran, where that was
+//! measured.
+//!
 //! The cells are [`rustyray_ipc::Asker`]'s; the area is cleared before another client gets it.
 
 use std::{

@@ -1,11 +1,11 @@
 //! Placing by cost: where waking a worker costs more than the task does, the task queues behind a busy one.
 //!
 //! What a sort of tasks takes is an estimate ([`super::estimates`]), and an estimate can be wrong: while tasks are
-//! queued behind a busy worker and another is idle, the host calls for a review every now and then. A worker that
+//! queued behind a busy worker and another is idle, the host has that reviewed every now and then. A worker that
 //! is still at the same task by then, for longer than a wakeup costs, is *slow* until that has ended: what waits
 //! behind it goes to others, and its sort of tasks is taken for long until more is known.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{State, workers::wake_cost_ns};
 use crate::{Host, record::Record, shared::Shared};
@@ -55,7 +55,7 @@ impl<H: Host> State<H> {
     }
 
     /// What waits behind a task that runs for longer than a wakeup costs goes to idle workers.
-    pub(crate) fn review(&mut self, shared: &Shared<H>, now: Instant) -> Option<Duration> {
+    pub(super) fn review(&mut self, shared: &Shared<H>, now: Instant) {
         let wake_cost = shared.config.wake_cost;
         let behind: Vec<u16> = self.behind.iter().collect();
         for worker in behind {
@@ -78,11 +78,14 @@ impl<H: Host> State<H> {
             self.refit(shared, worker);
             self.dirty = true;
         }
-        self.dispatch(shared);
-        self.wants_review().then_some(wake_cost)
     }
 
+    /// Whether something waits behind a worker that is not known to be slow, while another has nothing to do.
     pub(super) fn wants_review(&self) -> bool {
-        self.behind_len > 0 && self.pools.iter().any(|pool| !pool.idle.is_empty())
+        self.behind_len > 0
+            && self.behind.iter().any(|worker| {
+                let known = self.workers.get(usize::from(worker)).and_then(Option::as_ref);
+                known.is_some_and(|known| !known.slow && !self.pools[known.pool].idle.is_empty())
+            })
     }
 }

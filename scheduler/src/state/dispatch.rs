@@ -44,7 +44,14 @@ impl<H: Host> State<H> {
             let wants_review = self.wants_review();
             if shared.wants_review.load(Relaxed) != wants_review {
                 shared.wants_review.store(wants_review, Relaxed);
+                if wants_review {
+                    shared.guarded((), || shared.host.review_wanted());
+                }
             }
+        }
+        let is_queueing = self.behind_len > 0;
+        if shared.is_queueing.load(Relaxed) != is_queueing {
+            shared.is_queueing.store(is_queueing, Relaxed);
         }
         if shared.backlog.load(Relaxed) != self.lanes.ready {
             shared.set_backlog(self.lanes.ready);

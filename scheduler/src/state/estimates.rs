@@ -5,6 +5,9 @@
 
 const PLACES: usize = 1024;
 
+/// How many times the average one counts for at most.
+const FAR: u32 = 8;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Estimates {
@@ -38,8 +41,12 @@ impl Estimates {
         let ran = u32::try_from(ran_ns).unwrap_or(u32::MAX).max(1);
         *average = match *average {
             0 => ran,
-            // A quarter of the way: a sort that has become slow is known to be after one or two.
-            known => (known - known / 4).saturating_add(ran / 4).max(1),
+            // A quarter of the way, and not far for one that lost its core meanwhile. A sort that has become slow
+            // is forgotten by a review.
+            known => {
+                let ran = ran.min(known.saturating_mul(FAR));
+                (known - known / 4).saturating_add(ran / 4).max(1)
+            }
         };
     }
 
@@ -66,6 +73,9 @@ mod tests {
         let now = estimates.expected_ns(at).expect("known");
         assert!((4000..=5000).contains(&now), "{now}");
         estimates.learn(at, u64::MAX);
+        let now = estimates.expected_ns(at).expect("known");
+        assert!((10_000..15_000).contains(&now), "{now}: one alone is not believed");
+        (0..20).for_each(|_| estimates.learn(at, u64::MAX));
         assert!(estimates.expected_ns(at).expect("known") > 1_000_000_000);
         estimates.forget(at);
         assert_eq!(estimates.expected_ns(at), None);

@@ -154,6 +154,7 @@ impl<H: Host> State<H> {
                 self.new_group(Arc::clone(&shape), job, detached);
             }
             Event::RemoveGroup(group) => self.remove_group(shared, group),
+            Event::Review(now) => self.review(shared, now),
             Event::Visit(visitor) => self.visitors.push(visitor),
         }
     }

@@ -84,6 +84,7 @@ fn what_waits_behind_a_task_that_is_slow_for_once_is_given_to_others() {
     let busy = if world.queue(1).is_empty() { 2 } else { 1 };
     let slow = world.begin(busy).expect("it is there");
     assert!(world.scheduler.wants_review());
+    assert_eq!(world.host().reviews_wanted, 1, "the host is told once");
     let start = Instant::now();
     assert_eq!(world.scheduler.review(start), Some(WAKE_COST));
     assert_eq!(queued(&world), [0, 10], "nobody knows yet");
@@ -109,4 +110,49 @@ fn a_task_that_goes_on_is_not_taken_for_slow() {
         world.run(busy).expect("it goes on");
     }
     assert_eq!(queued(&world), [0, 5]);
+}
+
+#[test]
+fn a_worker_that_is_known_to_be_slow_is_not_looked_at_again() {
+    let config = Config { cpus: 1.0, wake_cost: WAKE_COST, ..Config::default() };
+    let world = World::new(config);
+    (1..=2).for_each(|worker| world.join(worker));
+    world.ran_ns.store(1000, Relaxed);
+    world.submit(&[]);
+    world.run_all();
+    for _ in 0..3 {
+        world.submit(&[]);
+    }
+    let busy = if world.queue(1).is_empty() { 2 } else { 1 };
+    let slow = world.begin(busy).expect("it is there");
+    let start = Instant::now();
+    assert_eq!(world.scheduler.review(start), Some(WAKE_COST));
+    assert_eq!(world.scheduler.review(start + 2 * WAKE_COST), None, "there is no cpu for others");
+    assert!(!world.scheduler.wants_review());
+    world.complete(busy, &slow, Outcome::Done);
+    assert!(world.scheduler.wants_review(), "the next one may be slow, too");
+    assert_eq!(world.host().reviews_wanted, 2);
+    assert_eq!(world.run_all().len(), 2);
+    world.assert_at_rest();
+}
+
+#[test]
+fn quick_tasks_queue_for_a_worker_beside_a_slow_one() {
+    let world = world(Duration::from_micros(1));
+    for _ in 0..3 {
+        world.submit(&[]);
+    }
+    let busy = if world.queue(1).is_empty() { 2 } else { 1 };
+    let slow = world.begin(busy).expect("it is there");
+    let start = Instant::now();
+    let _ = world.scheduler.review(start);
+    let _ = world.scheduler.review(start + 2 * WAKE_COST);
+    for _ in 0..5 {
+        world.submit(&[]);
+    }
+    assert_eq!(world.queue(busy).len(), 1, "nothing is put behind it");
+    assert_eq!(world.queue(3 - busy).len(), 7);
+    while world.run(3 - busy).is_some() {}
+    world.complete(busy, &slow, Outcome::Done);
+    world.assert_at_rest();
 }

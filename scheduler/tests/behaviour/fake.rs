@@ -53,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) actors: Vec<(ActorId, ActorState, Option<DeathReason<Cause>>)>,
     pub(crate) groups: Vec<(GroupId, GroupState)>,
     pub(crate) pushes: Vec<(u16, u64)>,
+    /// How often reviews came to be wanted.
+    pub(crate) reviews_wanted: usize,
     /// Callbacks that are to panic, once each.
     pub(crate) panicking: Vec<&'static str>,
     pub(crate) panicked: usize,
@@ -182,6 +184,11 @@ impl Host for Fake {
     fn stop(&self, worker: WorkerId) {
         self.perhaps_panic("stop");
         self.inner().stopped.push(worker);
+    }
+
+    fn review_wanted(&self) {
+        self.perhaps_panic("review_wanted");
+        self.inner().reviews_wanted += 1;
     }
 
     fn granted(&self, worker: WorkerId, gpus: &[GpuShare]) {

@@ -234,6 +234,12 @@ impl SchedulerHost for Host {
         }
     }
 
+    fn review_wanted(&self) {
+        if let Some(node) = self.node() {
+            node.reviews.arm();
+        }
+    }
+
     fn stop(&self, worker: WorkerId) {
         if let Some(node) = self.node() {
             node.stop(client_of(worker));

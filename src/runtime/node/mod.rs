@@ -19,6 +19,7 @@ mod lines;
 pub(super) mod memory;
 mod peers;
 mod relief;
+pub(super) mod review;
 mod serve;
 pub(super) mod spares;
 mod streams;
@@ -110,6 +111,7 @@ pub(crate) struct Node {
     streams: streams::Streams,
     pub(super) memory: memory::Monitor,
     spares: spares::Spares,
+    reviews: review::Reviews,
     /// The number of the next driver's job.
     pub(crate) next_job: AtomicU32,
     pub(crate) pool: pool::Pool,
@@ -118,6 +120,8 @@ pub(crate) struct Node {
     pub(crate) texts: Texts,
     pub(crate) made_at: MadeAt,
     pub(crate) closing: AtomicBool,
+    /// How much was submitted here since somebody waited, about.
+    submitted: AtomicU64,
     /// Held while somebody is told to stop, and all that it has submitted.
     cancelling: Mutex<()>,
 }
@@ -185,6 +189,7 @@ impl Node {
             streams: streams::Streams::default(),
             memory: memory::Monitor::new(memory),
             spares: spares::Spares::new(kept),
+            reviews: review::Reviews::default(),
             next_job: AtomicU32::new(OWN_JOB + 1),
             pool,
             history: History::default(),
@@ -192,6 +197,7 @@ impl Node {
             texts: Texts::default(),
             made_at: MadeAt::default(),
             closing: AtomicBool::new(false),
+            submitted: AtomicU64::new(0),
             cancelling: Mutex::new(()),
         });
         let scheduler = Scheduler::new(Host(Arc::downgrade(&node)), config);

@@ -98,6 +98,7 @@ pub(super) fn begin(
         grant: header.grant,
         began: match core.control().is_recording() {
             true => began(core, header, &extension, parts.submitter),
+            false if header.kind == Kind::Task => Began::sampled(),
             false => Began::default(),
         },
     };
@@ -140,6 +141,7 @@ fn began(
     Began {
         at_ns: record::now_ns(),
         name: name.map_or(0, |name| core.tell(name)),
+        sampled_ns: 0,
         submitter: submitter.map_or([0; 2], Submitter::to_words),
     }
 }

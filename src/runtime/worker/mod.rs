@@ -54,6 +54,8 @@ pub(super) const REPORTED: u64 = 2;
 pub(super) const CANCELLED: u64 = 3;
 /// The actor is to end after this call.
 pub(super) const FLAG_EXIT: u64 = 1 << 16;
+/// From here on: for how many nanoseconds the task ran, where that was measured.
+pub(super) const RAN_SHIFT: u32 = 32;
 
 /// Becomes a worker; gives the exit code.
 pub(crate) fn run(birth: Birth) -> i32 {

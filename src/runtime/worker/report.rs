@@ -10,7 +10,7 @@ use std::sync::{
 
 use rustyray_store::ObjectId;
 
-use super::{CANCELLED, DONE, FAILED, FLAG_EXIT, REPORTED, fault};
+use super::{CANCELLED, DONE, FAILED, FLAG_EXIT, RAN_SHIFT, REPORTED, fault};
 use crate::{
     call::{Failure, FailureKind, Returns},
     context,
@@ -124,14 +124,16 @@ impl Reports {
     pub(super) fn publish(&self, header: &Header, returns: &Returns, outcome: u64, exits: bool) {
         let exit = if exits { FLAG_EXIT } else { 0 };
         let position = if returns.began.at_ns != 0 {
-            let (words, len) = self.record_of(header, returns).to_words(match header.task {
+            let ended = self.record_of(header, returns);
+            let (words, len) = ended.to_words(match header.task {
                 // The node does not know of a call that came by a direct line.
                 0 => UP_RECORD | outcome << 8 | exit,
-                _ => UP_COMPLETE | outcome << 8 | exit,
+                _ => UP_COMPLETE | outcome << 8 | exit | u64::from(ended.ran_ns()) << RAN_SHIFT,
             });
             self.uplink.publish(&words[..len])
         } else if header.task != 0 {
-            let first = UP_COMPLETE | outcome << 8 | exit;
+            let ran = u64::from(returns.began.ran_ns()) << RAN_SHIFT;
+            let first = UP_COMPLETE | outcome << 8 | exit | ran;
             self.uplink.publish(&[first, header.task, u64::from(header.attempt)])
         } else if exits {
             self.uplink.publish(&[UP_EXIT])
