@@ -240,17 +240,31 @@ impl Builder {
     /// ```
     /// use std::time::Duration;
     ///
+    /// /// The processes of tasks that wait for one another: each takes a worker.
     /// #[rustyray::remote]
-    /// fn process() -> u32 {
-    ///     std::process::id()
+    /// async fn processes(depth: u32) -> rustyray::Result<Vec<u32>> {
+    ///     let mut below = match depth {
+    ///         0 => Vec::new(),
+    ///         _ => processes_remote::remote(depth - 1).await?.get().await?,
+    ///     };
+    ///     below.push(std::process::id());
+    ///     Ok(below)
     /// }
     ///
     /// # fn main() -> rustyray::Result<()> {
     /// // A program that has work now and then, and wants its memory back in between.
-    /// let builder = rustyray::Builder::new().idle_worker_time(Duration::from_millis(500));
+    /// let builder = rustyray::Builder::new().num_cpus(1.0);
+    /// let builder = builder.idle_worker_time(Duration::from_millis(50));
     /// # rustyray::block_on(async {
-    /// builder.start().await?;
-    /// assert_ne!(process_remote::remote().await?.get().await?, std::process::id());
+    /// let runtime = builder.start().await?;
+    /// let mut four = processes_remote::remote(3).await?.get().await?;
+    /// four.sort();
+    /// four.dedup();
+    /// assert_eq!(four.len(), 4);
+    /// // All but one end: it has one cpu.
+    /// while runtime.worker_pids().len() > 1 {
+    ///     std::thread::sleep(Duration::from_millis(10));
+    /// }
     /// rustyray::shutdown().await
     /// # })
     /// # }
@@ -302,9 +316,16 @@ impl Builder {
     ///
     /// # fn main() -> rustyray::Result<()> {
     /// # rustyray::block_on(async {
-    /// // Port 0 has the system choose one.
-    /// let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    /// # use std::{io::{Read, Write}, net::{TcpListener, TcpStream}};
+    /// # let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    /// let here = SocketAddr::from((Ipv4Addr::LOCALHOST, free));
     /// rustyray::Builder::new().metrics(here).start().await?;
+    /// // As Prometheus asks for them:
+    /// let mut asked = TcpStream::connect(here).expect("it listens");
+    /// asked.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
+    /// let mut answer = String::new();
+    /// asked.read_to_string(&mut answer).expect("it answers");
+    /// assert!(answer.contains("\nrustyray_tasks_failed_total 0\n"), "{answer}");
     /// rustyray::shutdown().await?;
     ///
     /// let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9090));
@@ -556,7 +577,7 @@ pub async fn init() -> Result<Runtime> {
 /// # }
 /// ```
 ///
-/// It blocks this thread for the handshake: about a millisecond, and with a node that is stuck up to 30 s, after which
+/// It blocks this thread for the handshake: some milliseconds, and with a node that is stuck up to 30 s, after which
 /// it fails. It is done by the first poll, and nothing is left to cancel.
 ///
 /// # Errors

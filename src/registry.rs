@@ -24,6 +24,33 @@ pub static FUNCTIONS: [Function];
 pub static ACTORS: [ActorClass];
 
 /// The code of a function, constructor or method: decodes its arguments, runs, and gives back the result.
+///
+/// ```
+/// use rustyray::manual::{self, Body, Function, Plain, TaskOptions};
+///
+/// /// One body for two functions.
+/// const LEN: Body = |call| {
+///     let text: String = call.arg("text")?;
+///     call.finish(Plain(text.len()))
+/// };
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static LETTERS: Function = Function::new("docs::letters", concat!(file!(), ":", line!()), LEN);
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static SIGNS: Function = Function::new("docs::signs", concat!(file!(), ":", line!()), LEN);
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// for function in [&LETTERS, &SIGNS] {
+///     let len = manual::submit::<usize>(function, TaskOptions::new(), |args| {
+///         args.push::<String, _>("text", "word".to_owned())
+///     });
+///     assert_eq!(len.await?.get().await?, 4);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub type Body = fn(&mut Call<'_>) -> Result<Finished, Failure>;
 
 /// A remote function, as it stands in [`FUNCTIONS`].

@@ -4,19 +4,44 @@
 //! workers need no exporter of their own and pay nothing for it. Which exporter, which endpoint and which
 //! sampling is the tracer's matter: bring one from whichever SDK you use.
 //!
-//! ```no_run
-//! # fn export(tracer: &opentelemetry_sdk::trace::SdkTracer) -> rustyray::Result<()> {
+//! ```
+//! use opentelemetry::trace::TracerProvider;
+//! use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 //! use rustyray::{
 //!     state::{Inspector, Listing},
 //!     telemetry,
 //! };
 //!
-//! let mut inspector = Inspector::find()?;
+//! #[rustyray::remote(name = "measure")]
+//! fn measure(word: String) -> usize {
+//!     word.len()
+//! }
+//!
+//! # fn main() -> rustyray::Result<()> {
+//! // Spans that stay in memory; a program sends them somewhere.
+//! let exporter = InMemorySpanExporter::default();
+//! let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
+//! let tracer = provider.tracer("docs");
+//!
+//! let runtime = rustyray::blocking::init()?;
+//! let mut inspector = Inspector::connect(runtime.socket().expect("it can be found"))?;
 //! inspector.record()?;
-//! // … let it run for a while …
-//! let tasks = inspector.tasks(&Listing::new().limit(100_000))?;
-//! telemetry::export(tracer, &inspector.node()?, &tasks);
-//! # Ok(())
+//! let measured = rustyray::block_on(measure_remote::remote("sea".to_owned()))?;
+//! assert_eq!(measured.get_blocking()?, 3);
+//!
+//! // That it has ended may be on its way after its result was seen.
+//! let finished = Listing::new().filter("state", "finished");
+//! let tasks = loop {
+//!     let tasks = inspector.tasks(&finished)?;
+//!     if !tasks.is_empty() {
+//!         break tasks;
+//!     }
+//! };
+//! assert_eq!(telemetry::export(&tracer, &inspector.node()?, &tasks), 1);
+//! let spans = exporter.get_finished_spans().expect("it is not shut down");
+//! assert_eq!(spans[0].name, "measure");
+//! # drop(inspector);
+//! # rustyray::blocking::shutdown()
 //! # }
 //! ```
 

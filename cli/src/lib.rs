@@ -84,10 +84,11 @@ enum Command {
 
 /// Runs the command that the arguments of this process name: all of the program `rustyray`.
 ///
-/// ```no_run
-/// fn main() -> std::process::ExitCode {
-///     rustyray_cli::main()
-/// }
+/// ```standalone_crate
+/// # fn main() {
+/// // Without arguments it says what there is, and that this is no way to call it.
+/// assert_eq!(rustyray_cli::main(), std::process::ExitCode::from(2));
+/// # }
 /// ```
 pub fn main() -> ExitCode {
     physics::be_the_peer_if_asked();

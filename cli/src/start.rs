@@ -91,19 +91,29 @@ fn size(text: &str) -> Result<u64, String> {
 struct Started {
     pid: u32,
     socket: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
 }
 
 impl Started {
+    fn new(pid: u32, socket: String, options: &Options) -> Started {
+        let metrics = options.metrics_port.map(|port| format!("http://127.0.0.1:{port}/metrics"));
+        Started { pid, socket, metrics }
+    }
+
     fn print(&self, json: bool) -> Result<(), Failure> {
         if json {
             return print::json(self);
         }
+        let metrics = self.metrics.as_ref().map(|url| format!("Its metrics are at {url}\n"));
         print::text(&format!(
             "A node is running, in process {}.\n\
-             Its socket is {}\n\n\
+             Its socket is {}\n{}\n\
              Attach a program with rustyray::connect(\"auto\"), look with `rustyray status`,\n\
              end it with `rustyray stop`.\n",
-            self.pid, self.socket
+            self.pid,
+            self.socket,
+            metrics.unwrap_or_default()
         ))
     }
 }
@@ -166,7 +176,7 @@ fn announce(runtime: &Runtime, options: &Options) -> Result<(), Failure> {
             "give it one with `--socket`, or set RUSTYRAY_DIR to a directory of yours",
         )
     })?;
-    let started = Started { pid: std::process::id(), socket: socket.display().to_string() };
+    let started = Started::new(std::process::id(), socket.display().to_string(), options);
     if !options.detached {
         return started.print(options.json);
     }
@@ -223,7 +233,7 @@ fn detach(options: &Options) -> Result<(), Failure> {
         return Err(failure.and_code(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
     };
     let text = |name: &str| started[name].as_str().unwrap_or_default().to_owned();
-    let started = Started { pid: child.id(), socket: text("socket") };
+    let started = Started::new(child.id(), text("socket"), options);
     // It answers, and not only listens.
     Inspector::connect(&started.socket)?;
     started.print(options.json)

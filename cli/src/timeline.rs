@@ -51,6 +51,10 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if options.target.json {
         return print::json(&json!({ "file": options.out, "tasks": count }));
     }
+    if count == 0 {
+        let file = options.out.display();
+        return print::text(&format!("No task ended while it was recorded: {file} shows none.\n"));
+    }
     print::text(&format!(
         "{} in {}: open it at https://ui.perfetto.dev\n",
         print::count(count as u64, "task"),

@@ -87,6 +87,60 @@ impl fmt::Debug for Lost {
 }
 
 /// Who makes objects again.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use rustyray_store::{Config, Lost, Node, Origin, PinError, Recovery, ViewError};
+///
+/// #[derive(Default)]
+/// struct Tasks(Mutex<Vec<Lost>>);
+///
+/// impl Recovery for Tasks {
+///     fn lost(&self, lost: Lost) {
+///         self.0.lock().expect("no panic").push(lost); // to be run again
+///     }
+/// }
+///
+/// # let directory = std::env::temp_dir().join(format!("rustyray-doc-lost-{}", std::process::id()));
+/// let spill_dir = Some(directory.clone());
+/// let node = Node::create(Config { capacity_bytes: 16 << 20, spill_dir, ..Config::default() })?;
+/// let tasks = Arc::new(Tasks::default());
+/// node.connect_recovery(tasks.clone());
+/// assert!(node.can_lose());
+///
+/// let client = node.client();
+/// let sevens = || vec![7_u64; 1 << 18]; // 2 MiB
+/// let result = client.put(&sevens())?;
+/// node.keep_origin(&[result], Origin::new(Arc::new(7_u64), 8, Vec::new()));
+///
+/// // Others need the room: it goes to disk, where somebody removes it.
+/// let others = (0..8).map(|_| client.put(&vec![0_u64; 1 << 18])).collect::<Result<Vec<_>, _>>()?;
+/// for own in std::fs::read_dir(&directory)? {
+///     for file in std::fs::read_dir(own?.path())? {
+///         # let file = file?;
+///         # if file.file_name() == "lock" { continue }
+///         # let file: std::io::Result<_> = Ok(file);
+///         std::fs::remove_file(file?.path())?;
+///     }
+/// }
+///
+/// // Whoever wants it finds that it is being made.
+/// assert!(matches!(client.view::<Vec<u64>>(result), Err(ViewError::Pin(PinError::Pending(_)))));
+/// let lost = tasks.0.lock().expect("no panic").pop().expect("it was told");
+/// assert_eq!(lost.id, result);
+/// let (recipe, arguments) = lost.origin.expect("it was kept");
+/// assert_eq!((recipe.downcast_ref(), arguments.len()), (Some(&7_u64), 0));
+///
+/// // Another attempt makes it again.
+/// node.set_attempt(result, 1)?;
+/// client.seal_value(result, 1, &sevens())?;
+/// assert_eq!(client.view::<Vec<u64>>(result)?[0], 7);
+/// # client.release(result);
+/// # others.into_iter().for_each(|id| client.release(id));
+/// # drop((client, node));
+/// # std::fs::remove_dir_all(directory)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Recovery: Send + Sync {
     /// Has the object made again, or settles it with an error. Called on whatever thread asked for the object, with
     /// no lock of the store held.

@@ -437,6 +437,9 @@ fn metrics_are_served_by_their_conventions() {
     let port = free.local_addr().expect("bound").port().to_string();
     drop(free);
     let node = place.start(&["--metrics-port", &port]);
+    let another = place.run(&["start", "--daemon", "--metrics-port", &port]);
+    assert_eq!(another.status.code(), Some(1), "{}", said(&another));
+    assert!(said(&another).contains("Address already in use"), "{}", said(&another));
     let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
     rustyray::block_on(async { speak_remote::remote("x".to_owned()).await?.get().await })
         .expect("it runs");
