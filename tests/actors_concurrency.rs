@@ -144,6 +144,32 @@ async fn calls_meet_on_threads_that_slept() -> rustyray::Result<()> {
     Ok(())
 }
 
+/// Calls that were short are all run by one thread. Those that then wait for each other are not.
+#[rustyray::test(num_cpus = 2)]
+async fn calls_meet_after_ones_that_were_short() -> rustyray::Result<()> {
+    for round in 0..8 {
+        let hall = Hall::remote().await?;
+        let mut short = Vec::new();
+        for _ in 0..200 {
+            short.push(hall.disturbed().await?);
+        }
+        rustyray::get_all(&short).await?;
+        if round % 2 == 0 {
+            // Nobody looks any more whether calls are short.
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+        let second = match round % 4 {
+            0 | 1 => hall.meet(3).await?,
+            _ => hall.meet_async(3).await?,
+        };
+        let calls = [hall.meet(3).await?, second, hall.meet(3).await?];
+        assert_eq!(rustyray::get_all(&calls).await?, [true; 3]);
+        assert_eq!(hall.alone(7).await?.get().await?, 7);
+        assert_eq!(hall.log().await?.get().await?, [7]);
+    }
+    Ok(())
+}
+
 #[rustyray::test]
 async fn async_shared_calls_overlap_up_to_the_limit() -> rustyray::Result<()> {
     let hall = Hall::remote().await?;

@@ -5,8 +5,9 @@
 //! - an object that somebody waits for: its group is marked as dirty;
 //! - an answer of the node in a cell.
 //!
-//! What a worker is to run is seen by its main thread only. So in a worker that thread alone attends, and
-//! the others, which run methods beside it, wait *aside*: whoever rings wakes the main thread if that sleeps.
+//! What a worker is to run is seen by one thread only, its *server*: the main thread, or who takes an actor's
+//! calls in its place. So in a worker that thread alone attends, and the others, which run methods beside it,
+//! wait *aside*: whoever rings wakes the server if that sleeps.
 
 use std::{
     cell::Cell,
@@ -25,10 +26,17 @@ pub(super) struct Attendance {
 }
 
 impl Attendance {
-    /// This thread alone takes what the process is to run.
+    /// This thread alone takes what the process is to run, from now on.
     pub(super) fn serve(&self) {
         SERVES.set(true);
-        self.has_server.store(true, Relaxed);
+        if !self.has_server.load(Relaxed) {
+            self.has_server.store(true, Relaxed);
+        }
+    }
+
+    /// This thread does not any more: another will, or nobody until it comes back.
+    pub(super) fn cease(&self) {
+        SERVES.set(false);
     }
 
     /// Whether this thread may keep the doorbell silent.
@@ -50,8 +58,12 @@ mod tests {
             scope.spawn(|| {
                 attendance.serve();
                 assert!(attendance.may_attend());
+                attendance.cease();
+                assert!(!attendance.may_attend());
             });
         });
         assert!(!attendance.may_attend());
+        attendance.serve();
+        assert!(attendance.may_attend());
     }
 }

@@ -612,9 +612,14 @@ impl Core {
         }
     }
 
-    /// This thread alone takes what this process is to run.
+    /// This thread alone takes what this process is to run, from now on.
     pub(crate) fn serve(&self) {
         self.attendance.serve();
+    }
+
+    /// This thread does not any more.
+    pub(crate) fn cease_to_serve(&self) {
+        self.attendance.cease();
     }
 
     /// Polls within the spin budget, helping meanwhile.

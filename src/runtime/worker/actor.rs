@@ -6,14 +6,15 @@
 //!
 //! An exclusive call that finds the crew at work waits *at the gate*, and nothing begins after it.
 
-use std::{cell::Cell, collections::VecDeque, sync::Arc};
+use std::{any::Any, cell::Cell, collections::VecDeque, sync::Arc};
 
 use super::{
-    Worker,
+    Seat, Worker,
     calls::{self, Order},
-    crew::Crew,
+    crew::{Call as SharedCall, Crew},
     failure::{guarded, guarded_future},
-    lanes::Lanes,
+    lanes::{Lanes, Slot},
+    lead::Held,
     limits::Limit,
 };
 use crate::{
@@ -46,12 +47,13 @@ pub(super) fn take_exit() -> bool {
     EXIT.take()
 }
 
-/// The actor of this process, as its own thread keeps it.
+/// The actor of this process, as who takes its calls knows it.
 pub(super) struct Home {
     class: &'static ActorClass,
-    resident: Resident,
+    /// Where any thread can read it.
+    shared: Option<Arc<dyn Any + Send + Sync>>,
     lanes: Arc<Lanes>,
-    crew: Crew,
+    pub(super) crew: Crew,
     parked: Vec<VecDeque<Order>>,
     /// Calls that wait for their arguments let later ones pass.
     out_of_order: bool,
@@ -113,20 +115,20 @@ impl Home {
 
 impl Worker {
     /// Takes a claimed call of the actor: begins it, or keeps it until it can begin.
-    pub(super) fn take_call(&mut self, executor: &Executor, header: Header, rest: &[u64]) {
+    pub(super) fn take_call(&mut self, seat: Option<&mut Seat>, header: Header, rest: &[u64]) {
         let Some(home) = &mut self.home else {
-            return self.run(executor, header, rest, None);
+            return self.run_own(seat, header, rest, None);
         };
         let lane = home.lanes.of(header.index);
         if !home.parked[lane].is_empty() || !home.lanes.has_room(lane) {
             home.parked[lane].push_back(Order::new(header, rest));
             return;
         }
-        self.begin_call(executor, header, rest);
+        self.begin_call(seat, header, rest);
     }
 
     /// Begins a call whose lane has room.
-    fn begin_call(&mut self, executor: &Executor, header: Header, rest: &[u64]) {
+    fn begin_call(&mut self, seat: Option<&mut Seat>, header: Header, rest: &[u64]) {
         let Some(home) = &mut self.home else { return };
         let method = home.method(&header);
         if method.is_some_and(|method| method.is_exclusive) && home.crew.is_busy() {
@@ -137,17 +139,25 @@ impl Worker {
         let slot = home.lanes.enter(lane);
         if method.is_some_and(|method| method.is_threaded)
             && home.lanes.limit(lane) > 1
-            && let Resident::Anywhere(actor) = &home.resident
+            && let Some(actor) = &home.shared
         {
-            home.crew.hand(Order::new(header, rest), Arc::clone(actor), slot);
+            let actor = Arc::clone(actor);
+            let call = SharedCall { order: Order::new(header, rest), actor, slot };
+            // A future that is polled here may wait for this thread, which then cannot give away the rest.
+            match seat.is_none_or(|seat| seat.in_flight.is_empty() && home.crew.may_lead()) {
+                true => self.held = Some(Held::Shared(call)),
+                false => home.crew.hand(call),
+            }
             return;
         }
-        self.run(executor, header, rest, Some(slot));
+        self.run_own(seat, header, rest, Some(slot));
     }
 
     /// Begins what was claimed before and can begin now.
-    pub(super) fn begin_parked(&mut self, executor: &Executor) {
-        while let Some(home) = &mut self.home {
+    pub(super) fn begin_parked(&mut self, mut seat: Option<&mut Seat>) {
+        while self.held.is_none()
+            && let Some(home) = &mut self.home
+        {
             let order = match home.gate.take_if(|_| !home.crew.is_busy()) {
                 Some(order) => order,
                 None if home.gate.is_some() => return,
@@ -157,29 +167,49 @@ impl Worker {
                     order
                 }
             };
-            self.begin_call(executor, order.header, order.rest());
+            self.begin_call(seat.as_deref_mut(), order.header, order.rest());
+        }
+    }
+
+    /// Runs on the main thread, or keeps for it, what is for that alone.
+    pub(super) fn run_own(
+        &mut self,
+        seat: Option<&mut Seat>,
+        header: Header,
+        rest: &[u64],
+        slot: Option<Slot>,
+    ) {
+        match seat {
+            Some(seat) => self.run(seat, header, rest, slot),
+            None => self.held = Some(Held::Own(Order::new(header, rest), slot)),
         }
     }
 
     /// Runs a call on this thread, up to where it waits.
     pub(super) fn run(
         &mut self,
-        executor: &Executor,
+        seat: &mut Seat,
         header: Header,
         rest: &[u64],
-        slot: Option<super::lanes::Slot>,
+        slot: Option<Slot>,
     ) {
-        let resident = self.home.as_ref().map(|home| home.resident.clone());
         let core = Arc::clone(&self.core);
         let (limit, reports) = (&mut self.limit, &self.reports);
+        let (resident, waker) = (seat.resident.clone(), seat.executor.waker());
         let begun = calls::begin(&core, &header, rest, resident.as_ref(), |running, returns| {
-            *limit = Limit::set(running, returns, reports, executor.waker());
+            *limit = Limit::set(running, returns, reports, waker);
         });
-        self.end(executor, header, begun, slot);
+        self.end(seat, header, begun, slot);
     }
 
     /// The actor is constructed: it lives here from now on, unless its hook fails.
-    pub(super) fn settle(&mut self, header: &Header, returns: &Returns, resident: Resident) {
+    pub(super) fn settle(
+        &mut self,
+        seat: &mut Seat,
+        header: &Header,
+        returns: &Returns,
+        resident: Resident,
+    ) {
         let Some(class) = registry::actor_class(header.function) else {
             let failure = Error::FunctionNotFound { name: format!("{:016x}", header.function) };
             return self.complete(header, returns, Err(failure.into()), false);
@@ -199,28 +229,33 @@ impl Worker {
         let parked = (0..lanes.len()).map(|_| VecDeque::new()).collect();
         let lanes = Arc::new(lanes);
         let gate = None;
-        self.home = Some(Home { class, resident, lanes, crew, parked, out_of_order, gate });
+        let shared = match &resident {
+            Resident::Anywhere(actor) => Some(Arc::clone(actor)),
+            Resident::Here(_) => None,
+        };
+        seat.resident = Some(resident);
+        self.home = Some(Home { class, shared, lanes, crew, parked, out_of_order, gate });
         let started = match class.on_start {
             None => Ok(()),
-            Some(hook) => self.hook(hook),
+            Some(hook) => self.hook(seat, hook),
         };
         let outcome = started.and_then(|()| self.core.seal_value(token, returns.attempt, &()));
         if matches!(&outcome, Err(failure) if !failure.is_late()) {
             // No actor after all: the process goes back to tasks.
-            self.home = None;
+            (self.home, seat.resident) = (None, None);
             self.core.move_out();
         }
         self.complete(header, returns, outcome, take_exit());
     }
 
     /// Runs `on_start` or `on_stop`.
-    pub(super) fn hook(&self, hook: registry::Body) -> Result<(), Failure> {
+    fn hook(&self, seat: &Seat, hook: registry::Body) -> Result<(), Failure> {
         let returns = Returns::none(&self.core);
         let mut call = Call {
             core: &self.core,
             arguments: spec::Arguments::none(),
             returns: &returns,
-            actor: self.home.as_ref().map(|home| &home.resident),
+            actor: seat.resident.as_ref(),
         };
         match guarded(|| hook(&mut call))?.0 {
             End::Later(future) => {
@@ -234,16 +269,16 @@ impl Worker {
     }
 
     /// Ends the process in order.
-    pub(super) fn stop(&mut self) {
+    pub(super) fn stop(&mut self, seat: &mut Seat) {
         let class = self.home.as_ref().map(|home| home.class);
         if let Some(class) = class
             && let Some(hook) = class.on_stop
-            && let Err(failure) = self.hook(hook)
+            && let Err(failure) = self.hook(seat, hook)
         {
             let error = failure.into_error(&format!("{}::on_stop", class.name()), 0);
             eprintln!("rustyray: {error}");
         }
-        self.home = None;
+        (self.home, seat.resident) = (None, None);
         self.core.move_out();
         // What this process called by a line, it called.
         self.uplink.lines.drain(&self.core);

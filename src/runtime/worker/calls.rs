@@ -11,7 +11,7 @@ use std::{
 use rustyray_store::ObjectId;
 
 use super::{
-    Worker,
+    Seat, Worker,
     actor::take_exit,
     failure::{guarded, guarded_future, poll_guarded},
     fault,
@@ -26,7 +26,6 @@ use crate::{
     residence::Resident,
     runtime::{
         Core, background,
-        executor::Executor,
         record::{self, Began},
         submission::Extension,
         trace,
@@ -229,7 +228,7 @@ impl Worker {
     /// Acts on how far a call got.
     pub(super) fn end(
         &mut self,
-        executor: &Executor,
+        seat: &mut Seat,
         header: Header,
         (returns, context, outcome): Begun,
         slot: Option<Slot>,
@@ -237,12 +236,12 @@ impl Worker {
         match outcome.map(|finished| finished.0) {
             Ok(End::Sealed) => self.complete(&header, &returns, Ok(()), take_exit()),
             Err(failure) => self.complete(&header, &returns, Err(failure), take_exit()),
-            Ok(End::Later(future)) => self.wait(executor, header, returns, future, slot),
-            Ok(End::Constructed(actor)) => self.settle(&header, &returns, actor),
+            Ok(End::Later(future)) => self.wait(seat, header, returns, future, slot),
+            Ok(End::Constructed(actor)) => self.settle(seat, &header, &returns, actor),
             Ok(End::ConstructedLater(future)) => {
                 let _tokio = background::handle().map(|handle| handle.enter());
-                match executor.run(guarded_future(future)).flatten() {
-                    Ok(actor) => self.settle(&header, &returns, actor),
+                match seat.executor.run(guarded_future(future)).flatten() {
+                    Ok(actor) => self.settle(seat, &header, &returns, actor),
                     Err(failure) => self.complete(&header, &returns, Err(failure), take_exit()),
                 }
             }
@@ -253,7 +252,7 @@ impl Worker {
     /// Polls a call that may wait: a task has the worker to itself, an actor's calls overlap.
     fn wait(
         &mut self,
-        executor: &Executor,
+        seat: &mut Seat,
         header: Header,
         returns: Returns,
         future: Later,
@@ -268,48 +267,48 @@ impl Worker {
         if header.kind == Kind::Task {
             let limit = self.limit.take();
             let stoppable = stoppable(&self.core, header.task, limit.as_ref(), future);
-            let outcome = executor.run(stoppable);
+            let outcome = seat.executor.run(stoppable);
             self.limit = limit;
             return self.complete(&header, &returns, outcome, take_exit());
         }
         let running = context::current_call();
-        let due = Arc::new(Due { due: AtomicBool::new(false), thread: executor.waker() });
+        let due = Arc::new(Due { due: AtomicBool::new(false), thread: seat.executor.waker() });
         let waker = Waker::from(Arc::clone(&due));
         let call =
             InFlight { header, returns, future, _slot: slot, due, waker, exits: false, running };
-        self.poll(executor, call);
+        self.poll(seat, call);
     }
 
-    fn poll(&mut self, executor: &Executor, mut call: InFlight) {
+    fn poll(&mut self, seat: &mut Seat, mut call: InFlight) {
         let waker = call.waker.clone();
         let polled = if self.core.interrupts.is_interrupted(call.header.task) {
             Poll::Ready(Err(Failure(FailureKind::Cancelled)))
         } else {
-            executor.poll_as(&waker, |context| poll_guarded(&mut call.future, context))
+            seat.executor.poll_as(&waker, |context| poll_guarded(&mut call.future, context))
         };
         call.exits |= take_exit();
         match polled {
             Poll::Ready(outcome) => {
                 self.complete(&call.header, &call.returns, outcome, call.exits);
             }
-            Poll::Pending => self.in_flight.push_back(call),
+            Poll::Pending => seat.in_flight.push_back(call),
         }
     }
 
     /// Polls the calls that were woken; the others are left alone.
-    pub(super) fn poll_in_flight(&mut self, executor: &Executor) {
-        if self.in_flight.is_empty() {
+    pub(super) fn poll_in_flight(&mut self, seat: &mut Seat) {
+        if seat.in_flight.is_empty() {
             return;
         }
         let Ok(background) = background::handle() else { return };
         let _tokio = background.enter();
-        for _ in 0..self.in_flight.len() {
-            let Some(call) = self.in_flight.pop_front() else { break };
+        for _ in 0..seat.in_flight.len() {
+            let Some(call) = seat.in_flight.pop_front() else { break };
             if call.due.take() || self.core.interrupts.is_interrupted(call.header.task) {
                 let _context = call.running.clone().map(TaskContext::enter);
-                self.poll(executor, call);
+                self.poll(seat, call);
             } else {
-                self.in_flight.push_back(call);
+                seat.in_flight.push_back(call);
             }
         }
     }

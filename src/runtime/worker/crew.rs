@@ -9,10 +9,13 @@
 //! is told of many at once while calls are waiting on the board, and always when the last of those is taken.
 //! So whatever the calls that run then wait for, that thread has looked since.
 //!
+//! Calls that are short are not handed over one by one: see [`super::lead`].
+//!
 //! Invariant: a thread of the crew reads the actor and never has it for itself. The actor's own thread begins
 //! no exclusive call while the crew is at work, so calls of one caller do not overtake each other there.
 
 use std::{
+    any::Any,
     collections::VecDeque,
     sync::{
         Arc,
@@ -23,9 +26,11 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{
+    Worker,
     actor::take_exit,
     calls::{Order, stoppable},
     lanes::Slot,
+    lead::{Desk, Led},
     report::Reports,
 };
 use crate::{
@@ -39,19 +44,35 @@ pub(super) struct Crew {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+/// A call for a thread of the crew.
+pub(super) struct Call {
+    pub(super) order: Order,
+    pub(super) actor: Arc<dyn Any + Send + Sync>,
+    pub(super) slot: Slot,
+}
+
+/// What a thread of the crew is to do.
+enum Errand {
+    Run(Call),
+    /// To run this call, and those that come after it.
+    Lead(Box<Worker>, Call),
+}
+
+/// What the actor's own thread and its crew share.
+pub(super) struct Shared {
     core: Arc<Core>,
     reports: Arc<Reports>,
     board: Mutex<Board>,
     changed: Condvar,
     most: usize,
-    /// Calls that were handed over and have not ended.
+    /// Calls that were handed over, or are run by who leads, and have not ended.
     busy: AtomicUsize,
+    pub(super) desk: Desk,
 }
 
 #[derive(Default)]
 struct Board {
-    orders: VecDeque<(Order, Resident2, Slot)>,
+    errands: VecDeque<Errand>,
     threads: usize,
     idle: usize,
     /// A thread was woken, or started, and has not looked yet.
@@ -60,9 +81,6 @@ struct Board {
     untold: usize,
     closed: bool,
 }
-
-/// An actor that may be read by any thread.
-type Resident2 = Arc<dyn std::any::Any + Send + Sync>;
 
 impl Crew {
     pub(super) fn new(core: Arc<Core>, reports: Arc<Reports>, most: usize) -> Crew {
@@ -73,23 +91,30 @@ impl Crew {
             changed: Condvar::new(),
             most,
             busy: AtomicUsize::new(0),
+            desk: Desk::new(),
         };
         Crew { shared: Arc::new(shared) }
     }
 
-    /// Whether a call that was handed over has not ended.
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Whether a call that is not the main thread's has not ended.
     pub(super) fn is_busy(&self) -> bool {
-        // Acquire: pairs with the release in `Shared::work`.
+        // Acquire: pairs with the release in `Shared::run`.
         self.shared.busy.load(Ordering::Acquire) > 0
     }
 
+    /// Whether calls have been short enough lately for a thread of the crew to lead.
+    pub(super) fn may_lead(&self) -> bool {
+        self.shared.desk.may_be_used()
+    }
+
     /// Hands a call over.
-    pub(super) fn hand(&self, order: Order, actor: Resident2, slot: Slot) {
-        let shared = &self.shared;
-        shared.busy.fetch_add(1, Ordering::Relaxed);
-        let mut board = shared.board.lock();
-        board.orders.push_back((order, actor, slot));
-        shared.reinforce(board);
+    pub(super) fn hand(&self, call: Call) {
+        self.shared.busy.fetch_add(1, Ordering::Relaxed);
+        self.shared.post(Errand::Run(call));
     }
 }
 
@@ -101,9 +126,20 @@ impl Drop for Crew {
 }
 
 impl Shared {
+    /// Has a thread of the crew lead, beginning with this call.
+    pub(super) fn send_leader(self: &Arc<Self>, worker: Box<Worker>, call: Call) {
+        self.post(Errand::Lead(worker, call));
+    }
+
+    fn post(self: &Arc<Self>, errand: Errand) {
+        let mut board = self.board.lock();
+        board.errands.push_back(errand);
+        self.reinforce(board);
+    }
+
     /// Has a further thread come for what is on the board, if none is coming already.
     fn reinforce(self: &Arc<Self>, mut board: MutexGuard<'_, Board>) {
-        if board.coming || board.orders.is_empty() {
+        if board.coming || board.errands.is_empty() {
             return;
         }
         if board.idle > 0 {
@@ -132,9 +168,16 @@ impl Shared {
         board.threads -= 1;
         if board.threads == 0 {
             eprintln!("rustyray: no thread for a call, which runs alone: {error}");
-            while let Some(order) = board.orders.pop_front() {
+            while let Some(errand) = board.errands.pop_front() {
                 drop(board);
-                self.run(&Executor::new(), order);
+                match errand {
+                    Errand::Run(call) => drop(self.run(&Executor::new(), call)),
+                    Errand::Lead(mut worker, call) => {
+                        self.begin_one();
+                        worker.exiting |= self.run(&Executor::new(), call);
+                        self.desk.give_back(worker);
+                    }
+                }
                 self.core.wake_waiters();
                 board = self.board.lock();
             }
@@ -148,21 +191,31 @@ impl Shared {
         let mut board = self.board.lock();
         board.coming = false;
         loop {
-            let order = board.orders.pop_front();
+            let errand = board.errands.pop_front();
             let tell = board.untold > 0
-                && (board.orders.is_empty() || board.untold >= self.most.div_ceil(2));
+                && (board.errands.is_empty() || board.untold >= self.most.div_ceil(2));
             if tell {
                 board.untold = 0;
             }
-            match order {
-                Some(order) => {
+            match errand {
+                Some(errand) => {
                     self.reinforce(board);
                     if tell {
                         self.core.wake_waiters();
                     }
-                    self.run(&executor, order);
+                    let told = match errand {
+                        Errand::Run(call) => {
+                            let timing = self.desk.time();
+                            self.run(&executor, call);
+                            self.desk.learn(timing);
+                            false
+                        }
+                        Errand::Lead(worker, call) => {
+                            self.lead(&executor, worker, call) == Led::ToTheEnd
+                        }
+                    };
                     board = self.board.lock();
-                    board.untold += 1;
+                    board.untold += usize::from(!told);
                 }
                 None if tell => {
                     drop(board);
@@ -180,8 +233,14 @@ impl Shared {
         }
     }
 
-    /// Runs a call to its end and gives its slot back; the actor's thread is to be told.
-    fn run(&self, executor: &Executor, (order, actor, slot): (Order, Resident2, Slot)) {
+    /// Counts a call that a thread runs to which it was not handed.
+    pub(super) fn begin_one(&self) {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Runs a call to its end and gives its slot back; who takes the actor's calls is to be told. Whether the
+    /// call asked for the actor's end.
+    pub(super) fn run(&self, executor: &Executor, Call { order, actor, slot }: Call) -> bool {
         let resident = Resident::Anywhere(actor);
         let (returns, context, outcome) = order.begin(&self.core, Some(&resident));
         let outcome = match outcome.map(|finished| finished.0) {
@@ -199,11 +258,13 @@ impl Shared {
             }
             Err(failure) => Err(failure),
         };
-        self.reports.complete(&order.header, &returns, outcome, take_exit());
+        let exits = take_exit();
+        self.reports.complete(&order.header, &returns, outcome, exits);
         drop(context);
         drop(resident);
         // Release: pairs with the acquire in `Crew::is_busy`.
         self.busy.fetch_sub(1, Ordering::Release);
         drop(slot);
+        exits
     }
 }

@@ -9,7 +9,7 @@ use rustyray_ipc::WorkConsumer;
 use rustyray_store::{ObjectId, Status};
 
 use super::{
-    Worker,
+    Seat, Worker,
     calls::{Order, rest_of},
 };
 use crate::{
@@ -18,7 +18,6 @@ use crate::{
     runtime::{
         Core,
         control::Words,
-        executor::Executor,
         line::{Line, LineId, LineState},
         record::Began,
     },
@@ -73,6 +72,8 @@ impl Intake {
 #[derive(Default)]
 pub(super) struct Intakes {
     lines: Vec<Intake>,
+    /// Whose turn it is.
+    turn: usize,
 }
 
 impl Intakes {
@@ -113,32 +114,28 @@ impl Worker {
         self.reports.publish(header, &Returns::none(&self.core), super::DONE, false);
     }
 
-    /// Takes one call from each line that has one; whether there was any.
-    pub(super) fn take_from_lines(&mut self, executor: &Executor) -> bool {
-        if self.intakes.lines.is_empty() {
-            return false;
-        }
-        let mut any = false;
-        let mut at = 0;
-        while at < self.intakes.lines.len() {
-            if self.intakes.lines[at].is_over() {
+    /// Takes one call from each line that has one, beginning with the line whose turn it is.
+    pub(super) fn take_from_lines(&mut self, mut seat: Option<&mut Seat>) {
+        for _ in 0..self.intakes.lines.len() {
+            let Intakes { lines, turn } = &mut self.intakes;
+            let at = if *turn < lines.len() { *turn } else { 0 };
+            let Some(line) = lines.get(at) else { return };
+            if line.is_over() {
                 let over = self.intakes.lines.swap_remove(at);
                 self.uplink.line_done(over.line.id());
                 continue;
             }
-            any |= self.take_aside(executor, at);
+            self.take_aside(seat.as_deref_mut(), at);
             if !self.may_claim() {
-                break;
+                return;
             }
-            any |= self.take_one(executor, at);
-            at += 1;
+            self.take_one(seat.as_deref_mut(), at);
+            self.intakes.turn = at + 1;
         }
-        any
     }
 
     /// Begins the calls of a line that stood aside and have their arguments now.
-    fn take_aside(&mut self, executor: &Executor, at: usize) -> bool {
-        let mut any = false;
+    fn take_aside(&mut self, mut seat: Option<&mut Seat>, at: usize) {
         while self.may_claim() {
             let core = Arc::clone(&self.core);
             let aside = &mut self.intakes.lines[at].aside;
@@ -146,30 +143,26 @@ impl Worker {
                 break;
             };
             let waiting = aside.remove(ready);
-            self.begin_waited(executor, waiting);
-            any = true;
+            self.begin_waited(seat.as_deref_mut(), waiting);
         }
-        any
     }
 
     /// Takes the next call of a line.
-    fn take_one(&mut self, executor: &Executor, at: usize) -> bool {
+    fn take_one(&mut self, seat: Option<&mut Seat>, at: usize) {
         let core = Arc::clone(&self.core);
         let intake = &mut self.intakes.lines[at];
         if intake.head.is_some() {
-            let Some(head) = intake.head.take_if(|head| head.is_ready(&core)) else { return false };
-            self.begin_waited(executor, head);
-            return true;
+            let Some(head) = intake.head.take_if(|head| head.is_ready(&core)) else { return };
+            return self.begin_waited(seat, head);
         }
         let mut entry = [0; ENTRY_WORDS];
         match intake.queue.claim(&mut entry) {
             Ok(Some(_)) => {}
-            Ok(None) => return false,
+            Ok(None) => return,
             Err(garbage) => {
                 eprintln!("rustyray: a direct line is damaged: {garbage}");
                 let over = self.intakes.lines.swap_remove(at);
-                self.uplink.line_done(over.line.id());
-                return false;
+                return self.uplink.line_done(over.line.id());
             }
         }
         intake.claimed += 1;
@@ -182,26 +175,23 @@ impl Worker {
         let header = match Header::parse(&entry) {
             Ok(header) if header.kind == Kind::Method => header,
             other => {
-                eprintln!("rustyray: what came by a direct line is no call: {other:?}");
-                return true;
+                return eprintln!("rustyray: what came by a direct line is no call: {other:?}");
             }
         };
         let rest = rest_of(&entry);
         let arguments = match references_of(&core, &header, rest) {
             Ok(arguments) => arguments,
             Err(error) => {
-                self.fail_waited(&Order::new(header, rest), Failure::message(error));
-                return true;
+                return self.fail_waited(&Order::new(header, rest), Failure::message(error));
             }
         };
         let is_waiting = arguments.iter().any(|&id| core.client.status(id) == Status::Pending);
         let waiting = |arguments| Waiting { order: Order::new(header, rest), arguments };
         if !is_waiting {
-            match arguments.is_empty() {
-                true => self.take_call(executor, header, rest),
-                false => self.begin_waited(executor, waiting(arguments)),
-            }
-            return true;
+            return match arguments.is_empty() {
+                true => self.take_call(seat, header, rest),
+                false => self.begin_waited(seat, waiting(arguments)),
+            };
         }
         // Whoever settles them rings this process, which looks again.
         arguments.iter().for_each(|&id| core.subscribe(id));
@@ -211,15 +201,14 @@ impl Worker {
             true => intake.aside.push(waiting(arguments)),
             false => intake.head = Some(waiting(arguments)),
         }
-        true
     }
 
     /// Begins a call whose arguments are all settled; one of them may have failed.
-    fn begin_waited(&mut self, executor: &Executor, waiting: Waiting) {
+    fn begin_waited(&mut self, seat: Option<&mut Seat>, waiting: Waiting) {
         let core = Arc::clone(&self.core);
         let failed = waiting.arguments.iter().find_map(|&id| Some((id, core.error_of(id)?)));
         match failed {
-            None => self.take_call(executor, waiting.order.header, waiting.order.rest()),
+            None => self.take_call(seat, waiting.order.header, waiting.order.rest()),
             Some((id, error)) => {
                 let task = waiting.order.header.name();
                 let error = Error::downstream(task, id.to_string(), error);

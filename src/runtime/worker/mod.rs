@@ -6,6 +6,9 @@
 //! result that counts, or none.
 //!
 //! A worker with nothing to do spins for the calibrated time and then sleeps on its doorbell.
+//!
+//! What takes calls ([`Worker`]) can be passed on to another thread; what must stay on the main thread
+//! ([`Seat`]) cannot. See [`lead`].
 
 mod actor;
 mod attach;
@@ -15,11 +18,12 @@ mod failure;
 pub(crate) mod fault;
 mod intake;
 mod lanes;
+mod lead;
 mod limits;
 mod on_top;
 mod report;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, ops::ControlFlow, sync::Arc};
 
 use rustyray_ipc::{BlockingConnection, WorkConsumer};
 
@@ -27,6 +31,7 @@ use self::{
     actor::Home,
     calls::{InFlight, rest_of},
     intake::Intakes,
+    lead::Held,
     limits::Limit,
     report::Reports,
 };
@@ -41,6 +46,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    residence::Resident,
     spec::{ENTRY_WORDS, Header, Kind},
 };
 
@@ -68,7 +74,7 @@ pub(crate) fn run(birth: Birth) -> i32 {
         .map_err(|error| Error::io("taking the socket", &error))
         .and_then(|socket| attach(socket, None, Role::Worker, birth.nonce));
     match joined {
-        Ok(core) => Worker::new(core).serve(),
+        Ok(core) => Box::new(Worker::new(core)).serve(),
         Err(error) => {
             eprintln!("rustyray: this worker could not join its node: {error}");
             2
@@ -76,6 +82,7 @@ pub(crate) fn run(birth: Birth) -> i32 {
     }
 }
 
+/// What takes the process's entries, by whichever thread has it.
 struct Worker {
     core: Arc<Core>,
     uplink: Arc<Uplink>,
@@ -84,7 +91,8 @@ struct Worker {
     entry: Box<[u64; ENTRY_WORDS]>,
     home: Option<Home>,
     intakes: Intakes,
-    in_flight: VecDeque<InFlight>,
+    /// What was claimed and is not for the thread that claimed it, which claims nothing more.
+    held: Option<Held>,
     /// How many entries were claimed since the node was last told of room.
     claimed: usize,
     /// The node asked for the end, after everything that came before.
@@ -95,6 +103,14 @@ struct Worker {
     gpus: Vec<u32>,
     /// Of the task that runs now.
     limit: Option<Limit>,
+}
+
+/// What only the main thread can have: what belongs to one thread, and may belong to the user.
+struct Seat {
+    executor: Executor,
+    /// The actor of this process.
+    resident: Option<Resident>,
+    in_flight: VecDeque<InFlight>,
 }
 
 impl Worker {
@@ -110,7 +126,7 @@ impl Worker {
             entry: Box::new([0; ENTRY_WORDS]),
             home: None,
             intakes: Intakes::default(),
-            in_flight: VecDeque::new(),
+            held: None,
             claimed: 0,
             stopping: false,
             exiting: false,
@@ -119,10 +135,11 @@ impl Worker {
         }
     }
 
-    fn serve(mut self) -> i32 {
+    fn serve(mut self: Box<Self>) -> i32 {
         self.core.serve();
         let executor = Executor::new();
-        self.core.interrupts.attend(executor.waker());
+        let mut seat = Seat { executor, resident: None, in_flight: VecDeque::new() };
+        self.core.interrupts.attend(seat.executor.waker());
         let (core, reports) = (Arc::downgrade(&self.core), Arc::clone(&self.reports));
         self.core.on_top.set_runner(Box::new(move |words| {
             if let Some(core) = core.upgrade() {
@@ -134,30 +151,50 @@ impl Worker {
             while let Some(words) = self.core.on_top.pop() {
                 self.core.on_top.run(words);
             }
-            self.begin_parked(&executor);
-            while self.may_claim() && !self.stopping {
-                match self.work.claim(&mut *self.entry) {
-                    Ok(Some(_)) => {
-                        self.tell_of_room();
-                        self.take(&executor);
-                    }
-                    Ok(None) => break,
-                    Err(garbage) => {
-                        eprintln!("rustyray: the work queue is damaged: {garbage}");
-                        return 3;
-                    }
-                }
+            if self.take_all(Some(&mut seat)).is_break() {
+                return 3;
             }
-            self.take_from_lines(&executor);
-            self.poll_in_flight(&executor);
-            if self.is_done() {
-                self.stop();
+            match self.held.take() {
+                Some(Held::Shared(call)) => {
+                    self = self.hand_over(call);
+                    continue;
+                }
+                Some(Held::Own(order, slot)) => {
+                    self.run(&mut seat, order.header, order.rest(), slot);
+                    continue;
+                }
+                None => {}
+            }
+            self.poll_in_flight(&mut seat);
+            if self.is_done(Some(&seat)) {
+                self.stop(&mut seat);
                 return 0;
             }
             if !self.has_next() {
-                self.idle(&executor);
+                self.idle(&seat.executor, Some(&seat));
             }
         }
+    }
+
+    /// Takes what there is, until something is held: from the node and from each line in turn. Breaks off when the
+    /// work queue is damaged. Without the main thread's seat by another thread, which leads.
+    fn take_all(&mut self, mut seat: Option<&mut Seat>) -> ControlFlow<()> {
+        self.begin_parked(seat.as_deref_mut());
+        while self.may_claim() && !self.stopping {
+            match self.work.claim(&mut *self.entry) {
+                Ok(Some(_)) => {
+                    self.tell_of_room();
+                    self.take(seat.as_deref_mut());
+                }
+                Ok(None) => break,
+                Err(garbage) => {
+                    eprintln!("rustyray: the work queue is damaged: {garbage}");
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        self.take_from_lines(seat);
+        ControlFlow::Continue(())
     }
 
     /// Lets the node know that it can hand over more, where what was claimed may not end before: the node takes
@@ -177,7 +214,7 @@ impl Worker {
 
     /// Whether an entry may be taken from the work queue.
     fn may_claim(&self) -> bool {
-        !self.exiting && self.home.as_ref().is_none_or(Home::may_claim)
+        !self.exiting && self.held.is_none() && self.home.as_ref().is_none_or(Home::may_claim)
     }
 
     /// Whether there is something to be begun.
@@ -189,13 +226,14 @@ impl Worker {
     }
 
     /// Whether nothing is under way here.
-    fn is_quiet(&self) -> bool {
-        self.in_flight.is_empty() && self.home.as_ref().is_none_or(Home::is_quiet)
+    fn is_quiet(&self, seat: Option<&Seat>) -> bool {
+        seat.is_none_or(|seat| seat.in_flight.is_empty())
+            && self.home.as_ref().is_none_or(Home::is_quiet)
     }
 
     /// Whether the process is to end now.
-    fn is_done(&self) -> bool {
-        if !self.in_flight.is_empty() {
+    fn is_done(&self, seat: Option<&Seat>) -> bool {
+        if seat.is_some_and(|seat| !seat.in_flight.is_empty()) {
             return false;
         }
         if self.exiting {
@@ -208,18 +246,17 @@ impl Worker {
     }
 
     /// Nothing is to be run: say so where the node wants to know, and wait.
-    fn idle(&mut self, executor: &Executor) {
+    fn idle(&self, executor: &Executor, seat: Option<&Seat>) {
         if self.core.control().backlog() > 0 {
             self.uplink.ring_node();
         }
-        let this = &*self;
-        let ready = || this.has_next() || this.is_done() || !this.core.on_top.is_empty();
+        let ready = || self.has_next() || self.is_done(seat) || !self.core.on_top.is_empty();
         if executor.spin(&self.core, &ready) {
             return;
         }
         self.uplink.lines.rest(&self.core);
         self.reports.nudge();
-        self.core.interrupts.forget_if(|| this.work.is_empty() && this.is_quiet());
+        self.core.interrupts.forget_if(|| self.work.is_empty() && self.is_quiet(seat));
         executor.sleep(&self.core, &ready);
     }
 
@@ -235,7 +272,7 @@ impl Worker {
     }
 
     /// Takes the entry that was just claimed.
-    fn take(&mut self, executor: &Executor) {
+    fn take(&mut self, seat: Option<&mut Seat>) {
         let header = match Header::parse(&*self.entry) {
             Ok(header) => header,
             Err(error) => {
@@ -250,8 +287,8 @@ impl Worker {
             Kind::Stop => self.stopping = true,
             Kind::Gpus => self.take_gpus(&header, rest),
             Kind::Attach => self.attach_line(&header),
-            Kind::Method => self.take_call(executor, header, rest),
-            Kind::Task | Kind::Construct => self.run(executor, header, rest, None),
+            Kind::Method => self.take_call(seat, header, rest),
+            Kind::Task | Kind::Construct => self.run_own(seat, header, rest, None),
         }
     }
 }
