@@ -212,7 +212,7 @@ fn submit_call(
                         is_counted: false,
                     };
                     if is_tried {
-                        match uplink.lines.keep_place(uplink, token, function) {
+                        match uplink.lines.keep_place(core, uplink, token, function) {
                             Ok(is_counted) => call.is_counted = is_counted,
                             Err(error) => {
                                 call.release(core);

@@ -298,6 +298,43 @@ async fn two_thousand_calls_are_in_flight_before_the_first_answer() -> rustyray:
     Ok(())
 }
 
+/// Fills a line that is not taken from, cancels all but the last hundred calls, and then lets the actor go on.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn think_better_of_it(listener: ListenerHandle, gate: String) -> rustyray::Result<Vec<u64>> {
+    for number in 0..64 {
+        listener.hear(number).await?.get().await?;
+    }
+    let first = listener.wait_for(gate.clone()).await?;
+    let mut said = Vec::new();
+    for number in 64..3000 {
+        said.push(listener.hear(number).await?);
+    }
+    let last = said.split_off(said.len() - 100);
+    for call in &said {
+        call.cancel(CancelOptions::default()).await?;
+    }
+    std::fs::write(&gate, "").expect("it can be written");
+    assert_eq!(first.get().await?, 1);
+    for call in said {
+        assert!(matches!(call.get().await, Err(Error::TaskCancelled { .. })));
+    }
+    rustyray::get_all(&last).await
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn calls_go_on_behind_a_line_full_of_cancelled_ones() -> rustyray::Result<()> {
+    let gate = std::env::temp_dir().join(format!("rustyray-cancelled-{}", std::process::id()));
+    let listener = Listener::remote().await?;
+    listener.ready().await?;
+    let gate_path = gate.to_string_lossy().into_owned();
+    let answered = think_better_of_it_remote::remote(&listener, gate_path).await?.get().await;
+    let _ = std::fs::remove_file(&gate);
+    assert_eq!(answered?, (2900..3000).collect::<Vec<_>>());
+    let heard = listener.take().await?.get().await?;
+    assert_eq!(heard, (0..64).chain(2900..3000).collect::<Vec<_>>());
+    Ok(())
+}
+
 #[rustyray::test(num_cpus = 2)]
 async fn a_thousand_calls_of_the_node_s_process_are_in_flight_before_the_first_answer()
 -> rustyray::Result<()> {

@@ -5,7 +5,7 @@
 //!   (a ring), [`WorkProducer`]/[`WorkConsumer`] (a queue whose entries can be taken back), [`Bell`]
 //!   and [`Ringer`] (sleeping until there is something), [`Patience`] (how long to spin first), [`Asker`]
 //!   and [`answer`] (cells for the answers to what was asked by an entry), [`LineHead`] (of a queue that is
-//!   given out to one pair of processes after the other).
+//!   given out to one pair of processes after the other), [`Missed`] (a note for who has a lock).
 //! - *Cold*, over the kernel: [`Listener`], [`Connection`] and [`BlockingConnection`] (frames and
 //!   descriptors over Unix sockets), [`ProcessHandle`] (peer death), [`Pressure`] (memory that runs short).
 //!
@@ -58,6 +58,7 @@ mod cursor;
 mod entry;
 mod lane;
 mod line_head;
+mod missed;
 mod pending;
 mod ring;
 mod roster;
@@ -90,6 +91,7 @@ pub use cells::{Asker, CellShape, Question, answer};
 pub use cursor::Garbage;
 pub use lane::Full;
 pub use line_head::{LINE_HEAD_WORDS, LineHead, LineState};
+pub use missed::Missed;
 pub use patience::Patience;
 pub use pending::{PENDING_WORDS, Pending};
 pub use ring::{Consumer, Producer};

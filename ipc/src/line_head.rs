@@ -87,8 +87,9 @@ pub enum LineState {
 /// let producer = LineHead::new(Arc::clone(&memory), 1);
 /// assert_eq!((producer.state(), producer.producer(), producer.consumer()), (LineState::Open, 7, 9));
 /// producer.want_room(); // its queue was full
+/// assert!(producer.is_wish_standing());
 /// assert!(node.is_room_wanted(), "asked by the consumer, when it has made room");
-/// assert!(!node.is_room_wanted(), "once for each wish");
+/// assert!(!node.is_room_wanted() && !producer.is_wish_standing(), "once for each wish");
 ///
 /// node.transition_to_closed(); // process 9 is gone
 /// assert_eq!(producer.state(), LineState::Closed);
@@ -167,6 +168,13 @@ impl<M: Memory> LineHead<M> {
         // SeqCst: partner of the fence in `is_room_wanted`; forbids that the producer finds the queue full
         // while the consumer, which has made room since, finds no wish for it.
         fence(SeqCst);
+    }
+
+    /// Whether the producer's last wish was not answered yet. Until it is, there is no use in trying again.
+    #[inline]
+    pub fn is_wish_standing(&self) -> bool {
+        // Relaxed: who answers tells the producer afterwards, who looks again then.
+        self.span.word(WANT_ROOM).load(Relaxed) != 0
     }
 
     /// Whether the producer waits for room, which the consumer has just made; asked once for each wish.

@@ -175,6 +175,26 @@ impl<M: Memory> WorkConsumer<M> {
         }
     }
 
+    /// Whether every entry was passed: one that was taken back is ahead until this half comes by.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use rustyray_ipc::{RingShape, WorkConsumer, WorkProducer};
+    /// # use rustyray_memory::Heap;
+    /// # const SHAPE: RingShape = RingShape { entries: 4, payload_words: 7 };
+    /// # let memory = Arc::new(Heap::new(SHAPE.words()));
+    /// # let node = WorkProducer::new(Arc::clone(&memory), SHAPE);
+    /// # let mut worker = WorkConsumer::new(memory, SHAPE);
+    /// node.take_back(node.push(&[1]).expect("there is room"));
+    /// assert!(worker.is_empty() && !worker.is_caught_up());
+    /// assert_eq!(worker.claim(&mut [0; 7]), Ok(None));
+    /// assert!(worker.is_caught_up(), "and there is room for another");
+    /// ```
+    #[inline]
+    pub fn is_caught_up(&self) -> bool {
+        self.cursor.header(self.cursor.position()).turn() == Turn::Vacant
+    }
+
     /// Whether no entry is there to be claimed: what was taken back does not count.
     #[inline]
     pub fn is_empty(&self) -> bool {

@@ -37,6 +37,42 @@ fn who_wants_room_finds_it_or_is_told() {
     });
 }
 
+/// The same when what fills the queue is taken back: it is in the way until the consumer, which has nothing to claim,
+/// comes by.
+#[test]
+fn who_wants_room_is_told_when_what_was_taken_back_is_passed() {
+    const ONE: RingShape = RingShape { entries: 1, payload_words: 1 };
+    loom::model(|| {
+        let queue = Arc::new(Heap::new(ONE.words()));
+        let head = Arc::new(Heap::new(LINE_HEAD_WORDS));
+        LineHead::new(Arc::clone(&head), 1).transition_to_open(1, 2);
+        let producer = WorkProducer::new(Arc::clone(&queue), ONE);
+        let first = producer.push(&[7]).expect("room");
+        let consuming = {
+            let line = LineHead::new(Arc::clone(&head), 1);
+            thread::spawn(move || {
+                let mut consumer = WorkConsumer::new(queue, ONE);
+                // Otherwise it sleeps.
+                if consumer.is_caught_up() {
+                    return (false, false);
+                }
+                let claimed = consumer.claim(&mut [0]).expect("well formed");
+                (claimed.is_some(), line.is_room_wanted())
+            })
+        };
+        let taken_back = producer.take_back(first);
+        let line = LineHead::new(head, 1);
+        let has_room = producer.push(&[8]).is_ok() || {
+            line.want_room();
+            producer.push(&[8]).is_ok()
+        };
+        let (claimed, told) = consuming.join().expect("the consumer");
+        // What it claims may also be the second entry.
+        assert!(taken_back || claimed, "one of the two has it");
+        assert!(has_room || told, "the producer waits for a word that does not come");
+    });
+}
+
 /// A line is opened, closed, and opened again between others. Who finds a use of it open reads the ends of that use.
 #[test]
 fn each_use_has_its_own_ends() {

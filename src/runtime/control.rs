@@ -63,7 +63,12 @@ const AREA_WORDS: usize = round_to(AREA_WORK + round(WORK.words()), 512);
 
 /// How many direct lines there can be at one time.
 pub(super) const LINES: usize = 512;
-const LINE: RingShape = RingShape { entries: 256, payload_words: ENTRY_WORDS };
+const LINE: RingShape = RingShape { entries: 1024, payload_words: ENTRY_WORDS };
+
+/// After how many claimed calls the producer of a line is asked whether it waits for room: when it is told, there is
+/// enough for it to be worth waking, and enough left for the actor meanwhile.
+pub(super) const LINE_ROOM: usize = LINE.entries / 2;
+
 const LINE_WORDS_EACH: usize = round_to(LINE_HEAD_WORDS + round(LINE.words()), 512);
 const FIRST_LINE: usize = HEADER_WORDS + CLIENTS * AREA_WORDS;
 const TOTAL_WORDS: usize = FIRST_LINE + LINES * LINE_WORDS_EACH;

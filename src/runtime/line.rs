@@ -73,8 +73,10 @@
 //! # Waking
 //! The producer rings the consumer's doorbell after each push, which costs nothing while the consumer is awake.
 //! When the ring is full the producer keeps calls in private memory, raises [`LineHead::want_room`], fences, and
-//! tries once more; the consumer, having claimed, fences and looks at the flag, and rings the producer when it
-//! is up. One of the two sees the other: the producer finds room, or the consumer finds the flag.
+//! tries once more; the consumer, having claimed, or passed what was taken back, fences and looks at the flag, and
+//! rings the producer when it is up. One of the two sees the other: the producer finds room, or the consumer finds
+//! the flag. While the flag is up the producer does not try again: the consumer has other things to do than to share
+//! its cache lines with one that looks whether it has moved.
 
 use std::ops::Deref;
 

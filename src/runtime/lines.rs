@@ -2,6 +2,11 @@
 //!
 //! Every call of an actor from a process other than the node's goes through the actor's [`Route`], under its
 //! lock: at first by way of the node, then by a line, and by the node again when the line is closed.
+//!
+//! # Nothing that found no room is forgotten
+//! Whoever is told of room sends what found none before, but waits for no route: it may be the one thread that
+//! sees to the doorbell, and the route's holder may wait for that. If it finds a route taken it leaves a note
+//! ([`Missed`]), and whoever lets go of the route sends in its place.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,7 +19,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rustyray_ipc::{Ticket, WorkProducer};
+use rustyray_ipc::{Missed, Ticket, WorkProducer};
 use rustyray_store::{ClientId, ObjectId, Status};
 
 use super::{
@@ -112,6 +117,13 @@ struct Route {
     is_unlimited: bool,
 }
 
+/// A route, and whether somebody came by who found it taken.
+#[derive(Default)]
+struct Way {
+    route: Mutex<Route>,
+    missed: Missed,
+}
+
 /// A line that is open, as far as this process knows.
 struct Open {
     line: Line,
@@ -128,7 +140,7 @@ struct Open {
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Lines {
-    routes: Mutex<HashMap<ObjectId, Arc<Mutex<Route>>>>,
+    ways: Mutex<HashMap<ObjectId, Arc<Way>>>,
     /// Lines with calls that found no room.
     overflowing: AtomicUsize,
     /// Some calls were not settled when this process went to rest.
@@ -136,8 +148,27 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    fn route(&self, token: ObjectId) -> Arc<Mutex<Route>> {
-        Arc::clone(self.routes.lock().entry(token).or_default())
+    fn way(&self, token: ObjectId) -> Arc<Way> {
+        Arc::clone(self.ways.lock().entry(token).or_default())
+    }
+
+    fn all_ways(&self) -> Vec<Arc<Way>> {
+        self.ways.lock().values().map(Arc::clone).collect()
+    }
+
+    /// Does something with a route, and then what others would have done meanwhile.
+    fn with_route<R>(&self, core: &Core, way: &Way, f: impl FnOnce(&mut Route) -> R) -> R {
+        let done = f(&mut way.route.lock());
+        self.make_up(core, way);
+        done
+    }
+
+    /// After a route was let go of: sends on it what somebody missed to send.
+    fn make_up(&self, core: &Core, way: &Way) {
+        // What was left on this route, if anything, was counted before it was let go of.
+        if self.overflowing.load(Ordering::Relaxed) > 0 && way.missed.is_noted() {
+            self.flush_way(core, way);
+        }
     }
 
     /// Sends a call on its way to the actor of this token.
@@ -148,8 +179,18 @@ impl Lines {
         token: ObjectId,
         call: LineCall,
     ) -> Result<()> {
-        let route = self.route(token);
-        let mut route = route.lock();
+        let way = self.way(token);
+        self.with_route(core, &way, |route| self.call_by(core, uplink, token, route, call))
+    }
+
+    fn call_by(
+        &self,
+        core: &Arc<Core>,
+        uplink: &Uplink,
+        token: ObjectId,
+        route: &mut Route,
+        call: LineCall,
+    ) -> Result<()> {
         route.calls = route.calls.saturating_add(1);
         if route.line.is_none() && route.calls > OFTEN + route.refused {
             match self.ask(core, uplink, token)? {
@@ -177,15 +218,21 @@ impl Lines {
 
     /// Has the node keep a place for one more unfinished call of an actor of this class; whether it does, since
     /// only some actors limit them.
-    pub(crate) fn keep_place(&self, uplink: &Uplink, token: ObjectId, class: u64) -> Result<bool> {
-        let route = self.route(token);
-        if route.lock().is_unlimited {
+    pub(crate) fn keep_place(
+        &self,
+        core: &Core,
+        uplink: &Uplink,
+        token: ObjectId,
+        class: u64,
+    ) -> Result<bool> {
+        let way = self.way(token);
+        if self.with_route(core, &way, |route| route.is_unlimited) {
             return Ok(false);
         }
         match uplink.keep_place(token)? {
             Place::Kept => Ok(true),
             Place::NoLimit => {
-                route.lock().is_unlimited = true;
+                self.with_route(core, &way, |route| route.is_unlimited = true);
                 Ok(false)
             }
             Place::Full { limit } => {
@@ -215,7 +262,10 @@ impl Lines {
     fn send(&self, core: &Arc<Core>, open: &mut Open, call: LineCall) -> Result<()> {
         if open.overflow.is_empty() {
             match open.push(core, call)? {
-                None => return Ok(()),
+                None => {
+                    core.doorbells().ring(open.consumer);
+                    return Ok(());
+                }
                 Some(call) => {
                     self.overflowing.fetch_add(1, Ordering::Relaxed);
                     open.overflow.push_back(call);
@@ -230,16 +280,20 @@ impl Lines {
         Ok(())
     }
 
-    /// Sends what found no room before, as far as there is room now.
+    /// Sends what found no room before, as far as there is room now; not before the consumer has said that there
+    /// is. When something is left, a wish for room was raised since the last push.
     fn flush_one(&self, core: &Core, open: &mut Open) {
-        let mut asked = false;
+        if open.line.is_wish_standing() {
+            return;
+        }
+        let (mut asked, mut any) = (false, false);
         while let Some(call) = open.overflow.pop_front() {
             match open.push(core, call) {
-                Ok(None) => {}
+                Ok(None) => (asked, any) = (false, true),
                 Ok(Some(call)) => {
                     open.overflow.push_front(call);
                     if mem::replace(&mut asked, true) {
-                        return;
+                        break;
                     }
                     open.line.want_room();
                 }
@@ -247,7 +301,12 @@ impl Lines {
                 Err(_) => {}
             }
         }
-        self.overflowing.fetch_sub(1, Ordering::Relaxed);
+        if any {
+            core.doorbells().ring(open.consumer);
+        }
+        if open.overflow.is_empty() {
+            self.overflowing.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Sends on every line what found no room before. Waits for nobody.
@@ -255,13 +314,29 @@ impl Lines {
         if self.overflowing.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let routes: Vec<_> = self.routes.lock().values().map(Arc::clone).collect();
-        for route in routes {
-            if let Some(mut route) = route.try_lock()
-                && let Some(open) = &mut route.line
-                && !open.overflow.is_empty()
-            {
-                self.flush_one(core, open);
+        self.all_ways().iter().for_each(|way| self.flush_way(core, way));
+    }
+
+    /// The same on one line; leaves it to who has the route, if somebody does.
+    fn flush_way(&self, core: &Core, way: &Way) {
+        loop {
+            let once_more = || {
+                way.missed.note();
+                way.route.try_lock()
+            };
+            let Some(mut route) = way.route.try_lock().or_else(once_more) else { return };
+            way.missed.forget();
+            let Some(open) = &mut route.line else { return };
+            if open.overflow.is_empty() {
+                return;
+            }
+            self.flush_one(core, open);
+            if open.overflow.is_empty() {
+                return;
+            }
+            drop(route);
+            if !way.missed.is_noted() {
+                return;
             }
         }
     }
@@ -277,89 +352,81 @@ impl Lines {
     /// Before this process sleeps: lets go of what settled calls held, and asks to be woken for the rest.
     pub(crate) fn rest(&self, core: &Core) {
         self.unsettled.store(false, Ordering::Relaxed);
-        for route in self.needed(core) {
-            if let Some(mut route) = route.try_lock()
-                && let Some(open) = &mut route.line
-            {
-                open.sweep_all(core);
-                while let Some((_, call)) = open.sent.back() {
-                    // Of several results some may be there: who makes them may die in between.
-                    let mut returns = call.returns.as_slice().iter();
-                    let pending = returns.find(|&&id| core.is_pending(id));
-                    if pending.is_some_and(|&id| core.client.subscribe(id) == Status::Pending) {
-                        self.unsettled.store(true, Ordering::Relaxed);
-                        break;
-                    }
-                    // Settled since it was looked at: nobody rings for it.
-                    open.sweep_all(core);
+        for way in self.needed(core) {
+            if let Some(mut route) = way.route.try_lock() {
+                if let Some(open) = &mut route.line {
+                    self.unsettled.fetch_or(open.rest(core), Ordering::Relaxed);
                 }
+                drop(route);
+                self.make_up(core, &way);
             }
         }
     }
 
     /// Whether this process has called an actor that it may call again.
     pub(crate) fn has_routes(&self) -> bool {
-        !self.routes.lock().is_empty()
+        !self.ways.lock().is_empty()
     }
 
     /// Lets go of what settled calls hold, and waits for nobody; whether there are others, or may be.
     pub(crate) fn let_go(&self, core: &Core) -> bool {
-        self.needed(core).iter().fold(false, |others, route| {
+        self.needed(core).iter().fold(false, |others, way| {
             // Whoever has it makes a call.
-            let Some(mut route) = route.try_lock() else { return true };
-            let Some(open) = &mut route.line else { return others };
-            open.sweep_all(core);
-            others || !open.sent.is_empty() || !open.overflow.is_empty()
+            let Some(mut route) = way.route.try_lock() else { return true };
+            let left = route.line.as_mut().is_some_and(|open| {
+                open.sweep_all(core);
+                !open.sent.is_empty() || !open.overflow.is_empty()
+            });
+            drop(route);
+            self.make_up(core, way);
+            others || left
         })
     }
 
     /// The routes that are needed still; the others are forgotten.
-    fn needed(&self, core: &Core) -> Vec<Arc<Mutex<Route>>> {
-        let mut routes = self.routes.lock();
-        routes.retain(|&token, route| {
-            Arc::strong_count(route) > 1 || route.lock().line.is_some() || core.client.holds(token)
+    fn needed(&self, core: &Core) -> Vec<Arc<Way>> {
+        let mut ways = self.ways.lock();
+        ways.retain(|&token, way| {
+            Arc::strong_count(way) > 1
+                || way.route.lock().line.is_some()
+                || core.client.holds(token)
         });
-        routes.values().map(Arc::clone).collect()
+        ways.values().map(Arc::clone).collect()
     }
 
     /// Cancels a call that no actor has begun; whether there was one.
     pub(crate) fn cancel(&self, core: &Core, id: ObjectId) -> bool {
-        let routes: Vec<_> = self.routes.lock().values().map(Arc::clone).collect();
-        routes.into_iter().any(|route| {
-            let mut route = route.lock();
-            let Some(open) = &mut route.line else { return false };
-            let makes = |call: &LineCall| call.returns.as_slice().contains(&id);
-            let call = match open.overflow.iter().position(makes) {
-                Some(at) => open.overflow.remove(at),
-                None => {
-                    let sent = open.sent.iter().position(|(_, call)| makes(call));
-                    let Some(at) = sent.filter(|&at| open.queue.take_back(open.sent[at].0)) else {
-                        return false;
-                    };
-                    open.sent.remove(at).map(|(_, call)| call)
+        let cancel = |way: Arc<Way>| {
+            self.with_route(core, &way, |route| {
+                let open = route.line.as_mut()?;
+                let overflowed = !open.overflow.is_empty();
+                let call = open.take_back(id);
+                if overflowed && open.overflow.is_empty() {
+                    self.overflowing.fetch_sub(1, Ordering::Relaxed);
                 }
-            };
-            call.is_some_and(|call| {
-                let header = spec::Header::parse(&call.words);
-                let task = header.map_or_else(|_| "?".into(), |header| header.name());
-                call.fail(core, &Error::TaskCancelled { task });
-                true
+                call
             })
-        })
+        };
+        let Some(call) = self.all_ways().into_iter().find_map(cancel) else { return false };
+        let header = spec::Header::parse(&call.words);
+        let task = header.map_or_else(|_| "?".into(), |header| header.name());
+        call.fail(core, &Error::TaskCancelled { task });
+        true
     }
 
     /// Waits until every call by a line is settled: before this process ends in order.
     pub(crate) fn drain(&self, core: &Core) {
         while !core.is_closed() {
-            let routes: Vec<_> = self.routes.lock().values().map(Arc::clone).collect();
-            let pending = routes.into_iter().find_map(|route| {
-                let mut route = route.lock();
-                let open = route.line.as_mut()?;
-                if !open.overflow.is_empty() {
-                    self.flush_one(core, open);
-                }
-                let mut returns = open.sent.iter().flat_map(|(_, call)| call.returns.as_slice());
-                returns.find(|&&id| core.is_pending(id)).copied()
+            let pending = self.all_ways().into_iter().find_map(|way| {
+                self.with_route(core, &way, |route| {
+                    let open = route.line.as_mut()?;
+                    if !open.overflow.is_empty() {
+                        self.flush_one(core, open);
+                    }
+                    let mut returns =
+                        open.sent.iter().flat_map(|(_, call)| call.returns.as_slice());
+                    returns.find(|&&id| core.is_pending(id)).copied()
+                })
             });
             let Some(pending) = pending else { return };
             // A while at a time: what waits for room is sent in between.
@@ -370,25 +437,25 @@ impl Lines {
 
     /// The node closed a line: what its consumer had not claimed goes by the node, what it had may have run.
     pub(crate) fn closed(&self, core: &Core, uplink: &Uplink, id: LineId, error: &Error) {
-        let routes: Vec<_> = self.routes.lock().values().map(Arc::clone).collect();
-        for route in routes {
-            let mut route = route.lock();
-            let Some(open) = route.line.take_if(|open| open.line.id() == id) else { continue };
-            (route.calls, route.refused) = (0, 0);
-            if !open.overflow.is_empty() {
-                self.overflowing.fetch_sub(1, Ordering::Relaxed);
-            }
+        for way in self.all_ways() {
             // Under the route's lock: no other call goes before these.
-            for (ticket, call) in open.sent {
-                if call.is_settled(core) {
-                    call.release(core);
-                } else if open.queue.take_back(ticket) {
-                    resubmit(core, uplink, call);
-                } else {
-                    call.fail(core, error);
+            self.with_route(core, &way, |route| {
+                let Some(open) = route.line.take_if(|open| open.line.id() == id) else { return };
+                (route.calls, route.refused) = (0, 0);
+                if !open.overflow.is_empty() {
+                    self.overflowing.fetch_sub(1, Ordering::Relaxed);
                 }
-            }
-            open.overflow.into_iter().for_each(|call| resubmit(core, uplink, call));
+                for (ticket, call) in open.sent {
+                    if call.is_settled(core) {
+                        call.release(core);
+                    } else if open.queue.take_back(ticket) {
+                        resubmit(core, uplink, call);
+                    } else {
+                        call.fail(core, error);
+                    }
+                }
+                open.overflow.into_iter().for_each(|call| resubmit(core, uplink, call));
+            });
         }
         uplink.line_done(id);
     }
@@ -403,7 +470,7 @@ fn resubmit(core: &Core, uplink: &Uplink, call: LineCall) {
 }
 
 impl Open {
-    /// Publishes a call; gives it back when there is no room.
+    /// Publishes a call, of which its consumer is to be told; gives it back when there is no room.
     fn push(&mut self, core: &Core, mut call: LineCall) -> Result<Option<LineCall>> {
         debug_assert_ne!(
             self.line.state(),
@@ -424,7 +491,6 @@ impl Open {
         match pushed {
             Ok(ticket) => {
                 self.sent.push_back((ticket, call));
-                core.doorbells().ring(self.consumer);
                 Ok(None)
             }
             Err(_) => Ok(Some(call)),
@@ -439,6 +505,35 @@ impl Open {
         if self.sent.len() >= self.many {
             self.sweep_all(core);
         }
+    }
+
+    /// Lets go of what settled calls hold, and asks to be woken when the last one is; whether it is not yet.
+    fn rest(&mut self, core: &Core) -> bool {
+        self.sweep_all(core);
+        while let Some((_, call)) = self.sent.back() {
+            // Of several results some may be there: who makes them may die in between.
+            let mut returns = call.returns.as_slice().iter();
+            let pending = returns.find(|&&id| core.is_pending(id));
+            if pending.is_some_and(|&id| core.client.subscribe(id) == Status::Pending) {
+                return true;
+            }
+            // Settled since it was looked at: nobody rings for it.
+            self.sweep_all(core);
+        }
+        false
+    }
+
+    /// Takes back the call that makes this object, unless its consumer has claimed it.
+    fn take_back(&mut self, id: ObjectId) -> Option<LineCall> {
+        let makes = |call: &LineCall| call.returns.as_slice().contains(&id);
+        if let Some(at) = self.overflow.iter().position(makes) {
+            return self.overflow.remove(at);
+        }
+        let at = self.sent.iter().position(|(_, call)| makes(call))?;
+        if !self.queue.take_back(self.sent[at].0) {
+            return None;
+        }
+        self.sent.remove(at).map(|(_, call)| call)
     }
 
     fn sweep_all(&mut self, core: &Core) {

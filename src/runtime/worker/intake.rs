@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     runtime::{
         Core,
-        control::Words,
+        control::{LINE_ROOM, Words},
         line::{Line, LineId, LineState},
         record::Began,
     },
@@ -41,9 +41,6 @@ struct Waiting {
     arguments: Vec<ObjectId>,
 }
 
-/// After how many calls the producer is asked whether it wants room.
-const ROOM: usize = 64;
-
 impl Waiting {
     fn is_ready(&self, core: &Core) -> bool {
         self.arguments.iter().all(|&id| core.client.status(id) != Status::Pending)
@@ -51,11 +48,20 @@ impl Waiting {
 }
 
 impl Intake {
-    /// Whether there is something to be claimed or begun.
+    /// Whether there is something to be claimed, passed or begun.
     fn has_next(&self, core: &Core) -> bool {
         match &self.head {
             Some(head) => head.is_ready(core),
-            None => !self.queue.is_empty(),
+            // What was taken back is to be passed: its producer may wait for the room.
+            None => !self.queue.is_caught_up(),
+        }
+    }
+
+    /// Tells the producer of room, if it waits for some.
+    fn tell_of_room(&mut self, core: &Core) {
+        self.claimed = 0;
+        if self.line.is_room_wanted() {
+            core.doorbells().ring(self.line.producer_of());
         }
     }
 
@@ -158,7 +164,8 @@ impl Worker {
         let mut entry = [0; ENTRY_WORDS];
         match intake.queue.claim(&mut entry) {
             Ok(Some(_)) => {}
-            Ok(None) => return,
+            // It may have passed what was taken back.
+            Ok(None) => return intake.tell_of_room(&core),
             Err(garbage) => {
                 eprintln!("rustyray: a direct line is damaged: {garbage}");
                 let over = self.intakes.lines.swap_remove(at);
@@ -166,11 +173,8 @@ impl Worker {
             }
         }
         intake.claimed += 1;
-        if intake.claimed >= ROOM || intake.queue.is_empty() {
-            intake.claimed = 0;
-            if intake.line.is_room_wanted() {
-                core.doorbells().ring(intake.line.producer_of());
-            }
+        if intake.claimed >= LINE_ROOM || intake.queue.is_caught_up() {
+            intake.tell_of_room(&core);
         }
         let header = match Header::parse(&entry) {
             Ok(header) if header.kind == Kind::Method => header,
@@ -194,7 +198,9 @@ impl Worker {
             };
         }
         // Whoever settles them rings this process, which looks again.
-        arguments.iter().for_each(|&id| core.subscribe(id));
+        for &id in &arguments {
+            core.subscribe(id);
+        }
         let may_pass = self.home.as_ref().is_some_and(|home| home.is_out_of_order(&header));
         let intake = &mut self.intakes.lines[at];
         match may_pass {
