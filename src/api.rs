@@ -170,6 +170,10 @@ impl fmt::Debug for ObjectWriter {
     }
 }
 
+/// How far behind the first value that is missing [`get_all`] looks for one to be woken for: a wake costs as much as
+/// so many results of short calls.
+const AHEAD: usize = 128;
+
 /// The values of all references, in their order.
 ///
 /// ```
@@ -195,8 +199,8 @@ impl fmt::Debug for ObjectWriter {
 /// up waiting and has no other effect.
 pub async fn get_all<T: Value>(references: &[ObjectRef<T>]) -> Result<Vec<T>> {
     let mut values = Vec::with_capacity(references.len());
-    for reference in references {
-        values.push(reference.get().await?);
+    for (at, reference) in references.iter().enumerate() {
+        values.push(reference.get_looking_ahead(references.get(at + AHEAD)).await?);
     }
     Ok(values)
 }

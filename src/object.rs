@@ -25,7 +25,7 @@ use crate::{
     runtime::{
         Core,
         current::{self, Key},
-        deadline,
+        deadline, executor,
         trace::Span,
     },
     type_name,
@@ -160,6 +160,23 @@ impl<T: Value> ObjectRef<T> {
     /// [`crate::Error::ShutDown`] when the runtime was shut down.
     pub fn get(&self) -> Get<'_, T> {
         Get { reference: self, span: Span::get(self.object_id()) }
+    }
+
+    /// The same for one of many, where `ahead` is wanted as well and expected later: a thread that has to sleep for the
+    /// one may be woken for the other.
+    pub(crate) async fn get_looking_ahead(&self, ahead: Option<&ObjectRef<T>>) -> Result<T> {
+        let mut get = self.get();
+        let mut ahead = ahead.filter(|ahead| ahead.runtime == self.runtime);
+        std::future::poll_fn(|context| {
+            let polled = Pin::new(&mut get).poll(context);
+            if polled.is_pending()
+                && let Some(ahead) = ahead.take()
+            {
+                executor::look_ahead(self.object_id(), ahead.object_id());
+            }
+            polled
+        })
+        .await
     }
 
     /// The same, waiting at most `timeout`. What is there already is given, also by a timeout of zero.

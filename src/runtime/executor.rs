@@ -23,10 +23,11 @@ use std::{
     },
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use rustyray_store::ObjectId;
+use rustyray_store::{ObjectId, Status};
 
 use super::{Core, MOST_AWAITED};
 
@@ -35,7 +36,12 @@ struct Interest {
     core: Arc<Core>,
     id: ObjectId,
     waker: Waker,
+    /// One that is wanted as well and expected later: see [`look_ahead`].
+    ahead: Option<ObjectId>,
 }
+
+/// For how long an executor may sleep for something later than the first that it waits for.
+const AHEAD: Duration = Duration::from_millis(1);
 
 thread_local! {
     /// `None` outside the executor.
@@ -46,11 +52,29 @@ thread_local! {
 pub(super) fn watch(core: &Arc<Core>, id: ObjectId, waker: &Waker) -> bool {
     INTERESTS.with(|interests| match &mut *interests.borrow_mut() {
         Some(interests) => {
-            interests.push(Interest { core: Arc::clone(core), id, waker: waker.clone() });
+            interests.push(Interest {
+                core: Arc::clone(core),
+                id,
+                waker: waker.clone(),
+                ahead: None,
+            });
             true
         }
         None => false,
     })
+}
+
+/// Notes that whoever was just noted to wait for `id` wants `ahead` as well, which is expected later. Where many
+/// results come one after the other, each wake costs more than they do: so when this thread has to sleep it has
+/// itself woken for `ahead`, and for `id` only when [`AHEAD`] has passed.
+pub(crate) fn look_ahead(id: ObjectId, ahead: ObjectId) {
+    INTERESTS.with(|interests| {
+        if let Some(interest) = interests.borrow_mut().as_mut().and_then(|all| all.last_mut())
+            && interest.id == id
+        {
+            interest.ahead = Some(ahead);
+        }
+    });
 }
 
 /// Wakes the executor's thread, wherever it waits.
@@ -203,15 +227,20 @@ impl Executor {
         come
     }
 
-    /// Sleeps on the runtime's doorbell until there is a wake or `ready`.
+    /// Sleeps on the runtime's doorbell until there is a wake or `ready`; a while at most, where something ahead is
+    /// waited for.
     pub(crate) fn sleep(&self, core: &Arc<Core>, ready: &dyn Fn() -> bool) {
         *self.parker.bell.lock() = Some(Arc::clone(core));
-        for interest in self.waiting.borrow().iter() {
-            if Arc::ptr_eq(&interest.core, core) {
-                core.subscribe(interest.id);
-            } else {
+        let mut deadline = None;
+        for interest in self.waiting.borrow_mut().iter_mut() {
+            let ahead = interest.ahead.take();
+            if !Arc::ptr_eq(&interest.core, core) {
                 // An object of another runtime rings that one's doorbell, whose service wakes this thread.
                 interest.core.wake_when_settled(interest.id, &self.waker);
+            } else if ahead.is_some_and(|ahead| core.subscribe(ahead) == Status::Pending) {
+                deadline.get_or_insert_with(|| Instant::now() + AHEAD);
+            } else {
+                core.subscribe(interest.id);
             }
         }
         let awaited: Vec<ObjectId> = {
@@ -219,7 +248,7 @@ impl Executor {
             let ours = waiting.iter().filter(|interest| Arc::ptr_eq(&interest.core, core));
             ours.map(|interest| interest.id).take(MOST_AWAITED).collect()
         };
-        core.wait(None, &awaited, || (ready() || self.is_woken()).then_some(()));
+        core.wait(deadline, &awaited, || (ready() || self.is_woken()).then_some(()));
         *self.parker.bell.lock() = None;
         self.parker.take();
     }

@@ -368,9 +368,9 @@ impl Core {
         }
     }
 
-    /// Asks for this process's doorbell to be rung when the object is settled.
-    pub(crate) fn subscribe(&self, id: ObjectId) {
-        self.client.subscribe(id);
+    /// Asks for this process's doorbell to be rung when the object is settled. Gives what it is now.
+    pub(crate) fn subscribe(&self, id: ObjectId) -> Status {
+        self.client.subscribe(id)
     }
 
     /// Stores `value`; the caller owns one reference to it.

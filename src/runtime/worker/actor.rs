@@ -195,9 +195,9 @@ impl Worker {
     ) {
         let core = Arc::clone(&self.core);
         let (limit, reports) = (&mut self.limit, &self.reports);
-        let (resident, waker) = (seat.resident.clone(), seat.executor.waker());
-        let begun = calls::begin(&core, &header, rest, resident.as_ref(), |running, returns| {
-            *limit = Limit::set(running, returns, reports, waker);
+        let (resident, executor) = (seat.resident.as_ref(), &seat.executor);
+        let begun = calls::begin(&core, &header, rest, resident, |running, returns| {
+            *limit = Limit::set(running, returns, reports, executor.waker());
         });
         self.end(seat, header, begun, slot);
     }
