@@ -195,6 +195,11 @@ async fn outlives() -> rustyray::Result<()> {
     Ok(())
 }
 
+/// Reserves all there is, and keeps it.
+async fn reserves_for_good() -> rustyray::Result<()> {
+    PlacementGroup::create([Bundle::new().num_cpus(2.0)], PACK).await?.ready().await
+}
+
 /// Runs `body` in a driver that is attached to a node in this process, with two cpus.
 fn attached(body: impl AsyncFnOnce(&Path) -> rustyray::Result<()> + Send) {
     attached_thread(|path| rustyray::block_on(body(path)));
@@ -215,6 +220,8 @@ fn attached_thread(body: impl FnOnce(&Path) -> rustyray::Result<()> + Send) {
         });
         driver.join().expect("no panic");
     });
+    // What the driver had is free for others, though its process lives on.
+    rustyray::block_on(reserves_for_good()).expect("there is room");
     rustyray::block_on(runtime.shutdown()).expect("it ends");
 }
 
@@ -240,6 +247,11 @@ fn an_actor_of_an_attached_driver_cancels() {
 #[test]
 fn an_attached_driver_reserves() {
     attached(async |_| reserves().await);
+}
+
+#[test]
+fn an_attached_driver_that_lets_go_gives_back_what_it_reserved() {
+    attached(async |_| reserves_for_good().await);
 }
 
 #[test]

@@ -279,6 +279,7 @@ async fn attend(node: Arc<Node>, connection: Connection) {
     }
     program.detach();
     node.peers[client.index()].stopping.store(true, Ordering::Relaxed);
+    node.hung_up(client);
     // Its memory may be used again only when nothing of it is left that could write.
     let _ = process.exited().await;
     node.left(client, "ended", false);

@@ -51,6 +51,25 @@ impl Node {
         }
     }
 
+    /// A driver has hung up, and its process may live on: what it was working at ends. What it holds is released
+    /// when the process is gone, which may still write to it.
+    pub(crate) fn hung_up(self: &Arc<Self>, client: ClientId) {
+        // What it submitted before is its own.
+        self.catch_up(client);
+        self.end_work_of(client);
+        self.dispatch();
+    }
+
+    /// Its calls that have not begun are nobody's, and so is the work of a driver.
+    fn end_work_of(self: &Arc<Self>, client: ClientId) {
+        self.scheduler().caller_left(CallerId(u64::from(client.get())));
+        let job = self.peers[client.index()].job.load(Ordering::Relaxed);
+        if job != 0 {
+            self.scheduler().job_ended(JobId(job));
+            self.pursue(JobId(job));
+        }
+    }
+
     /// A process is dead: what it published counts, what it held is released, what it ran is run again or
     /// failed. Idempotent.
     pub(crate) fn left(self: &Arc<Self>, client: ClientId, how: &str, runs_tasks: bool) {
@@ -78,13 +97,8 @@ impl Node {
         }
         self.forget_claims(client);
         self.forget_places(client);
-        // Its calls that have not begun are nobody's, and so is the work of a driver.
-        self.scheduler().caller_left(CallerId(u64::from(client.get())));
-        let job = peer.job.swap(0, Ordering::Relaxed);
-        if job != 0 {
-            self.scheduler().job_ended(JobId(job));
-            self.pursue(JobId(job));
-        }
+        self.end_work_of(client);
+        peer.job.store(0, Ordering::Relaxed);
         *peer.up.lock() = None;
         *peer.work.write() = None;
         self.wakes(client);
