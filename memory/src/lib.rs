@@ -1,9 +1,9 @@
-//! Words of memory that threads and processes share.
+//! Words of memory that threads and processes share, and a clock that they agree on.
 //!
 //! The algorithms of the store, the scheduler and the rings are written over [`Memory`]: 64-bit words
 //! addressed by index. Over a mapping ([`Mapped`], of a [`Region`]) the words are shared between processes, over the
 //! heap ([`Heap`]) they are what loom and the property tests run on. [`Span`] is a bounds-checked
-//! window of either.
+//! window of either. [`Clock`] is for times that one process takes and another reads.
 //!
 //! ```
 //! use std::fs::File;
@@ -25,6 +25,7 @@
 //! Invariant: a word is only ever accessed as an atomic; nobody makes a reference to plain bytes that
 //! another process may still write.
 
+mod clock;
 pub mod futex;
 mod heap;
 #[cfg(not(rustyray_loom))]
@@ -33,6 +34,7 @@ mod mapped;
 mod region;
 pub mod sync;
 
+pub use clock::{Clock, Scale};
 pub use heap::Heap;
 #[cfg(not(rustyray_loom))]
 pub use {mapped::Mapped, region::Region};
