@@ -166,7 +166,7 @@ fn submit_call(
     if let Some(grant) = grant {
         spec.push_grant(grant);
     }
-    if core.control().is_recording()
+    if core.control().recording().is_some()
         && let Some(submitter) = context::submitter()
     {
         spec.push_submitter(submitter);

@@ -6,13 +6,13 @@
 //! | 1 | session |
 //! | 8 … 11 | *pending*: a bit for each client whose up ring has entries, set by the client, taken by the node |
 //! | 16 | *backlog*: how many tasks are ready and in no worker's queue; written by the node, a hint |
-//! | 24 | *recording*: 1 while somebody wants to know when tasks begin and end; written by the node |
+//! | 24 | *recording*: while somebody wants to know when tasks begin and end, by which clock; otherwise 0; written by the node |
 //! | 32 | *sites*: 1 where it is recorded where objects are made; never changes |
 //! | [`HEADER_WORDS`] … | one area for each of 256 clients |
 //! | … | direct lines ([`super::line`]), [`LINES`] of them |
 //!
-//! An area is the client's doorbell, its reply cells, its up ring (client to
-//! node) and its work queue (node to client). The file is sparse: an area that nobody uses has no memory.
+//! An area is the client's doorbell, its reply cells, its up ring (client to node), its work queue (node to
+//! client) and the task that it is at ([`super::record::Begun`]). The file is sparse: an area that nobody uses has no memory.
 
 use std::{fs::File, io, os::fd::OwnedFd, sync::Arc};
 
@@ -25,7 +25,7 @@ use rustyray_ipc::{
     RingShape, Ringer, WorkConsumer, WorkProducer,
 };
 use rustyray_memory::{
-    LINE_WORDS, Mapped, Memory, Span, WORD_BYTES,
+    Clock, LINE_WORDS, Mapped, Memory, Span, WORD_BYTES,
     sync::{
         Ordering::{Acquire, Relaxed, Release},
         fence,
@@ -33,7 +33,7 @@ use rustyray_memory::{
 };
 use rustyray_store::{ClientId, ClientSet};
 
-use super::wire::PROTOCOL;
+use super::{record::BEGUN_WORDS, wire::PROTOCOL};
 use crate::spec::ENTRY_WORDS;
 
 /// The words of one process's part, or of the header.
@@ -59,7 +59,8 @@ pub(super) const WORK_ROOM: usize = WORK.entries / 2;
 const AREA_CELLS: usize = BELL_WORDS;
 const AREA_UP: usize = AREA_CELLS + round(CELLS.words());
 const AREA_WORK: usize = AREA_UP + round(UP.words());
-const AREA_WORDS: usize = round_to(AREA_WORK + round(WORK.words()), 512);
+const AREA_BEGUN: usize = AREA_WORK + round(WORK.words());
+const AREA_WORDS: usize = round_to(AREA_BEGUN + BEGUN_WORDS, 512);
 
 /// How many direct lines there can be at one time.
 pub(super) const LINES: usize = 512;
@@ -159,6 +160,11 @@ impl Control {
         WorkConsumer::new(self.span(client, AREA_WORK, WORK.words()), WORK)
     }
 
+    /// What a worker says of the task that it is at.
+    pub(crate) fn begun(&self, client: ClientId) -> Words {
+        self.span(client, AREA_BEGUN, BEGUN_WORDS)
+    }
+
     fn line(&self, index: u32, at: usize, len: usize) -> Option<Words> {
         let index = usize::try_from(index).ok().filter(|&index| index < LINES)?;
         Some(Span::new(Arc::clone(&self.memory), FIRST_LINE + index * LINE_WORDS_EACH + at, len))
@@ -203,15 +209,15 @@ impl Control {
         !self.pending.is_empty()
     }
 
-    /// Whether somebody wants to know when tasks begin and end.
+    /// The clock by which somebody wants to know when tasks begin and end; `None` while nobody does.
     #[inline]
-    pub(crate) fn is_recording(&self) -> bool {
-        self.memory.word(RECORDING).load(Relaxed) != 0
+    pub(crate) fn recording(&self) -> Option<Clock> {
+        Clock::from_word(self.memory.word(RECORDING).load(Relaxed))
     }
 
-    /// The node: see [`Control::is_recording`].
-    pub(crate) fn set_recording(&self, recording: bool) {
-        self.memory.word(RECORDING).store(recording.into(), Relaxed);
+    /// The node: see [`Control::recording`].
+    pub(crate) fn set_recording(&self, clock: Option<Clock>) {
+        self.memory.word(RECORDING).store(clock.map_or(0, Clock::to_word), Relaxed);
     }
 
     /// Whether it is recorded where in programs objects are made.

@@ -122,6 +122,8 @@ pub struct Core {
     gpu_ids: RwLock<Arc<[u32]>>,
     pub(crate) interrupts: Interrupts,
     pub(crate) on_top: OnTop,
+    /// In a worker: the task that it is at, while tasks are recorded.
+    pub(crate) begun: record::Begun,
     /// Where it is recorded where objects are made.
     pub(crate) sites: Option<Box<Sites>>,
 }
@@ -143,6 +145,7 @@ impl Core {
             Link::Uplink(uplink) => (Arc::clone(&uplink.bell), Arc::new(Wakers::new())),
         };
         let sites = control.records_sites().then(Box::default);
+        let begun = record::Begun::new(control.begun(client.id()));
         Core {
             key: current::Key::new(),
             session,
@@ -163,6 +166,7 @@ impl Core {
             gpu_ids: RwLock::default(),
             interrupts: Interrupts::default(),
             on_top: OnTop::default(),
+            begun,
             sites,
         }
     }

@@ -35,7 +35,6 @@ use super::{
     node::{Claim, Node, Place, inspect},
     output::Output,
     program::{Card, Program, Programs},
-    record,
     wire::{BUSY, NO_LIMIT, PROTOCOL, Question, Role, ToClient, ToNode},
 };
 use crate::{
@@ -59,8 +58,7 @@ pub(crate) struct Pool {
     /// The node is all that this process is for.
     pub(crate) daemon: bool,
     pub(crate) started: Instant,
-    /// The same by the clock that records use, and by the calendar.
-    pub(crate) started_ns: u64,
+    /// The same by the calendar.
     pub(crate) started_at_ms: u64,
     pub(crate) programs: Programs,
     pub(crate) output: Arc<Output>,
@@ -96,7 +94,6 @@ impl Pool {
             daemon,
             max_workers,
             started: Instant::now(),
-            started_ns: record::now_ns(),
             started_at_ms: UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64,
             programs: Programs::new(),
             output: Arc::new(Output::new()),

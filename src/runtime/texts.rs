@@ -64,6 +64,14 @@ impl Texts {
         }
     }
 
+    /// Keeps a text of the node's own, and gives its number.
+    pub(crate) fn say(&self, text: &str) -> u64 {
+        let text = end_of(text);
+        let number = number_of(text);
+        self.keep(number, text);
+        number
+    }
+
     /// Takes an entry of an up ring; what is wrong with it otherwise.
     pub(super) fn hear(&self, entry: &[u64]) -> Result<(), &'static str> {
         let &[_, number, len, ref words @ ..] = entry else { return Err("a text without a head") };
@@ -87,19 +95,19 @@ pub(super) struct Said(Mutex<HashSet<u64>>);
 impl Core {
     /// Sees to it that the node knows `text`, and gives its number.
     pub(crate) fn tell(&self, text: &str) -> u64 {
-        let text = end_of(text);
-        let number = number_of(text);
         match &self.link {
-            Link::Node(node) => node.texts.keep(number, text),
-            // Under the lock: a second thread must not name it before it is said.
+            Link::Node(node) => node.texts.say(text),
             Link::Uplink(uplink) => {
+                let text = end_of(text);
+                let number = number_of(text);
+                // Under the lock: a second thread must not name it before it is said.
                 let mut said = uplink.said.0.lock();
                 if said.len() < KEPT && said.insert(number) {
                     uplink.publish(&entry_of(number, text));
                 }
+                number
             }
         }
-        number
     }
 }
 

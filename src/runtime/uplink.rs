@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | [`UP_SUBMIT`] | a submission ([`super::submission`]) |
 //! | [`UP_SUBMIT_BODY`] | index and generation of an object that holds the words of one |
-//! | [`UP_COMPLETE`] | task, attempt; then, where a restart failed, the object that holds the error |
+//! | [`UP_COMPLETE`] | task, attempt; then, where a restart failed, the object that holds the error; while tasks are recorded, a record ([`super::record`]) |
 //! | [`UP_REQUEST`] | a request to the store; bits 8 … of the first word name the cell for its reply |
 //! | [`UP_BLOCKED`] | some of the objects that the sleeping task waits for: index and generation of each |
 //! | [`UP_UNBLOCKED`] | none |

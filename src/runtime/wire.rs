@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Grows with every change of a message, an entry or a layout; two sides that differ do not talk.
-pub(crate) const PROTOCOL: u32 = 3;
+pub(crate) const PROTOCOL: u32 = 4;
 
 /// What a process wants to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]

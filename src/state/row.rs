@@ -156,7 +156,7 @@ row! {
         worker: Option<u32>,
         /// Which attempt it is, from 0.
         attempt: u16,
-        /// How long its last attempt has been running, or ran, in microseconds; where it was recorded.
+        /// How long its last attempt ran, in microseconds; where it was recorded.
         duration_us: Option<u64>,
         /// When its last attempt began, in microseconds since the node's start; where it was recorded.
         started_us: Option<u64>,

@@ -8,7 +8,7 @@
 )]
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::atomic::Ordering,
 };
 
@@ -19,15 +19,15 @@ use rustyray_scheduler::{
 };
 use rustyray_store::{ClientId, ClientSet, ObjectId, Residence};
 
-use super::{Node, job::Job};
+use super::{Node, client_of, job::Job};
 use crate::{
     error::{Error, Result},
     runtime::{
         history::Failed,
-        record::{End, Ended, NO_ACTOR},
+        record::{End, Ended},
         wire::{ToClient, ToNode},
     },
-    spec::{self, Kind, Submitter},
+    spec::{self, Kind},
     state::{self, Listing, Query, Report},
     type_name,
 };
@@ -88,7 +88,7 @@ pub(crate) struct Watch<'a>(&'a Node);
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if self.0.record.leave() {
-            self.0.control.set_recording(false);
+            self.0.control.set_recording(None);
         }
     }
 }
@@ -147,7 +147,7 @@ impl Node {
     /// Has tasks that end recorded.
     pub(crate) fn watch(&self) -> Watch<'_> {
         if self.record.watch() {
-            self.control.set_recording(true);
+            self.control.set_recording(Some(self.record.clock()));
         }
         Watch(self)
     }
@@ -247,9 +247,20 @@ impl Node {
             true => self.scheduler().workers(),
             false => Vec::new(),
         };
-        let running =
-            workers.iter().filter_map(|worker| self.scheduler().task(worker.first?, full));
-        let mut rows: Vec<state::TaskInfo> = running.map(row).collect();
+        let running: Vec<_> = workers
+            .iter()
+            .filter_map(|worker| {
+                let found = self.scheduler().task(worker.first?, full)?;
+                Some((row(found), self.began(client_of(worker.id), worker.first?)))
+            })
+            .collect();
+        // After all of them began.
+        let scale = self.record.scale();
+        let dated = running.into_iter().map(|(mut task, began)| {
+            task.started_us = began.map(|ticks| scale.ns(ticks) / 1000);
+            task
+        });
+        let mut rows: Vec<state::TaskInfo> = dated.collect();
         rows.retain(|task| task.state == state::TaskState::Running && listing.takes(task));
         let failures = match listing.may_take("state", "failed") {
             true => self.history.failures(),
@@ -280,16 +291,15 @@ impl Node {
         }
         rows.extend(live.into_iter().flatten());
         let ended = ["finished", "failed"].iter().any(|state| listing.may_take("state", state));
-        let mut seen = 0;
+        let told = told(&failures);
+        let (mut recorded, scale) = self.recorded_beside(&told);
         while ended && rows.len() < limit {
-            let part = self.record.part(seen, PART);
+            let part: Vec<Ended> = recorded.by_ref().take(PART).collect();
             if part.is_empty() {
                 break;
             }
-            seen += part.len();
-            // Failures are listed with their errors above.
-            let named = part.iter().filter(|ended| ended.end != End::Failed);
-            rows.extend(named.map(|ended| self.ended_task(ended)).filter(|t| listing.takes(t)));
+            let tasks = part.iter().map(|ended| self.ended_task(ended, &scale));
+            rows.extend(tasks.filter(|task| listing.takes(task)));
             tokio::task::yield_now().await;
         }
         self.date_failures(&mut rows);
@@ -313,16 +323,16 @@ impl Node {
             from = page.next;
             tokio::task::yield_now().await;
         }
-        for failed in self.history.failures() {
+        let failures = self.history.failures();
+        let told = told(&failures);
+        for failed in failures {
             let named = Named::Own(failed.name);
             *counts.entry((named, state::TaskState::Failed)).or_default() += 1;
         }
-        for ended in self.record.part(0, usize::MAX) {
+        for ended in self.recorded_beside(&told).0 {
             let state = match ended.end {
                 End::Finished => state::TaskState::Finished,
-                End::Retried => state::TaskState::Failed,
-                // Counted above.
-                End::Failed => continue,
+                End::Failed | End::Retried | End::Killed => state::TaskState::Failed,
             };
             let named = match ended.name {
                 0 => Named::Code(ended.kind as u8, ended.function, ended.index),
@@ -372,64 +382,6 @@ impl Node {
             TaskState::Queued { worker } => (state::TaskState::Queued, pid(worker), None),
             TaskState::Running { worker } => (state::TaskState::Running, pid(worker), None),
         };
-        task
-    }
-
-    /// Says of failed tasks when they ran, where that was recorded.
-    fn date_failures(&self, rows: &mut [state::TaskInfo]) {
-        let failed = rows.iter_mut().filter(|row| row.state == state::TaskState::Failed);
-        let mut undated: HashMap<String, &mut state::TaskInfo> = failed
-            .filter(|row| row.started_us.is_none())
-            .map(|row| (row.id.clone(), row))
-            .collect();
-        if undated.is_empty() {
-            return;
-        }
-        for ended in self.record.part(0, usize::MAX) {
-            if ended.end == End::Failed
-                && let Some(row) = undated.remove(&number(ended.task))
-            {
-                let dated = self.ended_task(&ended);
-                (row.started_us, row.duration_us) = (dated.started_us, dated.duration_us);
-                row.worker = row.worker.or(dated.worker);
-            }
-        }
-    }
-
-    fn ended_task(&self, ended: &Ended) -> state::TaskInfo {
-        let mut task = state::TaskInfo::default();
-        task.id = if ended.task == 0 {
-            // A call that came by a direct line has no number; what it returned names it.
-            call_number(ended.returns)
-        } else {
-            number(ended.task)
-        };
-        task.name = self
-            .texts
-            .get(ended.name)
-            .unwrap_or_else(|| spec::name_of(ended.kind, ended.function, ended.index));
-        let [first, second] = ended.submitter;
-        task.parent = Submitter::from_words(first, second).map(|submitter| match submitter {
-            Submitter::Task(task) => number(task),
-            Submitter::Call(returns) => call_number(returns),
-        });
-        task.actor = match ended.kind {
-            Kind::Construct => Some(ended.returns.to_string()),
-            _ => Some(ended.actor).filter(|&actor| actor != NO_ACTOR).map(|id| id.to_string()),
-        };
-        task.state = match ended.end {
-            End::Finished => state::TaskState::Finished,
-            _ => state::TaskState::Failed,
-        };
-        if ended.end == End::Retried {
-            task.error = Some("this attempt failed, and the task was run again".to_owned());
-        }
-        task.kind = kind_of(ended.kind);
-        task.worker = Some(ended.worker);
-        task.attempt = ended.attempt;
-        task.returns = Some(ended.returns.to_string());
-        task.started_us = Some(ended.began_ns.saturating_sub(self.pool.started_ns) / 1000);
-        task.duration_us = Some(ended.ended_ns.saturating_sub(ended.began_ns) / 1000);
         task
     }
 
@@ -611,6 +563,11 @@ impl Node {
     }
 }
 
+/// The attempts that are listed as failures, with their errors.
+fn told(failures: &[Failed]) -> HashSet<(u64, u16)> {
+    failures.iter().map(|failed| (failed.task, failed.attempt)).collect()
+}
+
 /// What tasks are counted by until they are named.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Named {
@@ -640,15 +597,15 @@ fn state_of(state: TaskState) -> state::TaskState {
     }
 }
 
-fn number(bits: u64) -> String {
+pub(super) fn number(bits: u64) -> String {
     format!("{bits:x}")
 }
 
-fn call_number(returns: ObjectId) -> String {
+pub(super) fn call_number(returns: ObjectId) -> String {
     format!("call-{returns}")
 }
 
-fn kind_of(kind: Kind) -> state::TaskKind {
+pub(super) fn kind_of(kind: Kind) -> state::TaskKind {
     match kind {
         Kind::Construct => state::TaskKind::Construction,
         Kind::Method => state::TaskKind::Method,

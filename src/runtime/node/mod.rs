@@ -18,6 +18,7 @@ mod lineage;
 mod lines;
 pub(super) mod memory;
 mod peers;
+mod recorded;
 mod relief;
 pub(super) mod review;
 mod serve;
@@ -39,14 +40,17 @@ use rustyray_scheduler::{ObjectKey, Readiness, Scheduler, TaskId, WorkerId};
 use rustyray_store::{Client, ClientId, ObjectId, PinKind, Status};
 use tokio::sync::Notify;
 
-pub(crate) use self::actors::{Claim, Place};
 use self::{actors::Actors, host::Host, job::Job, lines::Places};
+pub(crate) use self::{
+    actors::{Claim, Place},
+    relief::ON_TOP,
+};
 use super::{
     control::{Control, Words},
     doorbells::Doorbells,
     history::{Ends, History},
     pool,
-    record::Record,
+    record::{Batch, Record},
     sites::MadeAt,
     texts::Texts,
     wakers::Wakers,
@@ -59,9 +63,16 @@ const BY_NODE: u16 = u16::MAX;
 /// The job of the node's own process.
 pub(crate) const OWN_JOB: u32 = 1;
 
+/// What comes from another process, for one thread at a time.
+struct Inbound {
+    up: Consumer<Words>,
+    /// What it has recorded lately.
+    batch: Batch,
+}
+
 /// Another process of the session.
 pub(crate) struct Peer {
-    up: Mutex<Option<Consumer<Words>>>,
+    up: Mutex<Option<Inbound>>,
     work: RwLock<Option<WorkProducer<Words>>>,
     pub(crate) pid: AtomicU32,
     /// It was asked to end, or, attached by itself, has hung up.
@@ -193,7 +204,7 @@ impl Node {
             next_job: AtomicU32::new(OWN_JOB + 1),
             pool,
             history: History::default(),
-            record: Record::default(),
+            record: Record::new(),
             texts: Texts::default(),
             made_at: MadeAt::default(),
             closing: AtomicBool::new(false),

@@ -9,12 +9,12 @@ use rustyray_scheduler::{CallerId, JobId, PoolId, WorkerId};
 use rustyray_store::ClientId;
 
 use super::{
-    Node,
+    Inbound, Node,
     cause::{Cause, Crash},
 };
 use crate::{
     error::Error,
-    runtime::{background, program, trace, wire::ToClient},
+    runtime::{background, program, record::Batch, trace, wire::ToClient},
     spec,
 };
 
@@ -23,7 +23,8 @@ impl Node {
     pub(crate) fn joined(&self, client: ClientId, pid: u32, pool: PoolId, runs_tasks: bool) {
         let peer = &self.peers[client.index()];
         peer.pool.store(pool.0, Ordering::Relaxed);
-        *peer.up.lock() = Some(self.control.up_consumer(client));
+        let up = self.control.up_consumer(client);
+        *peer.up.lock() = Some(Inbound { up, batch: Batch::of(pid) });
         *peer.work.write() = Some(self.control.work_producer(client));
         peer.stopping.store(false, Ordering::Relaxed);
         peer.killed.store(false, Ordering::Relaxed);
@@ -74,10 +75,16 @@ impl Node {
     /// failed. Idempotent.
     pub(crate) fn left(self: &Arc<Self>, client: ClientId, how: &str, runs_tasks: bool) {
         let peer = &self.peers[client.index()];
-        if let Some(up) = &mut *peer.up.lock()
-            && let Err(what) = self.drain_ring(client, up, true)
+        if let Some(inbound) = &mut *peer.up.lock()
+            && let Err(what) = self.drain_ring(client, inbound, true)
         {
             eprintln!("rustyray: process {client:?}, which ended, had published {what}");
+        }
+        if runs_tasks {
+            self.record_killed(client);
+        }
+        if let Some(inbound) = &mut *peer.up.lock() {
+            self.record.put_away(&mut inbound.batch);
         }
         let pid = peer.pid.load(Ordering::Relaxed);
         let cause = match peer.shortage.lock().take() {

@@ -3,18 +3,16 @@
 use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
-use rustyray_ipc::Consumer;
 use rustyray_scheduler::{CallerId, Outcome, TaskId, WorkerId, WorkerInfo};
 use rustyray_store::{ClientId, ObjectId};
 
-use super::{Node, client_of, relief::ON_TOP, words_of};
+use super::{Inbound, Node, client_of, relief::ON_TOP, words_of};
 use crate::{
     call::Ids,
     runtime::{
-        control::Words,
         line::LineId,
         lines::Asked,
-        record::{End, Ended, SHORT_WORDS},
+        record::{Batch, is_record},
         submission::{Extension, Wanted},
         uplink::{
             self, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_LINE, UP_LINE_DONE, UP_RECORD, UP_REQUEST,
@@ -82,17 +80,11 @@ impl Node {
         self.let_strangers_go();
     }
 
-    /// Keeps when a task of `client` began and ended.
-    #[cold]
-    fn keep_record(&self, client: ClientId, first: u64, entry: &[u64]) {
-        let end = match first >> 8 & 0xff {
-            REPORTED => End::Retried,
-            FAILED | CANCELLED => End::Failed,
-            _ => End::Finished,
-        };
-        let worker = self.peers[client.index()].pid.load(Ordering::Relaxed);
-        if let Some(ended) = Ended::from_words(entry, worker, end) {
-            self.record.keep(ended);
+    /// Notes when a task began and ended, if the entry says so.
+    #[inline]
+    fn note(&self, entry: &[u64], batch: &mut Batch) {
+        if is_record(entry) && batch.note(entry) {
+            self.record.put_away(batch);
         }
     }
 
@@ -122,11 +114,12 @@ impl Node {
         }
     }
 
-    fn drain_locked(&self, client: ClientId, mut up: MutexGuard<'_, Option<Consumer<Words>>>) {
-        if let Some(ring) = &mut *up
-            && let Err(what) = self.drain_ring(client, ring, false)
+    fn drain_locked(&self, client: ClientId, mut up: MutexGuard<'_, Option<Inbound>>) {
+        if let Some(inbound) = &mut *up
+            && let Err(what) = self.drain_ring(client, inbound, false)
         {
             // Nothing more of it is looked at.
+            self.record.put_away(&mut inbound.batch);
             *up = None;
             drop(up);
             self.banish(client, &what);
@@ -144,15 +137,16 @@ impl Node {
     pub(super) fn drain_ring(
         &self,
         client: ClientId,
-        up: &mut Consumer<Words>,
+        inbound: &mut Inbound,
         dead: bool,
     ) -> Result<(), String> {
+        let Inbound { up, batch } = inbound;
         let mut entry = [0; ENTRY_WORDS];
         loop {
             let front = if dead { up.front_after_death(&mut entry) } else { up.front(&mut entry) };
             match front {
                 Ok(Some(len)) => {
-                    self.serve(client, &entry[..len])?;
+                    self.serve(client, &entry[..len], batch)?;
                     up.advance();
                 }
                 Ok(None) => return Ok(()),
@@ -161,7 +155,7 @@ impl Node {
         }
     }
 
-    pub(super) fn serve(&self, client: ClientId, entry: &[u64]) -> Result<(), String> {
+    fn serve(&self, client: ClientId, entry: &[u64], batch: &mut Batch) -> Result<(), String> {
         let Some(&first) = entry.first() else { return Err("an empty entry".into()) };
         let worker = WorkerId(u16::from(client.get()));
         match first & 0xff {
@@ -179,9 +173,7 @@ impl Node {
                         Outcome::Done
                     }
                 };
-                if entry.len() >= SHORT_WORDS {
-                    self.keep_record(client, first, entry);
-                }
+                self.note(entry, batch);
                 if entry[1] & ON_TOP != 0 {
                     self.top_ended(client, entry[1], outcome);
                     return Ok(());
@@ -197,7 +189,7 @@ impl Node {
                 }
             }
             UP_RECORD => {
-                self.keep_record(client, first, entry);
+                self.note(entry, batch);
                 if first & FLAG_EXIT != 0 {
                     self.actor_exits(worker);
                 }

@@ -8,6 +8,7 @@ use std::{
     task::{Poll, Wake, Waker},
 };
 
+use rustyray_memory::Clock;
 use rustyray_store::ObjectId;
 
 use super::{
@@ -26,7 +27,8 @@ use crate::{
     residence::Resident,
     runtime::{
         Core, background,
-        record::{self, Began},
+        node::ON_TOP,
+        record::{Began, UnderWay},
         submission::Extension,
         trace,
     },
@@ -95,10 +97,10 @@ pub(super) fn begin(
         ids,
         attempt: header.attempt,
         grant: header.grant,
-        began: match core.control().is_recording() {
-            true => began(core, header, &extension, parts.submitter),
-            false if header.kind == Kind::Task => Began::sampled(),
-            false => Began::default(),
+        began: match core.control().recording() {
+            Some(clock) => began(core, clock, header, &extension, parts.submitter),
+            None if header.kind == Kind::Task => Began::sampled(),
+            None => Began::default(),
         },
     };
     if header.kind == Kind::Method
@@ -117,6 +119,10 @@ pub(super) fn begin(
     if header.kind == Kind::Task {
         core.interrupts.begin(&running);
         about_to(&running, &returns);
+        if returns.began.at != 0 && header.task & ON_TOP == 0 {
+            let (began, attempt) = (returns.began.at, header.attempt);
+            core.begun.set(UnderWay { began, task: header.task, attempt });
+        }
     }
     let span = trace::Span::task(core, &running);
     let context = TaskContext::enter(running);
@@ -129,19 +135,22 @@ pub(super) fn begin(
 }
 
 /// What is recorded of a call that begins now.
-#[cold]
 fn began(
     core: &Core,
+    clock: Clock,
     header: &Header,
     extension: &Extension,
     submitter: Option<Submitter>,
 ) -> Began {
-    let name = extension.name.as_deref().filter(|_| header.kind == Kind::Task);
+    let (name, sampled) = match header.kind {
+        Kind::Task => (extension.name.as_deref(), Began::sampled()),
+        _ => (None, Began::default()),
+    };
     Began {
-        at_ns: record::now_ns(),
+        at: clock.ticks(),
         name: name.map_or(0, |name| core.tell(name)),
-        sampled_ns: 0,
         submitter: submitter.map_or([0; 2], Submitter::to_words),
+        ..sampled
     }
 }
 

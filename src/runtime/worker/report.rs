@@ -8,6 +8,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use rustyray_memory::Clock;
 use rustyray_store::ObjectId;
 
 use super::{CANCELLED, DONE, FAILED, FLAG_EXIT, RAN_SHIFT, REPORTED, fault};
@@ -17,6 +18,7 @@ use crate::{
     error::Error,
     runtime::{
         Core,
+        node::ON_TOP,
         record::{self, Ended},
         uplink::{UP_COMPLETE, UP_EXIT, UP_RECORD, Uplink},
     },
@@ -123,16 +125,16 @@ impl Reports {
 
     pub(super) fn publish(&self, header: &Header, returns: &Returns, outcome: u64, exits: bool) {
         let exit = if exits { FLAG_EXIT } else { 0 };
-        let position = if returns.began.at_ns != 0 {
-            let ended = self.record_of(header, returns);
-            let (words, len) = ended.to_words(match header.task {
+        let ran = u64::from(returns.began.ran_ns()) << RAN_SHIFT;
+        let clock = self.core.control().recording().filter(|_| returns.began.at != 0);
+        let position = if let Some(clock) = clock {
+            let (words, len) = self.record_of(header, returns, clock).to_words(match header.task {
                 // The node does not know of a call that came by a direct line.
                 0 => UP_RECORD | outcome << 8 | exit,
-                _ => UP_COMPLETE | outcome << 8 | exit | u64::from(ended.ran_ns()) << RAN_SHIFT,
+                _ => UP_COMPLETE | outcome << 8 | exit | ran,
             });
             self.uplink.publish(&words[..len])
         } else if header.task != 0 {
-            let ran = u64::from(returns.began.ran_ns()) << RAN_SHIFT;
             let first = UP_COMPLETE | outcome << 8 | exit | ran;
             self.uplink.publish(&[first, header.task, u64::from(header.attempt)])
         } else if exits {
@@ -140,6 +142,10 @@ impl Reports {
         } else {
             return;
         };
+        if returns.began.at != 0 && header.kind == Kind::Task && header.task & ON_TOP == 0 {
+            // After it is published: else it might be told by neither.
+            self.core.begun.clear();
+        }
         if let Some(position) = position {
             self.published(position);
         }
@@ -163,8 +169,7 @@ impl Reports {
     }
 
     /// What is recorded of a call that ends now.
-    #[cold]
-    fn record_of(&self, header: &Header, returns: &Returns) -> Ended {
+    fn record_of(&self, header: &Header, returns: &Returns, clock: Clock) -> Ended {
         let first = returns.ids.as_slice().first().copied();
         let actor = match header.kind {
             Kind::Method => self.core.occupant().map(|actor| actor.token()),
@@ -174,9 +179,10 @@ impl Reports {
         Ended {
             task: header.task,
             function: header.function,
-            began_ns: returns.began.at_ns,
-            ended_ns: record::now_ns(),
+            began: returns.began.at,
+            ended: clock.ticks(),
             returns: first.unwrap_or(ObjectId { index: 0, generation: 0 }),
+            // Known to the node.
             worker: 0,
             attempt: header.attempt,
             index: header.index,
