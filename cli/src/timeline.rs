@@ -1,6 +1,10 @@
 //! `rustyray timeline`: when which worker ran what, as a file for Perfetto and for Chrome's tracing page.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
 use rustyray::manual::MAX_CONCURRENCY;
@@ -74,8 +78,46 @@ fn collect(inspector: &mut Inspector, limit: u64) -> Result<(NodeInfo, Vec<TaskI
     Ok((node, tasks))
 }
 
-/// The trace event format: a complete event for each task, on a track for each worker. Calls of one actor may
-/// overlap; those get tracks of their own beside it.
+/// A task on a track: from when, for how long, and which.
+struct Slice<'a> {
+    task: &'a TaskInfo,
+    began: u64,
+    time: u64,
+    track: u64,
+}
+
+impl Slice<'_> {
+    /// The last microsecond that is this slice's and no later one's.
+    fn last(&self) -> u64 {
+        self.began + self.time.saturating_sub(1)
+    }
+
+    fn to_event(&self, process: u32) -> Value {
+        let Slice { task, began, time, track } = self;
+        let mut event = json!({
+            "name": task.name, "cat": task.kind.to_string(), "ph": "X",
+            "ts": began, "dur": time, "pid": process, "tid": track,
+            "args": { "task": task.id, "state": task.state.to_string(), "attempt": task.attempt },
+        });
+        if task.state == TaskState::Failed {
+            event["cname"] = json!("terrible");
+        }
+        for (name, value) in [
+            ("returns", &task.returns),
+            ("actor", &task.actor),
+            ("parent", &task.parent),
+            ("error", &task.error),
+        ] {
+            if let Some(value) = value {
+                event["args"][name] = json!(value);
+            }
+        }
+        event
+    }
+}
+
+/// The trace event format: a complete event for each task, on a track for each worker, and an arrow to each from
+/// the one that submitted it. Calls of one actor may overlap; those get tracks of their own beside it.
 fn chrome_trace(node: &NodeInfo, tasks: &[TaskInfo]) -> Value {
     let mut by_worker: BTreeMap<u32, Vec<&TaskInfo>> = BTreeMap::new();
     for task in tasks {
@@ -85,6 +127,7 @@ fn chrome_trace(node: &NodeInfo, tasks: &[TaskInfo]) -> Value {
         "name": "process_name", "ph": "M", "pid": node.pid,
         "args": { "name": format!("rustyray {}", node.session) },
     })];
+    let mut slices = Vec::with_capacity(tasks.len());
     for (worker, mut tasks) in by_worker {
         tasks.sort_by_key(|task| task.started_us);
         // When each track is free again.
@@ -106,28 +149,39 @@ fn chrome_trace(node: &NodeInfo, tasks: &[TaskInfo]) -> Value {
                 }));
             }
             tracks[track] = began + time;
-            let mut event = json!({
-                "name": task.name, "cat": task.kind.to_string(), "ph": "X",
-                "ts": began, "dur": time, "pid": node.pid, "tid": thread,
-                "args": { "task": task.id, "state": task.state.to_string(), "attempt": task.attempt },
-            });
-            if task.state == TaskState::Failed {
-                event["cname"] = json!("terrible");
-            }
-            for (name, value) in [
-                ("returns", &task.returns),
-                ("actor", &task.actor),
-                ("parent", &task.parent),
-                ("error", &task.error),
-            ] {
-                if let Some(value) = value {
-                    event["args"][name] = json!(value);
-                }
-            }
-            events.push(event);
+            slices.push(Slice { task, began, time, track: thread });
         }
     }
+    events.extend(slices.iter().map(|slice| slice.to_event(node.pid)));
+    events.extend(arrows(node.pid, &slices));
     json!({ "displayTimeUnit": "ms", "traceEvents": events })
+}
+
+/// An arrow to each task from the one that submitted it, where both are there: out of that one's slice at the
+/// latest moment at which it can have done so. Of a task that ran several times, the attempt that had begun by then
+/// is the one.
+fn arrows(process: u32, slices: &[Slice<'_>]) -> Vec<Value> {
+    let mut attempts: HashMap<&str, Vec<&Slice<'_>>> = HashMap::new();
+    for slice in slices {
+        attempts.entry(&slice.task.id).or_default().push(slice);
+    }
+    let mut events = Vec::new();
+    let submitted = slices.iter().filter_map(|slice| Some((slice, slice.task.parent.as_deref()?)));
+    for (number, (slice, parent)) in submitted.enumerate() {
+        let begun = attempts.get(parent).into_iter().flatten();
+        let begun = begun.filter(|parent| parent.began <= slice.began);
+        let Some(parent) = begun.max_by_key(|parent| parent.began) else { continue };
+        events.push(json!({
+            "name": "submits", "cat": "submission", "ph": "s", "id": number,
+            "ts": slice.began.min(parent.last()), "pid": process, "tid": parent.track,
+        }));
+        // `bp`: it ends in the slice that is there, not in the next one.
+        events.push(json!({
+            "name": "submits", "cat": "submission", "ph": "f", "bp": "e", "id": number,
+            "ts": slice.began, "pid": process, "tid": slice.track,
+        }));
+    }
+    events
 }
 
 #[cfg(test)]
@@ -151,5 +205,53 @@ mod tests {
             .collect();
         assert_eq!(tracks, [7 * TRACKS, 7 * TRACKS + 1, 7 * TRACKS]);
         assert_eq!(events.iter().filter(|event| event["name"] == "thread_name").count(), 2);
+    }
+
+    #[test]
+    fn an_arrow_leads_from_the_attempt_that_submitted_a_task() {
+        let task = |id: &str, worker, (began, time), attempt| {
+            let mut task = TaskInfo::default();
+            (task.id, task.worker, task.attempt) = (id.to_owned(), Some(worker), attempt);
+            (task.started_us, task.duration_us) = (Some(began), Some(time));
+            task
+        };
+        let child = |id: &str, span, parent: &str| {
+            let mut task = task(id, 8, span, 0);
+            task.parent = Some(parent.to_owned());
+            task
+        };
+        let tasks = [
+            task("a", 7, (0, 10), 0),
+            task("a", 9, (20, 30), 1),
+            child("first", (5, 2), "a"),
+            child("late", (15, 2), "a"),
+            child("again", (25, 2), "a"),
+            child("of one that is not here", (30, 2), "b"),
+            child("of one that began later", (0, 2), "late"),
+        ];
+        let trace = chrome_trace(&NodeInfo::default(), &tasks);
+        let ends = |phase: &str| -> Vec<(u64, u64, u64)> {
+            let events = trace["traceEvents"].as_array().expect("events").iter();
+            let number = |value: &Value| value.as_u64().expect("a number");
+            let mut ends: Vec<_> = events
+                .filter(|event| event["ph"] == phase)
+                .map(|event| (number(&event["id"]), number(&event["tid"]), number(&event["ts"])))
+                .collect();
+            ends.sort_unstable_by_key(|&(_, _, at)| at);
+            ends
+        };
+        let (from, to) = (ends("s"), ends("f"));
+        assert_eq!(
+            from.iter().map(|&(id, ..)| id).collect::<Vec<_>>(),
+            to.iter().map(|&(id, ..)| id).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            from.iter().map(|&(_, track, at)| (track, at)).collect::<Vec<_>>(),
+            [(7000, 5), (7000, 9), (9000, 25)]
+        );
+        assert_eq!(
+            to.iter().map(|&(_, track, at)| (track, at)).collect::<Vec<_>>(),
+            [(8000, 5), (8000, 15), (8000, 25)]
+        );
     }
 }

@@ -8,3 +8,4 @@ mod bench;
 mod exit_codes;
 mod listing;
 mod sharing;
+mod timeline;
