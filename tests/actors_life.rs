@@ -606,3 +606,47 @@ async fn a_spawned_task_can_end_the_runtime() {
         .expect("it ends");
     assert!(matches!(kept.get().await, Err(Error::ShutDown { .. })));
 }
+
+#[rustyray::actor(num_cpus = 0.0)]
+struct Sink;
+
+#[rustyray::actor_methods]
+impl Sink {
+    pub fn new() -> Self {
+        Sink
+    }
+
+    pub fn take(&mut self, chunk: Vec<u8>) -> usize {
+        chunk.len()
+    }
+}
+
+#[test]
+fn a_call_whose_arguments_found_no_room_goes_out_when_there_is_some() {
+    let builder = rustyray::Builder::new().num_cpus(1.0).object_store_memory(64 << 20);
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    rustyray::block_on(async {
+        let sink = Sink::remote().await?;
+        // More than a queue's entry has room for.
+        assert_eq!(sink.take(vec![1; 2000]).await?.get().await?, 2000);
+        let mut kept = Vec::new();
+        let full = loop {
+            match rustyray::put(&vec![7_u8; 2900]).await {
+                Ok(object) => kept.push(object.view().await?),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(full, Error::ObjectStoreFull { .. }), "{full:?}");
+        let large = sink.take(vec![2; 3000]).await?;
+        let small = sink.take(vec![2; 3]).await?;
+        assert!(
+            !large.is_ready() && !small.is_ready(),
+            "one found no room, the other is behind it"
+        );
+        drop(kept);
+        assert_eq!((large.get().await?, small.get().await?), (3000, 3));
+        Ok::<_, Error>(())
+    })
+    .expect("both run");
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
+}

@@ -26,6 +26,7 @@ use crate::{
     lease::{Closed, OpenBlock, Placed},
     own_blocks::OwnBlocks,
     place::Place,
+    room,
     sealed::Mapped,
     segment::Segment,
     serve::MAX_GRANT,
@@ -618,10 +619,8 @@ impl Client {
                 Room::Found(place) => return Ok(place),
                 Room::None(disk) => disk,
             };
-            let now = Instant::now();
-            let timeout = Duration::from_millis(self.geometry.put_timeout_ms);
-            let until = *deadline.get_or_insert_with(|| now.checked_add(timeout));
-            if until.is_some_and(|until| now >= until) {
+            let until = *deadline.get_or_insert_with(|| room::wait_until(&self.geometry));
+            if until.is_some_and(|until| Instant::now() >= until) {
                 return Err(self.store_full(len_bytes, disk));
             }
             std::thread::sleep(if disk.is_none() { ROOM_POLL } else { DISK_POLL });
@@ -690,8 +689,7 @@ impl Client {
 
     #[cold]
     fn restore(&self, id: ObjectId) -> Result<(), PinError> {
-        let timeout = Duration::from_millis(self.geometry.put_timeout_ms);
-        let until = Instant::now().checked_add(timeout);
+        let until = room::wait_until(&self.geometry);
         loop {
             let reply = self
                 .ask(Request::Restore { id })

@@ -364,6 +364,8 @@ mod request;
 #[allow(unsafe_code)]
 mod reserve;
 #[cfg(not(rustyray_loom))]
+mod room;
+#[cfg(not(rustyray_loom))]
 #[allow(unsafe_code)]
 mod seal;
 #[cfg(not(rustyray_loom))]
@@ -420,6 +422,7 @@ pub use {
     origin::{Lost, Origin, Recovery},
     pin::{Pin, PinKind},
     request::{Refusal, Reply, Request, SealRequest},
+    room::without_waiting,
     seal::Written,
     sealed::FileAt,
     serializer::{RefSink, ValueSerializer},

@@ -1,13 +1,13 @@
 //! The node as the host of its scheduler.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::Ordering};
 
 use rustyray_ipc::Ticket;
 use rustyray_scheduler::{
     ActorId, DeathReason, Failure, GpuShare, GroupId, GroupState, Host as SchedulerHost, ObjectKey,
     PoolId, QueueFull, Readiness, TaskId, WorkerId,
 };
-use rustyray_store::Status;
+use rustyray_store::{Status, without_waiting};
 
 use super::{Node, cause::Cause, client_of, id, job::Job, key};
 use crate::{
@@ -126,8 +126,12 @@ impl SchedulerHost for Host {
                         .iter()
                         .flat_map(|word| word.to_le_bytes())
                         .collect();
-                    // A store without room is room later: the task stays ready.
-                    let body = node.client.put_bytes(&bytes).map_err(|_| QueueFull)?;
+                    // Nothing is placed meanwhile, so nobody waits for room here: the task stays ready.
+                    let put = without_waiting(|| node.client.put_bytes(&bytes));
+                    let body = put.map_err(|_| {
+                        node.lacks_room.store(true, Ordering::Relaxed);
+                        QueueFull
+                    })?;
                     if let Err(body) = job.body.set(Box::new(body)) {
                         node.client.release(*body);
                     }

@@ -131,6 +131,8 @@ pub(crate) struct Node {
     pub(crate) texts: Texts,
     pub(crate) made_at: MadeAt,
     pub(crate) closing: AtomicBool,
+    /// The words of a task or a call found no room in the store when its turn came.
+    lacks_room: AtomicBool,
     /// How much was submitted here since somebody waited, about.
     submitted: AtomicU64,
     /// Held while somebody is told to stop, and all that it has submitted.
@@ -208,6 +210,7 @@ impl Node {
             texts: Texts::default(),
             made_at: MadeAt::default(),
             closing: AtomicBool::new(false),
+            lacks_room: AtomicBool::new(false),
             submitted: AtomicU64::new(0),
             cancelling: Mutex::new(()),
         });

@@ -76,6 +76,10 @@ impl Node {
     /// What needs no haste: frees what clients dropped, ends actors that nobody can reach.
     pub(crate) fn tidy(&self) {
         while self.store.collect(1024) > 0 {}
+        // Nobody tells of room, which may come by what others let go of: it is tried again.
+        if self.lacks_room.swap(false, Ordering::Relaxed) {
+            self.dispatch();
+        }
         self.release_unreachable_actors();
         self.let_strangers_go();
     }

@@ -256,7 +256,9 @@ impl Worker {
         }
         self.uplink.lines.rest(&self.core);
         self.reports.nudge();
-        self.core.interrupts.forget_if(|| self.work.is_empty() && self.is_quiet(seat));
+        self.core.interrupts.forget_if(|| {
+            self.work.is_empty() && self.is_quiet(seat) && self.core.on_top.is_empty()
+        });
         executor.sleep(&self.core, &ready);
     }
 
