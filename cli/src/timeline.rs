@@ -247,11 +247,11 @@ mod tests {
         );
         assert_eq!(
             from.iter().map(|&(_, track, at)| (track, at)).collect::<Vec<_>>(),
-            [(7000, 5), (7000, 9), (9000, 25)]
+            [(7 * TRACKS, 5), (7 * TRACKS, 9), (9 * TRACKS, 25)]
         );
         assert_eq!(
             to.iter().map(|&(_, track, at)| (track, at)).collect::<Vec<_>>(),
-            [(8000, 5), (8000, 15), (8000, 25)]
+            [(8 * TRACKS, 5), (8 * TRACKS, 15), (8 * TRACKS, 25)]
         );
     }
 }
