@@ -55,7 +55,7 @@ impl Node {
     pub fn watch_end(&self, id: ObjectId) -> Result<(), Stale> {
         // While it is held nobody frees it.
         self.client().retain(id)?;
-        self.core.table.slot(id.index).set_is_watched(true);
+        self.core.table.slot(id.index).set_is_watched();
         self.client().release(id);
         Ok(())
     }

@@ -198,8 +198,8 @@ impl<'a, M: Memory> Slot<'a, M> {
     }
 
     /// Node: whether it wants to hear of the object's end.
-    pub fn set_is_watched(&self, is_watched: bool) {
-        self.set_mark(WATCHED, is_watched);
+    pub fn set_is_watched(&self) {
+        self.set_mark(WATCHED, true);
     }
 
     /// Node: whether it wants to hear of the object's end.

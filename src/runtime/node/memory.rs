@@ -42,7 +42,7 @@ use tokio::{sync::Notify, time::sleep};
 use super::{Node, client_of};
 use crate::{
     error::Error,
-    runtime::{background, machine, start::available_cpus, trace},
+    runtime::{machine, start::available_cpus, trace},
 };
 
 /// What memory the processes of a session may use.
@@ -236,18 +236,11 @@ fn choose(candidates: &[Candidate]) -> Option<&Candidate> {
 /// Watches over the memory of a session until that ends.
 pub(crate) fn watch(node: &Arc<Node>) {
     let limits = node.memory.limits;
-    let Ok(background) = background::handle() else { return };
     if !limits.any() {
         return;
     }
-    let closed = node.pool.until_closed();
-    let node = Arc::clone(node);
-    background.spawn(async move {
-        tokio::select! {
-            () = closed => {}
-            () = look(&node) => {}
-        }
-    });
+    let own = Arc::clone(node);
+    node.until_closed(async move { look(&own).await });
 }
 
 async fn look(node: &Node) {

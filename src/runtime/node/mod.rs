@@ -46,6 +46,7 @@ pub(crate) use self::{
     relief::ON_TOP,
 };
 use super::{
+    background,
     control::{Control, Words},
     doorbells::Doorbells,
     history::{Ends, History},
@@ -246,6 +247,18 @@ impl Node {
             let returns = job.first_return();
             self.history.fail(task.to_bits(), attempt, job.name(), kind, returns, &pin);
         }
+    }
+
+    /// Has the background do this for as long as the session lasts.
+    fn until_closed(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let Ok(background) = background::handle() else { return };
+        let closed = self.pool.until_closed();
+        background.spawn(async move {
+            tokio::select! {
+                () = closed => {}
+                () = work => {}
+            }
+        });
     }
 
     pub(super) fn readiness(&self, id: ObjectId) -> Readiness {

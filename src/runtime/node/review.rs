@@ -25,7 +25,6 @@ use std::{
 use tokio::{sync::Notify, time::sleep};
 
 use super::Node;
-use crate::runtime::background;
 
 /// Between two reviews: the timer is no finer.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -54,15 +53,8 @@ impl Reviews {
 
 /// Has the placing of a session reviewed until that ends.
 pub(crate) fn watch(node: &Arc<Node>) {
-    let Ok(background) = background::handle() else { return };
-    let closed = node.pool.until_closed();
-    let node = Arc::clone(node);
-    background.spawn(async move {
-        tokio::select! {
-            () = closed => {}
-            () = look(&node) => {}
-        }
-    });
+    let own = Arc::clone(node);
+    node.until_closed(async move { look(&own).await });
 }
 
 async fn look(node: &Node) {

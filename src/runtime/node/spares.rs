@@ -21,7 +21,7 @@ use std::{
 use rustyray_scheduler::{PoolId, WorkerId};
 
 use super::{Node, client_of};
-use crate::runtime::{background, program};
+use crate::runtime::program;
 
 /// How many workers of a program stay, and how long the others do.
 #[derive(Clone, Copy, Debug)]
@@ -62,15 +62,8 @@ impl Node {
         {
             return;
         }
-        let Ok(background) = background::handle() else { return };
         let node = Arc::clone(self);
-        background.spawn(async move {
-            let closed = node.pool.until_closed();
-            tokio::select! {
-                () = closed => {}
-                () = node.end_spares() => {}
-            }
-        });
+        self.until_closed(async move { node.end_spares().await });
     }
 
     async fn end_spares(&self) {
