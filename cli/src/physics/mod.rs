@@ -1,7 +1,7 @@
 //! What does this machine allow at best?
 //!
 //! Between two processes that do nothing else: the round trip of a cache line while both spin, of a futex,
-//! of a socket; 64-byte messages through a ring. Within one: copies into shared memory that was touched
+//! of a socket; the wake of one whose core has gone to rest; 64-byte messages through a ring. Within one: copies into shared memory that was touched
 //! before and that was not, an atomic addition, a system call. No runtime can be faster than these, so every
 //! figure of [`crate::microbenchmark`] is also given as a multiple of the one that it rests on.
 //!
@@ -44,6 +44,7 @@ use std::{
         AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -54,6 +55,9 @@ pub use peer::be_the_peer_if_asked;
 use peer::{HEAD, Mode, PAYLOAD, Peer, RING, RING_ENTRIES};
 
 use crate::shared::{Pages, futex_wake};
+
+/// How long a peer sleeps before it is woken from its rest.
+const ASLEEP: Duration = Duration::from_millis(20);
 
 /// How to measure.
 #[derive(Clone, Debug, clap::Args)]
@@ -84,6 +88,8 @@ pub struct Limits {
     pub futex_round_trip_ns: f64,
     /// The same, both on one core.
     pub futex_one_core_round_trip_ns: f64,
+    /// From waking another process, asleep on a futex for 20 ms, until it has answered one that spins.
+    pub futex_wake_asleep_ns: f64,
     /// 64 bytes to another process and back through a Unix stream socket.
     pub socket_round_trip_ns: f64,
     /// 64-byte messages to another process that spins on a ring, per second.
@@ -115,6 +121,7 @@ impl Limits {
             spin_round_trip_ns: round_trip(time, Mode::Spin, 100)?,
             futex_round_trip_ns: round_trip(time, Mode::Futex, 1)?,
             futex_one_core_round_trip_ns: round_trip(time, Mode::FutexOneCore, 1)?,
+            futex_wake_asleep_ns: wake_asleep(time)?,
             socket_round_trip_ns: socket(time)?,
             ring_messages_per_s: ring(time)?,
             memcpy_warm_gb_per_s,
@@ -123,7 +130,7 @@ impl Limits {
         })
     }
 
-    fn rows(&self) -> [(&'static str, String); 11] {
+    fn rows(&self) -> [(&'static str, String); 12] {
         let time = |ns: f64| format!("{}", Nanos(ns));
         [
             ("uncontended atomic add", time(self.atomic_add_ns)),
@@ -132,6 +139,7 @@ impl Limits {
             ("round trip, 64 B, both spinning", time(self.spin_round_trip_ns)),
             ("round trip, futex", time(self.futex_round_trip_ns)),
             ("round trip, futex, on one core", time(self.futex_one_core_round_trip_ns)),
+            ("futex wake, asleep for 20 ms", time(self.futex_wake_asleep_ns)),
             ("round trip, 64 B, Unix socket", time(self.socket_round_trip_ns)),
             ("64 B messages through a ring", format!("{:.1} M/s", self.ring_messages_per_s / 1e6)),
             ("memcpy, touched pages", format!("{:.2} GB/s", self.memcpy_warm_gb_per_s)),
@@ -219,13 +227,29 @@ fn round_trip(time: Duration, mode: Mode, batch: u32) -> io::Result<f64> {
         for word in PAYLOAD {
             peer.words().at(word).store(round, Relaxed);
         }
-        peer.pass(mode, round + 1);
+        peer.pass(mode, mode, round + 1);
         let sum: u64 = PAYLOAD.iter().map(|&word| peer.words().at(word).load(Relaxed)).sum();
         assert_eq!(sum, 7 * (round + 1), "the peer has read and written the payload");
     });
     drop(peer);
     drop(pinned);
     Ok(median)
+}
+
+/// Wakes a peer that has slept long enough for its core to have gone to rest.
+fn wake_asleep(time: Duration) -> io::Result<f64> {
+    let mut peer = Peer::start(Mode::Futex)?;
+    let mut samples = Vec::new();
+    let started = Instant::now();
+    let mut round = 0_u64;
+    while samples.is_empty() || started.elapsed() < time {
+        thread::sleep(ASLEEP);
+        round += 2;
+        let before = Instant::now();
+        peer.pass(Mode::Futex, Mode::Spin, round + 1);
+        samples.push(before.elapsed().as_nanos() as f64);
+    }
+    Ok(median(&mut samples))
 }
 
 /// Sends 64 bytes through a socket and waits for them.

@@ -204,19 +204,19 @@ impl Peer {
         start("nothing", File::open("/dev/null")?.into())?.wait().map(drop)
     }
 
-    /// Gives the peer its turn and waits for it to pass it back.
+    /// Gives the peer, which waits as `theirs`, its turn, and waits as `ours` for it to pass it back.
     ///
     /// # Panics
     /// When the peer is gone.
     #[inline]
-    pub(super) fn pass(&mut self, mode: Mode, turn: u64) {
+    pub(super) fn pass(&mut self, theirs: Mode, ours: Mode, turn: u64) {
         let Peer { child, words } = self;
         let word = words.as_ref().expect("a peer that was given memory").at(TURN);
         // Release: the payload is there when the peer sees its turn; pairs with its Acquire.
         word.store(turn, Release);
-        mode.wake(word);
+        theirs.wake(word);
         let lost = || !matches!(child.try_wait(), Ok(None));
-        assert_eq!(mode.wait(word, turn, lost), turn + 1, "the peer passes the turn back");
+        assert_eq!(ours.wait(word, turn, lost), turn + 1, "the peer passes the turn back");
     }
 
     /// Whether the peer has ended.
