@@ -1,8 +1,9 @@
 //! The doorbells of all processes, as one of them rings them.
 //!
-//! Sealing an object wakes those who wait for it. A worker that seals a result has one more thing to
-//! publish, the completion in its up ring, and the node should find both when it wakes: so a worker
-//! *defers* the bells while it ends a task, and rings them when everything is published.
+//! Sealing an object wakes those who wait for it, at once: the value that was sealed is dropped after that, which
+//! is code of the user's and may wait for one of those who were woken. An error has no such code, and a worker that
+//! fails a task's results has one more thing to publish, the completion in its up ring, which the node should find
+//! when it wakes: so a worker *defers* the bells meanwhile, and rings each once when everything is published.
 
 use std::cell::Cell;
 

@@ -2,8 +2,7 @@
 //!
 //! The main thread runs user code; a second one watches the socket, and ends the process when the node is
 //! gone, whatever the main thread is doing. A task's results are sealed first, then its completion is
-//! published, then whoever waits for either is woken: a worker that dies in between has left a sealed
-//! result that counts, or none.
+//! published: a worker that dies in between has left a sealed result that counts, or none.
 //!
 //! A worker with nothing to do spins for the calibrated time and then sleeps on its doorbell.
 //!

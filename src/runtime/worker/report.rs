@@ -1,7 +1,8 @@
 //! What is said of a call that ended: its error where it failed, then its completion.
 //!
-//! Any thread of the worker that ran a call reports it. The results are sealed first, then the completion
-//! is published, then whoever waits for either is woken.
+//! Any thread of the worker that ran a call reports it. The results are sealed first, which wakes who waits for
+//! them, then the completion is published. The node, where it is not awake anyhow, looks at it with the next thing
+//! it does, or is woken when this process goes to sleep.
 
 use std::sync::{
     Arc,
