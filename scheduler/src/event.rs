@@ -34,7 +34,7 @@ pub(crate) enum Event {
     SpawnFailed(PoolId, usize),
     Blocked(WorkerId),
     Unblocked(WorkerId),
-    Step,
+    Dispatch,
     KillActor {
         actor: ActorId,
         restart: bool,

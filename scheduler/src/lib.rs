@@ -101,7 +101,7 @@
 //! assert!(scheduler.retire(left[0].id), "it is idle: the host may stop it");
 //!
 //! // A queue that was full has room again: what it held up is tried once more.
-//! scheduler.step(64);
+//! scheduler.dispatch();
 //! assert_eq!(scheduler.backlog(), 0);
 //!
 //! // Quick tasks queue for a busy worker; whether they should have is to be looked at from time to time.

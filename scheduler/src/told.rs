@@ -79,11 +79,9 @@ impl<H: Host> Scheduler<H> {
         self.post(Event::Unblocked(worker));
     }
 
-    /// Dispatches what can be dispatched: what a full queue held up is tried again. `false` when nothing more
-    /// can be done now.
-    pub fn step(&self, _budget: usize) -> bool {
-        self.post(Event::Step);
-        false
+    /// Dispatches what can be dispatched: what a full queue held up is tried again.
+    pub fn dispatch(&self) {
+        self.post(Event::Dispatch);
     }
 
     /// Tasks that are ready and in no worker's queue.

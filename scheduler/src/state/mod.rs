@@ -140,7 +140,7 @@ impl<H: Host> State<H> {
             }
             Event::Blocked(worker) => self.block(shared, worker.0),
             Event::Unblocked(worker) => self.unblock(shared, worker.0),
-            Event::Step => self.step(shared),
+            Event::Dispatch => self.try_full_queues_again(shared),
             Event::Actor(actor) => self.new_actor(shared, *actor),
             Event::KillActor { actor, restart } => self.kill(shared, actor, restart),
             Event::ExitActor(actor) => {

@@ -402,7 +402,7 @@ impl<H: Host> State<H> {
     }
 
     /// What was full may have room.
-    pub(super) fn step(&mut self, shared: &Shared<H>) {
+    pub(super) fn try_full_queues_again(&mut self, shared: &Shared<H>) {
         self.dirty = true;
         if !std::mem::take(&mut self.any_full) {
             return;

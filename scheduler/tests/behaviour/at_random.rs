@@ -284,7 +284,7 @@ impl Run {
             Step::Full(full) => {
                 world.host().room = if full { 1 } else { 256 };
             }
-            Step::Dispatch => drop(scheduler.step(64)),
+            Step::Dispatch => scheduler.dispatch(),
         }
     }
 
@@ -339,7 +339,7 @@ impl Run {
                 self.world.seal(object);
             }
         }
-        self.world.scheduler.step(64);
+        self.world.scheduler.dispatch();
         let mut quiet = 0;
         // First all that can go on; then the actors are ended, and the rest goes on.
         while quiet < 2 {

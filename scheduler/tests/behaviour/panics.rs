@@ -18,7 +18,7 @@ fn a_day(world: &World) {
     if let Some(entry) = world.begin(1) {
         world.complete(1, &entry, Outcome::Done);
     }
-    world.scheduler.step(64);
+    world.scheduler.dispatch();
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_callback_that_panics_keeps_nothing_and_nobody() {
         assert_eq!(world.scheduler.panics(), world.host().panicked, "in `{what}`");
         // Whatever it was: the scheduler has its token, and the next ones run.
         let (name, ..) = world.submit(&[]);
-        world.scheduler.step(64);
+        world.scheduler.dispatch();
         let ran = world.run_all();
         assert!(ran.contains(&name), "after `{what}`: {ran:?}");
         assert_ne!(world.failure(name), Some(Failure::Cancelled));

@@ -126,10 +126,10 @@ fn a_full_queue_is_tried_again() {
     world.host().room = 0;
     let (name, ..) = world.submit(&[]);
     assert_eq!(world.scheduler.backlog(), 1);
-    world.scheduler.step(64);
+    world.scheduler.dispatch();
     assert_eq!(world.scheduler.backlog(), 1);
     world.host().room = 1;
-    world.scheduler.step(64);
+    world.scheduler.dispatch();
     assert_eq!(world.run_all(), [name]);
     world.assert_at_rest();
 }
@@ -142,7 +142,7 @@ fn more_workers_are_asked_for_as_far_as_the_cpus_go() {
     }
     assert_eq!(world.host().asked, 3);
     world.scheduler.spawn_failed(crate::fake::POOL, 1);
-    world.scheduler.step(64);
+    world.scheduler.dispatch();
     assert_eq!(world.host().asked, 4, "one that did not come is asked for again");
 }
 

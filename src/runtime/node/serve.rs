@@ -35,7 +35,7 @@ impl Node {
         }
         let mut more = self.take_completions();
         if self.scheduler().backlog() > 0 {
-            more |= self.dispatch();
+            self.dispatch();
             more |= self.relieve_if_all_sleep();
         }
         more
@@ -67,10 +67,10 @@ impl Node {
         }
     }
 
-    pub(super) fn dispatch(&self) -> bool {
-        let more = self.scheduler().step(64);
+    /// Dispatches what a full queue held up, and tells the workers how much waits.
+    pub(super) fn dispatch(&self) {
+        self.scheduler().dispatch();
         self.control.set_backlog(self.scheduler().backlog() as u64);
-        more
     }
 
     /// What needs no haste: frees what clients dropped, ends actors that nobody can reach.
