@@ -254,9 +254,43 @@ impl<H: Host> State<H> {
         }
         actor.reason = Some(reason);
         match actor.worker {
-            Some(worker) => self.acts.push(Act::Stop(worker)),
+            Some(worker) => {
+                self.turn_away(shared, id, worker);
+                self.acts.push(Act::Stop(worker));
+            }
             None => self.bury(shared, id),
         }
+    }
+
+    /// Fails the calls that an actor on its way out has not begun. Its worker may be waiting for what waits for
+    /// them: calls that it made itself.
+    fn turn_away(&mut self, shared: &Shared<H>, id: ActorId, worker: WorkerId) {
+        let mut calls = self.unbegun(shared, id);
+        if let Some(known) = self.worker(worker.0) {
+            calls.extend(known.queue.iter(&shared.records).map(|call| shared.records.id(call)));
+        }
+        for call in calls {
+            let reason = self.reason(id).unwrap_or(DeathReason::Killed);
+            let why = || Failure::ActorDied { actor: id, reason };
+            // What its worker has claimed is for that to end.
+            let _ = self.abandon(shared, call, why);
+        }
+    }
+
+    /// The calls that no worker of the actor was handed, in the order in which they came; none is in its line any
+    /// more.
+    fn unbegun(&mut self, shared: &Shared<H>, id: ActorId) -> Vec<TaskId> {
+        let Some(actor) = self.actor(id) else { return Vec::new() };
+        let mut calls = actor.mailbox.empty(&shared.records);
+        if actor.out_of_order && shared.actor(id).is_some_and(|(gate, _)| gate.unfinished() > 0) {
+            // Those that wait for objects are in no line.
+            let waits = |record: &Record<H::Spec>, phase| {
+                phase == Phase::Waiting && record.is(CALL) && record.actor.get() == id.to_bits()
+            };
+            let all = shared.records.from(0).filter(|(_, record, phase)| waits(record, *phase));
+            calls.extend(all.map(|(task, ..)| split(task.to_bits()).0));
+        }
+        calls.into_iter().map(|call| shared.records.id(call)).collect()
     }
 
     /// Its last handle is gone.
@@ -284,19 +318,11 @@ impl<H: Host> State<H> {
         }
         let reason = actor.reason.get_or_insert(DeathReason::Killed).clone();
         let (creation, lived) = (actor.creation, actor.lived);
-        let mut calls = actor.mailbox.empty(&shared.records);
-        if actor.out_of_order && shared.actor(id).is_some_and(|(gate, _)| gate.unfinished() > 0) {
-            // Those that wait for objects are in no line.
-            let waits = |record: &Record<H::Spec>, phase| {
-                phase == Phase::Waiting && record.is(CALL) && record.actor.get() == id.to_bits()
-            };
-            let all = shared.records.from(0).filter(|(_, record, phase)| waits(record, *phase));
-            calls.extend(all.map(|(task, ..)| split(task.to_bits()).0));
-        }
+        let calls = self.unbegun(shared, id);
         self.change(shared, id, ActorState::Dead);
         for call in calls {
             let reason = reason.clone();
-            self.fail(shared, shared.records.id(call), Failure::ActorDied { actor: id, reason });
+            self.fail(shared, call, Failure::ActorDied { actor: id, reason });
         }
         self.end_creation(shared, id, creation, lived, reason);
     }

@@ -83,7 +83,7 @@ impl<H: Host> State<H> {
     }
 
     /// Ends a task or a call that has not begun; `false` when it has.
-    fn abandon(
+    pub(super) fn abandon(
         &mut self,
         shared: &Shared<H>,
         task: TaskId,

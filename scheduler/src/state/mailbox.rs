@@ -146,8 +146,8 @@ impl<H: Host> State<H> {
             let reason = DeathReason::Forgotten;
             return self.fail(shared, task, Failure::ActorDied { actor: id, reason });
         };
-        if actor.state == crate::ActorState::Dead {
-            let reason = actor.reason.clone().unwrap_or(DeathReason::Killed);
+        // Dead, or on its way out: it takes no call any more.
+        if let Some(reason) = actor.reason.clone() {
             return self.fail(shared, task, Failure::ActorDied { actor: id, reason });
         }
         if ready && actor.mailbox.lines.is_empty() && self.hand_call(shared, id, index) {
@@ -172,11 +172,14 @@ impl<H: Host> State<H> {
             let reason = known.unwrap_or(DeathReason::Forgotten);
             return self.fail(shared, task, Failure::ActorDied { actor: id, reason });
         };
-        match record.place() {
-            Place::Line => actor.mailbox.list(&shared.records, caller),
-            Place::Nowhere => actor.mailbox.line_up(&shared.records, index, false),
+        match (record.place(), actor.reason.clone()) {
+            (Place::Line, _) => actor.mailbox.list(&shared.records, caller),
+            (Place::Nowhere, Some(reason)) => {
+                return self.fail(shared, task, Failure::ActorDied { actor: id, reason });
+            }
+            (Place::Nowhere, None) => actor.mailbox.line_up(&shared.records, index, false),
             // It was released between its entering and this: its line was served since.
-            Place::Worker | Place::Lane => return,
+            (Place::Worker | Place::Lane, _) => return,
         }
         self.serve(shared, id);
     }
@@ -185,8 +188,10 @@ impl<H: Host> State<H> {
     pub(super) fn call_again(&mut self, shared: &Shared<H>, task: TaskId) {
         let Some((record, _)) = shared.records.live(task) else { return };
         let id = ActorId::from_bits(record.actor.get());
-        if let Some(actor) = self.actor(id) {
-            actor.mailbox.line_up(&shared.records, split(task.to_bits()).0, true);
+        let Some(actor) = self.actor(id) else { return };
+        match actor.reason.clone() {
+            Some(reason) => self.fail(shared, task, Failure::ActorDied { actor: id, reason }),
+            None => actor.mailbox.line_up(&shared.records, split(task.to_bits()).0, true),
         }
     }
 

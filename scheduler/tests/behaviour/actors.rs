@@ -186,6 +186,33 @@ fn an_actor_that_exits_hands_out_no_more_calls() {
 }
 
 #[test]
+fn an_actor_that_exits_fails_what_it_has_not_begun_before_it_ends() {
+    for out_of_order in [false, true] {
+        let world = World::cpus(1);
+        let (actor, ..) = world.actor_with(|new| NewActor { max_handed: 2, out_of_order, ..new });
+        world.run(1).expect("constructed");
+        let argument = world.object();
+        let calls: Vec<u64> = (0..4).map(|_| world.call(actor, 1, &[]).0).collect();
+        let (waiting, _) = world.call(actor, 2, &[argument]);
+        let entry = world.begin(1).expect("pushed");
+        world.scheduler.exit_actor(actor);
+        let (late, _) = world.call(actor, 1, &[]);
+        let reason = DeathReason::Exited;
+        let died = Some(Failure::ActorDied { actor, reason });
+        // Its process is still there: it may wait for whoever waits for these.
+        for call in calls[1..].iter().chain([&waiting, &late]) {
+            assert_eq!(world.failure(*call), died);
+        }
+        world.seal(argument);
+        world.complete(1, &entry, Outcome::Done);
+        world.reap();
+        assert_eq!(world.failure(calls[0]), None);
+        assert_eq!(world.scheduler.actor_state(actor), Some(ActorState::Dead));
+        world.assert_at_rest();
+    }
+}
+
+#[test]
 fn kill_with_restart_makes_a_new_incarnation() {
     let (world, actor) = housed(1, 0);
     world.scheduler.kill_actor(actor, true);

@@ -204,14 +204,16 @@ impl Node {
         let Some((actor, label)) = known else {
             return Error::ActorDied { actor: "?".into(), reason: "it ended".into(), cause: None };
         };
+        // One on its way out has the reason before it is dead.
+        let reason = self.scheduler().actor_reason(actor);
         match self.scheduler().actor_state(actor) {
-            Some(ActorState::Dead) | None => {
-                self.actor_died(actor, self.scheduler().actor_reason(actor).as_ref())
+            Some(state) if state != ActorState::Dead && reason.is_none() => {
+                Error::ActorUnavailable {
+                    actor: label,
+                    reason: "its process ended, and it is being restarted".into(),
+                }
             }
-            Some(_) => Error::ActorUnavailable {
-                actor: label,
-                reason: "its process ended, and it is being restarted".into(),
-            },
+            _ => self.actor_died(actor, reason.as_ref()),
         }
     }
 }

@@ -18,8 +18,9 @@ use super::{
     limits::Limit,
 };
 use crate::{
-    call::{Call, End, Failure, Returns},
+    call::{Call, End, Failure, FailureKind, Returns},
     context,
+    death::{ActorEnd, Death},
     error::Error,
     options::MAX_CONCURRENCY,
     registry::{self, ActorClass},
@@ -96,6 +97,11 @@ impl Home {
     /// Whether calls run on other threads.
     pub(super) fn is_at_work(&self) -> bool {
         self.crew.is_busy()
+    }
+
+    /// Whether a call on another thread asked for the actor's end.
+    pub(super) fn has_exited(&self) -> bool {
+        self.crew.has_exited()
     }
 
     fn first_parked(&self) -> Option<usize> {
@@ -268,8 +274,36 @@ impl Worker {
         }
     }
 
+    /// Fails what was claimed and has not begun, and gives the lines up: nobody is to wait for an actor on its way
+    /// out, which may itself be waiting for whoever does.
+    pub(super) fn turn_away(&mut self) {
+        let Some(home) = &mut self.home else { return };
+        let mut orders: Vec<Order> = home.gate.take().into_iter().collect();
+        orders.extend(home.parked.iter_mut().flat_map(|lane| lane.drain(..)));
+        orders.extend(self.give_up_lines());
+        if orders.is_empty() {
+            return;
+        }
+        let death = self.death();
+        for order in orders {
+            self.fail_waited(&order, Failure(FailureKind::Downstream(death.clone().into())));
+        }
+    }
+
+    /// How callers are told of the end that this actor asked for.
+    fn death(&self) -> Death {
+        let class = self.home.as_ref().map_or("?", |home| home.class.name());
+        let extension = self.core.occupant().and_then(|actor| actor.extension().cloned());
+        let actor = match extension.and_then(|extension| extension.name.clone()) {
+            Some(name) => format!("{class} ({name})"),
+            None => class.to_owned(),
+        };
+        Death { actor, reason: ActorEnd::Exited, cause: None }
+    }
+
     /// Ends the process in order.
     pub(super) fn stop(&mut self, seat: &mut Seat) {
+        self.turn_away();
         let class = self.home.as_ref().map(|home| home.class);
         if let Some(class) = class
             && let Some(hook) = class.on_stop

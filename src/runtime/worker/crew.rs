@@ -19,7 +19,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -67,6 +67,8 @@ pub(super) struct Shared {
     most: usize,
     /// Calls that were handed over, or are run by who leads, and have not ended.
     busy: AtomicUsize,
+    /// A call asked for the actor's end.
+    exited: AtomicBool,
     pub(super) desk: Desk,
 }
 
@@ -91,6 +93,7 @@ impl Crew {
             changed: Condvar::new(),
             most,
             busy: AtomicUsize::new(0),
+            exited: AtomicBool::new(false),
             desk: Desk::new(),
         };
         Crew { shared: Arc::new(shared) }
@@ -104,6 +107,11 @@ impl Crew {
     pub(super) fn is_busy(&self) -> bool {
         // Acquire: pairs with the release in `Shared::run`.
         self.shared.busy.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether one of its calls asked for the actor's end.
+    pub(super) fn has_exited(&self) -> bool {
+        self.shared.exited.load(Ordering::Relaxed)
     }
 
     /// Whether calls have been short enough lately for a thread of the crew to lead.
@@ -259,6 +267,10 @@ impl Shared {
             Err(failure) => Err(failure),
         };
         let exits = take_exit();
+        if exits {
+            // Relaxed: read after the node's answer to what is reported next.
+            self.exited.store(true, Ordering::Relaxed);
+        }
         self.reports.complete(&order.header, &returns, outcome, exits);
         drop(context);
         drop(resident);

@@ -72,6 +72,11 @@ impl Intake {
     fn is_over(&self) -> bool {
         self.line.state() != LineState::Open
     }
+
+    /// What was claimed and waits.
+    fn into_waiting(self) -> impl Iterator<Item = Order> {
+        self.head.into_iter().chain(self.aside).map(|waiting| waiting.order)
+    }
 }
 
 /// The lines of one actor.
@@ -118,6 +123,18 @@ impl Worker {
         }
         // Before anything is claimed from the line.
         self.reports.publish(header, &Returns::none(&self.core), super::DONE, false);
+    }
+
+    /// Claims nothing from any line any more: gives what was claimed and has not begun. What was not claimed is its
+    /// producer's to take back.
+    pub(super) fn give_up_lines(&mut self) -> Vec<Order> {
+        let mut waiting = Vec::new();
+        for intake in std::mem::take(&mut self.intakes).lines {
+            let id = intake.line.id();
+            waiting.extend(intake.into_waiting());
+            self.uplink.line_done(id);
+        }
+        waiting
     }
 
     /// Takes one call from each line that has one, beginning with the line whose turn it is.
@@ -224,7 +241,7 @@ impl Worker {
     }
 
     /// Fails a call that cannot begin.
-    fn fail_waited(&mut self, order: &Order, failure: Failure) {
+    pub(super) fn fail_waited(&mut self, order: &Order, failure: Failure) {
         let returns = order.returns(&self.core);
         self.complete(&order.header, &returns, Err(failure), false);
     }

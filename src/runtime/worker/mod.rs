@@ -165,6 +165,9 @@ impl Worker {
                 None => {}
             }
             self.poll_in_flight(&mut seat);
+            if self.exiting {
+                self.turn_away();
+            }
             if self.is_done(Some(&seat)) {
                 self.stop(&mut seat);
                 return 0;
@@ -178,6 +181,10 @@ impl Worker {
     /// Takes what there is, until something is held: from the node and from each line in turn. Breaks off when the
     /// work queue is damaged. Without the main thread's seat by another thread, which leads.
     fn take_all(&mut self, mut seat: Option<&mut Seat>) -> ControlFlow<()> {
+        if self.exiting {
+            self.turn_away();
+            return ControlFlow::Continue(());
+        }
         self.begin_parked(seat.as_deref_mut());
         while self.may_claim() && !self.stopping {
             match self.work.claim(&mut *self.entry) {
@@ -285,7 +292,11 @@ impl Worker {
         let entry = *self.entry;
         let rest = rest_of(&entry);
         match header.kind {
-            Kind::Stop => self.stopping = true,
+            Kind::Stop => {
+                self.stopping = true;
+                // Who takes calls is not told by the thread that ran the one.
+                self.exiting |= self.home.as_ref().is_some_and(Home::has_exited);
+            }
             Kind::Gpus => self.take_gpus(&header, rest),
             Kind::Attach => self.attach_line(&header),
             Kind::Method => self.take_call(seat, header, rest),
