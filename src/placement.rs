@@ -37,7 +37,7 @@ use rkyv::{
     Archive, Deserialize, Serialize,
     rancor::{Fallible, Source},
 };
-use rustyray_store::{ObjectId, RefSink};
+use rustyray_store::{ClientId, ObjectId, RefSink};
 
 use crate::{
     context,
@@ -196,7 +196,7 @@ impl PlacementGroupOptions {
         let token = core.client.reserve().map_err(crate::runtime::store_error::<()>)?;
         let group = PlacementGroup { token: ObjectRef::adopt(&core, token) };
         match &core.link {
-            Link::Node(node) => node.create_group(&wanted, token)?,
+            Link::Node(node) => node.create_group(&wanted, token, ClientId::NODE)?,
             Link::Uplink(uplink) => {
                 if !uplink.create_group(wanted, token)? {
                     // The node left there why it refused.

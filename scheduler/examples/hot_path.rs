@@ -203,6 +203,7 @@ fn main() {
                 strategy: Strategy::Pack,
                 job: JobId(0),
                 detached: false,
+                by: None,
             };
             let group = bench.scheduler.create_group(new).expect("it fits");
             bench.scheduler.remove_group(group);

@@ -48,6 +48,7 @@ pub(crate) enum Event {
         shape: Arc<Shape>,
         job: JobId,
         detached: bool,
+        by: Option<WorkerId>,
     },
     RemoveGroup(GroupId),
     /// What is queued behind quick tasks is to be looked at.

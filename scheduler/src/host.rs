@@ -204,7 +204,7 @@ pub enum ActorState {
 /// let scheduler = Scheduler::new(Watching::default(), Config { cpus: 1.0, ..Config::default() });
 /// let bundles = [Demand::cpus(1.0)];
 /// let (strategy, job) = (Strategy::default(), JobId(0));
-/// let new = NewGroup { bundles: &bundles, strategy, job, detached: false };
+/// let new = NewGroup { bundles: &bundles, strategy, job, detached: false, by: None };
 /// let group = scheduler.create_group(new).expect("the machine has as much");
 /// scheduler.remove_group(group);
 /// assert_eq!(*scheduler.host().0.lock().unwrap(), ["group: Ready", "group: Removed"]);

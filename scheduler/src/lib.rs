@@ -194,7 +194,7 @@
 //! let scheduler = InMemory::start(Config { cpus: 2.0, gpus: 1.0, ..Config::default() });
 //! let bundles = [Demand::cpus(1.0), Demand::none().with_gpus(0.5)];
 //! let job = JobId(3);
-//! let new = NewGroup { bundles: &bundles, strategy: Strategy::Pack, job, detached: false };
+//! let new = NewGroup { bundles: &bundles, strategy: Strategy::Pack, job, detached: false, by: None };
 //! let group: GroupId = scheduler.create_group(new).expect("the machine has as much");
 //! assert_eq!(scheduler.group_state(group), Some(GroupState::Ready));
 //! assert_eq!(GroupId::from_bits(group.to_bits()), group);

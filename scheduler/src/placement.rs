@@ -1,6 +1,6 @@
 //! Placement groups: resources reserved together, as bundles, before the tasks that use them come.
 
-use crate::{Demand, GroupId, JobId};
+use crate::{Demand, GroupId, JobId, WorkerId};
 
 /// How the bundles of a group lie. On one machine they all lie together; both are accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub struct NewGroup<'a> {
     pub job: JobId,
     /// It outlives its job.
     pub detached: bool,
+    /// The worker whose task asks for it, if one does: nobody is left to use what a task makes whose job has
+    /// ended.
+    pub by: Option<WorkerId>,
 }
 
 /// Where a group stands.

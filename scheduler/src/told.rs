@@ -151,7 +151,7 @@ impl<H: Host> Scheduler<H> {
         };
         let shape = gate.publish(index, needs);
         let id = shape.id;
-        self.post(Event::Group { shape, job: new.job, detached: new.detached });
+        self.post(Event::Group { shape, job: new.job, detached: new.detached, by: new.by });
         Ok(id)
     }
 

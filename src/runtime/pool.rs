@@ -300,7 +300,7 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
             Question::ActorNamed(name) => node.actor_named(&name),
             Question::CreateGroup { wanted, index, generation } => {
                 let token = ObjectId { index, generation };
-                match node.create_group(&wanted, token) {
+                match node.create_group(&wanted, token, client) {
                     Ok(()) => Some(token),
                     Err(error) => {
                         node.refuse_group(token, &error);

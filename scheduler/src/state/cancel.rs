@@ -150,6 +150,13 @@ impl<H: Host> State<H> {
         }
     }
 
+    /// Whether a worker runs a task that only has not ended yet, unlike its job.
+    pub(super) fn runs_for_ended_job(&self, shared: &Shared<H>, worker: WorkerId) -> bool {
+        let known = self.workers.get(usize::from(worker.0)).and_then(Option::as_ref);
+        let first = known.and_then(|known| known.queue.first());
+        first.is_some_and(|first| shared.records.at(first).is(JOB_ENDED))
+    }
+
     /// A job is over.
     pub(super) fn job_ended(&mut self, shared: &Shared<H>, job: JobId) {
         let tasks: Vec<TaskId> = shared

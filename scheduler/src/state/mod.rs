@@ -25,7 +25,7 @@ mod mailbox;
 mod tree;
 mod workers;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
@@ -150,8 +150,12 @@ impl<H: Host> State<H> {
             Event::ForgetActor(actor) => self.forget(shared, actor),
             Event::CallerLeft(caller) => self.caller_left(shared, caller),
             Event::JobEnded(job) => self.job_ended(shared, job),
-            Event::Group { shape, job, detached } => {
-                self.new_group(Arc::clone(&shape), job, detached);
+            Event::Group { shape, job, detached, by } => {
+                let id = shape.id;
+                self.new_group(shape, job, detached);
+                if !detached && by.is_some_and(|by| self.runs_for_ended_job(shared, by)) {
+                    self.remove_group(shared, id);
+                }
             }
             Event::RemoveGroup(group) => self.remove_group(shared, group),
             Event::Review(now) => self.review(shared, now),
@@ -165,14 +169,17 @@ impl<H: Host> State<H> {
     fn enter(&mut self, shared: &Shared<H>, task: TaskId, ready: bool) {
         // It may have been cancelled before anybody told of it.
         let Some((record, _)) = shared.records.live(task) else { return };
+        let mut is_late = false;
         if record.parent.get() != 0 {
             record.mark(ENTERED);
-            self.adopt(shared, task, record);
+            is_late = self.adopt(shared, task, record) && !record.is(CALL | CREATION);
         }
         if !ready && record.group.get() != 0 {
             self.group_waits(record, 1);
         }
-        if record.is(CALL) {
+        if is_late {
+            self.fail(shared, task, Failure::JobEnded);
+        } else if record.is(CALL) {
             self.admit(shared, task, ready);
         } else if ready {
             self.enqueue(shared, task);

@@ -5,15 +5,21 @@ use super::State;
 use crate::{
     Host, TaskId,
     ids::split,
-    record::{NONE, Record},
+    record::{JOB_ENDED, NONE, Record},
     shared::Shared,
 };
 
 impl<H: Host> State<H> {
-    /// Enters a task with its parent.
-    pub(super) fn adopt(&mut self, shared: &Shared<H>, task: TaskId, record: &Record<H::Spec>) {
+    /// Enters a task with its parent; whether that only has not ended yet, unlike its job.
+    pub(super) fn adopt(
+        &mut self,
+        shared: &Shared<H>,
+        task: TaskId,
+        record: &Record<H::Spec>,
+    ) -> bool {
         let Some((parent, _)) = shared.records.live(TaskId::from_bits(record.parent.get())) else {
-            return record.parent.set(0);
+            record.parent.set(0);
+            return false;
         };
         let (index, _) = split(task.to_bits());
         let older = parent.child.get();
@@ -23,6 +29,7 @@ impl<H: Host> State<H> {
             shared.records.at(older).younger_sibling.set(index);
         }
         parent.child.set(index);
+        parent.is(JOB_ENDED)
     }
 
     /// Takes a task that ends out of its parent's list.

@@ -273,6 +273,7 @@ impl Run {
                     strategy: GroupStrategy::Pack,
                     job: JobId(1),
                     detached: false,
+                    by: None,
                 };
                 self.groups.extend(scheduler.create_group(new));
             }

@@ -1,7 +1,8 @@
 //! Cancelling at every point of a task's way.
 
 use rustyray_scheduler::{
-    CallerId, CancelMode, Cancelled, Failure, JobId, Outcome, Readiness, TaskId, WorkerId,
+    ActorState, CallerId, CancelMode, Cancelled, Demand, Failure, GroupState, JobId, NewActor,
+    NewGroup, Outcome, Readiness, Strategy, TaskId, WorkerId,
 };
 
 use crate::fake::{Wish, World};
@@ -177,4 +178,34 @@ fn a_job_that_ended_leaves_what_is_detached() {
     assert_eq!(world.scheduler.actor_state(lasting), Some(rustyray_scheduler::ActorState::Alive));
     world.complete(running.0, &running.1, Outcome::Cancelled);
     assert_eq!(world.failure(running.1.job.name), Some(Failure::JobEnded));
+}
+
+#[test]
+fn what_a_task_asks_for_whose_job_has_ended_ends_with_it() {
+    let world = World::cpus(3);
+    let (_, running, _) = world.submit_as(&[], Wish { job: 7, ..Wish::default() });
+    let dying = (1..=3).find(|&worker| world.begin(worker).is_some()).expect("it was placed");
+    let (actor, ..) = world.actor_with(|new| NewActor { job: JobId(7), detached: true, ..new });
+    world.run_all();
+    let home = world.scheduler.workers().into_iter().find(|worker| worker.actor == Some(actor));
+    let home = home.expect("it lives").id;
+    world.scheduler.job_ended(JobId(7));
+    let group = |by, detached| {
+        let (bundles, strategy, job) = ([Demand::cpus(0.1)], Strategy::Pack, JobId(7));
+        let new = NewGroup { bundles: &bundles, strategy, job, detached, by: Some(by) };
+        let group = world.scheduler.create_group(new).expect("the machine has as much");
+        world.scheduler.group_state(group)
+    };
+    // It runs until it notices.
+    assert_eq!(group(WorkerId(dying), false), None);
+    assert_eq!(group(WorkerId(dying), true), Some(GroupState::Ready));
+    let argument = world.object();
+    for dependencies in [&[][..], &[argument]] {
+        let child = Wish { job: 7, parent: Some(running), ..Wish::default() };
+        let (child, ..) = world.submit_as(dependencies, child);
+        assert_eq!(world.failure(child), Some(Failure::JobEnded));
+    }
+    // A detached actor goes on, and what it asks for lives.
+    assert_eq!(world.scheduler.actor_state(actor), Some(ActorState::Alive));
+    assert_eq!(group(home, false), Some(GroupState::Ready));
 }

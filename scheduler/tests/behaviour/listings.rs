@@ -60,6 +60,7 @@ fn workers_actors_and_resources_are_listed() {
         strategy: Default::default(),
         job: Default::default(),
         detached: false,
+        by: None,
     };
     let group = world.scheduler.create_group(new).expect("it fits");
     let groups = world.scheduler.groups(Cursor::default(), 10).items;

@@ -15,7 +15,7 @@ fn world(cpus: f64, gpus: f64) -> World {
 
 fn group(world: &World, bundles: &[Demand]) -> Result<GroupId, Refusal> {
     let (strategy, job) = (Strategy::Pack, JobId(0));
-    world.scheduler.create_group(NewGroup { bundles, strategy, job, detached: false })
+    world.scheduler.create_group(NewGroup { bundles, strategy, job, detached: false, by: None })
 }
 
 fn within(group: GroupId) -> Wish {

@@ -8,8 +8,10 @@
 
 use std::collections::HashMap;
 
-use rustyray_scheduler::{GroupId, GroupState, JobId, NewGroup, Placement, Refusal, Strategy};
-use rustyray_store::ObjectId;
+use rustyray_scheduler::{
+    GroupId, GroupState, JobId, NewGroup, Placement, Refusal, Strategy, WorkerId,
+};
+use rustyray_store::{ClientId, ObjectId};
 
 use super::{Node, key, submit::demand_of};
 use crate::{
@@ -31,8 +33,13 @@ pub(super) struct Groups {
 }
 
 impl Node {
-    /// Reserves a group's bundles under this token, which the caller refers to.
-    pub(crate) fn create_group(&self, wanted: &GroupWanted, token: ObjectId) -> Result<()> {
+    /// Reserves a group's bundles under this token, which `client`, who asks for it, refers to.
+    pub(crate) fn create_group(
+        &self,
+        wanted: &GroupWanted,
+        token: ObjectId,
+        client: ClientId,
+    ) -> Result<()> {
         let most = wanted.bundles.iter().map(|bundle| bundle.custom.len()).max().unwrap_or(0);
         if wanted.bundles.len() > MAX_BUNDLES || most > MAX_CUSTOM_RESOURCES {
             return Err(Error::invalid(format!(
@@ -61,6 +68,7 @@ impl Node {
             strategy: if wanted.spread { Strategy::Spread } else { Strategy::Pack },
             job: JobId(wanted.job),
             detached: wanted.detached,
+            by: (client != ClientId::NODE).then_some(WorkerId(u16::from(client.get()))),
         });
         let group = match created {
             Ok(group) => group,
