@@ -262,7 +262,8 @@ pub trait Host: Send + Sync + 'static {
     /// [`crate::Scheduler::wants_review`]. Told from within, each time that comes to be so.
     fn review_wanted(&self) {}
 
-    /// Ends an actor's worker in good order: nobody will call it again.
+    /// Ends a worker in good order: nobody will call its actor again, or it has nothing to do and workers of
+    /// another pool need its place.
     /// [`crate::Scheduler::worker_left`] follows.
     fn stop(&self, worker: WorkerId) {
         self.kill(worker);

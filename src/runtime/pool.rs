@@ -156,6 +156,8 @@ pub(crate) fn start(node: &Arc<Node>, pool: PoolId, how_many: usize) {
                     tokio::time::sleep(Duration::from_millis(20 << failures.min(8))).await;
                 }
                 node.scheduler().spawn_failed(pool, 1);
+                // What waited for it may have another, and nothing else may happen.
+                node.dispatch();
             }
             node.pool.alive.send_modify(|alive| *alive -= 1);
         });

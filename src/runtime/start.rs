@@ -146,7 +146,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     let sockets: Vec<_> = listeners.iter().map(|listener| listener.path().to_owned()).collect();
     let pool = Pool::new(session, descriptor, sockets.clone(), config.daemon, config.max_workers);
     let usual = (cpus.ceil() as usize).clamp(1, available_cpus());
-    let first = config.first_workers.unwrap_or(usual);
+    let first = config.first_workers.unwrap_or(usual.min(config.max_workers));
     let kept = Kept { own: first.max(usual), other: usual, idle_time: config.idle_time };
     let node = Node::new(
         store,
@@ -249,5 +249,20 @@ impl Core {
                 eprintln!("rustyray: {report}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Builder;
+
+    #[test]
+    fn no_more_workers_begin_than_there_may_be() {
+        let builder = Builder::new().num_cpus(8.0).max_workers(1).visible(false);
+        let runtime = crate::block_on(builder.start()).expect("a node starts");
+        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
+        assert_eq!(node.pool.alive(), 1);
+        crate::block_on(runtime.shutdown()).expect("it ends");
     }
 }

@@ -9,7 +9,7 @@ use rustyray_scheduler::{
     Outcome, Placement, Readiness, Strategy as GroupStrategy, TaskId, WorkerId,
 };
 
-use crate::fake::{Entry, Wish, World};
+use crate::fake::{Entry, POOL, Wish, World};
 
 const WORKERS: u16 = 4;
 
@@ -179,6 +179,7 @@ impl Run {
                 }
                 let group = group.and_then(|which| pick(&self.groups, &which));
                 let wish = Wish {
+                    pool: POOL,
                     demand,
                     job: u32::from(job),
                     priority: i32::from(priority),

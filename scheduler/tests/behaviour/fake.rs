@@ -216,6 +216,7 @@ impl Host for Fake {
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
     pub(crate) demand: Demand,
+    pub(crate) pool: PoolId,
     pub(crate) job: u32,
     pub(crate) priority: i32,
     pub(crate) alike: u64,
@@ -228,6 +229,7 @@ impl Default for Wish {
     fn default() -> Self {
         Wish {
             demand: Demand::cpus(1.0),
+            pool: POOL,
             job: 0,
             priority: 0,
             alike: 0,
@@ -273,8 +275,12 @@ impl World {
     }
 
     pub(crate) fn join(&self, worker: u16) {
+        self.join_pool(worker, POOL);
+    }
+
+    pub(crate) fn join_pool(&self, worker: u16, pool: PoolId) {
         self.host().queues.insert(worker, VecDeque::new());
-        self.scheduler.worker_joined(WorkerId(worker), POOL);
+        self.scheduler.worker_joined(WorkerId(worker), pool);
     }
 
     /// The worker dies.
@@ -330,7 +336,7 @@ impl World {
         let (name, returns) = (spec.name, spec.returns.clone());
         let task = self.scheduler.submit(NewTask {
             spec,
-            pool: POOL,
+            pool: wish.pool,
             job: JobId(wish.job),
             demand: &wish.demand,
             dependencies,

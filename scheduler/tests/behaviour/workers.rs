@@ -1,6 +1,6 @@
 //! Workers: who gets what, and what deaths and waits mean for it.
 
-use rustyray_scheduler::{Config, Demand, Failure, Outcome, WorkerId};
+use rustyray_scheduler::{Config, Demand, Failure, Outcome, PoolId, WorkerId};
 
 use crate::fake::{Wish, World};
 
@@ -159,6 +159,29 @@ fn a_retired_worker_gets_nothing_more() {
     assert!(!world.scheduler.retire(WorkerId(2)), "it has something to do");
     world.die(1);
     assert_eq!(world.run_all().len(), 3);
+    world.assert_at_rest();
+}
+
+#[test]
+fn where_there_can_be_no_more_workers_idle_ones_make_place_for_those_of_another_pool() {
+    let world = World::new(Config { cpus: 2.0, worker_limit: 2, ..Config::default() });
+    world.join(1);
+    world.join(2);
+    let (running, ..) = world.submit(&[]);
+    let (busy, idle) = if world.queue(1).is_empty() { (2, 1) } else { (1, 2) };
+    let other = || Wish { pool: PoolId(1), ..Wish::default() };
+    let (task, ..) = world.submit_as(&[], other());
+    assert_eq!(world.host().stopped, [WorkerId(idle)]);
+    world.scheduler.dispatch();
+    assert_eq!(world.host().stopped.len(), 1, "once, however long it takes");
+    assert_eq!(world.host().asked, 0, "there is no place yet");
+    world.die(idle);
+    assert_eq!(world.host().asked, 1);
+    world.join_pool(idle, PoolId(1));
+    assert_eq!(world.run(idle), Some(task));
+    // The one that has something to do stays.
+    assert_eq!(world.run(busy), Some(running));
+    assert_eq!(world.host().stopped.len(), 1);
     world.assert_at_rest();
 }
 

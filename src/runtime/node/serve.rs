@@ -68,7 +68,7 @@ impl Node {
     }
 
     /// Dispatches what a full queue held up, and tells the workers how much waits.
-    pub(super) fn dispatch(&self) {
+    pub(crate) fn dispatch(&self) {
         self.scheduler().dispatch();
         self.control.set_backlog(self.scheduler().backlog() as u64);
     }
