@@ -555,7 +555,7 @@ impl<A> ActorHandle<A> {
                 uplink.obituary(self.token)?
             }
         };
-        let gone = || Error::ShutDown { what: format!("actor {} went with it", self.token) };
+        let gone = || self.core.ended(format!("actor {} went with it", self.token));
         let obituary = obituary.ok_or_else(gone)?;
         self.core.retain(obituary)?;
         Ok(ObjectRef::adopt(&self.core, obituary))

@@ -331,6 +331,12 @@ pub enum Error {
         /// What was under way.
         what: String,
     },
+    /// The node that this process was attached to has ended, in order or not, before this process let go of it.
+    #[error("the node that this process was attached to has ended: {what}")]
+    NodeEnded {
+        /// What was under way, or where the node was.
+        what: String,
+    },
     /// An option or argument has a value that cannot be.
     #[error("{what}")]
     InvalidArgument {
@@ -373,6 +379,10 @@ impl Error {
             }
             Error::NodeGone { .. } => {
                 "the node was killed or has ended; `rustyray status` without an address finds what runs"
+            }
+            Error::NodeEnded { .. } => {
+                "its objects, actors and tasks ended with it: attach with `rustyray::connect` to another one, started \
+                 by `rustyray start` or by a program, and begin anew"
             }
             Error::ObjectStoreFull { .. } => {
                 "drop references or views that are no longer needed, raise `Builder::object_store_memory`, or \

@@ -200,9 +200,8 @@ impl PlacementGroupOptions {
             Link::Uplink(uplink) => {
                 if !uplink.create_group(wanted, token)? {
                     // The node left there why it refused.
-                    return Err(core
-                        .error_of(token)
-                        .unwrap_or_else(|| Error::ShutDown { what: "the node is gone".into() }));
+                    let gone = || core.ended("a placement group was asked for".into());
+                    return Err(core.error_of(token).unwrap_or_else(gone));
                 }
             }
         }

@@ -282,6 +282,55 @@ fn a_task_of_an_attached_driver_outlives_the_actors_that_it_called() {
     attached(async |_| outlives_remote::remote().await?.get().await);
 }
 
+/// A node in this process that others attach to.
+fn node(socket: &Path) -> rustyray::Runtime {
+    let builder = rustyray::Builder::new().num_cpus(2.0).visible(false).socket(socket);
+    rustyray::block_on(builder.start()).expect("a node starts")
+}
+
+#[test]
+fn a_driver_whose_node_ends_is_told_so_and_can_attach_to_another() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let sockets = ["first", "second"].map(|name| directory.path().join(name));
+    let first = node(&sockets[0]);
+    std::thread::scope(|scope| {
+        let (ended, end) = std::sync::mpsc::channel::<()>();
+        let (joined, join) = std::sync::mpsc::channel::<()>();
+        let [at_first, at_second] = &sockets;
+        let driver = scope.spawn(move || {
+            let driver = rustyray::blocking::connect(at_first).expect("it lets us in");
+            drop(rustyray::blocking::put(&1_u64).expect("there is room"));
+            joined.send(()).expect("somebody waits");
+            end.recv().expect("the node ends");
+            // Until it is noticed that nobody is at the other end, memory that is there is used.
+            let error = loop {
+                match rustyray::blocking::put(&1_u64) {
+                    Ok(_) | Err(Error::ShutDown { .. }) => {
+                        std::thread::sleep(std::time::Duration::from_millis(1));
+                    }
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(error, Error::NodeEnded { .. }), "{error:?}");
+            assert!(error.to_string().contains("first"), "{error}");
+            assert!(error.help().is_some_and(|help| help.contains("rustyray::connect")));
+            let other = rustyray::blocking::connect(at_second).expect("it lets us in");
+            rustyray::blocking::put(&2_u64).expect("there is room");
+            for driver in [driver, other] {
+                rustyray::block_on(driver.shutdown()).expect("it lets go");
+            }
+            let error = rustyray::blocking::put(&3_u64).expect_err("it let go itself");
+            assert!(matches!(error, Error::NotInitialized { .. }), "{error:?}");
+        });
+        join.recv().expect("the driver joins");
+        rustyray::block_on(first.shutdown()).expect("it ends");
+        let second = node(at_second);
+        ended.send(()).expect("the driver waits");
+        driver.join().expect("no panic");
+        rustyray::block_on(second.shutdown()).expect("it ends");
+    });
+}
+
 #[rustyray::test(num_cpus = 2)]
 async fn tasks_and_actors_of_the_node_s_own_driver_do_both() -> rustyray::Result<()> {
     let directory = tempfile::tempdir().expect("a directory");

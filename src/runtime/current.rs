@@ -131,6 +131,8 @@ fn find() -> Result<Arc<Core>> {
         && let Some(entry) = live.clone().find(|entry| entry.tokio == Some(id))
     {
         Ok(Arc::clone(&entry.core))
+    } else if let Some(gone) = lost(&runtimes) {
+        return Err(gone);
     } else if CURRENT.with(|current| !matches!(*current.borrow(), Own::None)) {
         Err("the runtime of this thread was shut down".to_owned())
     } else {
@@ -144,6 +146,18 @@ fn find() -> Result<Arc<Core>> {
         }
     };
     found.map_err(|what| Error::NotInitialized { what })
+}
+
+/// The error of what would mean a runtime of this thread, or of its tokio runtime, whose node has ended.
+fn lost(runtimes: &[Entry]) -> Option<Error> {
+    let own = CURRENT.with(|current| match &*current.borrow() {
+        Own::Runtime(core) => core.gone(),
+        _ => None,
+    });
+    own.or_else(|| {
+        let id = tokio_id()?;
+        runtimes.iter().filter(|entry| entry.tokio == Some(id)).find_map(|entry| entry.core.gone())
+    })
 }
 
 /// Makes `core` the runtime of this thread and of the tokio runtime it belongs to.

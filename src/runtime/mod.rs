@@ -428,7 +428,7 @@ impl Core {
                 Error::CorruptObject { object: id.to_string(), reason: error.to_string() }
             }
             _ if self.is_pending(id) && self.is_interrupted() => self.interrupted(),
-            _ if self.is_closed() => Error::ShutDown { what: format!("object {id} went with it") },
+            _ if self.is_closed() => self.ended(format!("object {id} went with it")),
             ViewError::Pin(PinError::Restore { source, .. }) => store_error::<T>(source),
             other => Error::ObjectLost { object: id.to_string(), reason: other.to_string() },
         }
@@ -565,9 +565,29 @@ impl Core {
 
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.is_closed() {
-            return Err(Error::NotInitialized { what: "the runtime was shut down".into() });
+            return Err(self.gone().unwrap_or_else(|| Error::NotInitialized {
+                what: "the runtime was shut down".into(),
+            }));
         }
         Ok(())
+    }
+
+    /// What whoever uses a runtime is told whose node has ended, and not by its will.
+    #[cold]
+    pub(crate) fn gone(&self) -> Option<Error> {
+        let Link::Uplink(uplink) = &self.link else { return None };
+        let socket = self.sockets.first().map_or_else(String::new, |at| at.display().to_string());
+        let has_lost_it = self.is_closed() && !uplink.has_hung_up();
+        has_lost_it.then(|| Error::NodeEnded { what: format!("it listened on {socket}") })
+    }
+
+    /// What becomes of something that was under way when the runtime ended.
+    #[cold]
+    pub(crate) fn ended(&self, what: String) -> Error {
+        match self.gone() {
+            Some(_) => Error::NodeEnded { what },
+            None => Error::ShutDown { what },
+        }
     }
 
     /// Ends every wait of this process; what is not settled then never will be.

@@ -274,7 +274,11 @@ async fn attend(node: Arc<Node>, connection: Connection) {
     };
     tokio::select! {
         () = listen(&node, &connection, client) => {}
-        _ = closed.wait_for(|&closed| closed) => return,
+        _ = closed.wait_for(|&closed| closed) => {
+            // The node has it too, and may be kept by somebody in this process, which lives on.
+            let _ = connection.shutdown();
+            return;
+        }
     }
     program.detach();
     node.peers[client.index()].stopping.store(true, Ordering::Relaxed);

@@ -91,6 +91,8 @@ pub(crate) struct Uplink {
     /// The texts that the node was told.
     pub(super) said: Said,
     closed: AtomicBool,
+    /// This process has ended the connection.
+    hung_up: AtomicBool,
 }
 
 impl Uplink {
@@ -114,6 +116,7 @@ impl Uplink {
             lines: Lines::default(),
             said: Said::default(),
             closed: AtomicBool::new(false),
+            hung_up: AtomicBool::new(false),
         }
     }
 
@@ -178,7 +181,6 @@ impl Uplink {
 
     /// Hands a submission to the node; `held` is released once the node has taken it over.
     pub(crate) fn submit(&self, core: &Core, words: &[u64], held: Vec<ObjectId>) -> Result<()> {
-        let gone = || Error::ShutDown { what: "the node is gone".into() };
         let mut held = held;
         let position = if words.len() < ENTRY_WORDS {
             let mut entry = [0; ENTRY_WORDS];
@@ -193,7 +195,7 @@ impl Uplink {
         };
         let Some(position) = position else {
             held.into_iter().for_each(|id| core.release(id));
-            return Err(gone());
+            return Err(self.gone("something was handed to it"));
         };
         self.ring_node();
         self.keep_in_transit(position, held).into_iter().for_each(|id| core.release(id));
@@ -302,8 +304,24 @@ impl Uplink {
         self.ask(Question::Cancelled).map(drop)
     }
 
+    /// The error of what the node does not answer any more.
+    #[cold]
+    fn gone(&self, what: &str) -> Error {
+        match self.has_hung_up() {
+            true => Error::ShutDown { what: what.into() },
+            false => Error::NodeEnded { what: what.into() },
+        }
+    }
+
+    /// Whether this process has ended the connection itself.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        self.hung_up.load(Private::Acquire)
+    }
+
     /// Ends the connection.
     pub(crate) fn hang_up(&self) {
+        // Release: pairs with the acquire above, which comes after the end that was noticed.
+        self.hung_up.store(true, Private::Release);
         // It may have ended already.
         let _ = self.socket.shutdown();
     }
@@ -320,7 +338,7 @@ impl Uplink {
                 None => self.is_closed().then_some(None),
             }
         });
-        answer.flatten().ok_or_else(|| Error::ShutDown { what: "the node is gone".into() })
+        answer.flatten().ok_or_else(|| self.gone("it was asked something"))
     }
 
     /// An answer has come.
@@ -346,7 +364,7 @@ impl Uplink {
         let mut entry = [0, u64::from(token.index), token.generation];
         let [said, line] = self
             .ask_in_cell(UP_LINE, &mut entry)
-            .ok_or_else(|| Error::ShutDown { what: "the node is gone".into() })?;
+            .ok_or_else(|| self.gone("it was asked for a direct line"))?;
         Ok(match said {
             LINE_GRANTED => Asked::Granted(LineId::from_word(line)),
             LINE_NEVER => Asked::Never,
