@@ -179,8 +179,15 @@ impl Lines {
         token: ObjectId,
         call: LineCall,
     ) -> Result<()> {
-        let way = self.way(token);
-        self.with_route(core, &way, |route| self.call_by(core, uplink, token, route, call))
+        let (way, is_counted) = (self.way(token), call.is_counted);
+        let send = |route: &mut Route| self.call_by(core, uplink, token, route, call);
+        self.with_route(core, &way, send).inspect_err(|_| {
+            if is_counted {
+                // Without the route: the thread that hears the answer may be waiting for it. The node is gone when
+                // this fails too.
+                let _ = uplink.drop_place(token);
+            }
+        })
     }
 
     fn call_by(
@@ -200,15 +207,7 @@ impl Lines {
             }
         }
         match &mut route.line {
-            None => {
-                let is_counted = call.is_counted;
-                call.by_node(core, uplink).inspect_err(|_| {
-                    if is_counted {
-                        // The node is gone when this fails too.
-                        let _ = uplink.drop_place(token);
-                    }
-                })
-            }
+            None => call.by_node(core, uplink),
             Some(open) => {
                 open.sweep(core);
                 self.send(core, open, call)

@@ -189,9 +189,16 @@ impl Uplink {
             self.publish(&entry[..=words.len()])
         } else {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-            let body = core.client.put_bytes(&bytes).map_err(super::store_error::<()>)?;
-            held.push(body);
-            self.publish(&[UP_SUBMIT_BODY, u64::from(body.index), body.generation])
+            match core.client.put_bytes(&bytes) {
+                Ok(body) => {
+                    held.push(body);
+                    self.publish(&[UP_SUBMIT_BODY, u64::from(body.index), body.generation])
+                }
+                Err(error) => {
+                    held.into_iter().for_each(|id| core.release(id));
+                    return Err(super::store_error::<()>(error));
+                }
+            }
         };
         let Some(position) = position else {
             held.into_iter().for_each(|id| core.release(id));
