@@ -40,7 +40,15 @@ impl Node {
         let (mut failed, mut keeps) = (None, false);
         for &id in job.returns.as_slice() {
             match self.readiness(id) {
-                Readiness::Pending => {}
+                // A stream is ended below.
+                Readiness::Pending if job.is_stream() => {}
+                Readiness::Pending => {
+                    // Its words were lost, and nobody could tell what it was to make.
+                    let reason = format!("`{}` ended without it", job.name());
+                    let lost = Error::ObjectLost { object: id.to_string(), reason };
+                    self.settle_failed(id, &lost);
+                    failed.get_or_insert(id);
+                }
                 settled => {
                     match settled {
                         Readiness::Failed => {
@@ -272,5 +280,44 @@ impl SchedulerHost for Host {
             // Its process may be as good as before, when it was never constructed.
             node.watch_spares();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use rustyray_scheduler::Retries;
+
+    use super::*;
+    use crate::{
+        Builder,
+        call::Ids,
+        runtime::{Link, program},
+    };
+
+    #[test]
+    fn what_a_task_was_to_make_and_did_not_is_lost_when_it_is_over() {
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
+        let runtime = crate::block_on(builder.start()).expect("a node starts");
+        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
+        let id = node.client.reserve().expect("room");
+        let job = Job {
+            words: Vec::new(),
+            returns: Ids::One(id),
+            held: Vec::new(),
+            holds_returns: false,
+            retries: Retries::NONE,
+            pool: program::OWN,
+            name: Some("never".into()),
+            body: OnceLock::new(),
+            is_limited: false,
+            again: None,
+        };
+        node.job_is_over(TaskId::from_bits(0), 0, job);
+        let error = node.error_of(id);
+        assert!(matches!(&error, Some(Error::ObjectLost { .. })), "{error:?}");
+        node.client.release(id);
+        crate::block_on(runtime.shutdown()).expect("it ends");
     }
 }
