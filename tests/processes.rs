@@ -15,7 +15,7 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{SigHandler, Signal, kill, signal},
     unistd::Pid,
 };
 use rustyray::prelude::*;
@@ -194,6 +194,9 @@ fn start_and_report() -> rustyray::Runtime {
 #[test]
 #[ignore = "a driver for the tests below"]
 fn driver_that_waits() {
+    // A script without job control has what it starts in the background ignore the signal, which is inherited.
+    // SAFETY: the default action runs no code of this process.
+    unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }.expect("it can be had");
     let _runtime = start_and_report();
     std::thread::sleep(Duration::from_secs(600));
 }
