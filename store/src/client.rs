@@ -540,14 +540,11 @@ impl Client {
             if granted < len_bytes || !self.segment.contains(offset_bytes, granted) {
                 return Err(Error::Protocol("the node lent an extent that is none"));
             }
-            let result = self.segment.allow_writes(offset_bytes, granted).and_then(|()| {
+            let bytes = self.geometry.block_bytes;
+            let lent = self.refill.lock().lent_extent(offset_bytes, granted, bytes, &self.segment);
+            let result = lent.and_then(|()| {
                 if is_warm { Ok(()) } else { self.segment.populate(offset_bytes, granted) }
             });
-            // The extent may lie where this process once had blocks: they will be read-only.
-            let bytes = self.geometry.block_bytes;
-            let blocks =
-                (offset_bytes / bytes) as u32..=((offset_bytes + granted - 1) / bytes) as u32;
-            self.refill.lock().forget(blocks);
             if let Err(error) = result {
                 self.segment.forbid_writes(offset_bytes, granted);
                 let _ = self.ask(Request::GiveBack { offset_bytes, is_populated: false });

@@ -1,9 +1,11 @@
 //! Which blocks a process can write to just now (see [`crate::lease`]).
+//!
+//! A block that was closed may be lent to another thread of this process, as a part of an extent, before the answer
+//! to its close is back. So one lock is held from the close of a block until its pages are read-only
+//! ([`OwnBlocks::closed`]), and while an extent is made writable ([`OwnBlocks::lent_extent`]): whoever was lent it
+//! was so after the close, and waits for the lock of that.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::RangeInclusive,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Error, lease::Closed, segment::Segment};
 
@@ -57,8 +59,18 @@ impl OwnBlocks {
         segment.forbid_writes(u64::from(block) * block_bytes, block_bytes);
     }
 
-    /// These blocks have become part of an extent, which is made read-only when it is sealed.
-    pub(crate) fn forget(&mut self, blocks: RangeInclusive<u32>) {
+    /// The node has lent an extent to this process, where it may once have had blocks: it is made read-only when it
+    /// is sealed.
+    pub(crate) fn lent_extent(
+        &mut self,
+        offset_bytes: u64,
+        len_bytes: u64,
+        block_bytes: u64,
+        segment: &Segment,
+    ) -> Result<(), Error> {
+        let end_bytes = offset_bytes + len_bytes;
+        let blocks = (offset_bytes / block_bytes) as u32..end_bytes.div_ceil(block_bytes) as u32;
         self.writable.retain(|block| !blocks.contains(block));
+        segment.allow_writes(offset_bytes, len_bytes)
     }
 }
