@@ -3,7 +3,7 @@
 //! A worker notes on its thread what it is about to run; whoever asks gets a copy. Threads that user code
 //! starts itself know their process and nothing of the task.
 
-use std::{cell::RefCell, fmt, sync::Arc};
+use std::{cell::RefCell, fmt, marker::PhantomData, sync::Arc};
 
 use rustyray_store::ObjectId;
 
@@ -175,7 +175,8 @@ fn resources(extension: Option<&Extension>, otherwise: Occupied, gpu_ids: &[u32]
 }
 
 thread_local! {
-    static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+    /// What this thread runs, the innermost last.
+    static RUNNING: RefCell<Vec<Running>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Where the current code runs: in a task, an actor, or a driver.
@@ -229,20 +230,20 @@ pub fn context() -> Context {
 
 /// The task or call that this thread runs just now.
 pub(crate) fn current_call() -> Option<Running> {
-    RUNNING.with(|running| running.borrow().clone())
+    RUNNING.with(|running| running.borrow().last().cloned())
 }
 
 /// Its number and whose work it is.
 pub(crate) fn running() -> Option<(u64, u32)> {
     RUNNING.with(|running| {
-        running.borrow().as_ref().map(|running| (running.header.task, running.header.job))
+        running.borrow().last().map(|running| (running.header.task, running.header.job))
     })
 }
 
 /// The task or call that this thread runs just now, as what it submits names it.
 #[cold]
 pub(crate) fn submitter() -> Option<Submitter> {
-    RUNNING.with(|running| match running.borrow().as_ref() {
+    RUNNING.with(|running| match running.borrow().last() {
         Some(Running { header, .. }) if header.task != 0 => Some(Submitter::Task(header.task)),
         Some(running) => running.returns.map(Submitter::Call),
         None => None,
@@ -252,30 +253,36 @@ pub(crate) fn submitter() -> Option<Submitter> {
 /// What kind of call it is, and its method.
 pub(crate) fn running_call() -> Option<(Kind, u16)> {
     RUNNING.with(|running| {
-        running.borrow().as_ref().map(|running| (running.header.kind, running.header.index))
+        running.borrow().last().map(|running| (running.header.kind, running.header.index))
     })
 }
 
 /// The name of the task that this thread runs just now.
 pub(crate) fn running_name() -> Option<String> {
-    RUNNING.with(|running| running.borrow().as_ref().map(Running::name))
+    RUNNING.with(|running| running.borrow().last().map(Running::name))
 }
 
-/// While it lives, this thread runs a task.
+/// While it lives, this thread runs a task. Those of one thread end in the reverse order of their beginnings.
 pub(crate) struct TaskContext {
-    outer: Option<Running>,
+    /// How many ran there before.
+    outer: usize,
+    _of_this_thread: PhantomData<*const ()>,
 }
 
 impl TaskContext {
     pub(crate) fn enter(running: Running) -> TaskContext {
-        TaskContext { outer: RUNNING.with(|slot| slot.borrow_mut().replace(running)) }
+        let outer = RUNNING.with(|stack| {
+            let mut stack = stack.borrow_mut();
+            stack.push(running);
+            stack.len() - 1
+        });
+        TaskContext { outer, _of_this_thread: PhantomData }
     }
 }
 
 impl Drop for TaskContext {
     fn drop(&mut self) {
-        let outer = self.outer.take();
         // A thread that is ending runs nothing any more.
-        let _ = RUNNING.try_with(|slot| *slot.borrow_mut() = outer);
+        let _ = RUNNING.try_with(|stack| stack.borrow_mut().truncate(self.outer));
     }
 }

@@ -4,7 +4,12 @@
 //! function everywhere. Two processes compare the [`digest`] of their registries when they meet; when it
 //! differs they compare the names, and the error says which differ.
 
-use std::{collections::HashMap, fmt, sync::OnceLock};
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    sync::OnceLock,
+};
 
 use linkme::distributed_slice;
 use parking_lot::RwLock;
@@ -386,15 +391,37 @@ const fn fnv(mut hash: u64, bytes: &[u8]) -> u64 {
     hash
 }
 
+/// What has an id. It is looked up for each task and each call.
+type ById<T> = HashMap<u64, T, BuildHasherDefault<IsHash>>;
+
+/// Hashes ids, which are hashes.
+#[derive(Default)]
+struct IsHash(u64);
+
+impl Hasher for IsHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = fnv(self.0, bytes);
+    }
+
+    #[inline]
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id;
+    }
+}
+
 /// The function with this id.
 pub(crate) fn function(id: u64) -> Option<&'static Function> {
-    static BY_ID: OnceLock<HashMap<u64, &'static Function>> = OnceLock::new();
+    static BY_ID: OnceLock<ById<&'static Function>> = OnceLock::new();
     BY_ID.get_or_init(|| FUNCTIONS.iter().map(|f| (f.id, f)).collect()).get(&id).copied()
 }
 
 /// The actor class with this id.
 pub(crate) fn actor_class(id: u64) -> Option<&'static ActorClass> {
-    static BY_ID: OnceLock<HashMap<u64, &'static ActorClass>> = OnceLock::new();
+    static BY_ID: OnceLock<ById<&'static ActorClass>> = OnceLock::new();
     BY_ID.get_or_init(|| ACTORS.iter().map(|a| (a.id, a)).collect()).get(&id).copied()
 }
 

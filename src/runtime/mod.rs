@@ -114,6 +114,8 @@ pub struct Core {
     attendance: Attendance,
     reactor: OnceLock<()>,
     occupant: RwLock<Option<Arc<Occupant>>>,
+    /// Whether the occupant ever called itself: all that its other calls look at.
+    calls_itself: AtomicBool,
     closed: AtomicBool,
     stopping: AtomicBool,
     grace: Duration,
@@ -159,6 +161,7 @@ impl Core {
             attendance: Attendance::default(),
             reactor: OnceLock::new(),
             occupant: RwLock::default(),
+            calls_itself: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             grace,
@@ -231,10 +234,22 @@ impl Core {
         *self.occupant.write() = None;
     }
 
+    /// The actor that lives in this process has called itself.
+    fn note_own_call(&self) {
+        // Release: pairs with the acquire in `own_caller`, so that who sees the mark finds the call.
+        self.calls_itself.store(true, Ordering::Release);
+    }
+
+    /// The actor that lives in this process, if it ever called itself.
+    #[inline]
+    fn own_caller(&self) -> Option<Arc<Occupant>> {
+        if self.calls_itself.load(Ordering::Acquire) { self.occupant() } else { None }
+    }
+
     /// Settles an object that the running call would wait for for ever, with an error that says so.
-    #[cold]
+    #[inline]
     fn refuse_deadlock(&self, id: ObjectId) {
-        if let Some(occupant) = self.occupant() {
+        if let Some(occupant) = self.own_caller() {
             occupant.refuse_deadlock(self, id);
         }
     }

@@ -98,6 +98,7 @@ impl Occupant {
         }
         own.insert(result, OwnCall { method, is_dropped: false });
         self.count.store(own.len(), Ordering::Relaxed);
+        core.note_own_call();
     }
 
     /// A call begins; `false` when it must not, since it was reported as a deadlock.

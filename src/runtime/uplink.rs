@@ -355,8 +355,8 @@ impl Uplink {
     }
 
     /// Whether the node has not yet seen everything that was published.
-    pub(crate) fn has_unseen(&self, last: u64) -> bool {
-        self.up.passed() <= last
+    pub(crate) fn has_unseen(&self) -> bool {
+        !self.up.is_empty()
     }
 
     /// Says that there is room in this process's work queue.

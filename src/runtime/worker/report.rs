@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use rustyray_memory::Clock;
@@ -30,13 +30,13 @@ use crate::{
 pub(super) struct Reports {
     core: Arc<Core>,
     uplink: Arc<Uplink>,
-    last_published: AtomicU64,
+    /// Something was published since the node was last seen to have seen everything, or rung.
     unseen: AtomicBool,
 }
 
 impl Reports {
     pub(super) fn new(core: Arc<Core>, uplink: Arc<Uplink>) -> Reports {
-        Reports { core, uplink, last_published: AtomicU64::new(0), unseen: AtomicBool::new(false) }
+        Reports { core, uplink, unseen: AtomicBool::new(false) }
     }
 
     /// Seals a failure where there is one, and publishes the completion. With `exits` the actor asked to end
@@ -78,8 +78,7 @@ impl Reports {
             (_, outcome) => outcome,
         };
         fault::point("ran");
-        let doorbells = Arc::clone(self.core.doorbells());
-        doorbells.deferring(|| match outcome {
+        self.core.doorbells().deferring(|| match outcome {
             Ok(()) | Err(Failure(FailureKind::Late)) => self.publish(header, returns, DONE, exits),
             Err(Failure(FailureKind::Cancelled)) if header.task != 0 => {
                 self.publish(header, returns, CANCELLED, exits);
@@ -120,7 +119,7 @@ impl Reports {
         if let Some(position) = self.uplink.publish(&entry) {
             let passed = self.uplink.keep_in_transit(position, vec![id]);
             passed.into_iter().for_each(|id| self.core.release(id));
-            self.published(position);
+            self.published();
         }
     }
 
@@ -147,24 +146,20 @@ impl Reports {
             // After it is published: else it might be told by neither.
             self.core.begun.clear();
         }
-        if let Some(position) = position {
-            self.published(position);
+        if position.is_some() {
+            self.published();
         }
     }
 
-    fn published(&self, position: u64) {
+    fn published(&self) {
         fault::point("reported");
-        // Relaxed: another thread that reads an older position rings once more, or leaves it to this one.
-        self.last_published.fetch_max(position, Ordering::Relaxed);
         self.unseen.store(true, Ordering::Relaxed);
     }
 
     /// Before this process sleeps: the node may be asleep with completions unread, which free what the
     /// tasks held.
     pub(super) fn nudge(&self) {
-        if self.unseen.swap(false, Ordering::Relaxed)
-            && self.uplink.has_unseen(self.last_published.load(Ordering::Relaxed))
-        {
+        if self.unseen.swap(false, Ordering::Relaxed) && self.uplink.has_unseen() {
             self.uplink.ring_node();
         }
     }
