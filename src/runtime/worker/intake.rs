@@ -24,6 +24,9 @@ use crate::{
     spec::{Argument, ENTRY_WORDS, Header, Kind},
 };
 
+/// How many calls are taken from each line before it is the turn of what else there is.
+const ROUNDS: usize = 16;
+
 /// One line, in the process that takes calls from it.
 pub(super) struct Intake {
     line: Line,
@@ -137,12 +140,25 @@ impl Worker {
         waiting
     }
 
-    /// Takes one call from each line that has one, beginning with the line whose turn it is.
+    /// Takes calls from the lines while they have some, and a few rounds of them at most: then it is the turn of
+    /// what else there is.
     pub(super) fn take_from_lines(&mut self, mut seat: Option<&mut Seat>) {
+        let mut entry = [0; ENTRY_WORDS];
+        for _ in 0..ROUNDS {
+            if !self.take_round(seat.as_deref_mut(), &mut entry) {
+                return;
+            }
+        }
+    }
+
+    /// Takes one call from each line that has one, beginning with the line whose turn it is. Whether there was any,
+    /// and another may be begun.
+    fn take_round(&mut self, mut seat: Option<&mut Seat>, entry: &mut [u64; ENTRY_WORDS]) -> bool {
+        let mut any = false;
         for _ in 0..self.intakes.lines.len() {
             let Intakes { lines, turn } = &mut self.intakes;
             let at = if *turn < lines.len() { *turn } else { 0 };
-            let Some(line) = lines.get(at) else { return };
+            let Some(line) = lines.get(at) else { return false };
             if line.is_over() {
                 let over = self.intakes.lines.swap_remove(at);
                 self.uplink.line_done(over.line.id());
@@ -150,19 +166,19 @@ impl Worker {
             }
             self.take_aside(seat.as_deref_mut(), at);
             if !self.may_claim() {
-                return;
+                return false;
             }
-            self.take_one(seat.as_deref_mut(), at);
+            any |= self.take_one(seat.as_deref_mut(), at, entry);
             self.intakes.turn = at + 1;
         }
+        any && self.may_claim()
     }
 
     /// Begins the calls of a line that stood aside and have their arguments now.
     fn take_aside(&mut self, mut seat: Option<&mut Seat>, at: usize) {
-        while self.may_claim() {
-            let core = Arc::clone(&self.core);
-            let aside = &mut self.intakes.lines[at].aside;
-            let Some(ready) = aside.iter().position(|waiting| waiting.is_ready(&core)) else {
+        while !self.intakes.lines[at].aside.is_empty() && self.may_claim() {
+            let (core, aside) = (&self.core, &mut self.intakes.lines[at].aside);
+            let Some(ready) = aside.iter().position(|waiting| waiting.is_ready(core)) else {
                 break;
             };
             let waiting = aside.remove(ready);
@@ -170,49 +186,61 @@ impl Worker {
         }
     }
 
-    /// Takes the next call of a line.
-    fn take_one(&mut self, seat: Option<&mut Seat>, at: usize) {
-        let core = Arc::clone(&self.core);
+    /// Takes the next call of a line, if there is one. Its words are copied to `entry`.
+    fn take_one(
+        &mut self,
+        seat: Option<&mut Seat>,
+        at: usize,
+        entry: &mut [u64; ENTRY_WORDS],
+    ) -> bool {
+        let core = &self.core;
         let intake = &mut self.intakes.lines[at];
         if intake.head.is_some() {
-            let Some(head) = intake.head.take_if(|head| head.is_ready(&core)) else { return };
-            return self.begin_waited(seat, head);
+            let Some(head) = intake.head.take_if(|head| head.is_ready(core)) else { return false };
+            self.begin_waited(seat, head);
+            return true;
         }
-        let mut entry = [0; ENTRY_WORDS];
-        match intake.queue.claim(&mut entry) {
-            Ok(Some(_)) => {}
+        let entry = match intake.queue.claim(entry) {
+            Ok(Some(len)) => &entry[..len],
             // It may have passed what was taken back.
-            Ok(None) => return intake.tell_of_room(&core),
+            Ok(None) => {
+                intake.tell_of_room(core);
+                return false;
+            }
             Err(garbage) => {
                 eprintln!("rustyray: a direct line is damaged: {garbage}");
                 let over = self.intakes.lines.swap_remove(at);
-                return self.uplink.line_done(over.line.id());
-            }
-        }
-        intake.claimed += 1;
-        if intake.claimed >= LINE_ROOM || intake.queue.is_caught_up() {
-            intake.tell_of_room(&core);
-        }
-        let header = match Header::parse(&entry) {
-            Ok(header) if header.kind == Kind::Method => header,
-            other => {
-                return eprintln!("rustyray: what came by a direct line is no call: {other:?}");
+                self.uplink.line_done(over.line.id());
+                return false;
             }
         };
-        let rest = rest_of(&entry);
-        let arguments = match references_of(&core, &header, rest) {
+        intake.claimed += 1;
+        if intake.claimed >= LINE_ROOM || intake.queue.is_caught_up() {
+            intake.tell_of_room(core);
+        }
+        let header = match Header::parse(entry) {
+            Ok(header) if header.kind == Kind::Method => header,
+            other => {
+                eprintln!("rustyray: what came by a direct line is no call: {other:?}");
+                return true;
+            }
+        };
+        let rest = rest_of(entry);
+        let arguments = match references_of(core, &header, rest) {
             Ok(arguments) => arguments,
             Err(error) => {
-                return self.fail_waited(&Order::new(header, rest), Failure::message(error));
+                self.fail_waited(&Order::new(header, rest), Failure::message(error));
+                return true;
             }
         };
         let is_waiting = arguments.iter().any(|&id| core.client.status(id) == Status::Pending);
         let waiting = |arguments| Waiting { order: Order::new(header, rest), arguments };
         if !is_waiting {
-            return match arguments.is_empty() {
+            match arguments.is_empty() {
                 true => self.take_call(seat, header, rest),
                 false => self.begin_waited(seat, waiting(arguments)),
-            };
+            }
+            return true;
         }
         // Whoever settles them rings this process, which looks again.
         for &id in &arguments {
@@ -224,6 +252,7 @@ impl Worker {
             true => intake.aside.push(waiting(arguments)),
             false => intake.head = Some(waiting(arguments)),
         }
+        true
     }
 
     /// Begins a call whose arguments are all settled; one of them may have failed.
