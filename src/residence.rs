@@ -247,7 +247,15 @@ impl Call<'_> {
         method: impl AsyncFnOnce(&mut A) -> O + 'static,
     ) -> Result<Finished, Failure> {
         let (resident, returns) = (self.resident()?.clone(), self.returns.clone());
-        later(async move { method(&mut *resident.lock()?.write().await).await.seal(&returns) })
+        later(async move {
+            let lock = resident.lock()?;
+            // Nearly always it is free.
+            let mut actor = match lock.try_write() {
+                Ok(actor) => actor,
+                Err(_) => lock.write().await,
+            };
+            method(&mut actor).await.seal(&returns)
+        })
     }
 
     /// Runs an async method that shares the actor with other shared ones.
@@ -289,7 +297,14 @@ impl Call<'_> {
         method: impl AsyncFnOnce(&A) -> O + 'static,
     ) -> Result<Finished, Failure> {
         let (resident, returns) = (self.resident()?.clone(), self.returns.clone());
-        later(async move { method(&*resident.lock()?.read().await).await.seal(&returns) })
+        later(async move {
+            let lock = resident.lock()?;
+            let actor = match lock.try_read() {
+                Ok(actor) => actor,
+                Err(_) => lock.read().await,
+            };
+            method(&actor).await.seal(&returns)
+        })
     }
 
     pub(crate) fn resident(&self) -> Result<&Resident, Failure> {

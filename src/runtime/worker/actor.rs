@@ -114,6 +114,11 @@ impl Home {
         self.out_of_order || self.method(header).is_some_and(|method| method.out_of_order)
     }
 
+    /// The slot of a call that began without one.
+    pub(super) fn take_slot(&self, header: &Header) -> Slot {
+        self.lanes.enter(self.lanes.of(header.index))
+    }
+
     fn method(&self, header: &Header) -> Option<&'static registry::Method> {
         self.class.methods.get(usize::from(header.index))
     }
@@ -123,7 +128,7 @@ impl Worker {
     /// Takes a claimed call of the actor: begins it, or keeps it until it can begin.
     pub(super) fn take_call(&mut self, seat: Option<&mut Seat>, header: Header, rest: &[u64]) {
         let Some(home) = &mut self.home else {
-            return self.run_own(seat, header, rest, None);
+            return self.run_own(seat, header, rest);
         };
         let lane = home.lanes.of(header.index);
         if !home.parked[lane].is_empty() || !home.lanes.has_room(lane) {
@@ -142,12 +147,11 @@ impl Worker {
             return;
         }
         let lane = home.lanes.of(header.index);
-        let slot = home.lanes.enter(lane);
         if method.is_some_and(|method| method.is_threaded)
             && home.lanes.limit(lane) > 1
             && let Some(actor) = &home.shared
         {
-            let actor = Arc::clone(actor);
+            let (actor, slot) = (Arc::clone(actor), home.lanes.enter(lane));
             let call = SharedCall { order: Order::new(header, rest), actor, slot };
             // A future that is polled here may wait for this thread, which then cannot give away the rest.
             match seat.is_none_or(|seat| seat.in_flight.is_empty() && home.crew.may_lead()) {
@@ -156,7 +160,7 @@ impl Worker {
             }
             return;
         }
-        self.run_own(seat, header, rest, Some(slot));
+        self.run_own(seat, header, rest);
     }
 
     /// Begins what was claimed before and can begin now.
@@ -178,34 +182,21 @@ impl Worker {
     }
 
     /// Runs on the main thread, or keeps for it, what is for that alone.
-    pub(super) fn run_own(
-        &mut self,
-        seat: Option<&mut Seat>,
-        header: Header,
-        rest: &[u64],
-        slot: Option<Slot>,
-    ) {
+    pub(super) fn run_own(&mut self, seat: Option<&mut Seat>, header: Header, rest: &[u64]) {
         match seat {
-            Some(seat) => self.run(seat, header, rest, slot),
-            None => self.held = Some(Held::Own(Order::new(header, rest), slot)),
+            Some(seat) => self.run(seat, header, rest),
+            None => self.held = Some(Held::Own(Order::new(header, rest))),
         }
     }
 
     /// Runs a call on this thread, up to where it waits.
-    pub(super) fn run(
-        &mut self,
-        seat: &mut Seat,
-        header: Header,
-        rest: &[u64],
-        slot: Option<Slot>,
-    ) {
-        let core = Arc::clone(&self.core);
-        let (limit, reports) = (&mut self.limit, &self.reports);
+    pub(super) fn run(&mut self, seat: &mut Seat, header: Header, rest: &[u64]) {
+        let (core, limit, reports) = (&self.core, &mut self.limit, &self.reports);
         let (resident, executor) = (seat.resident.as_ref(), &seat.executor);
-        let begun = calls::begin(&core, &header, rest, resident, |running, returns| {
+        let begun = calls::begin(core, &header, rest, resident, |running, returns| {
             *limit = Limit::set(running, returns, reports, executor.waker());
         });
-        self.end(seat, header, begun, slot);
+        self.end(seat, header, begun);
     }
 
     /// The actor is constructed: it lives here from now on, unless its hook fails.

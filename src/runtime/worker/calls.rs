@@ -1,11 +1,8 @@
 //! Calls from the moment their entry was claimed: begun, waited for, ended.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Poll, Wake, Waker},
+    sync::Arc,
+    task::{Poll, Waker},
 };
 
 use rustyray_memory::Clock;
@@ -27,6 +24,7 @@ use crate::{
     residence::Resident,
     runtime::{
         Core, background,
+        executor::Executor,
         node::ON_TOP,
         record::{Began, UnderWay},
         submission::Extension,
@@ -105,7 +103,7 @@ pub(super) fn begin(
     };
     if header.kind == Kind::Method
         && core
-            .occupant()
+            .own_caller()
             .is_some_and(|actor| !actor.begins(returns.ids.as_slice().first().copied()))
     {
         return (returns, None, Err(Failure(FailureKind::Late)));
@@ -203,34 +201,8 @@ pub(super) struct InFlight {
     future: Later,
     /// Given back when the call has ended.
     _slot: Option<Slot>,
-    due: Arc<Due>,
-    waker: Waker,
     exits: bool,
     running: Option<Running>,
-}
-
-/// Whether a future is to be polled; set by its waker.
-struct Due {
-    due: AtomicBool,
-    thread: Waker,
-}
-
-impl Wake for Due {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        // Release: pairs with the acquire in `take`; what the waker did is visible to the poll.
-        self.due.store(true, Ordering::Release);
-        self.thread.wake_by_ref();
-    }
-}
-
-impl Due {
-    fn take(&self) -> bool {
-        self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Acquire)
-    }
 }
 
 impl Worker {
@@ -240,12 +212,11 @@ impl Worker {
         seat: &mut Seat,
         header: Header,
         (returns, context, outcome): Begun,
-        slot: Option<Slot>,
     ) {
         match outcome.map(|finished| finished.0) {
             Ok(End::Sealed) => self.complete(&header, &returns, Ok(()), take_exit()),
             Err(failure) => self.complete(&header, &returns, Err(failure), take_exit()),
-            Ok(End::Later(future)) => self.wait(seat, header, returns, future, slot),
+            Ok(End::Later(future)) => self.wait(seat, header, returns, future),
             Ok(End::Constructed(actor)) => self.settle(seat, &header, &returns, actor),
             Ok(End::ConstructedLater(future)) => {
                 let _tokio = background::handle().map(|handle| handle.enter());
@@ -259,66 +230,81 @@ impl Worker {
     }
 
     /// Polls a call that may wait: a task has the worker to itself, an actor's calls overlap.
-    fn wait(
-        &mut self,
-        seat: &mut Seat,
-        header: Header,
-        returns: Returns,
-        future: Later,
-        slot: Option<Slot>,
-    ) {
-        let Ok(background) = background::handle() else {
-            let failure =
-                Failure::message("this process cannot have the thread that async code needs");
-            return self.complete(&header, &returns, Err(failure), take_exit());
+    fn wait(&mut self, seat: &mut Seat, header: Header, returns: Returns, future: Later) {
+        if header.kind == Kind::Task {
+            return self.wait_alone(seat, header, returns, future);
+        }
+        if seat.tokio.is_none() {
+            match background::handle() {
+                Ok(background) => seat.tokio = Some(background.enter()),
+                Err(error) => {
+                    return self.complete(&header, &returns, Err(error.into()), take_exit());
+                }
+            }
+        }
+        let mut future = future;
+        let (berth, waker) = seat.in_flight.free_berth();
+        let polled = poll(&self.core, &seat.executor, waker, header.task, &mut future);
+        let exits = take_exit();
+        match polled {
+            Poll::Ready(outcome) => self.complete(&header, &returns, outcome, exits),
+            Poll::Pending => {
+                let slot = self.home.as_ref().map(|home| home.take_slot(&header));
+                let running = context::current_call();
+                let call = InFlight { header, returns, future, _slot: slot, exits, running };
+                seat.in_flight.keep(berth, Box::new(call));
+            }
+        }
+    }
+
+    /// Polls a task until it is done: it has the worker to itself.
+    fn wait_alone(&mut self, seat: &Seat, header: Header, returns: Returns, future: Later) {
+        let background = match background::handle() {
+            Ok(background) => background,
+            Err(error) => {
+                return self.complete(&header, &returns, Err(error.into()), take_exit());
+            }
         };
         let _tokio = background.enter();
-        if header.kind == Kind::Task {
-            let limit = self.limit.take();
-            let stoppable = stoppable(&self.core, header.task, limit.as_ref(), future);
-            let outcome = seat.executor.run(stoppable);
-            self.limit = limit;
-            return self.complete(&header, &returns, outcome, take_exit());
-        }
-        let running = context::current_call();
-        let due = Arc::new(Due { due: AtomicBool::new(false), thread: seat.executor.waker() });
-        let waker = Waker::from(Arc::clone(&due));
-        let call =
-            InFlight { header, returns, future, _slot: slot, due, waker, exits: false, running };
-        self.poll(seat, call);
+        let limit = self.limit.take();
+        let stoppable = stoppable(&self.core, header.task, limit.as_ref(), future);
+        let outcome = seat.executor.run(stoppable);
+        self.limit = limit;
+        self.complete(&header, &returns, outcome, take_exit());
     }
 
-    fn poll(&mut self, seat: &mut Seat, mut call: InFlight) {
-        let waker = call.waker.clone();
-        let polled = if self.core.interrupts.is_interrupted(call.header.task) {
-            Poll::Ready(Err(Failure(FailureKind::Cancelled)))
-        } else {
-            seat.executor.poll_as(&waker, |context| poll_guarded(&mut call.future, context))
-        };
-        call.exits |= take_exit();
-        match polled {
-            Poll::Ready(outcome) => {
-                self.complete(&call.header, &call.returns, outcome, call.exits);
-            }
-            Poll::Pending => seat.in_flight.push_back(call),
-        }
-    }
-
-    /// Polls the calls that were woken; the others are left alone.
+    /// Polls the calls that were woken, and those that were cancelled; the others are left alone.
     pub(super) fn poll_in_flight(&mut self, seat: &mut Seat) {
         if seat.in_flight.is_empty() {
             return;
         }
-        let Ok(background) = background::handle() else { return };
-        let _tokio = background.enter();
-        for _ in 0..seat.in_flight.len() {
-            let Some(call) = seat.in_flight.pop_front() else { break };
-            if call.due.take() || self.core.interrupts.is_interrupted(call.header.task) {
-                let _context = call.running.clone().map(TaskContext::enter);
-                self.poll(seat, call);
-            } else {
-                seat.in_flight.push_back(call);
+        let core = Arc::clone(&self.core);
+        if core.interrupts.any() {
+            let is_cancelled = |call: &InFlight| core.interrupts.is_interrupted(call.header.task);
+            while let Some((berth, call)) = seat.in_flight.find(is_cancelled) {
+                self.poll_again(seat, berth, call);
             }
+        }
+        // What is woken meanwhile comes in the next turn.
+        for _ in 0..seat.in_flight.woken() {
+            let Some((berth, call)) = seat.in_flight.next_woken() else { break };
+            self.poll_again(seat, berth, call);
+        }
+    }
+
+    fn poll_again(&mut self, seat: &mut Seat, berth: usize, mut call: Box<InFlight>) {
+        let _context = call.running.clone().map(TaskContext::enter);
+        let waker = seat.in_flight.waker(berth);
+        let polled = poll(&self.core, &seat.executor, waker, call.header.task, &mut call.future);
+        call.exits |= take_exit();
+        match polled {
+            Poll::Ready(outcome) => {
+                self.complete(&call.header, &call.returns, outcome, call.exits);
+                // Within its context: what is dropped here may be the user's.
+                drop(call);
+                seat.in_flight.end(berth);
+            }
+            Poll::Pending => seat.in_flight.keep(berth, call),
         }
     }
 
@@ -337,6 +323,20 @@ impl Worker {
         self.reports.complete(header, returns, outcome, exits);
         self.exiting |= exits;
     }
+}
+
+/// Polls a call's future once; one that was cancelled is not polled any more.
+fn poll(
+    core: &Core,
+    executor: &Executor,
+    waker: &Waker,
+    task: u64,
+    future: &mut Later,
+) -> Poll<Result<(), Failure>> {
+    if core.interrupts.is_interrupted(task) {
+        return Poll::Ready(Err(Failure(FailureKind::Cancelled)));
+    }
+    executor.poll_as(waker, |context| poll_guarded(future, context))
 }
 
 /// The words after the header of an entry.

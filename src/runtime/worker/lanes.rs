@@ -1,7 +1,8 @@
 //! How many calls of an actor may be under way: one lane for each concurrency group, and one for the rest.
 //!
-//! A call takes a slot of its lane before it begins and gives it back when it has ended. Only the actor's
-//! own thread takes; any thread gives back, and sees to it that that thread learns of it.
+//! A call takes a slot of its lane before it begins and gives it back when it has ended; one that the main thread
+//! runs takes it where it waits, since nothing else begins before. Only who takes the actor's calls takes slots; any
+//! thread gives them back, and sees to it that that thread learns of it.
 
 use std::sync::{
     Arc,

@@ -52,7 +52,6 @@ use super::{
     Worker,
     calls::Order,
     crew::{Call, Shared},
-    lanes::Slot,
 };
 use crate::runtime::executor::Executor;
 
@@ -82,7 +81,7 @@ pub(super) enum Held {
     /// For a thread of the crew, which leads.
     Shared(Call),
     /// For the main thread.
-    Own(Order, Option<Slot>),
+    Own(Order),
 }
 
 /// How leading ended.

@@ -15,6 +15,7 @@ mod calls;
 mod crew;
 mod failure;
 pub(crate) mod fault;
+mod flights;
 mod intake;
 mod lanes;
 mod lead;
@@ -22,13 +23,15 @@ mod limits;
 mod on_top;
 mod report;
 
-use std::{collections::VecDeque, ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc};
 
 use rustyray_ipc::{BlockingConnection, WorkConsumer};
+use tokio::runtime::EnterGuard;
 
 use self::{
     actor::Home,
     calls::{InFlight, rest_of},
+    flights::Flights,
     intake::Intakes,
     lead::Held,
     limits::Limit,
@@ -87,7 +90,6 @@ struct Worker {
     uplink: Arc<Uplink>,
     reports: Arc<Reports>,
     work: WorkConsumer<Words>,
-    entry: Box<[u64; ENTRY_WORDS]>,
     home: Option<Home>,
     intakes: Intakes,
     /// What was claimed and is not for the thread that claimed it, which claims nothing more.
@@ -109,7 +111,9 @@ struct Seat {
     executor: Executor,
     /// The actor of this process.
     resident: Option<Resident>,
-    in_flight: VecDeque<InFlight>,
+    in_flight: Flights<InFlight>,
+    /// The actor's async methods find tokio; from the first one on.
+    tokio: Option<EnterGuard<'static>>,
 }
 
 impl Worker {
@@ -122,7 +126,6 @@ impl Worker {
             core,
             uplink,
             work,
-            entry: Box::new([0; ENTRY_WORDS]),
             home: None,
             intakes: Intakes::default(),
             held: None,
@@ -137,7 +140,8 @@ impl Worker {
     fn serve(mut self: Box<Self>) -> i32 {
         self.core.serve();
         let executor = Executor::new();
-        let mut seat = Seat { executor, resident: None, in_flight: VecDeque::new() };
+        let in_flight = Flights::new(executor.waker());
+        let mut seat = Seat { executor, resident: None, in_flight, tokio: None };
         self.core.interrupts.attend(seat.executor.waker());
         let (core, reports) = (Arc::downgrade(&self.core), Arc::clone(&self.reports));
         self.core.on_top.set_runner(Box::new(move |words| {
@@ -158,8 +162,8 @@ impl Worker {
                     self = self.hand_over(call);
                     continue;
                 }
-                Some(Held::Own(order, slot)) => {
-                    self.run(&mut seat, order.header, order.rest(), slot);
+                Some(Held::Own(order)) => {
+                    self.run(&mut seat, order.header, order.rest());
                     continue;
                 }
                 None => {}
@@ -186,11 +190,12 @@ impl Worker {
             return ControlFlow::Continue(());
         }
         self.begin_parked(seat.as_deref_mut());
+        let mut entry = [0; ENTRY_WORDS];
         while self.may_claim() && !self.stopping {
-            match self.work.claim(&mut *self.entry) {
-                Ok(Some(_)) => {
+            match self.work.claim(&mut entry) {
+                Ok(Some(len)) => {
                     self.tell_of_room();
-                    self.take(seat.as_deref_mut());
+                    self.take(seat.as_deref_mut(), &entry[..len]);
                 }
                 Ok(None) => break,
                 Err(garbage) => {
@@ -279,18 +284,16 @@ impl Worker {
         }
     }
 
-    /// Takes the entry that was just claimed.
-    fn take(&mut self, seat: Option<&mut Seat>) {
-        let header = match Header::parse(&*self.entry) {
+    /// Takes an entry that was claimed.
+    fn take(&mut self, seat: Option<&mut Seat>, entry: &[u64]) {
+        let header = match Header::parse(entry) {
             Ok(header) => header,
             Err(error) => {
                 eprintln!("rustyray: {error}");
                 return;
             }
         };
-        // A copy: what runs may claim the next one meanwhile.
-        let entry = *self.entry;
-        let rest = rest_of(&entry);
+        let rest = rest_of(entry);
         match header.kind {
             Kind::Stop => {
                 self.stopping = true;
@@ -300,7 +303,7 @@ impl Worker {
             Kind::Gpus => self.take_gpus(&header, rest),
             Kind::Attach => self.attach_line(&header),
             Kind::Method => self.take_call(seat, header, rest),
-            Kind::Task | Kind::Construct => self.run_own(seat, header, rest, None),
+            Kind::Task | Kind::Construct => self.run_own(seat, header, rest),
         }
     }
 }
