@@ -17,7 +17,7 @@
 //! the consumer sees a position that stays vacant, which looks like an empty ring.
 
 use rustyray_memory::{
-    Memory,
+    Memory, prefetch_for_write,
     sync::{
         AtomicU64,
         Ordering::{Acquire, Relaxed, Release},
@@ -75,6 +75,9 @@ impl<M: Memory> Lane<M> {
             self.span.word(header + 1 + offset).store(word, Relaxed);
         }
         self.header(position).transition_to_published(payload.len());
+        // The consumer has looked at the next entry the last time round, and whoever pushes it would wait for that.
+        let next = self.span.word(shape.header(position.wrapping_add(1)));
+        prefetch_for_write(std::ptr::from_ref(next));
         Ok(position)
     }
 

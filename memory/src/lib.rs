@@ -30,12 +30,14 @@ pub mod futex;
 mod heap;
 #[cfg(not(rustyray_loom))]
 mod mapped;
+mod prefetch;
 #[cfg(not(rustyray_loom))]
 mod region;
 pub mod sync;
 
 pub use clock::{Clock, Scale};
 pub use heap::Heap;
+pub use prefetch::prefetch_for_write;
 #[cfg(not(rustyray_loom))]
 pub use {mapped::Mapped, region::Region};
 
