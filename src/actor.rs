@@ -6,7 +6,7 @@ use std::{
     future::poll_fn,
     marker::PhantomData,
     panic::Location,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::Poll,
     time::{Duration, Instant},
 };
@@ -30,7 +30,7 @@ use crate::{
     options::ActorOptions,
     refused::Refused,
     registry::{self, ActorClass, ConstructorIndex, MethodIndex},
-    runtime::{Alarm, Claim, Core, Link, current, sites::Site, submission::Wanted},
+    runtime::{Alarm, Claim, Core, Link, current, lines::Way, sites::Site, submission::Wanted},
     spec::Kind,
     stream::{BACKPRESSURE, ObjectRefStream},
     submit::{Invocation, returns_of, submit_words},
@@ -110,12 +110,24 @@ pub struct ActorHandle<A> {
     class: u64,
     /// Under which any process finds the actor.
     name: Option<Arc<str>>,
+    /// By which calls go, once there was one.
+    way: OnceLock<Arc<Way>>,
     actor: PhantomData<fn() -> A>,
 }
 
 impl<A> ActorHandle<A> {
     fn adopt(core: &Arc<Core>, token: ObjectId, class: u64, name: Option<Arc<str>>) -> Self {
-        ActorHandle { core: Arc::clone(core), token, class, name, actor: PhantomData }
+        let (core, way) = (Arc::clone(core), OnceLock::new());
+        ActorHandle { core, token, class, name, way, actor: PhantomData }
+    }
+
+    /// A call of the actor.
+    #[inline]
+    fn invocation(&self, method: MethodIndex, site: Site, is_tried: bool) -> Invocation<'_> {
+        let way = self.way.get_or_init(|| self.core.lines.way(self.token));
+        let (token, way) = (Some(self.token), Some(&**way));
+        let call = Invocation::new(Kind::Method, self.class, method.0, site);
+        Invocation { token, way, is_tried, ..call }
     }
 
     /// The name under which the actor is registered, where it has one.
@@ -431,8 +443,7 @@ impl<A> ActorHandle<A> {
         is_tried: bool,
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
     ) -> Result<ObjectRefStream<Out>> {
-        let call = Invocation::new(Kind::Method, self.class, method.0, site);
-        let call = Invocation { token: Some(self.token), is_tried, ..call };
+        let call = self.invocation(method, site, is_tried);
         ObjectRefStream::submit(&self.core, call, &mut Wanted::default(), BACKPRESSURE, arguments)
     }
 
@@ -444,9 +455,8 @@ impl<A> ActorHandle<A> {
         is_tried: bool,
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
     ) -> Result<crate::call::Ids> {
-        let (core, token) = (&self.core, Some(self.token));
-        let call = Invocation::new(Kind::Method, self.class, method.0, site);
-        let call = Invocation { returns, token, is_tried, ..call };
+        let core = &self.core;
+        let call = Invocation { returns, ..self.invocation(method, site, is_tried) };
         let ids = submit_words(core, call, &mut Wanted::default(), arguments)?;
         if let Some(actor) = core.occupant()
             && actor.token() == self.token
@@ -581,13 +591,20 @@ impl<A> ActorHandle<A> {
 impl<A> Clone for ActorHandle<A> {
     fn clone(&self) -> Self {
         self.core.retain_held(self.token);
-        ActorHandle::adopt(&self.core, self.token, self.class, self.name.clone())
+        let clone = ActorHandle::adopt(&self.core, self.token, self.class, self.name.clone());
+        if let Some(way) = self.way.get() {
+            clone.way.get_or_init(|| Arc::clone(way));
+        }
+        clone
     }
 }
 
 impl<A> Drop for ActorHandle<A> {
     fn drop(&mut self) {
         self.core.release(self.token);
+        if let Some(way) = self.way.get() {
+            self.core.lines.leave(&self.core, way);
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     object::{ObjectRef, View},
     residence::Resident,
     runtime::{Core, record::Began, worker::fault},
-    spec::{Argument, Arguments},
+    spec::{Argument, Arguments, Header, Submitter},
     value::Value,
 };
 
@@ -244,6 +244,12 @@ impl fmt::Debug for Returns {
 }
 
 impl Returns {
+    /// What names the task or call that returns into these.
+    #[inline]
+    pub(crate) fn who(&self, header: &Header) -> Option<Submitter> {
+        header.who(self.ids.as_slice().first().copied())
+    }
+
     /// Of a hook, whose result nobody asks for.
     pub(crate) fn none(core: &Arc<Core>) -> Returns {
         let ids = Ids::none();

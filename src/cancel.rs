@@ -1,6 +1,11 @@
 //! Cancelling what was submitted.
 
-use crate::{error::Result, object::ObjectRef, runtime::Link, stream::ObjectRefStream};
+use crate::{
+    error::Result,
+    object::ObjectRef,
+    runtime::{Link, lines::Cancelled},
+    stream::ObjectRefStream,
+};
 
 /// How to cancel.
 ///
@@ -98,13 +103,21 @@ impl<T> ObjectRef<T> {
     pub fn cancel_blocking(&self, options: CancelOptions) -> Result<()> {
         let core = self.core()?;
         core.check_open()?;
-        match &core.link {
-            Link::Node(node) => {
-                node.cancel(self.object_id(), options);
+        let id = self.object_id();
+        match (core.lines.cancel(&core, id), &core.link) {
+            (Cancelled::BeforeItBegan, _) => Ok(()),
+            (Cancelled::Begun(consumer), Link::Node(node)) => {
+                node.interrupt_call(consumer, id);
                 Ok(())
             }
-            Link::Uplink(uplink) if uplink.lines.cancel(&core, self.object_id()) => Ok(()),
-            Link::Uplink(uplink) => uplink.cancel(self.object_id(), options),
+            (Cancelled::Begun(consumer), Link::Uplink(uplink)) => {
+                uplink.interrupt_call(consumer, id)
+            }
+            (Cancelled::NotHere, Link::Node(node)) => {
+                node.cancel(id, options);
+                Ok(())
+            }
+            (Cancelled::NotHere, Link::Uplink(uplink)) => uplink.cancel(id, options),
         }
     }
 }

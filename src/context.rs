@@ -103,8 +103,9 @@ impl Context {
     /// Whether somebody has cancelled the task that asks. Code that can end early looks now and then; what
     /// it returns then is of no interest to anybody.
     pub fn is_cancelled(&self) -> bool {
-        match (&self.core, self.task_id) {
-            (Some(core), Some(task)) => core.interrupts.is_interrupted(task),
+        let who = self.task_id.map(Submitter::Task).or(self.returns.map(Submitter::Call));
+        match (&self.core, who) {
+            (Some(core), Some(who)) => core.interrupts.is_interrupted(who),
             _ => false,
         }
     }
@@ -243,10 +244,8 @@ pub(crate) fn running() -> Option<(u64, u32)> {
 /// The task or call that this thread runs just now, as what it submits names it.
 #[cold]
 pub(crate) fn submitter() -> Option<Submitter> {
-    RUNNING.with(|running| match running.borrow().last() {
-        Some(Running { header, .. }) if header.task != 0 => Some(Submitter::Task(header.task)),
-        Some(running) => running.returns.map(Submitter::Call),
-        None => None,
+    RUNNING.with(|running| {
+        running.borrow().last().and_then(|running| running.header.who(running.returns))
     })
 }
 

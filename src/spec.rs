@@ -175,6 +175,13 @@ pub(crate) fn head_of(words: &[u64], body: ObjectId) -> Vec<u64> {
     head
 }
 
+/// Puts together what [`head_of`] split: the words again, from their head and the words of the body.
+pub(crate) fn joined(head: &[u64], body: &[u64]) -> Vec<u64> {
+    let mut words = [&head[..HEADER_WORDS], body].concat();
+    words[0] &= !FLAG_BODY;
+    words
+}
+
 /// Whether these are the words of a stream.
 pub(crate) fn is_stream(words: &[u64]) -> bool {
     words.first().is_some_and(|first| first & FLAG_STREAM != 0)
@@ -260,7 +267,7 @@ pub(crate) fn name_of(kind: Kind, function: u64, index: u16) -> String {
 }
 
 /// Within what a task was submitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Submitter {
     /// A task, or a call that the scheduler knows, by its number.
     Task(u64),
@@ -316,6 +323,15 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// What names this task or call, which returns `first` and perhaps more; `None` of what nobody can ask for.
+    #[inline]
+    pub(crate) fn who(&self, first: Option<ObjectId>) -> Option<Submitter> {
+        match self.task {
+            0 => first.map(Submitter::Call),
+            number => Some(Submitter::Task(number)),
+        }
+    }
+
     /// The name of what is run: a function's path, a class's, or `Class::method`.
     pub(crate) fn name(&self) -> String {
         name_of(self.kind, self.function, self.index)

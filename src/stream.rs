@@ -146,7 +146,7 @@ pub fn submit_stream<Out>(
 impl<T> ObjectRefStream<T> {
     pub(crate) fn submit(
         core: &Arc<Core>,
-        call: Invocation,
+        call: Invocation<'_>,
         wanted: &mut Wanted,
         backpressure: u32,
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,

@@ -14,7 +14,12 @@ use crate::{
     options::TaskOptions,
     registry::Function,
     runtime::{
-        Core, Link, current, lines::LineCall, sites::Site, submission::Wanted, tag, trace::Span,
+        Core, Link, current,
+        lines::{Kept, LineCall, Way, nested_of},
+        sites::Site,
+        submission::Wanted,
+        tag,
+        trace::Span,
     },
     spec::{self, Kind, MAX_RETURNS, SpecWriter},
 };
@@ -88,8 +93,8 @@ fn submit_function(
 }
 
 /// What is to be run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Invocation {
+#[derive(Clone, Copy)]
+pub(crate) struct Invocation<'a> {
     pub(crate) kind: Kind,
     /// The function, or the actor's class.
     pub(crate) function: u64,
@@ -97,8 +102,10 @@ pub(crate) struct Invocation {
     pub(crate) index: u16,
     /// How many objects it returns.
     pub(crate) returns: usize,
-    /// The actor that is called.
+    /// The actor that is called, or constructed under a token that was reserved before.
     pub(crate) token: Option<ObjectId>,
+    /// The way to the actor that is called.
+    pub(crate) way: Option<&'a Way>,
     /// Of a stream: the grant with which it begins.
     pub(crate) grant: Option<ObjectId>,
     /// Where it is asked for.
@@ -108,17 +115,17 @@ pub(crate) struct Invocation {
     pub(crate) is_tried: bool,
 }
 
-impl Invocation {
-    pub(crate) fn new(kind: Kind, function: u64, index: u16, site: Site) -> Invocation {
-        let (token, grant, is_tried) = (None, None, false);
-        Invocation { kind, function, index, returns: 1, token, grant, site, is_tried }
+impl Invocation<'_> {
+    pub(crate) fn new(kind: Kind, function: u64, index: u16, site: Site) -> Self {
+        let (token, way, grant, is_tried) = (None, None, None, false);
+        Invocation { kind, function, index, returns: 1, token, way, grant, site, is_tried }
     }
 }
 
 /// Reserves the returns, writes the words, and hands them to the node.
 pub(crate) fn submit_words(
     core: &Arc<Core>,
-    call: Invocation,
+    call: Invocation<'_>,
     wanted: &mut Wanted,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
 ) -> Result<Ids> {
@@ -138,11 +145,11 @@ pub(crate) fn submit_words(
 #[inline]
 fn submit_call(
     core: &Arc<Core>,
-    call: Invocation,
+    call: Invocation<'_>,
     wanted: &mut Wanted,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
 ) -> Result<Ids> {
-    let Invocation { kind, function, index, returns, token, grant, site, is_tried } = call;
+    let Invocation { kind, function, index, returns, token, way, grant, site, is_tried } = call;
     core.check_open()?;
     if returns > MAX_RETURNS {
         return Err(Error::invalid(format!(
@@ -173,9 +180,6 @@ fn submit_call(
     }
     reserved.as_slice().iter().for_each(|&id| spec.push_return(id));
     let mut writer = ArgWriter::new(core, spec);
-    if let Some(token) = token.filter(|_| is_call) {
-        writer.held.hold(token)?;
-    }
     if let Some(grant) = grant {
         writer.held.hold(grant)?;
     }
@@ -190,50 +194,36 @@ fn submit_call(
         sites.note_result(core, reserved.as_slice(), site, function ^ u64::from(index), name);
     }
     let words = spec.finish(&wanted.extension.to_bytes());
-    match &core.link {
-        Link::Node(node) => {
+    match (&core.link, token.zip(way)) {
+        (link, Some((token, way))) => {
+            let is_counted = match link {
+                Link::Uplink(uplink) if is_tried => {
+                    core.lines.keep_place(core, uplink, way, token, function)?
+                }
+                // Whether it has room is seen at once, or there is no limit.
+                _ => false,
+            };
+            let kept = Kept { parent, returns: reserved.ids(), held: held.take() };
+            core.lines.call(
+                core,
+                way,
+                token,
+                LineCall { words, kept, dependencies, is_counted },
+            )?;
+        }
+        (Link::Node(node), None) => {
             node.take_completions_at_times();
             node.submit(wanted, words, reserved.ids(), &dependencies, held.take(), CallerId(0))?
         }
-        Link::Uplink(uplink) => {
-            let nested = nested_of(&held, &dependencies);
+        (Link::Uplink(uplink), None) => {
+            let nested = nested_of(held.ids(), &dependencies);
             let mut in_transit = held.take();
-            // The results may be dropped before the node, or the actor, has seen the call.
+            // The results may be dropped before the node has seen the task.
             in_transit.extend(reserved.as_slice().iter().filter(|&&id| core.retain(id).is_ok()));
-            match token.filter(|_| is_call) {
-                Some(token) => {
-                    let mut call = LineCall {
-                        words,
-                        parent,
-                        nested,
-                        returns: reserved.ids(),
-                        held: in_transit,
-                        body: None,
-                        is_counted: false,
-                    };
-                    if is_tried {
-                        match uplink.lines.keep_place(core, uplink, token, function) {
-                            Ok(is_counted) => call.is_counted = is_counted,
-                            Err(error) => {
-                                call.release(core);
-                                return Err(error);
-                            }
-                        }
-                    }
-                    uplink.lines.call(core, uplink, token, call)?;
-                }
-                None => uplink.submit(core, &wanted.to_words(&nested, &words), in_transit)?,
-            }
+            uplink.submit(core, &wanted.to_words(&nested, &words), in_transit)?;
         }
     }
     Ok(reserved.take())
-}
-
-/// The references that are held and are no dependency.
-fn nested_of(held: &crate::args::Held<'_>, dependencies: &[ObjectId]) -> Vec<ObjectId> {
-    let mut dependencies = dependencies.iter().peekable();
-    let nested = held.ids().iter().filter(|&id| dependencies.next_if_eq(&id).is_none());
-    nested.copied().collect()
 }
 
 /// Objects that were reserved for results, released again unless taken.

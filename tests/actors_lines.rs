@@ -546,3 +546,191 @@ fn an_actor_killed_between_two_results_fails_the_second_for_its_caller_by_line()
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 }
+
+// --- from the node's own process ---------------------------------------------------------------------------
+
+#[rustyray::test(num_cpus = 2)]
+async fn calls_of_the_node_s_process_go_by_a_line_and_stay_in_order() -> rustyray::Result<()> {
+    let listener = Listener::remote().await?;
+    // Before it is constructed, and across the switching over, with slow arguments before and after.
+    for (first, last, slow_ones, wait) in
+        [(0, 90, 7, false), (90, 490, 0, true), (490, 890, 31, false)]
+    {
+        say(listener.clone(), first, last, slow_ones, wait).await?;
+        assert_eq!(listener.take().await?.get().await?, (first..last).collect::<Vec<_>>());
+    }
+    assert_eq!(lines(1).await, 1);
+    let error = pass_everything(listener).await?;
+    assert!(error.ends_with("7 is too much"), "{error}");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn in_the_node_s_process_more_calls_than_fit_a_line_are_cancelled_or_answered()
+-> rustyray::Result<()> {
+    let gate = std::env::temp_dir().join(format!("rustyray-own-cancelled-{}", std::process::id()));
+    let listener = Listener::remote().await?;
+    let answered = think_better_of_it(listener.clone(), gate.to_string_lossy().into_owned()).await;
+    let _ = std::fs::remove_file(&gate);
+    assert_eq!(answered?, (2900..3000).collect::<Vec<_>>());
+    let heard = listener.take().await?.get().await?;
+    assert_eq!(heard, (0..64).chain(2900..3000).collect::<Vec<_>>());
+    fire_and_forget(listener.clone(), 1500).await?;
+    assert_eq!(listener.take().await?.get().await?, (0..1500).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn an_actor_s_death_is_told_to_the_node_s_process_with_its_reason() -> rustyray::Result<()> {
+    let listener = Listener::remote().await?;
+    let killed = async {
+        assert_eq!(lines(1).await, 1);
+        listener.kill().await
+    };
+    let (came, killed) = tokio::join!(until_the_end(listener.clone()), killed);
+    killed?;
+    let came = came?;
+    assert!(came.iter().all(|error| error.contains("it was killed by `kill`")), "{came:?}");
+    assert_eq!(lines(0).await, 0, "the line is given back");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_restarted_actor_answers_what_its_predecessor_had_not_begun() -> rustyray::Result<()> {
+    let gate = std::env::temp_dir().join(format!("rustyray-restarted-{}", std::process::id()));
+    let listener = Listener::options().max_restarts(1).remote().await?;
+    say(listener.clone(), 0, 64, 0, true).await?;
+    let stuck = listener.wait_for(gate.to_string_lossy().into_owned()).await?;
+    let mut said = Vec::new();
+    for number in 0..2000 {
+        said.push(listener.hear(number).await?);
+    }
+    listener.restart().await?;
+    let error = stuck.get().await.expect_err("its process was killed");
+    assert!(matches!(error, Error::ActorUnavailable { .. }), "{error:?}");
+    assert_eq!(rustyray::get_all(&said).await?, (0..2000).collect::<Vec<_>>());
+    assert_eq!(listener.take().await?.get().await?, (0..2000).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn an_actor_ends_with_the_last_handle_though_its_calls_went_by_a_line() -> rustyray::Result<()>
+{
+    let listener = Listener::remote().await?;
+    say(listener.clone(), 0, 64, 0, true).await?;
+    let death = listener.death().await?;
+    let mut said = Vec::new();
+    for number in 0..2000 {
+        said.push(listener.hear(number).await?);
+    }
+    drop(listener);
+    assert_eq!(rustyray::get_all(&said).await?, (0..2000).collect::<Vec<_>>());
+    assert_eq!(death.get().await?.reason, rustyray::ActorEnd::Unreachable);
+    Ok(())
+}
+
+#[test]
+fn at_shutdown_what_the_node_s_process_called_by_a_line_is_done() {
+    let heard = std::env::temp_dir().join(format!("rustyray-last-words-{}", std::process::id()));
+    rustyray::block_on(async {
+        rustyray::Builder::new().num_cpus(1.0).visible(false).start().await?;
+        let scribe = Scribe::remote().await?;
+        for number in 0..2000 {
+            scribe.write(heard.to_string_lossy().into_owned(), number).await?;
+        }
+        rustyray::shutdown().await
+    })
+    .expect("it ends in order");
+    let written = std::fs::read_to_string(&heard).expect("it was written");
+    assert!(written.lines().map(|line| line.parse::<u64>()).eq((0..2000).map(Ok)), "{written}");
+    std::fs::remove_file(&heard).expect("it is there");
+}
+
+/// Writes down what it hears, or waits.
+#[rustyray::actor]
+struct Scribe;
+
+#[rustyray::actor_methods]
+impl Scribe {
+    pub fn new() -> Self {
+        Scribe
+    }
+
+    pub fn write(&mut self, file: String, number: u64) {
+        use std::io::Write;
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file);
+        let file = file.as_mut().expect("it can be opened");
+        writeln!(file, "{number}").expect("it can be written");
+    }
+
+    /// Says that it has begun by making the file.
+    pub async fn wait_for_ever(&self, begun: String) {
+        std::fs::write(begun, "").expect("it can be written");
+        std::future::pending().await
+    }
+
+    pub fn works_until_cancelled(&self, begun: String) {
+        std::fs::write(begun, "").expect("it can be written");
+        while !rustyray::context().is_cancelled() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub fn is_there(&self, begun: String) -> bool {
+        Path::new(&begun).exists()
+    }
+}
+
+/// Calls by a line, and cancels what has begun.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn interrupts(scribe: ScribeHandle, file: String) -> rustyray::Result<()> {
+    for _ in 0..64 {
+        assert!(!scribe.is_there(file.clone()).await?.get().await?);
+    }
+    for waits in [true, false] {
+        let call = match waits {
+            true => scribe.wait_for_ever(file.clone()).await?,
+            false => scribe.works_until_cancelled(file.clone()).await?,
+        };
+        while !Path::new(&file).exists() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        call.cancel(CancelOptions::default()).await?;
+        let error = call.get().await.expect_err("it would not end by itself");
+        assert!(matches!(error, Error::TaskCancelled { .. }), "{error:?}");
+        std::fs::remove_file(&file).expect("it was made");
+    }
+    assert!(!scribe.is_there(file).await?.get().await?, "the actor goes on");
+    Ok(())
+}
+
+/// Cancels what another process has called.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn cancels(calls: Vec<ObjectRef<()>>) -> rustyray::Result<()> {
+    for call in calls {
+        call.cancel(CancelOptions::default()).await?;
+    }
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_call_by_a_line_that_runs_is_cancelled() -> rustyray::Result<()> {
+    let file = std::env::temp_dir().join(format!("rustyray-interrupted-{}", std::process::id()));
+    let path = file.to_string_lossy().into_owned();
+    let scribe = Scribe::remote().await?;
+    interrupts(scribe.clone(), path.clone()).await?;
+    interrupts_remote::remote(&scribe, path.clone()).await?.get().await?;
+    // By another process than the one that called.
+    let calls =
+        vec![scribe.wait_for_ever(path.clone()).await?, scribe.works_until_cancelled(path).await?];
+    while !file.exists() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    cancels_remote::remote(&calls).await?.get().await?;
+    for call in calls {
+        let error = call.get().await.expect_err("it would not end by itself");
+        assert!(matches!(error, Error::TaskCancelled { .. }), "{error:?}");
+    }
+    std::fs::remove_file(&file).expect("it was made");
+    Ok(())
+}

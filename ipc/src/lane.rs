@@ -24,7 +24,10 @@ use rustyray_memory::{
     },
 };
 
-use crate::{RingShape, entry::Header};
+use crate::{
+    RingShape,
+    entry::{Header, Turn},
+};
 
 /// There is no room: the consumer has not passed enough entries. Nothing was written.
 ///
@@ -129,6 +132,18 @@ impl<M: Memory> Lane<M> {
         let head = self.head();
         let tail = self.span.word(self.shape.tail()).load(Relaxed);
         (tail.saturating_sub(head) as usize).min(self.shape.entries)
+    }
+
+    /// Copies the payload of an entry that is published into `into`; its length.
+    pub(crate) fn copy(&self, position: u64, into: &mut [u64]) -> Option<usize> {
+        let Turn::Published(len) = self.header(position).turn() else { return None };
+        // The consumer has no business there, but may have scribbled.
+        let len = len.min(self.shape.payload_words);
+        let header = self.shape.header(position);
+        for (offset, word) in into[..len].iter_mut().enumerate() {
+            *word = self.span.word(header + 1 + offset).load(Relaxed);
+        }
+        Some(len)
     }
 
     /// The header of `position`'s entry.

@@ -101,6 +101,29 @@ impl<M: Memory> WorkProducer<M> {
         self.lane.header(ticket.0).transition_to_taken_back()
     }
 
+    /// The same, with a copy of the entry's payload in `into`; its length when it was taken back.
+    ///
+    /// ```
+    /// # use rustyray_ipc::{RingShape, WorkProducer};
+    /// # use rustyray_memory::Heap;
+    /// # const SHAPE: RingShape = RingShape { entries: 2, payload_words: 7 };
+    /// let queue = WorkProducer::new(Heap::new(SHAPE.words()), SHAPE);
+    /// let ticket = queue.push(&[3, 4]).expect("there is room");
+    /// let mut entry = [0; 7];
+    /// assert_eq!(queue.take_back_into(ticket, &mut entry), Some(2));
+    /// assert_eq!(entry[..2], [3, 4]);
+    /// assert_eq!(queue.take_back_into(ticket, &mut entry), None, "once");
+    /// ```
+    ///
+    /// # Panics
+    /// When `into` is shorter than the payload.
+    pub fn take_back_into(&self, ticket: Ticket, into: &mut [u64]) -> Option<usize> {
+        // Before it is taken back: from then on the worker may pass it, and its place be used again. An entry that
+        // can be taken back was published all the while, so the copy is whole.
+        let len = self.lane.copy(ticket.0, into)?;
+        self.take_back(ticket).then_some(len)
+    }
+
     /// How many entries the worker has not passed, those taken back included.
     pub fn len(&self) -> usize {
         self.lane.len()

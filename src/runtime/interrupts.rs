@@ -1,4 +1,5 @@
-//! Which of the tasks that this process runs have been cancelled.
+//! Which of the tasks and calls that this process runs have been cancelled. Each is named as it would be as a
+//! submitter: calls that came by direct lines have no number.
 //!
 //! The thread that listens to the node notes them and wakes the threads that wait; the thread that runs a
 //! task looks whenever it waits or seals, and user code by `context().is_cancelled()`. A task that ended is
@@ -13,14 +14,14 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::context::Running;
+use crate::{context::Running, spec::Submitter};
 
 /// The cancelled tasks of one process.
 #[derive(Default)]
 pub(crate) struct Interrupts {
     /// Whether there is one: all that is looked at as long as nobody cancels.
     any: AtomicBool,
-    tasks: Mutex<HashSet<u64>>,
+    tasks: Mutex<HashSet<Submitter>>,
     /// Of the executors that run tasks here.
     wakers: Mutex<Vec<Waker>>,
     /// The task that the worker began last, which may have ended.
@@ -45,7 +46,7 @@ impl Interrupts {
     }
 
     /// The task is to stop.
-    pub(super) fn insert(&self, task: u64) {
+    pub(super) fn insert(&self, task: Submitter) {
         let mut tasks = self.tasks.lock();
         tasks.insert(task);
         // Release: pairs with the acquire in `is_interrupted`, so that who sees the mark finds the task.
@@ -56,7 +57,7 @@ impl Interrupts {
 
     /// Whether the task was asked to stop.
     #[inline]
-    pub(crate) fn is_interrupted(&self, task: u64) -> bool {
+    pub(crate) fn is_interrupted(&self, task: Submitter) -> bool {
         self.any.load(Ordering::Acquire) && self.tasks.lock().contains(&task)
     }
 
@@ -68,7 +69,7 @@ impl Interrupts {
 
     /// The task has ended; tells whether it had been asked to.
     #[inline]
-    pub(super) fn take(&self, task: u64) -> bool {
+    pub(super) fn take(&self, task: Submitter) -> bool {
         if !self.any() {
             return false;
         }
@@ -84,7 +85,7 @@ impl Interrupts {
         if !self.any() {
             return;
         }
-        let noted: Vec<u64> = self.tasks.lock().iter().copied().collect();
+        let noted: Vec<Submitter> = self.tasks.lock().iter().copied().collect();
         if is_idle() {
             let mut tasks = self.tasks.lock();
             noted.iter().for_each(|task| {
@@ -102,14 +103,15 @@ mod tests {
     #[test]
     fn a_cancellation_is_seen_until_its_task_has_ended() {
         let interrupts = Interrupts::default();
-        assert!(!interrupts.is_interrupted(7));
-        interrupts.insert(7);
-        assert!(interrupts.is_interrupted(7) && !interrupts.is_interrupted(8));
-        assert!(interrupts.take(7) && !interrupts.take(7));
+        let (seven, eight) = (Submitter::Task(7), Submitter::Task(8));
+        assert!(!interrupts.is_interrupted(seven));
+        interrupts.insert(seven);
+        assert!(interrupts.is_interrupted(seven) && !interrupts.is_interrupted(eight));
+        assert!(interrupts.take(seven) && !interrupts.take(seven));
         assert!(!interrupts.any());
-        interrupts.insert(8);
+        interrupts.insert(eight);
         interrupts.forget_if(|| false);
-        assert!(interrupts.is_interrupted(8));
+        assert!(interrupts.is_interrupted(eight));
         interrupts.forget_if(|| true);
         assert!(!interrupts.any());
     }

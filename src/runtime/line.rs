@@ -32,7 +32,8 @@
 //! # Calls of one caller stay in order
 //! *Switching over*. The producer asks for the line through its up ring, under the lock by which all its
 //! calls of that actor go. The node serves the ring in order: every earlier call is with the scheduler by
-//! then. The node submits to the scheduler, as a call of the same caller, an entry that says "attach line n".
+//! then. (In the node's own process there is no ring: what was called before was handed to the scheduler at
+//! once.) The node submits to the scheduler, as a call of the same caller, an entry that says "attach line n".
 //! The scheduler keeps a caller's calls in order, so the actor's process claims that entry after it has
 //! claimed every earlier call, and looks at the line only from then on. Every later call goes by the line,
 //! since the producer's lock is released only when the answer is there. So nothing that goes by the line can
@@ -50,6 +51,7 @@
 //! ([`rustyray_ipc::WorkProducer`]). What the producer got back never ran and goes to the node. What it did
 //! not get back may have run: it fails with what the node says of the death, unless its result is there.
 //! The node says so only after it has reaped the dead process, so nothing is half sealed any more.
+//! What is cancelled is taken back in the same way; of what is claimed the consumer is told, by way of the node.
 //! Actors whose calls are retried, or that limit their pending calls, get no lines: the node has to know
 //! their calls.
 //!

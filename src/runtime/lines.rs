@@ -1,7 +1,12 @@
 //! This process's ends of the direct lines by which it calls actors. The protocol is in [`super::line`].
 //!
-//! Every call of an actor from a process other than the node's goes through the actor's [`Route`], under its
-//! lock: at first by way of the node, then by a line, and by the node again when the line is closed.
+//! Every call of an actor goes through the actor's [`Route`], under its lock: at first by way of the node, then by
+//! a line, and by the node again when the line is closed. That is so in the node's own process too, where the way by
+//! the node is the scheduler: a call by a line is known to neither, and that is most of the work saved.
+//!
+//! # What is kept of a call
+//! Its words stay in the line's queue until somebody claims them or takes them back, so all that is kept here are the
+//! references that it holds ([`Kept`]). The actor's own token is held once for all of a line's calls.
 //!
 //! # Nothing that found no room is forgotten
 //! Whoever is told of room sends what found none before, but waits for no route: it may be the one thread that
@@ -12,18 +17,20 @@ use std::{
     collections::{HashMap, VecDeque},
     mem,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    task::{Wake, Waker},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 use rustyray_ipc::{Missed, Ticket, WorkProducer};
+use rustyray_scheduler::CallerId;
 use rustyray_store::{ClientId, ObjectId, Status};
 
 use super::{
-    Core,
+    Core, Link,
     control::Words,
     line::{Line, LineId, LineState, OFTEN},
     node::Place,
@@ -34,7 +41,7 @@ use crate::{
     call::Ids,
     error::{Error, Result},
     registry,
-    spec::{self, ENTRY_WORDS},
+    spec::{self, ENTRY_WORDS, Header},
 };
 
 /// After how many further calls a process asks again for a line when there was none just then.
@@ -47,51 +54,98 @@ const MANY: usize = 64;
 pub(crate) struct LineCall {
     /// The words of the call ([`crate::spec`]).
     pub(crate) words: Vec<u64>,
-    /// The task that calls.
-    pub(crate) parent: u64,
-    /// The references inside its arguments.
-    pub(crate) nested: Vec<ObjectId>,
-    pub(crate) returns: Ids,
-    /// The references that are held for it.
-    pub(crate) held: Vec<ObjectId>,
-    /// The words again, as an object, when they do not fit an entry.
-    pub(crate) body: Option<ObjectId>,
+    pub(crate) kept: Kept,
+    /// The references that are arguments.
+    pub(crate) dependencies: Vec<ObjectId>,
     /// The node keeps a place for it among the actor's unfinished calls.
     pub(crate) is_counted: bool,
 }
 
-impl LineCall {
-    fn by_node(self, core: &Core, uplink: &Uplink) -> Result<()> {
-        let Self { parent, is_counted, .. } = self;
-        let wanted = Wanted { parent, is_counted, ..Wanted::default() };
-        uplink.submit(core, &wanted.to_words(&self.nested, &self.words), self.held)
-    }
+/// What is kept of a call that goes by a line until it is settled.
+pub(crate) struct Kept {
+    /// The task that calls.
+    pub(crate) parent: u64,
+    pub(crate) returns: Ids,
+    /// The references that the call carries, as arguments or inside them.
+    pub(crate) held: Vec<ObjectId>,
+}
 
-    /// The words behind the header, as an object.
-    fn body(&mut self, core: &Core) -> Result<ObjectId> {
-        if let Some(body) = self.body {
-            return Ok(body);
-        }
-        let words = &self.words[spec::HEADER_WORDS..];
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let body = core.client.put_bytes(&bytes).map_err(super::store_error::<()>)?;
-        self.held.push(body);
-        Ok(*self.body.insert(body))
-    }
-
+impl Kept {
+    #[inline]
     fn is_settled(&self, core: &Core) -> bool {
-        self.returns.as_slice().iter().all(|&id| !core.is_pending(id))
+        self.pending(core).is_none()
     }
 
-    pub(crate) fn release(self, core: &Core) {
-        self.held.into_iter().for_each(|id| core.release(id));
+    /// The first result that is not there yet.
+    fn pending(&self, core: &Core) -> Option<ObjectId> {
+        self.returns.as_slice().iter().copied().find(|&id| core.is_pending(id))
     }
 
-    /// Settles a call that may have run and whose actor is gone.
-    fn fail(self, core: &Core, error: &Error) {
+    fn makes(&self, id: ObjectId) -> bool {
+        self.returns.as_slice().contains(&id)
+    }
+
+    /// Takes a reference to each result, which may be dropped before the node, or the actor, has seen the call.
+    #[inline]
+    fn hold_returns(&self, core: &Core) {
+        self.returns.as_slice().iter().for_each(|&id| core.retain_held(id));
+    }
+
+    /// The end of it: lets go of what is held.
+    #[inline]
+    fn release(&self, core: &Core) {
+        let held = self.held.iter().chain(self.returns.as_slice());
+        held.for_each(|&id| core.release(id));
+    }
+
+    /// Settles a call that does not run, or may have run and whose actor is gone.
+    fn fail(&self, core: &Core, error: &Error) {
         self.returns.as_slice().iter().for_each(|&id| core.fail(id, 0, error));
         self.release(core);
     }
+}
+
+impl LineCall {
+    /// Hands the call to the node, which sends it on.
+    fn by_node(self, core: &Core, token: ObjectId) -> Result<()> {
+        let LineCall { words, kept: Kept { parent, returns, held }, .. } = self;
+        let wanted = Wanted { parent, is_counted: self.is_counted, ..Wanted::default() };
+        core.retain_held(token);
+        // The token comes first: that is how the node knows whose call it is.
+        let mut held: Vec<_> = [token].into_iter().chain(held).collect();
+        match &core.link {
+            Link::Node(node) => {
+                node.take_completions_at_times();
+                node.submit(&wanted, words, returns, &self.dependencies, held, CallerId(0))
+            }
+            Link::Uplink(uplink) => {
+                let words = wanted.to_words(&nested_of(&held, &self.dependencies), &words);
+                for &id in returns.as_slice() {
+                    core.retain_held(id);
+                    held.push(id);
+                }
+                uplink.submit(core, &words, held)
+            }
+        }
+    }
+}
+
+/// The references that are held and are no dependency.
+pub(crate) fn nested_of(held: &[ObjectId], dependencies: &[ObjectId]) -> Vec<ObjectId> {
+    let mut dependencies = dependencies.iter().peekable();
+    let nested = held.iter().filter(|&id| dependencies.next_if_eq(&id).is_none());
+    nested.copied().collect()
+}
+
+/// What came of cancelling a call by a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// It never ran.
+    BeforeItBegan,
+    /// This process may be running it.
+    Begun(ClientId),
+    /// No call by a line of this process makes the object.
+    NotHere,
 }
 
 /// What came of asking for a line.
@@ -117,9 +171,9 @@ struct Route {
     is_unlimited: bool,
 }
 
-/// A route, and whether somebody came by who found it taken.
+/// A route, and whether somebody came by who found it taken. Handles share it, so that a call looks for nothing.
 #[derive(Default)]
-struct Way {
+pub(crate) struct Way {
     route: Mutex<Route>,
     missed: Missed,
 }
@@ -129,12 +183,15 @@ struct Open {
     line: Line,
     consumer: ClientId,
     queue: WorkProducer<Words>,
-    /// What was pushed and may not be settled, oldest first.
-    sent: VecDeque<(Ticket, LineCall)>,
+    /// The actor's, of which a reference is held while a call is not settled.
+    token: ObjectId,
+    holds_token: bool,
+    /// What was pushed and may not be settled, oldest first. The words are in the queue until they are claimed.
+    sent: VecDeque<(Ticket, Kept)>,
     /// From how many on all of `sent` is looked through.
     many: usize,
-    /// What found no room.
-    overflow: VecDeque<LineCall>,
+    /// What found no room, with its words.
+    overflow: VecDeque<(Vec<u64>, Kept)>,
 }
 
 /// See the module.
@@ -148,7 +205,8 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    fn way(&self, token: ObjectId) -> Arc<Way> {
+    /// The way to the actor of this token.
+    pub(crate) fn way(&self, token: ObjectId) -> Arc<Way> {
         Arc::clone(self.ways.lock().entry(token).or_default())
     }
 
@@ -172,17 +230,18 @@ impl Lines {
     }
 
     /// Sends a call on its way to the actor of this token.
+    #[inline]
     pub(crate) fn call(
         &self,
         core: &Arc<Core>,
-        uplink: &Uplink,
+        way: &Way,
         token: ObjectId,
         call: LineCall,
     ) -> Result<()> {
-        let (way, is_counted) = (self.way(token), call.is_counted);
-        let send = |route: &mut Route| self.call_by(core, uplink, token, route, call);
-        self.with_route(core, &way, send).inspect_err(|_| {
-            if is_counted {
+        let is_counted = call.is_counted;
+        let send = |route: &mut Route| self.call_by(core, token, route, call);
+        self.with_route(core, way, send).inspect_err(|_| {
+            if is_counted && let Link::Uplink(uplink) = &core.link {
                 // Without the route: the thread that hears the answer may be waiting for it. The node is gone when
                 // this fails too.
                 let _ = uplink.drop_place(token);
@@ -190,27 +249,42 @@ impl Lines {
         })
     }
 
+    /// A handle to the actor is dropped that knew the way. If it was the last of this process, the line lets go of the
+    /// actor as soon as the calls that it has are settled.
+    pub(crate) fn leave(&self, core: &Arc<Core>, way: &Arc<Way>) {
+        // The other share is this one's: nobody can make more of them while there is no handle.
+        if Arc::strong_count(way) == 2 {
+            Arc::new(LetGo { core: Arc::downgrade(core), way: Arc::downgrade(way) }).now();
+        }
+    }
+
     fn call_by(
         &self,
         core: &Arc<Core>,
-        uplink: &Uplink,
         token: ObjectId,
         route: &mut Route,
         call: LineCall,
     ) -> Result<()> {
-        route.calls = route.calls.saturating_add(1);
-        if route.line.is_none() && route.calls > OFTEN + route.refused {
-            match self.ask(core, uplink, token)? {
-                Asked::Granted(line) => route.line = Some(line),
-                Asked::NotNow => (route.calls, route.refused) = (0, AGAIN),
-                Asked::Never => route.refused = u32::MAX - OFTEN,
+        if route.line.is_none() {
+            route.calls = route.calls.saturating_add(1);
+            if route.calls > OFTEN + route.refused {
+                match ask(core, token) {
+                    Ok(Asked::Granted(line)) => route.line = Some(line),
+                    Ok(Asked::NotNow) => (route.calls, route.refused) = (0, AGAIN),
+                    Ok(Asked::Never) => route.refused = u32::MAX - OFTEN,
+                    Err(error) => {
+                        call.kept.held.into_iter().for_each(|id| core.release(id));
+                        return Err(error);
+                    }
+                }
             }
         }
         match &mut route.line {
-            None => call.by_node(core, uplink),
+            None => call.by_node(core, token),
             Some(open) => {
                 open.sweep(core);
-                self.send(core, open, call)
+                self.send(core, open, call);
+                Ok(())
             }
         }
     }
@@ -221,17 +295,17 @@ impl Lines {
         &self,
         core: &Core,
         uplink: &Uplink,
+        way: &Way,
         token: ObjectId,
         class: u64,
     ) -> Result<bool> {
-        let way = self.way(token);
-        if self.with_route(core, &way, |route| route.is_unlimited) {
+        if self.with_route(core, way, |route| route.is_unlimited) {
             return Ok(false);
         }
         match uplink.keep_place(token)? {
             Place::Kept => Ok(true),
             Place::NoLimit => {
-                self.with_route(core, &way, |route| route.is_unlimited = true);
+                self.with_route(core, way, |route| route.is_unlimited = true);
                 Ok(false)
             }
             Place::Full { limit } => {
@@ -241,42 +315,24 @@ impl Lines {
         }
     }
 
-    /// Asks the node for a line, and waits for its answer.
-    fn ask(&self, core: &Core, uplink: &Uplink, token: ObjectId) -> Result<Asked<Open>> {
-        let id = match uplink.ask_line(token)? {
-            Asked::Granted(id) => id,
-            Asked::NotNow => return Ok(Asked::NotNow),
-            Asked::Never => return Ok(Asked::Never),
-        };
-        let (Some(line), Some(queue)) =
-            (Line::new(core.control(), id), core.control().line_producer(id))
-        else {
-            return Ok(Asked::Never);
-        };
-        let consumer = line.consumer_of();
-        let (sent, overflow) = (VecDeque::new(), VecDeque::new());
-        Ok(Asked::Granted(Open { line, consumer, queue, sent, many: MANY, overflow }))
-    }
-
-    fn send(&self, core: &Arc<Core>, open: &mut Open, call: LineCall) -> Result<()> {
-        if open.overflow.is_empty() {
-            match open.push(core, call)? {
-                None => {
-                    core.doorbells().ring(open.consumer);
-                    return Ok(());
-                }
-                Some(call) => {
-                    self.overflowing.fetch_add(1, Ordering::Relaxed);
-                    open.overflow.push_back(call);
-                }
-            }
-        } else {
-            open.overflow.push_back(call);
+    fn send(&self, core: &Arc<Core>, open: &mut Open, call: LineCall) {
+        let LineCall { mut words, kept, .. } = call;
+        kept.hold_returns(core);
+        if !mem::replace(&mut open.holds_token, true) {
+            core.retain_held(open.token);
         }
+        let left = match open.overflow.is_empty() {
+            true => open.push(core, &mut words, kept),
+            false => Some(kept),
+        };
+        let Some(kept) = left else { return core.doorbells().ring(open.consumer) };
+        if open.overflow.is_empty() {
+            self.overflowing.fetch_add(1, Ordering::Relaxed);
+        }
+        open.overflow.push_back((words, kept));
         // Somebody has to send the rest when there is room, and this thread may not come back.
         core.start_reactor();
         self.flush_one(core, open);
-        Ok(())
     }
 
     /// Sends what found no room before, as far as there is room now; not before the consumer has said that there
@@ -286,18 +342,16 @@ impl Lines {
             return;
         }
         let (mut asked, mut any) = (false, false);
-        while let Some(call) = open.overflow.pop_front() {
-            match open.push(core, call) {
-                Ok(None) => (asked, any) = (false, true),
-                Ok(Some(call)) => {
-                    open.overflow.push_front(call);
+        while let Some((mut words, kept)) = open.overflow.pop_front() {
+            match open.push(core, &mut words, kept) {
+                None => (asked, any) = (false, true),
+                Some(kept) => {
+                    open.overflow.push_front((words, kept));
                     if mem::replace(&mut asked, true) {
                         break;
                     }
                     open.line.want_room();
                 }
-                // The call has been failed; so will be the others.
-                Err(_) => {}
             }
         }
         if any {
@@ -342,6 +396,19 @@ impl Lines {
 
     /// While this process waits: does what was left to be done.
     pub(crate) fn tend(&self, core: &Core) {
+        if let Link::Node(node) = &core.link {
+            // Whoever closed or cancelled these may have been within the scheduler, and waits for no route.
+            for id in node.take_cancelled_calls() {
+                if let Cancelled::Begun(consumer) = self.cancel(core, id) {
+                    node.interrupt_call(consumer, id);
+                }
+            }
+            for (id, error) in node.take_closed_lines() {
+                if !self.closed(core, id, &error) {
+                    node.line_is_closed(id, error);
+                }
+            }
+        }
         self.flush(core);
         if self.unsettled.load(Ordering::Relaxed) {
             self.rest(core);
@@ -374,7 +441,7 @@ impl Lines {
             let Some(mut route) = way.route.try_lock() else { return true };
             let left = route.line.as_mut().is_some_and(|open| {
                 open.sweep_all(core);
-                !open.sent.is_empty() || !open.overflow.is_empty()
+                open.is_under_way()
             });
             drop(route);
             self.make_up(core, way);
@@ -393,29 +460,39 @@ impl Lines {
         ways.values().map(Arc::clone).collect()
     }
 
-    /// Cancels a call that no actor has begun; whether there was one.
-    pub(crate) fn cancel(&self, core: &Core, id: ObjectId) -> bool {
+    /// Cancels the call by a line that makes this object: it is failed if no actor has begun it; otherwise the process
+    /// that may run it is given, which is to be told.
+    pub(crate) fn cancel(&self, core: &Core, id: ObjectId) -> Cancelled {
         let cancel = |way: Arc<Way>| {
             self.with_route(core, &way, |route| {
                 let open = route.line.as_mut()?;
                 let overflowed = !open.overflow.is_empty();
-                let call = open.take_back(id);
+                let taken = open.take_back(id);
                 if overflowed && open.overflow.is_empty() {
                     self.overflowing.fetch_sub(1, Ordering::Relaxed);
                 }
-                call
+                let is_begun = || open.sent.iter().any(|(_, kept)| kept.makes(id));
+                match taken {
+                    None if !is_begun() => None,
+                    taken => Some((open.consumer, taken)),
+                }
             })
         };
-        let Some(call) = self.all_ways().into_iter().find_map(cancel) else { return false };
-        let header = spec::Header::parse(&call.words);
-        let task = header.map_or_else(|_| "?".into(), |header| header.name());
-        call.fail(core, &Error::TaskCancelled { task });
-        true
+        match self.all_ways().into_iter().find_map(cancel) {
+            None => Cancelled::NotHere,
+            Some((consumer, None)) => Cancelled::Begun(consumer),
+            Some((_, Some((words, kept)))) => {
+                let task =
+                    Header::parse(&words).map_or_else(|_| "?".into(), |header| header.name());
+                kept.fail(core, &Error::TaskCancelled { task });
+                Cancelled::BeforeItBegan
+            }
+        }
     }
 
-    /// Waits until every call by a line is settled: before this process ends in order.
-    pub(crate) fn drain(&self, core: &Core) {
-        while !core.is_closed() {
+    /// Waits until every call by a line is settled, or `deadline`: before this process ends in order.
+    pub(crate) fn drain(&self, core: &Core, deadline: Option<Instant>) {
+        while !core.is_closed() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
             let pending = self.all_ways().into_iter().find_map(|way| {
                 self.with_route(core, &way, |route| {
                     let open = route.line.as_mut()?;
@@ -423,7 +500,7 @@ impl Lines {
                         self.flush_one(core, open);
                     }
                     let mut returns =
-                        open.sent.iter().flat_map(|(_, call)| call.returns.as_slice());
+                        open.sent.iter().flat_map(|(_, kept)| kept.returns.as_slice());
                     returns.find(|&&id| core.is_pending(id)).copied()
                 })
             });
@@ -434,72 +511,171 @@ impl Lines {
         }
     }
 
-    /// The node closed a line: what its consumer had not claimed goes by the node, what it had may have run.
-    pub(crate) fn closed(&self, core: &Core, uplink: &Uplink, id: LineId, error: &Error) {
+    /// The node closed a line: what its consumer had not claimed goes by the node, what it had may have run. In the
+    /// node's process this waits for no route, since who has one may wait for what other threads do here; false when the
+    /// line's may be taken, and it is to be tried again.
+    pub(crate) fn closed(&self, core: &Core, id: LineId, error: &Error) -> bool {
+        let mut is_certain = true;
         for way in self.all_ways() {
             // Under the route's lock: no other call goes before these.
-            self.with_route(core, &way, |route| {
-                let Some(open) = route.line.take_if(|open| open.line.id() == id) else { return };
+            let route = match &core.link {
+                Link::Node(_) => way.route.try_lock(),
+                Link::Uplink(_) => Some(way.route.lock()),
+            };
+            let Some(mut route) = route else {
+                is_certain = false;
+                continue;
+            };
+            if let Some(open) = route.line.take_if(|open| open.line.id() == id) {
                 (route.calls, route.refused) = (0, 0);
                 if !open.overflow.is_empty() {
                     self.overflowing.fetch_sub(1, Ordering::Relaxed);
                 }
-                for (ticket, call) in open.sent {
-                    if call.is_settled(core) {
-                        call.release(core);
-                    } else if open.queue.take_back(ticket) {
-                        resubmit(core, uplink, call);
-                    } else {
-                        call.fail(core, error);
-                    }
-                }
-                open.overflow.into_iter().for_each(|call| resubmit(core, uplink, call));
-            });
+                open.end(core, error);
+                is_certain = true;
+                break;
+            }
+            drop(route);
+            self.make_up(core, &way);
         }
-        uplink.line_done(id);
+        if is_certain {
+            match &core.link {
+                Link::Node(node) => node.line_done(ClientId::NODE, id),
+                Link::Uplink(uplink) => uplink.line_done(id),
+            }
+        }
+        is_certain
     }
 }
 
-/// Sends by the node what was on a line and never ran.
-fn resubmit(core: &Core, uplink: &Uplink, call: LineCall) {
-    let returns = call.returns.clone();
-    if let Err(error) = call.by_node(core, uplink) {
-        returns.as_slice().iter().for_each(|&id| core.fail(id, 0, &error));
+/// Lets go of what the calls of a line hold, whose actor this process has no handle to any more, when the last of
+/// them is settled.
+struct LetGo {
+    core: Weak<Core>,
+    way: Weak<Way>,
+}
+
+impl LetGo {
+    fn now(self: Arc<Self>) {
+        let (Some(core), Some(way)) = (self.core.upgrade(), self.way.upgrade()) else { return };
+        loop {
+            let last = {
+                // Whoever has the route makes a call, so there is a handle again, or tends to it as well.
+                let Some(mut route) = way.route.try_lock() else { return };
+                let Some(open) = &mut route.line else { return };
+                open.sweep_all(&core);
+                open.last().and_then(|kept| kept.pending(&core))
+            };
+            core.lines.make_up(&core, &way);
+            let Some(last) = last else { return };
+            if core.wake_when_settled(last, &Waker::from(Arc::clone(&self))) || core.is_closed() {
+                return;
+            }
+        }
     }
+}
+
+impl Wake for LetGo {
+    fn wake(self: Arc<Self>) {
+        self.now();
+    }
+}
+
+/// Asks the node for a line, and waits for its answer.
+fn ask(core: &Core, token: ObjectId) -> Result<Asked<Open>> {
+    let asked = match &core.link {
+        Link::Node(node) => node.grant_line(ClientId::NODE, token).unwrap_or(Asked::NotNow),
+        Link::Uplink(uplink) => uplink.ask_line(token)?,
+    };
+    let id = match asked {
+        Asked::Granted(id) => id,
+        Asked::NotNow => return Ok(Asked::NotNow),
+        Asked::Never => return Ok(Asked::Never),
+    };
+    let (Some(line), Some(queue)) =
+        (Line::new(core.control(), id), core.control().line_producer(id))
+    else {
+        return Ok(Asked::Never);
+    };
+    let consumer = line.consumer_of();
+    let (sent, overflow) = (VecDeque::new(), VecDeque::new());
+    let (holds_token, many) = (false, MANY);
+    Ok(Asked::Granted(Open { line, consumer, queue, token, holds_token, sent, many, overflow }))
+}
+
+/// Sends by the node what was on a line and never ran. `entry` has the words of the call, or their head.
+fn resubmit(core: &Core, token: ObjectId, entry: &[u64], kept: Kept) {
+    let Kept { parent, returns, held } = kept;
+    let sent = match whole(core, entry) {
+        Ok((words, dependencies)) => {
+            let kept = Kept { parent, returns: returns.clone(), held };
+            LineCall { words, kept, dependencies, is_counted: false }.by_node(core, token)
+        }
+        Err(error) => {
+            held.into_iter().for_each(|id| core.release(id));
+            Err(error)
+        }
+    };
+    for &id in returns.as_slice() {
+        if let Err(error) = &sent {
+            core.fail(id, 0, error);
+        }
+        core.release(id);
+    }
+}
+
+/// All words of a call of which an entry may have the head only, and the references that are its arguments.
+fn whole(core: &Core, entry: &[u64]) -> Result<(Vec<u64>, Vec<ObjectId>)> {
+    let malformed = |error: spec::Malformed| Error::invalid(error.to_string());
+    let body = Header::parse(entry).map_err(malformed)?.body;
+    let words = match body {
+        None => entry.to_vec(),
+        Some(body) => spec::joined(entry, &core.body_words(body)?),
+    };
+    let known = spec::read(&words).map_err(malformed)?;
+    Ok((words, known.dependencies))
+}
+
+/// Puts the words behind the header into the store, and leaves the head that names them.
+#[cold]
+fn put_body(core: &Core, words: &mut Vec<u64>) -> Result<ObjectId> {
+    let rest = &words[spec::HEADER_WORDS..];
+    let bytes: Vec<u8> = rest.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let body = core.client.put_bytes(&bytes).map_err(super::store_error::<()>)?;
+    *words = spec::head_of(words, body);
+    Ok(body)
 }
 
 impl Open {
-    /// Publishes a call, of which its consumer is to be told; gives it back when there is no room.
-    fn push(&mut self, core: &Core, mut call: LineCall) -> Result<Option<LineCall>> {
+    /// Publishes a call, of which its consumer is to be told; gives back what is kept of it when there is no room.
+    fn push(&mut self, core: &Core, words: &mut Vec<u64>, mut kept: Kept) -> Option<Kept> {
         debug_assert_ne!(
             self.line.state(),
             LineState::Over,
             "the producer has not said it is done"
         );
-        let pushed = if call.words.len() <= ENTRY_WORDS {
-            self.queue.push(&call.words)
-        } else {
-            match call.body(core) {
-                Ok(body) => self.queue.push(&spec::head_of(&call.words, body)),
+        if words.len() > ENTRY_WORDS {
+            match put_body(core, words) {
+                Ok(body) => kept.held.push(body),
                 Err(error) => {
-                    call.fail(core, &error);
-                    return Err(error);
+                    kept.fail(core, &error);
+                    return None;
                 }
             }
-        };
-        match pushed {
+        }
+        match self.queue.push(words) {
             Ok(ticket) => {
-                self.sent.push_back((ticket, call));
-                Ok(None)
+                self.sent.push_back((ticket, kept));
+                None
             }
-            Err(_) => Ok(Some(call)),
+            Err(_) => Some(kept),
         }
     }
 
     /// Lets go of what settled calls hold: at the front each time, everywhere when there are many.
     fn sweep(&mut self, core: &Core) {
-        while self.sent.front().is_some_and(|(_, call)| call.is_settled(core)) {
-            self.sent.pop_front().into_iter().for_each(|(_, call)| call.release(core));
+        while self.sent.front().is_some_and(|(_, kept)| kept.is_settled(core)) {
+            self.sent.pop_front().into_iter().for_each(|(_, kept)| kept.release(core));
         }
         if self.sent.len() >= self.many {
             self.sweep_all(core);
@@ -509,11 +685,10 @@ impl Open {
     /// Lets go of what settled calls hold, and asks to be woken when the last one is; whether it is not yet.
     fn rest(&mut self, core: &Core) -> bool {
         self.sweep_all(core);
-        while let Some((_, call)) = self.sent.back() {
+        while let Some((_, kept)) = self.sent.back() {
             // Of several results some may be there: who makes them may die in between.
-            let mut returns = call.returns.as_slice().iter();
-            let pending = returns.find(|&&id| core.is_pending(id));
-            if pending.is_some_and(|&id| core.client.subscribe(id) == Status::Pending) {
+            let pending = kept.pending(core);
+            if pending.is_some_and(|id| core.client.subscribe(id) == Status::Pending) {
                 return true;
             }
             // Settled since it was looked at: nobody rings for it.
@@ -522,27 +697,61 @@ impl Open {
         false
     }
 
-    /// Takes back the call that makes this object, unless its consumer has claimed it.
-    fn take_back(&mut self, id: ObjectId) -> Option<LineCall> {
-        let makes = |call: &LineCall| call.returns.as_slice().contains(&id);
-        if let Some(at) = self.overflow.iter().position(makes) {
+    /// Takes back the call that makes this object, unless its consumer has claimed it: its words, or their head,
+    /// and what was kept of it.
+    fn take_back(&mut self, id: ObjectId) -> Option<(Vec<u64>, Kept)> {
+        if let Some(at) = self.overflow.iter().position(|(_, kept)| kept.makes(id)) {
             return self.overflow.remove(at);
         }
-        let at = self.sent.iter().position(|(_, call)| makes(call))?;
-        if !self.queue.take_back(self.sent[at].0) {
-            return None;
+        let at = self.sent.iter().position(|(_, kept)| kept.makes(id))?;
+        let mut entry = [0; ENTRY_WORDS];
+        let len = self.queue.take_back_into(self.sent[at].0, &mut entry)?;
+        self.sent.remove(at).map(|(_, kept)| (entry[..len].to_vec(), kept))
+    }
+
+    /// Nothing is claimed any more: what was not goes by the node, and what was may have run.
+    fn end(self, core: &Core, error: &Error) {
+        let mut entry = [0; ENTRY_WORDS];
+        for (ticket, kept) in self.sent {
+            if kept.is_settled(core) {
+                kept.release(core);
+            } else if let Some(len) = self.queue.take_back_into(ticket, &mut entry) {
+                resubmit(core, self.token, &entry[..len], kept);
+            } else {
+                kept.fail(core, error);
+            }
         }
-        self.sent.remove(at).map(|(_, call)| call)
+        for (words, kept) in self.overflow {
+            resubmit(core, self.token, &words, kept);
+        }
+        if self.holds_token {
+            core.release(self.token);
+        }
+    }
+
+    /// The call that was made last, if it may not be settled.
+    fn last(&self) -> Option<&Kept> {
+        let overflowed = self.overflow.back().map(|(_, kept)| kept);
+        overflowed.or(self.sent.back().map(|(_, kept)| kept))
+    }
+
+    /// Whether there are calls that may not be settled.
+    fn is_under_way(&self) -> bool {
+        !self.sent.is_empty() || !self.overflow.is_empty()
     }
 
     fn sweep_all(&mut self, core: &Core) {
-        for _ in 0..self.sent.len() {
-            let Some((ticket, call)) = self.sent.pop_front() else { break };
-            match call.is_settled(core) {
-                true => call.release(core),
-                false => self.sent.push_back((ticket, call)),
+        self.sent.retain(|(_, kept)| {
+            let is_settled = kept.is_settled(core);
+            if is_settled {
+                kept.release(core);
             }
-        }
+            !is_settled
+        });
         self.many = (2 * self.sent.len()).max(MANY);
+        if self.holds_token && !self.is_under_way() {
+            self.holds_token = false;
+            core.release(self.token);
+        }
     }
 }

@@ -66,6 +66,7 @@ use self::{
     control::{Control, Words},
     doorbells::Doorbells,
     interrupts::Interrupts,
+    lines::Lines,
     occupant::Occupant,
     on_top::OnTop,
     sites::Sites,
@@ -76,6 +77,7 @@ pub(crate) use self::{background::Alarm, node::Claim};
 use crate::{
     call::{Failure, FailureKind},
     error::{Error, Result},
+    spec::Submitter,
     value::Value,
 };
 
@@ -107,6 +109,7 @@ pub struct Core {
     sockets: Vec<PathBuf>,
     pub(crate) client: Arc<Client>,
     pub(crate) link: Link,
+    pub(crate) lines: Lines,
     control: Control,
     bell: Arc<Bell<Words>>,
     doorbells: Arc<Doorbells>,
@@ -154,6 +157,7 @@ impl Core {
             sockets,
             client,
             link,
+            lines: Lines::default(),
             control,
             bell,
             doorbells,
@@ -336,8 +340,7 @@ impl Core {
     #[inline]
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupts.any()
-            && crate::context::running()
-                .is_some_and(|(task, _)| self.interrupts.is_interrupted(task))
+            && crate::context::submitter().is_some_and(|who| self.interrupts.is_interrupted(who))
     }
 
     /// The task that this thread runs ends here, since it was asked to stop.
@@ -375,8 +378,7 @@ impl Core {
 
     /// The task is to stop: whoever waits for it here looks again.
     pub(crate) fn interrupt(&self, task: u64) {
-        self.interrupts.insert(task);
-        self.bell.wake_local();
+        self.interrupt_who(Submitter::Task(task));
         // Code that cannot be stopped may take its time: whoever waits for its result learns at once that
         // there will be none.
         if let Some(running) = self.interrupts.begun(task)
@@ -385,6 +387,12 @@ impl Core {
             let cancelled = Error::TaskCancelled { task: running.name() };
             self.fail(id, running.header.attempt, &cancelled);
         }
+    }
+
+    /// The same of whatever runs here.
+    pub(crate) fn interrupt_who(&self, who: Submitter) {
+        self.interrupts.insert(who);
+        self.bell.wake_local();
     }
 
     /// Asks for this process's doorbell to be rung when the object is settled. Gives what it is now.
@@ -625,11 +633,9 @@ impl Core {
     pub(crate) fn help(&self) -> bool {
         let more = match &self.link {
             Link::Node(node) => node.help(),
-            Link::Uplink(uplink) => {
-                uplink.lines.tend(self);
-                false
-            }
+            Link::Uplink(_) => false,
         };
+        self.lines.tend(self);
         if !self.wakers.is_empty() || self.bell.is_waited_on() {
             self.look_for_others();
         }
@@ -705,9 +711,8 @@ impl Core {
         mut poll: impl FnMut() -> Option<R>,
     ) -> Option<R> {
         let uplink = match &self.link {
-            Link::Node(_) => return self.wait_on_bell(deadline, poll),
             Link::Uplink(uplink) if crate::context::running().is_some() => uplink,
-            Link::Uplink(uplink) => return self.wait_letting_go(uplink, deadline, poll),
+            _ => return self.wait_letting_go(deadline, poll),
         };
         if let Some(found) = self.spin(&mut poll) {
             return Some(found);
@@ -719,7 +724,7 @@ impl Core {
             uplink.publish(&blocked);
             uplink.ring_node();
             // What it came to, or what is to be done before it can.
-            let woken = self.wait_letting_go(uplink, deadline, || match poll() {
+            let woken = self.wait_letting_go(deadline, || match poll() {
                 Some(found) => Some(Ok(found)),
                 None => self.on_top.pop().map(Err),
             });
@@ -740,22 +745,24 @@ impl Core {
     /// tells of either, so as long as there is any the sleep is a short one.
     fn wait_letting_go<R>(
         &self,
-        uplink: &Uplink,
         deadline: Option<Instant>,
         mut poll: impl FnMut() -> Option<R>,
     ) -> Option<R> {
         let mut pause = Duration::from_millis(1);
         // All lines are looked at, which is too much for who is answered soon.
-        let mut has_calls = uplink.lines.has_routes();
+        let mut has_calls = self.lines.has_routes();
         loop {
-            let kept = uplink.let_go(|id| self.release(id)) || has_calls;
+            let kept = match &self.link {
+                Link::Node(_) => false,
+                Link::Uplink(uplink) => uplink.let_go(|id| self.release(id)),
+            } || has_calls;
             let short = kept.then(|| Instant::now() + pause);
             let until = [deadline, short].into_iter().flatten().min();
             let found = self.wait_on_bell(until, &mut poll);
             if found.is_some() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return found;
             }
-            has_calls = has_calls && uplink.lines.let_go(self);
+            has_calls = has_calls && self.lines.let_go(self);
             pause = (2 * pause).min(Duration::from_secs(1));
         }
     }
@@ -765,6 +772,7 @@ impl Core {
         while self.help() {}
         let recheck = || {
             self.look_for_others();
+            self.lines.tend(self);
             self.control.has_pending() || self.is_closed()
         };
         let slept = self.bell.sleep(recheck, Some(Duration::from_secs(1)));
@@ -920,15 +928,13 @@ impl Core {
                         && let_go.elapsed() >= Duration::from_secs(1)
                     {
                         uplink.let_go(|id| core.release(id));
-                        uplink.lines.let_go(&core);
+                        core.lines.let_go(&core);
                         let_go = Instant::now();
                     }
                     let _ = core.bell.sleep(
                         || {
                             core.look_for_others();
-                            if let Link::Uplink(uplink) = &core.link {
-                                uplink.lines.tend(&core);
-                            }
+                            core.lines.tend(&core);
                             core.is_closed()
                         },
                         Some(Duration::from_secs(1)),

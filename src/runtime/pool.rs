@@ -324,6 +324,10 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
                 node.cancel(ObjectId { index, generation }, options);
                 None
             }
+            Question::InterruptCall { client, index, generation } => {
+                node.interrupt_call(ClientId::new(client), ObjectId { index, generation });
+                None
+            }
             Question::Cancelled => {
                 node.finish_cancelling();
                 None

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use nix::errno::Errno;
@@ -194,9 +194,14 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
 /// The service thread: does what is to be done while no other thread of the process is awake to do it.
 fn serve(core: &Core) {
     let Link::Node(node) = &core.link else { return };
+    let mut let_go = Instant::now();
     while !core.is_closed() {
         // Asleep unless the doorbell rings; once a second it tidies up.
         core.serve_until_idle();
+        if let_go.elapsed() >= Duration::from_secs(1) {
+            core.lines.let_go(core);
+            let_go = Instant::now();
+        }
         node.tidy();
     }
 }
@@ -219,6 +224,8 @@ impl Core {
     pub(crate) fn shutdown(self: &Arc<Self>) {
         let grace = self.grace;
         if let Link::Node(node) = &self.link {
+            // Then every actor has the calls that were made before.
+            self.lines.drain(self, Instant::now().checked_add(grace * 3 / 4));
             if let Ok(background) = background::handle() {
                 let (done, wait) = std::sync::mpsc::channel::<()>();
                 let node = Arc::clone(node);
@@ -238,7 +245,7 @@ impl Core {
             }
         }
         if let Link::Uplink(uplink) = &self.link {
-            uplink.lines.drain(self);
+            self.lines.drain(self, None);
             uplink.hang_up();
         }
         self.close();

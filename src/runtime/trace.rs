@@ -70,7 +70,7 @@ mod on {
         }
 
         /// The span of a submission. `name` is the one that its options give it.
-        pub(crate) fn submit(call: &Invocation, name: Option<&str>) -> Span {
+        pub(crate) fn submit(call: &Invocation<'_>, name: Option<&str>) -> Span {
             if !enabled!(target: "rustyray::submit", Level::DEBUG) {
                 return Span(tracing::Span::none());
             }
@@ -190,7 +190,7 @@ mod off {
         }
 
         #[inline]
-        pub(crate) fn submit(_: &Invocation, _: Option<&str>) -> Span {
+        pub(crate) fn submit(_: &Invocation<'_>, _: Option<&str>) -> Span {
             Span
         }
 

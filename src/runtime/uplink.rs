@@ -42,7 +42,7 @@ use super::{
     control::{CELLS, Control, Words},
     doorbells::Doorbells,
     line::LineId,
-    lines::{Asked, Lines},
+    lines::Asked,
     node::{Claim, Place},
     submission::GroupWanted,
     texts::Said,
@@ -87,7 +87,6 @@ pub(crate) struct Uplink {
     questions: AtomicU64,
     answers: Mutex<HashMap<u64, Option<ObjectId>>>,
     in_transit: Mutex<VecDeque<InTransit>>,
-    pub(crate) lines: Lines,
     /// The texts that the node was told.
     pub(super) said: Said,
     closed: AtomicBool,
@@ -113,7 +112,6 @@ impl Uplink {
             questions: AtomicU64::new(0),
             answers: Mutex::new(HashMap::new()),
             in_transit: Mutex::new(VecDeque::new()),
-            lines: Lines::default(),
             said: Said::default(),
             closed: AtomicBool::new(false),
             hung_up: AtomicBool::new(false),
@@ -303,6 +301,12 @@ impl Uplink {
         let CancelOptions { force, recursive } = options;
         let ObjectId { index, generation } = id;
         self.ask(Question::Cancel { index, generation, force, recursive }).map(drop)
+    }
+
+    /// Has the node tell a process to stop the call by a direct line that makes the object.
+    pub(crate) fn interrupt_call(&self, client: ClientId, id: ObjectId) -> Result<()> {
+        let ObjectId { index, generation } = id;
+        self.ask(Question::InterruptCall { client: client.get(), index, generation }).map(drop)
     }
 
     /// Returns when all is known here that the node has cancelled by now.

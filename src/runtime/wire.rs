@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Grows with every change of a message, an entry or a layout; two sides that differ do not talk.
-pub(crate) const PROTOCOL: u32 = 4;
+pub(crate) const PROTOCOL: u32 = 5;
 
 /// What a process wants to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -113,6 +113,8 @@ pub(crate) enum Question {
     RemoveGroup { index: u32, generation: u64 },
     /// Cancel what is to make this object.
     Cancel { index: u32, generation: u64, force: bool, recursive: bool },
+    /// Tell this client to stop the call by a direct line that returns the object.
+    InterruptCall { client: u8, index: u32, generation: u64 },
     /// Whether every cancellation that had begun has been told. The answer is nothing, and comes after them.
     Cancelled,
     /// With which grant is the producer of the stream that ends in this object to begin?
@@ -149,6 +151,8 @@ pub(crate) enum ToClient {
     OnTop { words: Vec<u64> },
     /// The task that was cancelled is to stop.
     Interrupt { task: u64 },
+    /// The call that returns this object, and came by a direct line, is to stop.
+    InterruptCall { index: u32, generation: u64 },
     /// Look.
     Observe,
     /// Part of the answer to an observer's question.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustyray_scheduler::{CancelMode, Cursor, JobId, TaskState};
-use rustyray_store::{ClientId, ObjectId};
+use rustyray_store::{ClientId, ObjectId, Status};
 
 use super::{Node, key};
 use crate::{cancel::CancelOptions, runtime::background};
@@ -48,7 +48,12 @@ impl Node {
                 Some(task) => {
                     let _ = self.scheduler().cancel(task, CancelMode { force, recursive });
                 }
-                None => self.cancel_on_top(id, force, &mut children),
+                None => {
+                    self.cancel_on_top(id, force, &mut children);
+                    if self.client.status(id) == Status::Pending {
+                        self.cancel_own_call(id);
+                    }
+                }
             }
             if recursive {
                 all.extend(children.into_iter().map(|child| (child, false)));

@@ -1,7 +1,10 @@
 //! The node's part in direct lines: who has which, and when one can be given out again. The protocol is in
 //! [`crate::runtime::line`].
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use parking_lot::Mutex;
 use rustyray_scheduler::{ActorState, CallerId, NewCall, Retries};
@@ -40,6 +43,13 @@ struct Lease {
 #[derive(Default)]
 pub(super) struct Places {
     places: Mutex<Vec<Place>>,
+    /// Lines of this process that were closed, each with what became of its actor: whoever helps sees to them, since
+    /// who closes one may wait for nobody.
+    closed: Mutex<Vec<(LineId, Error)>>,
+    any_closed: AtomicBool,
+    /// Objects that others cancelled and no task makes: a call of this process may, by a line.
+    cancelled: Mutex<Vec<ObjectId>>,
+    any_cancelled: AtomicBool,
 }
 
 impl Places {
@@ -94,7 +104,7 @@ impl Node {
 
     /// Gives `producer` a line to the actor of this token, and tells the actor's process; `None` when there is
     /// none to be had just now.
-    pub(super) fn grant_line(&self, producer: ClientId, token: ObjectId) -> Option<Asked<LineId>> {
+    pub(crate) fn grant_line(&self, producer: ClientId, token: ObjectId) -> Option<Asked<LineId>> {
         let actor = {
             let actors = self.actors.read();
             let resident = actors.by_token.get(&token)?;
@@ -145,7 +155,7 @@ impl Node {
     }
 
     /// A process has no more to do with a line.
-    pub(super) fn line_done(&self, client: ClientId, id: LineId) {
+    pub(crate) fn line_done(&self, client: ClientId, id: LineId) {
         let refused = self.lines.change(id, |lease| {
             if lease.producer == Some(client) {
                 lease.producer = None;
@@ -173,8 +183,55 @@ impl Node {
         if let Some(line) = Line::new(&self.control, id) {
             line.transition_to_closed();
         }
-        let error = self.loss_of(lease.token).to_bytes();
-        self.tell(producer, &ToClient::LineClosed { line: id.to_word(), error });
+        let error = self.loss_of(lease.token);
+        if producer == ClientId::NODE {
+            self.line_is_closed(id, error);
+            return self.doorbells.ring(producer);
+        }
+        self.tell(producer, &ToClient::LineClosed { line: id.to_word(), error: error.to_bytes() });
+    }
+
+    /// An object was cancelled that no task makes: whoever helps next looks whether a call of this process does.
+    pub(super) fn cancel_own_call(&self, id: ObjectId) {
+        self.lines.cancelled.lock().push(id);
+        self.lines.any_cancelled.store(true, Ordering::Relaxed);
+        self.doorbells.ring(ClientId::NODE);
+    }
+
+    /// What was given to [`Node::cancel_own_call`] since the last time.
+    #[inline]
+    pub(crate) fn take_cancelled_calls(&self) -> Vec<ObjectId> {
+        // Relaxed: as in `take_closed_lines`.
+        if !self.lines.any_cancelled.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let mut cancelled = self.lines.cancelled.lock();
+        self.lines.any_cancelled.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *cancelled)
+    }
+
+    /// The call by a line that makes this object is to stop, which `consumer` may be running.
+    pub(crate) fn interrupt_call(&self, consumer: ClientId, id: ObjectId) {
+        let ObjectId { index, generation } = id;
+        self.tell(consumer, &ToClient::InterruptCall { index, generation });
+    }
+
+    /// A line of this process is closed: whoever helps next sees to it.
+    pub(crate) fn line_is_closed(&self, id: LineId, error: Error) {
+        self.lines.closed.lock().push((id, error));
+        self.lines.any_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// The lines of this process that were closed since the last time.
+    #[inline]
+    pub(crate) fn take_closed_lines(&self) -> Vec<(LineId, Error)> {
+        // Relaxed: the doorbell was rung after it was set, and who is about to sleep looks after a fence.
+        if !self.lines.any_closed.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let mut closed = self.lines.closed.lock();
+        self.lines.any_closed.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *closed)
     }
 
     /// A process is dead and reaped: its lines end.

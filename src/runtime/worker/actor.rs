@@ -306,6 +306,6 @@ impl Worker {
         (self.home, seat.resident) = (None, None);
         self.core.move_out();
         // What this process called by a line, it called.
-        self.uplink.lines.drain(&self.core);
+        self.core.lines.drain(&self.core, None);
     }
 }

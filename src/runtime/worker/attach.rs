@@ -18,6 +18,7 @@ use crate::{
         uplink::Uplink,
         wire::{PROTOCOL, Role, ToClient, ToNode},
     },
+    spec::Submitter,
 };
 
 /// How long the node may take for one step of the handshake.
@@ -121,6 +122,9 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
             match ToClient::from_bytes(&message.bytes) {
                 Ok(ToClient::OnTop { words }) => core.put_on_top(words),
                 Ok(ToClient::Interrupt { task }) => core.interrupt(task),
+                Ok(ToClient::InterruptCall { index, generation }) => {
+                    core.interrupt_who(Submitter::Call(ObjectId { index, generation }));
+                }
                 Ok(ToClient::Bye) if role == Role::Worker => core.stop(),
                 Ok(ToClient::Answer { number, token }) => {
                     if let Link::Uplink(uplink) = &core.link {
@@ -129,10 +133,8 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
                     }
                 }
                 Ok(ToClient::LineClosed { line, error }) => {
-                    if let Link::Uplink(uplink) = &core.link {
-                        let error = Error::from_bytes("the loss of an actor", &error);
-                        uplink.lines.closed(&core, uplink, LineId::from_word(line), &error);
-                    }
+                    let error = Error::from_bytes("the loss of an actor", &error);
+                    core.lines.closed(&core, LineId::from_word(line), &error);
                 }
                 _ => {}
             }

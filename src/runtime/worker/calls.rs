@@ -155,12 +155,12 @@ fn began(
 /// A future that ends where it waits when its task is cancelled or overdue; a panic becomes a failure.
 pub(super) async fn stoppable(
     core: &Core,
-    task: u64,
+    who: Option<Submitter>,
     limit: Option<&Limit>,
     mut future: Later,
 ) -> Result<(), Failure> {
     std::future::poll_fn(move |context| {
-        if core.interrupts.is_interrupted(task) {
+        if who.is_some_and(|who| core.interrupts.is_interrupted(who)) {
             return Poll::Ready(Err(Failure(FailureKind::Cancelled)));
         }
         if let Some(limit) = limit
@@ -205,6 +205,13 @@ pub(super) struct InFlight {
     running: Option<Running>,
 }
 
+impl InFlight {
+    /// What names it.
+    fn who(&self) -> Option<Submitter> {
+        self.returns.who(&self.header)
+    }
+}
+
 impl Worker {
     /// Acts on how far a call got.
     pub(super) fn end(
@@ -244,7 +251,8 @@ impl Worker {
         }
         let mut future = future;
         let (berth, waker) = seat.in_flight.free_berth();
-        let polled = poll(&self.core, &seat.executor, waker, header.task, &mut future);
+        let who = returns.who(&header);
+        let polled = poll(&self.core, &seat.executor, waker, who, &mut future);
         let exits = take_exit();
         match polled {
             Poll::Ready(outcome) => self.complete(&header, &returns, outcome, exits),
@@ -267,7 +275,7 @@ impl Worker {
         };
         let _tokio = background.enter();
         let limit = self.limit.take();
-        let stoppable = stoppable(&self.core, header.task, limit.as_ref(), future);
+        let stoppable = stoppable(&self.core, returns.who(&header), limit.as_ref(), future);
         let outcome = seat.executor.run(stoppable);
         self.limit = limit;
         self.complete(&header, &returns, outcome, take_exit());
@@ -280,7 +288,8 @@ impl Worker {
         }
         let core = Arc::clone(&self.core);
         if core.interrupts.any() {
-            let is_cancelled = |call: &InFlight| core.interrupts.is_interrupted(call.header.task);
+            let is_cancelled =
+                |call: &InFlight| call.who().is_some_and(|who| core.interrupts.is_interrupted(who));
             while let Some((berth, call)) = seat.in_flight.find(is_cancelled) {
                 self.poll_again(seat, berth, call);
             }
@@ -295,7 +304,8 @@ impl Worker {
     fn poll_again(&mut self, seat: &mut Seat, berth: usize, mut call: Box<InFlight>) {
         let _context = call.running.clone().map(TaskContext::enter);
         let waker = seat.in_flight.waker(berth);
-        let polled = poll(&self.core, &seat.executor, waker, call.header.task, &mut call.future);
+        let who = call.who();
+        let polled = poll(&self.core, &seat.executor, waker, who, &mut call.future);
         call.exits |= take_exit();
         match polled {
             Poll::Ready(outcome) => {
@@ -330,10 +340,10 @@ fn poll(
     core: &Core,
     executor: &Executor,
     waker: &Waker,
-    task: u64,
+    who: Option<Submitter>,
     future: &mut Later,
 ) -> Poll<Result<(), Failure>> {
-    if core.interrupts.is_interrupted(task) {
+    if core.interrupts.any() && who.is_some_and(|who| core.interrupts.is_interrupted(who)) {
         return Poll::Ready(Err(Failure(FailureKind::Cancelled)));
     }
     executor.poll_as(waker, |context| poll_guarded(future, context))

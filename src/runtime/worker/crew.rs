@@ -256,8 +256,8 @@ impl Shared {
             Ok(End::Later(future)) => match background::handle() {
                 Ok(background) => {
                     let _tokio = background.enter();
-                    let task = order.header.task;
-                    executor.run(stoppable(&self.core, task, None, future))
+                    let who = returns.who(&order.header);
+                    executor.run(stoppable(&self.core, who, None, future))
                 }
                 Err(error) => Err(error.into()),
             },

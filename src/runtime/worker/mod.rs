@@ -265,7 +265,7 @@ impl Worker {
         if executor.spin(&self.core, &ready) {
             return;
         }
-        self.uplink.lines.rest(&self.core);
+        self.core.lines.rest(&self.core);
         self.reports.nudge();
         self.core.interrupts.forget_if(|| {
             self.work.is_empty() && self.is_quiet(seat) && self.core.on_top.is_empty()

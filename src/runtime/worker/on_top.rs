@@ -32,7 +32,7 @@ pub(super) fn run(core: &Arc<Core>, reports: &Arc<Reports>, words: &[u64]) {
         Ok(End::Later(future)) => match background::handle() {
             Ok(background) => {
                 let _tokio = background.enter();
-                executor.run(stoppable(core, header.task, limit.as_ref(), future))
+                executor.run(stoppable(core, returns.who(&header), limit.as_ref(), future))
             }
             Err(error) => Err(error.into()),
         },

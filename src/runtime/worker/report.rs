@@ -72,7 +72,9 @@ impl Reports {
         outcome: Result<(), Failure>,
         exits: bool,
     ) {
-        let outcome = match (self.core.interrupts.take(header.task), outcome) {
+        let interrupted = self.core.interrupts.any()
+            && returns.who(header).is_some_and(|who| self.core.interrupts.take(who));
+        let outcome = match (interrupted, outcome) {
             // Whatever it says: it was asked to stop.
             (true, Err(_)) => Err(Failure(FailureKind::Cancelled)),
             (_, outcome) => outcome,
