@@ -8,7 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustyray::{ActorEnd, Bundle, PlacementGroup, PlacementStrategy, prelude::*};
+use rustyray::{
+    ActorEnd, Bundle, PlacementGroup, PlacementStrategy,
+    prelude::*,
+    state::{Inspector, Listing},
+};
 
 const GENTLY: CancelOptions = CancelOptions { force: false, recursive: false };
 const FORCE: CancelOptions = CancelOptions { force: true, recursive: false };
@@ -286,6 +290,32 @@ fn a_task_of_an_attached_driver_outlives_the_actors_that_it_called() {
 fn node(socket: &Path) -> rustyray::Runtime {
     let builder = rustyray::Builder::new().num_cpus(2.0).visible(false).socket(socket);
     rustyray::block_on(builder.start()).expect("a node starts")
+}
+
+#[test]
+fn what_a_driver_asks_for_and_the_machine_has_not_is_listed_as_failed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("node.sock");
+    let runtime = node(&socket);
+    std::thread::scope(|scope| {
+        let driver = scope.spawn(|| {
+            let driver = rustyray::blocking::connect(&socket).expect("it lets us in");
+            let refused = rustyray::block_on(async {
+                let options = add_remote::options().num_cpus(99.0).name("vast");
+                options.remote(1, 2).await?.get().await
+            });
+            assert!(matches!(refused, Err(Error::Unschedulable { .. })), "{refused:?}");
+            rustyray::block_on(driver.shutdown()).expect("it lets go");
+        });
+        driver.join().expect("no panic");
+    });
+    let mut inspector = Inspector::connect(&socket).expect("it listens");
+    let failed = inspector.tasks(&Listing::new().filter("state", "failed")).expect("it answers");
+    let names: Vec<_> = failed.iter().map(|task| task.name.as_str()).collect();
+    assert_eq!(names, ["vast"]);
+    let error = failed[0].error.as_deref().expect("it is told");
+    assert!(error.contains("99"), "{error}");
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
 }
 
 #[test]

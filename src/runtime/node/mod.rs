@@ -53,10 +53,15 @@ use super::{
     pool,
     record::{Batch, Record},
     sites::MadeAt,
+    submission::Wanted,
     texts::Texts,
     wakers::Wakers,
 };
-use crate::{error::Error, spec::Kind};
+use crate::{
+    call::Ids,
+    error::Error,
+    spec::{Header, Kind},
+};
 
 /// The attempt in whose name the node itself settles an object; no worker ever has it.
 const BY_NODE: u16 = u16::MAX;
@@ -247,6 +252,19 @@ impl Node {
             let returns = job.first_return();
             self.history.fail(task.to_bits(), attempt, job.name(), kind, returns, &pin);
         }
+    }
+
+    /// Keeps the error of what was submitted from another process and never came to be a task, whose submitter did
+    /// not wait for it; not of calls, which know their actor's end or its limit.
+    #[cold]
+    fn remember_refusal(&self, wanted: &Wanted, header: &Header, returns: &Ids, error: &Error) {
+        if header.kind == Kind::Method {
+            return;
+        }
+        let own = wanted.extension.name.clone().filter(|_| header.kind == Kind::Task);
+        let name = own.unwrap_or_else(|| header.name());
+        let (task, first) = (self.relief.number(), returns.as_slice().first().copied());
+        self.history.fail(task, 0, name, header.kind, first, &error.to_bytes());
     }
 
     /// Has the background do this for as long as the session lasts.

@@ -107,6 +107,16 @@ impl Relief {
         wanted
     }
 
+    /// A number for a task that the scheduler does not know.
+    pub(super) fn number(&self) -> u64 {
+        ON_TOP | self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Those that sleep as this one does.
+    fn count_of(&self, asleep: &Asleep) -> &AtomicUsize {
+        if asleep.rests { &self.resting } else { &self.asleep }
+    }
+
     /// The scheduler has let go of it.
     pub(super) fn withdrawn(&self, task: TaskId) {
         if let Some(wanted) = self.wanted.lock().get_mut(&task) {
@@ -182,7 +192,7 @@ impl Node {
     }
 
     fn put_on_top(&self, client: ClientId, parent: Option<TaskId>, attempt: u16, job: Job) {
-        let number = ON_TOP | self.relief.next.fetch_add(1, Ordering::Relaxed);
+        let number = self.relief.number();
         let mut words = job.words.to_vec();
         self.address(&mut words, &job, number, attempt);
         let peer = &self.peers[client.index()];

@@ -258,7 +258,7 @@ impl Node {
     pub(super) fn accept_words(&self, client: ClientId, words: &[u64]) -> Result<(), String> {
         let accepted = Wanted::from_words(words).map_err(|error| error.to_string()).and_then(
             |(mut wanted, nested, spec)| {
-                let Known { returns, dependencies, extension, .. } =
+                let Known { header, returns, dependencies, extension, .. } =
                     spec::read(spec).map_err(|e| e.to_string())?;
                 wanted.extension = Extension::from_bytes(&extension).map_err(|e| e.to_string())?;
                 let mut held = nested;
@@ -268,10 +268,10 @@ impl Node {
                     // From here on the object is the task's, whatever becomes of the client.
                     let _ = self.store.set_attempt(id, 0);
                 }
-                Ok((wanted, returns, dependencies, held, spec.to_vec()))
+                Ok((wanted, header, returns, dependencies, held, spec.to_vec()))
             },
         );
-        let (wanted, returns, dependencies, held, spec) = accepted?;
+        let (wanted, header, returns, dependencies, held, spec) = accepted?;
         let returns = Ids::from_vec(returns);
         let caller = CallerId(u64::from(client.get()));
         if let Err(error) = self.submit(&wanted, spec, returns.clone(), &dependencies, held, caller)
@@ -281,6 +281,7 @@ impl Node {
             {
                 self.drop_claim(name, token);
             }
+            self.remember_refusal(&wanted, &header, &returns, &error);
             returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &error));
         }
         Ok(())
