@@ -174,13 +174,15 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
     forward(node, &mut child);
     let process = Arc::new(ProcessHandle::open(pid as i32).map_err(io)?);
     let connection = Arc::new(Connection::from_fd(ours).map_err(io)?);
-    let joined =
-        timeout(HANDSHAKE, let_worker_in(node, program, &connection, nonce, &process)).await;
+    let mut given = Given::default();
+    let letting_in = let_worker_in(node, program, &connection, nonce, &process, &mut given);
+    let joined = timeout(HANDSHAKE, letting_in).await;
     let client = match joined {
         Ok(Ok(client)) => client,
         other => {
             let _ = process.signal(Signal::SIGKILL);
             let how = bury(&process, &mut child).await;
+            given.take_back(node);
             return Err(match other {
                 Ok(Err(error @ Error::RegistryMismatch { .. })) => error,
                 Ok(Err(error)) => Error::io(
@@ -258,9 +260,18 @@ async fn attend(node: Arc<Node>, connection: Connection) {
     let connection = Arc::new(connection);
     let Ok(process) = connection.peer_process().map(Arc::new) else { return };
     let mut closed = node.pool.closed.subscribe();
-    let Ok(Ok(visitor)) = timeout(HANDSHAKE, let_visitor_in(&node, &connection, &process)).await
-    else {
-        return;
+    let mut given = Given::default();
+    let letting_in = let_visitor_in(&node, &connection, &process, &mut given);
+    let Ok(Ok(visitor)) = timeout(HANDSHAKE, letting_in).await else {
+        if given.client.is_some() {
+            // It may have mapped what it was given, and write there for as long as it lives.
+            let _ = connection.shutdown();
+            tokio::select! {
+                _ = process.exited() => {}
+                _ = closed.wait_for(|&closed| closed) => return,
+            }
+        }
+        return given.take_back(&node);
     };
     let (client, program) = match visitor {
         Visitor::Driver(client, program) => (client, program),
@@ -395,6 +406,27 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
+/// What a process has of the node that is being let in, which may be given up at any moment.
+#[derive(Default)]
+struct Given {
+    /// Its place, until it has joined.
+    client: Option<ClientId>,
+    /// It counts among the drivers of this program, until it is let in.
+    program: Option<Arc<Program>>,
+}
+
+impl Given {
+    /// A process that was given a place has ended, and never joined.
+    fn take_back(self, node: &Node) {
+        if let Some(program) = self.program {
+            program.detach();
+        }
+        if let Some(client) = self.client {
+            node.store.reap(client);
+        }
+    }
+}
+
 /// One side of a handshake.
 struct Handshake<'a> {
     connection: &'a Arc<Connection>,
@@ -462,12 +494,14 @@ impl Handshake<'_> {
         program: &Program,
         hello: &Hello,
         process: &Arc<ProcessHandle>,
+        given: &mut Given,
     ) -> Result<ClientId> {
         let admission = match node.store.admit().map_err(super::store_error::<()>) {
             Ok(admission) => admission,
             Err(error) => return Err(self.refuse(error).await),
         };
         let client = admission.client;
+        given.client = Some(client);
         node.control.clear(client);
         let job = match hello.role {
             Role::Driver => node.next_job.fetch_add(1, Ordering::Relaxed),
@@ -497,14 +531,12 @@ impl Handshake<'_> {
                 *peer.line.lock() = Some(Arc::clone(self.connection));
                 peer.job.store(job, Ordering::Relaxed);
                 node.joined(client, hello.pid, program.pool, hello.role == Role::Worker);
+                given.client = None;
                 Ok(client)
             }
-            other => {
-                node.store.reap(client);
-                Err(other
-                    .err()
-                    .unwrap_or_else(|| Error::invalid("a process did not say that it is ready")))
-            }
+            other => Err(other
+                .err()
+                .unwrap_or_else(|| Error::invalid("a process did not say that it is ready"))),
         }
     }
 }
@@ -520,6 +552,7 @@ async fn let_worker_in(
     connection: &Arc<Connection>,
     nonce: u64,
     process: &Arc<ProcessHandle>,
+    given: &mut Given,
 ) -> Result<ClientId> {
     let handshake = Handshake { connection };
     let hello = handshake.hello().await?;
@@ -534,7 +567,7 @@ async fn let_worker_in(
             .unwrap_or_else(|| "only their order differs".into());
         return Err(handshake.refuse(Error::RegistryMismatch { pid, difference }).await);
     }
-    handshake.admit(node, program, &hello, process).await
+    handshake.admit(node, program, &hello, process, given).await
 }
 
 /// Shakes hands with a process that connected by itself; when it is refused it is told why.
@@ -542,6 +575,7 @@ async fn let_visitor_in(
     node: &Arc<Node>,
     connection: &Arc<Connection>,
     process: &Arc<ProcessHandle>,
+    given: &mut Given,
 ) -> Result<Visitor> {
     let handshake = Handshake { connection };
     let mut hello = handshake.hello().await?;
@@ -567,13 +601,10 @@ async fn let_visitor_in(
             }
         }
     };
-    match handshake.admit(node, &program, &hello, process).await {
-        Ok(client) => Ok(Visitor::Driver(client, program)),
-        Err(error) => {
-            program.detach();
-            Err(error)
-        }
-    }
+    given.program = Some(Arc::clone(&program));
+    let client = handshake.admit(node, &program, &hello, process, given).await?;
+    given.program = None;
+    Ok(Visitor::Driver(client, program))
 }
 
 /// Keeps a worker's output, and passes it on to the driver's, each line with the name of what runs there, as far
@@ -663,7 +694,7 @@ mod tests {
     use rustyray_ipc::BlockingConnection;
 
     use super::*;
-    use crate::builder::Builder;
+    use crate::{builder::Builder, runtime::Link};
 
     /// A process with other functions, of which no workers can be started, is told what differs.
     #[test]
@@ -691,6 +722,60 @@ mod tests {
         assert!(error.to_string().contains("only it has other::task@src/other.rs:1:1"), "{error}");
         crate::blocking::shutdown().expect("it ends");
         assert!(!socket.exists(), "the socket file is gone");
+        std::fs::remove_dir(directory).expect("nothing else is there");
+    }
+
+    /// The wait for a process may be given up while it has a place and says nothing: the place is free when it is
+    /// gone.
+    #[test]
+    fn who_is_let_in_and_never_joins_leaves_its_place() {
+        let directory = std::env::temp_dir().join(format!("rustyray-never-{}", std::process::id()));
+        let socket = directory.join("node.sock");
+        let runtime = Builder::new()
+            .num_cpus(1.0)
+            .first_workers(0)
+            .socket(&socket)
+            .start_blocking()
+            .expect("a node starts");
+        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
+        let _tokio = background::handle().expect("it runs").enter();
+        let (ours, theirs) = rustyray_ipc::pair().expect("a pair");
+        let connection = Arc::new(Connection::from_fd(ours).expect("a socket"));
+        let here = std::process::id();
+        let process = Arc::new(ProcessHandle::open(here as i32).expect("it lives"));
+        let theirs = BlockingConnection::from_fd(theirs).expect("a socket");
+        let hello = ToNode::Hello {
+            protocol: PROTOCOL,
+            role: Role::Driver,
+            nonce: 0,
+            pid: here,
+            digest: registry::digest(),
+        };
+        let executable = std::fs::File::open("/proc/self/exe").expect("it can be read");
+        theirs.send(&hello.to_bytes(), &[executable.as_fd()]).expect("there is room");
+        let mut given = Given::default();
+        {
+            let waiter = &mut std::task::Context::from_waker(std::task::Waker::noop());
+            let mut letting_in =
+                std::pin::pin!(let_visitor_in(node, &connection, &process, &mut given));
+            let welcomed = std::thread::spawn(move || {
+                let message = theirs.recv().expect("readable").expect("an answer");
+                let answer = ToClient::from_bytes(&message.bytes).expect("well formed");
+                assert!(matches!(answer, ToClient::Welcome { .. }), "{answer:?}");
+                theirs
+            });
+            while !welcomed.is_finished() {
+                assert!(letting_in.as_mut().poll(waiter).is_pending(), "it said nothing more");
+                std::thread::yield_now();
+            }
+            drop(welcomed.join().expect("it is welcome"));
+        }
+        let client = given.client.expect("it has a place");
+        assert!(given.program.is_some());
+        assert_ne!(node.store.admit().expect("there are others").client, client);
+        given.take_back(node);
+        assert_eq!(node.store.admit().expect("it is free").client, client);
+        crate::blocking::shutdown().expect("it ends");
         std::fs::remove_dir(directory).expect("nothing else is there");
     }
 
