@@ -479,6 +479,52 @@ fn with_one_worker(body: impl AsyncFnOnce() -> rustyray::Result<()>) {
     .expect("it works");
 }
 
+/// Waits for tasks beside other calls.
+#[rustyray::actor(num_cpus = 0)]
+struct Host;
+
+#[rustyray::actor_methods]
+impl Host {
+    pub fn new() -> Self {
+        Host
+    }
+
+    pub async fn adds(&self, one: u64, other: u64) -> rustyray::Result<u64> {
+        add_remote::remote(one, other).await?.get().await
+    }
+
+    pub async fn waits_for(&self, path: String) -> u64 {
+        while !Path::new(&path).exists() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        1
+    }
+
+    pub async fn sum(&self, of: Vec<ObjectRef<u64>>) -> rustyray::Result<u64> {
+        Ok(rustyray::get_all(&of).await?.into_iter().sum())
+    }
+}
+
+#[test]
+fn what_an_async_actor_waits_for_runs_on_top_of_it_where_there_is_no_other_worker() {
+    with_one_worker(async || {
+        let host = Host::options().max_concurrency(4).remote().await?;
+        for round in 0..20 {
+            assert_eq!(host.adds(round, 1).await?.get().await?, round + 1);
+        }
+        // It waits for these before they can run.
+        let marks = Marks::new();
+        let gate = host.waits_for(marks.text("gate")).await?;
+        let one = add_remote::remote(&gate, 1).await?;
+        let other = add_remote::remote(&one, 1).await?;
+        let sum = host.sum(vec![one, other]).await?;
+        assert_eq!(host.adds(1, 1).await?.get().await?, 2);
+        touch(&marks.text("gate"));
+        assert_eq!(sum.get().await?, 5);
+        Ok(())
+    });
+}
+
 #[test]
 fn what_runs_on_top_is_cancelled_by_force_and_what_waits_below_runs_again() {
     with_one_worker(async || {

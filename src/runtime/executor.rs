@@ -218,6 +218,13 @@ impl Executor {
         settled || self.parker.woken.load(Ordering::Acquire)
     }
 
+    /// Some of what the futures of this executor wait for at this runtime.
+    pub(super) fn awaited(&self, core: &Arc<Core>) -> Vec<ObjectId> {
+        let waiting = self.waiting.borrow();
+        let ours = waiting.iter().filter(|interest| Arc::ptr_eq(&interest.core, core));
+        ours.map(|interest| interest.id).take(MOST_AWAITED).collect()
+    }
+
     /// Waits within the spin budget for a wake or for `ready`; `false` when it is used up.
     pub(crate) fn spin(&self, core: &Arc<Core>, ready: &dyn Fn() -> bool) -> bool {
         let come = core.spin(|| (ready() || self.is_woken()).then_some(())).is_some();
@@ -243,11 +250,7 @@ impl Executor {
                 core.subscribe(interest.id);
             }
         }
-        let awaited: Vec<ObjectId> = {
-            let waiting = self.waiting.borrow();
-            let ours = waiting.iter().filter(|interest| Arc::ptr_eq(&interest.core, core));
-            ours.map(|interest| interest.id).take(MOST_AWAITED).collect()
-        };
+        let awaited = self.awaited(core);
         core.wait(deadline, &awaited, || (ready() || self.is_woken()).then_some(()));
         *self.parker.bell.lock() = None;
         self.parker.take();

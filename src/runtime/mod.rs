@@ -717,9 +717,7 @@ impl Core {
         if let Some(found) = self.spin(&mut poll) {
             return Some(found);
         }
-        let names = awaited.iter().take(MOST_AWAITED);
-        let names = names.flat_map(|id| [u64::from(id.index), id.generation]);
-        let blocked: Vec<u64> = [uplink::UP_BLOCKED].into_iter().chain(names).collect();
+        let blocked = uplink::blocked(uplink::UP_BLOCKED, awaited);
         loop {
             uplink.publish(&blocked);
             uplink.ring_node();

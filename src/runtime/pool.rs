@@ -66,6 +66,8 @@ pub(crate) struct Pool {
     max_workers: usize,
     nonces: AtomicU64,
     alive: watch::Sender<usize>,
+    /// The same, read without a lock.
+    count: AtomicUsize,
     failures: AtomicUsize,
     closed: watch::Sender<bool>,
     /// Nobody listens at the socket, and its file is gone.
@@ -99,6 +101,7 @@ impl Pool {
             output: Arc::new(Output::new()),
             nonces: AtomicU64::new(session.rotate_left(17)),
             alive: watch::Sender::new(0),
+            count: AtomicUsize::new(0),
             failures: AtomicUsize::new(0),
             closed: watch::Sender::new(false),
             deaf,
@@ -107,12 +110,19 @@ impl Pool {
 
     /// How many workers there are, those included that are just being started.
     pub(crate) fn alive(&self) -> usize {
-        *self.alive.borrow()
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, change: impl FnOnce(&mut usize)) {
+        self.alive.send_modify(|alive| {
+            change(alive);
+            self.count.store(*alive, Ordering::Relaxed);
+        });
     }
 
     /// Whether no further worker can be started.
     pub(crate) fn is_full(&self) -> bool {
-        *self.alive.borrow() >= self.max_workers
+        self.alive() >= self.max_workers
     }
 
     /// No further process is let in, and attached drivers are let go.
@@ -145,7 +155,7 @@ pub(crate) fn start(node: &Arc<Node>, pool: PoolId, how_many: usize) {
         if node.closing.load(Ordering::Acquire) {
             return;
         }
-        node.pool.alive.send_modify(|alive| *alive += 1);
+        node.pool.count(|alive| *alive += 1);
         let (node, program) = (Arc::clone(node), Arc::clone(&program));
         background.spawn(async move {
             if let Err(error) = life(&node, &program).await {
@@ -159,7 +169,7 @@ pub(crate) fn start(node: &Arc<Node>, pool: PoolId, how_many: usize) {
                 // What waited for it may have another, and nothing else may happen.
                 node.dispatch();
             }
-            node.pool.alive.send_modify(|alive| *alive -= 1);
+            node.pool.count(|alive| *alive -= 1);
         });
     }
 }

@@ -8,7 +8,7 @@
 //! | [`UP_SUBMIT_BODY`] | index and generation of an object that holds the words of one |
 //! | [`UP_COMPLETE`] | task, attempt; then, where a restart failed, the object that holds the error; while tasks are recorded, a record ([`super::record`]) |
 //! | [`UP_REQUEST`] | a request to the store; bits 8 … of the first word name the cell for its reply |
-//! | [`UP_BLOCKED`] | some of the objects that the sleeping task waits for: index and generation of each |
+//! | [`UP_BLOCKED`] | some of the objects that the sleeping task waits for: index and generation of each; with [`RESTS`] those of an actor's calls that wait, beside which it takes others |
 //! | [`UP_UNBLOCKED`] | none |
 //! | [`UP_EXIT`] | none: the actor that lives in the client ends on its own |
 //! | [`UP_STREAM`] | the end of a stream and the grant it has come to: index and generation of each |
@@ -38,7 +38,7 @@ use rustyray_ipc::{Asker, Bell, BlockingConnection, Full, Patience, Producer};
 use rustyray_store::{ClientId, ObjectId, Reply, Request, Transport, TransportError};
 
 use super::{
-    Core,
+    Core, MOST_AWAITED,
     control::{CELLS, Control, Words},
     doorbells::Doorbells,
     line::LineId,
@@ -59,6 +59,7 @@ pub(super) const UP_SUBMIT_BODY: u64 = 2;
 pub(super) const UP_COMPLETE: u64 = 3;
 pub(super) const UP_REQUEST: u64 = 4;
 pub(super) const UP_BLOCKED: u64 = 5;
+pub(super) const RESTS: u64 = 1 << 8;
 pub(super) const UP_UNBLOCKED: u64 = 6;
 pub(super) const UP_EXIT: u64 = 7;
 pub(super) const UP_STREAM: u64 = 8;
@@ -408,10 +409,29 @@ impl Uplink {
         question.read().ok()
     }
 
+    /// An actor rests, and its calls that wait do so for these: it gives its cpus to others, and what it waits for may
+    /// be run here where it cannot be run elsewhere.
+    pub(super) fn rests(&self, awaited: &[ObjectId]) {
+        self.publish(&blocked(UP_BLOCKED | RESTS, awaited));
+        self.ring_node();
+    }
+
+    /// The actor that rested goes on.
+    pub(super) fn goes_on(&self) {
+        self.publish(&[UP_UNBLOCKED]);
+    }
+
     /// Whether an answer came that a sleeping thread of this process is to be told of.
     pub(super) fn has_news(&self) -> bool {
         self.cells.take_untold()
     }
+}
+
+/// The entry that says for what somebody sleeps.
+pub(super) fn blocked(first: u64, awaited: &[ObjectId]) -> Vec<u64> {
+    let names = awaited.iter().take(MOST_AWAITED);
+    let names = names.flat_map(|id| [u64::from(id.index), id.generation]);
+    std::iter::once(first).chain(names).collect()
 }
 
 impl std::fmt::Debug for Uplink {

@@ -87,7 +87,7 @@ pub(crate) struct Peer {
     /// Whose work a driver submits; 0 in a worker, whose tasks say so themselves.
     pub(crate) job: AtomicU32,
     /// The objects that a task waits for, while it sleeps there.
-    awaits: Mutex<Option<Vec<ObjectId>>>,
+    awaits: Mutex<Option<relief::Asleep>>,
     /// Tasks that run there on top of others, by number.
     on_top: Mutex<std::collections::HashMap<u64, relief::OnTop>>,
     /// The socket, for the rare words that are no answer.

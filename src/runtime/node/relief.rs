@@ -8,6 +8,8 @@
 //!
 //! - Whoever goes to sleep in a task names the objects it waits for (`UP_BLOCKED`). Who serves the node relieves
 //!   one that sleeps whenever all do and tasks are ready that have no worker.
+//! - An actor whose calls wait while it takes others says so only where tasks are ready that have no worker. It is
+//!   asked once if it sleeps when that comes to be so, and it comes last: what runs on top keeps it from its calls.
 //! - The scheduler gives the task back ([`rustyray_scheduler::Scheduler::withdraw`]): the node keeps it with the
 //!   worker, under a number of its own ([`ON_TOP`]), until the worker reports it.
 //! - A worker that dies leaves what was on top to be scheduled again, as a further attempt.
@@ -18,17 +20,18 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use parking_lot::Mutex;
-use rustyray_scheduler::{JobId, NewTask, Outcome, TaskId, Withdrawn};
+use rustyray_scheduler::{JobId, NewTask, Outcome, TaskId, Withdrawn, WorkerInfo};
 use rustyray_store::{ClientId, ObjectId};
 
 use super::{
     Node,
     cause::{Cause, Crash},
+    client_of,
     job::Job,
     key,
     submit::demand_of,
@@ -57,8 +60,20 @@ pub(super) struct Relief {
     next: AtomicU64,
     /// How many workers sleep in a task.
     asleep: AtomicUsize,
+    /// How many rest whose actors have calls that wait.
+    resting: AtomicUsize,
+    /// Actors were asked what they wait for, since there last was no task without a worker.
+    asked: AtomicBool,
     /// How many tasks run on top of others.
     on_top: AtomicUsize,
+}
+
+/// For what a worker sleeps.
+#[derive(Clone)]
+pub(super) struct Asleep {
+    pub(super) awaited: Vec<ObjectId>,
+    /// It lives for an actor that takes calls meanwhile.
+    pub(super) rests: bool,
 }
 
 /// For whom a task is withdrawn, and whether it is.
@@ -127,40 +142,77 @@ impl Relief {
 
 impl Node {
     /// A worker sleeps in a task until one of these is settled.
-    pub(super) fn sleeps(&self, client: ClientId, awaited: Vec<ObjectId>) {
-        let before = self.peers[client.index()].awaits.lock().replace(awaited);
-        if before.is_none() {
-            self.relief.asleep.fetch_add(1, Ordering::Relaxed);
-        }
+    pub(super) fn sleeps(&self, client: ClientId, asleep: Asleep) {
+        self.wakes(client);
+        self.relief.count_of(&asleep).fetch_add(1, Ordering::Relaxed);
+        *self.peers[client.index()].awaits.lock() = Some(asleep);
     }
 
     /// It goes on.
     pub(super) fn wakes(&self, client: ClientId) {
-        if self.peers[client.index()].awaits.lock().take().is_some() {
-            self.relief.asleep.fetch_sub(1, Ordering::Relaxed);
+        if let Some(asleep) = self.peers[client.index()].awaits.lock().take() {
+            self.relief.count_of(&asleep).fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// No task is without a worker.
+    #[inline]
+    pub(super) fn nobody_waits(&self) {
+        if self.relief.asked.load(Ordering::Relaxed) {
+            self.relief.asked.store(false, Ordering::Relaxed);
         }
     }
 
     /// Relieves somebody if nothing else can go on; `true` when there may be more to do.
     #[inline]
     pub(super) fn relieve_if_all_sleep(&self) -> bool {
-        let asleep = self.relief.asleep.load(Ordering::Relaxed);
-        asleep > 0 && self.scheduler().backlog() > 0 && self.relieve_sleepers(asleep)
+        // Actors live in the other workers, which take no tasks.
+        self.pool.is_full() && self.scheduler().backlog() > 0 && self.relieve_sleepers()
     }
 
     #[cold]
-    fn relieve_sleepers(&self, asleep: usize) -> bool {
-        // Actors live in the other workers, which take no tasks.
-        if !self.pool.is_full() || self.pool.alive() > asleep + self.actors.read().by_id.len() {
+    fn relieve_sleepers(&self) -> bool {
+        let asleep = self.relief.asleep.load(Ordering::Relaxed);
+        if self.pool.alive() > asleep + self.actors.read().by_id.len() {
             return false;
         }
-        (1..=u8::MAX).any(|client| self.relieve(ClientId::new(client)))
+        let relieve = |rests| {
+            let mut clients = (1..=u8::MAX).map(ClientId::new);
+            clients.any(|client| self.relieve(client, rests))
+        };
+        if asleep > 0 && relieve(false) {
+            return true;
+        }
+        self.ask_actors();
+        self.relief.resting.load(Ordering::Relaxed) > 0 && !self.runs_any_task() && relieve(true)
     }
 
-    /// Gives a worker something that its sleeping task needs; `false` when there is nothing.
-    fn relieve(&self, client: ClientId) -> bool {
-        let awaited = self.peers[client.index()].awaits.lock().clone();
-        let Some(mut objects) = awaited else { return false };
+    /// Has actors that sleep say what they wait for, if their calls do.
+    fn ask_actors(&self) {
+        if self.relief.asked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        for worker in self.scheduler().workers() {
+            if worker.actor.is_some() {
+                // It finds the word that says how much waits, which was written before.
+                self.doorbells.kick(client_of(worker.id));
+            }
+        }
+    }
+
+    /// Whether some worker runs a task that does not wait.
+    fn runs_any_task(&self) -> bool {
+        let runs =
+            |worker: &WorkerInfo| worker.actor.is_none() && worker.queued > 0 && !worker.blocked;
+        self.scheduler().workers().iter().any(runs)
+    }
+
+    /// Gives a worker something that it needs and sleeps for, in a task or, where it `rests`, beside its calls;
+    /// `false` when there is nothing.
+    fn relieve(&self, client: ClientId, rests: bool) -> bool {
+        let asleep = self.peers[client.index()].awaits.lock().clone();
+        let Some(asleep) = asleep.filter(|asleep| asleep.rests == rests) else { return false };
+        let mut objects = asleep.awaited;
         for _ in 0..LOOKS {
             let Some(object) = objects.pop() else { return false };
             let Some(task) = self.scheduler().producer(key(object)) else { continue };

@@ -6,7 +6,11 @@ use parking_lot::MutexGuard;
 use rustyray_scheduler::{CallerId, Outcome, TaskId, WorkerId, WorkerInfo};
 use rustyray_store::{ClientId, ObjectId};
 
-use super::{Inbound, Node, client_of, relief::ON_TOP, words_of};
+use super::{
+    Inbound, Node, client_of,
+    relief::{Asleep, ON_TOP},
+    words_of,
+};
 use crate::{
     call::Ids,
     runtime::{
@@ -15,8 +19,9 @@ use crate::{
         record::{Batch, is_record},
         submission::{Extension, Wanted},
         uplink::{
-            self, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_LINE, UP_LINE_DONE, UP_RECORD, UP_REQUEST,
-            UP_ROOM, UP_SITE, UP_STREAM, UP_SUBMIT, UP_SUBMIT_BODY, UP_TEXT, UP_UNBLOCKED,
+            self, RESTS, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_LINE, UP_LINE_DONE, UP_RECORD,
+            UP_REQUEST, UP_ROOM, UP_SITE, UP_STREAM, UP_SUBMIT, UP_SUBMIT_BODY, UP_TEXT,
+            UP_UNBLOCKED,
         },
         worker::{CANCELLED, FAILED, FLAG_EXIT, RAN_SHIFT, REPORTED},
     },
@@ -70,7 +75,11 @@ impl Node {
     /// Dispatches what a full queue held up, and tells the workers how much waits.
     pub(crate) fn dispatch(&self) {
         self.scheduler().dispatch();
-        self.control.set_backlog(self.scheduler().backlog() as u64);
+        let backlog = self.scheduler().backlog() as u64;
+        self.control.set_backlog(backlog);
+        if backlog == 0 {
+            self.nobody_waits();
+        }
     }
 
     /// What needs no haste: frees what clients dropped, ends actors that nobody can reach.
@@ -227,10 +236,10 @@ impl Node {
                 let names = entry[1..].as_chunks::<2>().0.iter();
                 let awaited =
                     names.map(|&[index, generation]| ObjectId { index: index as u32, generation });
-                let awaited = awaited.collect();
+                let asleep = Asleep { awaited: awaited.collect(), rests: first & RESTS != 0 };
                 self.scheduler().blocked(worker);
                 self.dispatch();
-                self.sleeps(client, awaited);
+                self.sleeps(client, asleep);
             }
             UP_STREAM if entry.len() >= 5 => {
                 let id =

@@ -270,7 +270,17 @@ impl Worker {
         self.core.interrupts.forget_if(|| {
             self.work.is_empty() && self.is_quiet(seat) && self.core.on_top.is_empty()
         });
+        // Where tasks wait for a worker, what this actor's calls wait for may be one of them.
+        let awaits = seat.is_some_and(|seat| !seat.in_flight.is_empty());
+        let is_wanted = || awaits && self.core.control().backlog() > 0;
+        let awaited = if is_wanted() { executor.awaited(&self.core) } else { Vec::new() };
+        if awaited.is_empty() {
+            let knew = is_wanted();
+            return executor.sleep(&self.core, &|| ready() || (!knew && is_wanted()));
+        }
+        self.uplink.rests(&awaited);
         executor.sleep(&self.core, &ready);
+        self.uplink.goes_on();
     }
 
     /// What runs here may use other gpus from now on.
