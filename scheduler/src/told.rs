@@ -93,20 +93,17 @@ impl<H: Host> Scheduler<H> {
     // --- cancelling --------------------------------------------------------------------------------------
 
     /// Cancels a task or a call. What has not begun fails with [`Failure::Cancelled`](crate::Failure::Cancelled); what is running is
-    /// told to stop by [`Host::interrupt`], or by force loses its worker and is not run again.
+    /// told to stop by [`Host::interrupt`], or by force loses its worker and is not run again. Waits for its turn, so
+    /// that both have been said when it returns; from within [`Host`] they may be said later.
     pub fn cancel(&self, task: TaskId, mode: CancelMode) -> Cancelled {
-        if !self.is_telling()
-            && let Some(mut owner) = self.token.enter()
-        {
-            let cancelled = owner.state().cancel(&self.shared, task, mode);
-            self.finish(owner);
-            return cancelled;
-        }
         if self.shared.records.live(task).is_none() {
             return Cancelled::Unknown;
         }
-        self.post(Event::Cancel(task, mode));
-        Cancelled::Underway
+        if self.is_telling() {
+            self.post(Event::Cancel(task, mode));
+            return Cancelled::Underway;
+        }
+        self.visit(|state, shared| state.cancel(shared, task, mode))
     }
 
     /// Takes a task that is ready and has not begun out of the schedule, for the host to have it run by other

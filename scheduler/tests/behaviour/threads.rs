@@ -1,11 +1,17 @@
 //! Several threads at once: submitting, settling, completing, cancelling and listing beside each other.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
     thread,
+    time::Duration,
 };
 
-use rustyray_scheduler::{ActorId, Cursor, ObjectKey, Outcome, Readiness};
+use rustyray_scheduler::{
+    ActorId, Cancelled, Cursor, Failure, ObjectKey, Outcome, Readiness, Withdrawn,
+};
 
 use crate::fake::World;
 
@@ -150,4 +156,26 @@ fn call_on(world: &World, actor: ActorId, caller: u64) -> Vec<u64> {
         name
     };
     (0..PER_THREAD).map(call).collect()
+}
+
+#[test]
+fn what_was_cancelled_has_failed_whoever_was_at_it_meanwhile() {
+    let world = World::cpus(1);
+    let argument = world.object();
+    let (_, waiting, _) = world.submit(&[argument]);
+    let (name, cancelled, _) = world.submit(&[argument]);
+    let (entered, is_entered) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let withdrawn = world.scheduler.withdraw(waiting, |_| {
+                entered.send(()).expect("somebody waits");
+                // Nobody else has a turn meanwhile: time enough for who does not wait for one.
+                thread::sleep(Duration::from_millis(50));
+            });
+            assert_eq!(withdrawn, Withdrawn::Waiting);
+        });
+        is_entered.recv().expect("it has its turn");
+        assert_eq!(world.cancel(cancelled), Cancelled::Unstarted);
+        assert_eq!(world.failure(name), Some(Failure::Cancelled));
+    });
 }
