@@ -25,7 +25,7 @@ use crate::{
     runtime::{
         Core,
         current::{self, Key},
-        deadline, executor,
+        deadline, executor, lending,
         trace::Span,
     },
     type_name,
@@ -97,8 +97,14 @@ const _: () = assert!(size_of::<ObjectRef<()>>() == 16);
 impl<T> ObjectRef<T> {
     /// The owner of a reference that was already counted: it is released when this is dropped.
     pub(crate) fn adopt(core: &Arc<Core>, id: ObjectId) -> Self {
+        ObjectRef::adopt_as(core.key(), id)
+    }
+
+    /// The same by the key of its runtime.
+    #[inline]
+    fn adopt_as(runtime: Key, id: ObjectId) -> Self {
         let ObjectId { index, generation } = id;
-        ObjectRef { generation, index, runtime: core.key(), value: PhantomData }
+        ObjectRef { generation, index, runtime, value: PhantomData }
     }
 
     #[inline]
@@ -288,7 +294,8 @@ impl<T: Value> ObjectRef<T> {
             Ok(view) => view,
             Err(error) => return Some(Err(error)),
         };
-        Some(view.to_owned_value().map_err(|reason| Error::CorruptObject {
+        let value = lending::reading(self.runtime, view.pin(), || view.to_owned_value());
+        Some(value.map_err(|reason| Error::CorruptObject {
             object: self.object_id().to_string(),
             reason: reason.to_string(),
         }))
@@ -519,8 +526,11 @@ impl<T, S: Fallible + RefSink + ?Sized> Serialize<S> for ObjectRef<T> {
 
 impl<T, D: Fallible<Error: Source> + ?Sized> Deserialize<ObjectRef<T>, D> for ArchivedObjectRef {
     fn deserialize(&self, _: &mut D) -> Result<ObjectRef<T>, D::Error> {
-        // In the runtime's process the container that this is in holds the object meanwhile.
         let id = self.id();
+        if let Some(runtime) = lending::take(id) {
+            return Ok(ObjectRef::adopt_as(runtime, id));
+        }
+        // In the runtime's process the container that this is in holds the object meanwhile.
         current::peek(|core| core.retain(id).map(|()| ObjectRef::adopt(core, id)))
             .and_then(|result| result)
             .map_err(D::Error::new)

@@ -151,3 +151,28 @@ fn a_reference_is_used_on_any_thread_and_goes_with_its_runtime() {
         Ok(())
     });
 }
+
+#[test]
+fn references_that_are_read_out_of_a_value_outlive_it_each_by_itself() {
+    with_runtime(async || {
+        let mut put = put(0..300);
+        // Some are in it twice.
+        put.extend_from_within(100..150);
+        let expected: Vec<u64> = (0..300).chain(100..150).collect();
+        let container = rustyray::put(&put).await?;
+        drop(put);
+        let (mut one, other) = (container.get().await?, container.get().await?);
+        drop(container);
+        assert_eq!(rustyray::get_all(&one).await?, expected);
+        // Half of one and a copy of the other go at the same time.
+        let (half, copy) = (one.split_off(150), other.clone());
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(half));
+            scope.spawn(|| drop(copy));
+        });
+        assert_eq!(rustyray::get_all(&one).await?, expected[..150]);
+        drop(one);
+        assert_eq!(rustyray::get_all(&other).await?, expected);
+        Ok(())
+    });
+}

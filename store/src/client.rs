@@ -365,6 +365,14 @@ impl Client {
         self.holdings.holds(id)
     }
 
+    /// In the node's process: what the node holds for a container, which the caller has pinned.
+    pub(crate) fn nested_of(&self, container: ObjectId) -> Option<Arc<[ObjectId]>> {
+        match &self.link {
+            Link::Home(core) => core.nested_of(container),
+            Link::Away { .. } => None,
+        }
+    }
+
     /// Nobody may refer to the object in the slot any more.
     pub(crate) fn perhaps_dead(&self, index: u32) {
         match &self.link {

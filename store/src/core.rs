@@ -71,7 +71,7 @@ pub(crate) struct Ledger {
     /// Blocks in use.
     pub(crate) blocks: HashMap<u32, Lease>,
     /// What a container holds: its generation and the objects.
-    pub(crate) nested: HashMap<u32, (u64, Vec<ObjectId>)>,
+    pub(crate) nested: HashMap<u32, (u64, Arc<[ObjectId]>)>,
     pub(crate) clients: ClientSet,
     /// Those of them that are being reaped.
     pub(crate) leaving: ClientSet,
@@ -153,11 +153,19 @@ impl Core {
     pub(crate) fn drop_nested(&self, index: u32, perhaps_dead: &mut Vec<u32>) {
         let dropped = self.ledger.lock().nested.remove(&index);
         self.table.slot(index).set_nested(0);
-        for id in dropped.into_iter().flat_map(|(_, ids)| ids) {
+        for &id in dropped.iter().flat_map(|(_, ids)| &**ids) {
             if self.holdings.release(id) {
                 perhaps_dead.push(id.index);
             }
         }
+    }
+
+    /// What the container holds, which the caller has pinned.
+    pub(crate) fn nested_of(&self, container: ObjectId) -> Option<Arc<[ObjectId]>> {
+        let generation = self.geometry.generation(container)?;
+        let ledger = self.ledger.lock();
+        let (of, ids) = ledger.nested.get(&container.index)?;
+        (*of == generation).then(|| Arc::clone(ids))
     }
 
     /// Gives back the memory of a value.

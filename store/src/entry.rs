@@ -15,6 +15,8 @@
 //! holds the object of the entry's generation, hence a slot is never counted under two generations.
 //!
 //! A count that would overflow sticks: the object then stays until the process ends.
+//!
+//! References that are lent many at once are not in the count ([`crate::models::Lent`]).
 
 use rustyray_memory::sync::{AtomicU64, Ordering, spin_loop};
 
@@ -65,6 +67,13 @@ impl Entry {
         let seen = self.0.load(Ordering::Relaxed);
         // Release: as for those before the last in `release`.
         Self::is_amid(seen, generation, 2) && self.swap(seen, seen - 1, Ordering::Release)
+    }
+
+    /// Whether some of this generation are counted, and nobody is just at the last of them.
+    #[inline]
+    pub fn is_counted(&self, generation: u64) -> bool {
+        // Acquire: pairs with the Release of whoever counted last, so that the caller sees what that thread lent.
+        Self::is_amid(self.0.load(Ordering::Acquire), generation, 1)
     }
 
     /// Whether at least so many of this generation are counted, and one more is no special case.
@@ -122,6 +131,18 @@ impl Entry {
     /// not the last, or when nothing of this generation is counted.
     #[inline]
     pub fn release<R>(&self, generation: u64, last: impl FnOnce() -> R) -> Option<R> {
+        self.release_unless(generation, || false, last)
+    }
+
+    /// The same where something may be counted elsewhere, as long as something is counted here: `spare` takes one
+    /// of that in the last one's place, if there is any, and then nothing is counted less here.
+    #[inline]
+    pub fn release_unless<R>(
+        &self,
+        generation: u64,
+        spare: impl FnOnce() -> bool,
+        last: impl FnOnce() -> R,
+    ) -> Option<R> {
         let mut spins = 0;
         loop {
             // Relaxed: the compare-and-swaps below order.
@@ -135,6 +156,11 @@ impl Entry {
                     // comes before the shared update below.
                     if !self.swap(seen, seen & !COUNT | TRANSIT, Ordering::AcqRel) {
                         continue;
+                    }
+                    if spare() {
+                        // Release: as below.
+                        self.0.store(seen, Ordering::Release);
+                        return None;
                     }
                     let result = last();
                     // Release: pairs with the Acquire of whoever begins anew.
@@ -158,9 +184,17 @@ impl Entry {
     }
 
     /// Whether something of this generation is counted.
+    #[inline]
     pub fn is_held(&self, generation: u64) -> bool {
-        let seen = self.0.load(Ordering::Acquire);
-        !matches!(seen & COUNT, 0 | TRANSIT) && seen >> COUNT_BITS == generation
+        let mut spins = 0;
+        loop {
+            let seen = self.0.load(Ordering::Acquire);
+            match seen & COUNT {
+                // It may be the last that goes, or one that another stands in for.
+                TRANSIT => wait(&mut spins),
+                count => return count != 0 && seen >> COUNT_BITS == generation,
+            }
+        }
     }
 
     #[inline]
@@ -216,9 +250,11 @@ mod tests {
         ] {
             assert_eq!(of(5, count).acquire_again(5), again, "a count of {count}");
             assert_eq!(of(5, count).release_one_of_many(5), one_of_many, "a count of {count}");
+            assert_eq!(of(5, count).is_counted(5), again, "a count of {count}");
             for other in [0, 4, 6, (1 << 40) - 1] {
                 assert!(!of(other, count).acquire_again(5), "{count} of generation {other}");
                 assert!(!of(other, count).release_one_of_many(5), "{count} of generation {other}");
+                assert!(!of(other, count).is_counted(5), "{count} of generation {other}");
             }
         }
         let entry = of(5, 1);

@@ -12,6 +12,7 @@ use crate::{
     chunks::Chunks,
     entry::{Entry, NotAcquired},
     fork::ForkGuard,
+    lent::{self, Lent},
     slot::{Hold, Pinned},
     table::Table,
 };
@@ -23,6 +24,7 @@ pub(crate) struct Holdings {
     pub(crate) client: ClientId,
     pub(crate) fork: ForkGuard,
     entries: Chunks<Entries>,
+    lent: Chunks<Lent>,
 }
 
 /// What a process knows of one slot.
@@ -36,6 +38,15 @@ struct Entries {
     checked_generation: AtomicU64,
 }
 
+/// What came of [`Holdings::lend`].
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Lending {
+    /// How many objects were looked at.
+    pub(crate) count: usize,
+    /// Those of them that have one reference more now; each other one had one lent before.
+    pub(crate) lent: u64,
+}
+
 /// Why an object could not be pinned.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotPinned {
@@ -47,7 +58,8 @@ pub(crate) enum NotPinned {
 impl Holdings {
     pub(crate) fn new(table: Arc<Table>, client: ClientId, fork: ForkGuard) -> Self {
         let slots = table.geometry().max_objects as usize;
-        Holdings { table, client, fork, entries: Chunks::new(slots) }
+        let lent = Chunks::new(slots.div_ceil(lent::SLOTS as usize));
+        Holdings { table, client, fork, entries: Chunks::new(slots), lent }
     }
 
     /// Counts a reference to an object that nobody else knows of yet.
@@ -89,9 +101,32 @@ impl Holdings {
     #[inline]
     pub(crate) fn release_one_of_many(&self, id: ObjectId) -> bool {
         let Some(generation) = self.table.geometry().generation(id) else { return false };
-        self.entries
-            .peek(id.index)
-            .is_some_and(|entries| entries.references.release_one_of_many(generation))
+        self.entries.peek(id.index).is_some_and(|Entries { references, .. }| {
+            references.release_one_of_many(generation)
+                || references.is_counted(generation) && self.take_back(id.index)
+        })
+    }
+
+    /// Takes back a reference to the slot's object that is lent, if one is.
+    #[inline]
+    fn take_back(&self, index: u32) -> bool {
+        self.lent.peek(index / lent::SLOTS).is_some_and(|lent| lent.take_back(lent::bit_of(index)))
+    }
+
+    /// Counts one more reference to each of the first of these, in one step; how many those are, one at least. The
+    /// caller knows that this process holds each of them throughout.
+    pub(crate) fn lend(&self, ids: &[ObjectId]) -> Lending {
+        let word = ids[0].index / lent::SLOTS;
+        let (mut wanted, mut count) = (0, 0);
+        for id in ids {
+            let bit = lent::bit_of(id.index);
+            if id.index / lent::SLOTS != word || wanted & bit != 0 {
+                break;
+            }
+            wanted |= bit;
+            count += 1;
+        }
+        Lending { count, lent: self.lent.get(word).lend(wanted) }
     }
 
     /// Counts one more reference. The second part says that `perhaps_dead` must be told.
@@ -120,14 +155,22 @@ impl Holdings {
         let Some(generation) = self.table.geometry().generation(id) else { return false };
         let Some(entries) = self.entries.peek(id.index) else { return false };
         let slot = self.table.slot(id.index);
-        entries.references.release(generation, || slot.unhold(self.client)).unwrap_or(false)
+        let (spare, last) = (|| self.take_back(id.index), || slot.unhold(self.client));
+        entries.references.release_unless(generation, spare, last).unwrap_or(false)
     }
 
     /// How many references this process counts.
     pub(crate) fn count(&self, id: ObjectId) -> usize {
-        self.table.geometry().generation(id).map_or(0, |generation| {
-            self.entries.peek(id.index).map_or(0, |entries| entries.references.count(generation))
-        })
+        let Some(generation) = self.table.geometry().generation(id) else { return 0 };
+        match self.entries.peek(id.index).map_or(0, |entries| entries.references.count(generation))
+        {
+            0 => 0,
+            counted => {
+                let lent = self.lent.peek(id.index / lent::SLOTS);
+                let is_lent = |lent: &Lent| lent.is_lent(lent::bit_of(id.index));
+                counted + usize::from(lent.is_some_and(is_lent))
+            }
+        }
     }
 
     /// Whether this process holds a reference.

@@ -339,8 +339,11 @@ mod id;
 #[cfg(not(rustyray_loom))]
 mod leaks;
 mod lease;
+mod lent;
 #[cfg(not(rustyray_loom))]
 mod listing;
+#[cfg(not(rustyray_loom))]
+mod loan;
 #[cfg(not(rustyray_loom))]
 mod machine;
 #[cfg(not(rustyray_loom))]
@@ -417,6 +420,7 @@ pub use {
     geometry::Geometry,
     leaks::{ClientLeaks, Leak, LeakReport},
     listing::{Listed, Residence},
+    loan::Loan,
     native::Native,
     node::{Admission, Node, Reaped},
     origin::{Lost, Origin, Recovery},
@@ -446,6 +450,7 @@ pub mod models {
         dirty::Dirty,
         entry::{Entry, NotAcquired},
         lease::{Closed, OpenBlock, Placed},
+        lent::Lent,
         place::Place,
         slot::{Header, Hold, Owner, Pinned, SLOT_WORDS, Slot},
         state::{BeginSeal, GENERATIONS, Phase, Rename, Snapshot, StateWord},

@@ -364,15 +364,15 @@ impl Core {
                 refusal = Some(Reply::Refused(Refusal::Late));
             } else {
                 slot.set_nested(count as u64);
-                let entry = (generation, std::mem::take(&mut held));
+                let entry = (generation, std::mem::take(&mut held).into());
                 let before = ledger.nested.insert(id.index, entry);
-                held.extend(before.into_iter().flat_map(|(_, ids)| ids));
+                held.extend(before.iter().flat_map(|(_, ids)| &**ids));
                 // SeqCst: against a freer, which sets *freeing*, fences, and then reads `nested`. One
                 // of us sees the other; a new generation cannot get here before the lock is let go.
                 fence(Ordering::SeqCst);
                 if slot.state().load() != seen {
                     let entry = ledger.nested.remove(&id.index);
-                    held.extend(entry.into_iter().flat_map(|(_, ids)| ids));
+                    held.extend(entry.iter().flat_map(|(_, ids)| &**ids));
                     refusal = Some(Reply::Stale(id));
                 }
             }

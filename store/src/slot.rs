@@ -186,6 +186,12 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.word(NESTED).load(Ordering::Relaxed)
     }
 
+    /// How many references the node holds for this object, and nothing else.
+    #[inline]
+    pub fn nested_count(&self) -> u64 {
+        self.nested() & !(ORIGIN | WATCHED)
+    }
+
     /// Node: see [`Slot::nested`]. The marks stay.
     pub fn set_nested(&self, count: u64) {
         let counted = |word| Some(word & (ORIGIN | WATCHED) | count);

@@ -88,7 +88,8 @@ conformance! {
             sizes_that_cannot_be_are_errors_of_their_own,
             a_full_table_is_an_error;
         containers:
-            a_container_keeps_what_it_refers_to;
+            a_container_keeps_what_it_refers_to,
+            what_a_container_holds_is_lent_together_and_each_let_go_by_itself;
         threads:
             threads_share_and_drop_one_object_without_losing_it,
             threads_that_give_tails_back_do_not_write_to_each_others_pages;
@@ -110,7 +111,8 @@ conformance! {
         values:
             put_and_drop_recycle_slots_and_memory;
         containers:
-            a_long_chain_of_containers_goes_without_recursion;
+            a_long_chain_of_containers_goes_without_recursion,
+            threads_borrow_from_containers_that_end_and_nothing_is_lost_or_left;
         threads:
             threads_put_and_drop_without_mixing_up_their_objects,
             a_wakeup_for_one_object_takes_none_from_the_next_in_its_slot;
