@@ -288,6 +288,49 @@ async fn a_concurrency_group_goes_on_while_the_others_are_stuck() -> rustyray::R
 }
 
 #[rustyray::test]
+async fn a_group_goes_on_while_the_one_call_that_others_may_have_is_stuck() -> rustyray::Result<()>
+{
+    let hall = Hall::options().max_concurrency(1).remote().await?;
+    let stuck = [hall.meet(4).await?, hall.meet(4).await?];
+    let foyer = [hall.meet_in_foyer(2).await?, hall.meet_in_foyer(2).await?];
+    assert_eq!(rustyray::get_all(&foyer).await?, [true; 2]);
+    assert!(stuck.iter().all(|call| !call.is_ready()));
+    hall.let_go().await?;
+    assert_eq!(rustyray::get_all(&stuck).await?, [true; 2]);
+    assert_eq!(hall.most().await?.get().await?, 100, "as it was let go");
+    Ok(())
+}
+
+/// One that takes one call at a time, and one of its group beside it.
+#[rustyray::actor(concurrency_groups(io = 1))]
+struct Clerk;
+
+#[rustyray::actor_methods]
+impl Clerk {
+    pub fn new() -> Self {
+        Clerk
+    }
+
+    pub fn ask(&self, myself: ClerkHandle) -> rustyray::Result<u32> {
+        rustyray::block_on(async move { myself.look_up().await?.get_timeout(PATIENCE).await })
+    }
+
+    #[method(concurrency_group = "io")]
+    pub fn look_up(&self) -> u32 {
+        7
+    }
+}
+
+#[rustyray::test]
+async fn a_sync_call_may_wait_for_one_of_another_group() -> rustyray::Result<()> {
+    let clerk = Clerk::remote().await?;
+    for _ in 0..50 {
+        assert_eq!(clerk.ask(clerk.clone()).await?.get().await?, 7);
+    }
+    Ok(())
+}
+
+#[rustyray::test]
 async fn an_exclusive_call_runs_alone_and_in_its_turn() -> rustyray::Result<()> {
     let hall = Hall::remote().await?;
     let mut disturbed = Vec::new();

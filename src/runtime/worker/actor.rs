@@ -147,8 +147,9 @@ impl Worker {
             return;
         }
         let lane = home.lanes.of(header.index);
+        // Also where its lane takes one at a time: those of the other lanes are not to wait for it.
         if method.is_some_and(|method| method.is_threaded)
-            && home.lanes.limit(lane) > 1
+            && home.overlaps()
             && let Some(actor) = &home.shared
         {
             let (actor, slot) = (Arc::clone(actor), home.lanes.enter(lane));

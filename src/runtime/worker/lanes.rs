@@ -61,10 +61,6 @@ impl Lanes {
         self.lanes.len()
     }
 
-    pub(super) fn limit(&self, lane: usize) -> usize {
-        self.lanes[lane].limit
-    }
-
     /// The most calls that can be under way in all lanes together.
     pub(super) fn total(&self) -> usize {
         self.lanes.iter().map(|lane| lane.limit).fold(0, usize::saturating_add)
