@@ -4,11 +4,13 @@
 
 use std::{
     cell::Cell,
+    future::poll_fn,
     rc::Rc,
     sync::{
         Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -179,6 +181,59 @@ async fn async_shared_calls_overlap_up_to_the_limit() -> rustyray::Result<()> {
     }
     assert_eq!(rustyray::get_all(&calls).await?, vec![true; 12]);
     assert_eq!(hall.most().await?.get().await?, 3, "no more than three are ever inside");
+    Ok(())
+}
+
+/// Waits until it is called, and keeps the wakers of all who ever waited.
+#[rustyray::actor(max_concurrency = 8)]
+#[derive(Default)]
+struct Ward {
+    called: AtomicUsize,
+    wakers: Mutex<Vec<Waker>>,
+}
+
+#[rustyray::actor_methods]
+impl Ward {
+    pub fn new() -> Self {
+        Ward::default()
+    }
+
+    /// How often it was polled until it was called.
+    pub async fn wait_for(&self, number: u64) -> u64 {
+        let mut polls = 0;
+        poll_fn(|context| {
+            polls += 1;
+            self.wakers.lock().expect("no panics").push(context.waker().clone());
+            match self.called.load(Ordering::SeqCst) as u64 >= number {
+                true => Poll::Ready(polls),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Calls, from a thread that the runtime knows nothing of, all who ever waited.
+    pub fn call(&self, number: u64) {
+        self.called.store(number as usize, Ordering::SeqCst);
+        let wakers = self.wakers.lock().expect("no panics").clone();
+        let waking = std::thread::spawn(move || wakers.iter().for_each(Waker::wake_by_ref));
+        waking.join().expect("no panics");
+    }
+}
+
+#[rustyray::test]
+async fn calls_that_wait_are_woken_whoever_else_is_that_has_ended() -> rustyray::Result<()> {
+    let ward = Ward::remote().await?;
+    for number in 1..=20 {
+        let mut waiting = Vec::new();
+        for _ in 0..5 {
+            waiting.push(ward.wait_for(number).await?);
+        }
+        ward.call(number).await?.get().await?;
+        for polls in rustyray::get_all(&waiting).await? {
+            assert!(polls >= 2, "it waited, and was woken");
+        }
+    }
     Ok(())
 }
 
