@@ -493,7 +493,7 @@ impl Lines {
     /// Waits until every call by a line is settled, or `deadline`: before this process ends in order.
     pub(crate) fn drain(&self, core: &Core, deadline: Option<Instant>) {
         while !core.is_closed() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            let pending = self.all_ways().into_iter().find_map(|way| {
+            let left = self.all_ways().into_iter().find_map(|way| {
                 self.with_route(core, &way, |route| {
                     let open = route.line.as_mut()?;
                     if !open.overflow.is_empty() {
@@ -501,13 +501,20 @@ impl Lines {
                     }
                     let mut returns =
                         open.sent.iter().flat_map(|(_, kept)| kept.returns.as_slice());
-                    returns.find(|&&id| core.is_pending(id)).copied()
+                    let pending = returns.find(|&&id| core.is_pending(id)).copied();
+                    // All that was sent may have been settled since there was no room for the rest.
+                    (pending.is_some() || !open.overflow.is_empty()).then_some(pending)
                 })
             });
-            let Some(pending) = pending else { return };
-            // A while at a time: what waits for room is sent in between.
-            let soon = Instant::now() + Duration::from_millis(100);
-            let _ = core.block_until_settled(pending, Some(soon));
+            match left {
+                None => return,
+                Some(None) => std::thread::yield_now(),
+                Some(Some(pending)) => {
+                    // A while at a time: what waits for room is sent in between.
+                    let soon = Instant::now() + Duration::from_millis(100);
+                    let _ = core.block_until_settled(pending, Some(soon));
+                }
+            }
         }
     }
 
