@@ -490,8 +490,10 @@ impl Runtime {
     /// it was polled gives up waiting; the runtime ends all the same.
     ///
     /// # Errors
-    /// None at present.
+    /// [`Error::InvalidArgument`] in a task or an actor, whose runtime is not theirs to end; see
+    /// [`exit_actor`](crate::exit_actor).
     pub async fn shutdown(&self) -> Result<()> {
+        self.core.may_shut_down()?;
         let core = Arc::clone(&self.core);
         let (done, ended) = tokio::sync::oneshot::channel();
         let end = move || {
@@ -625,6 +627,7 @@ pub async fn shutdown() -> Result<()> {
 
 pub(crate) fn shutdown_blocking() -> Result<()> {
     if let Ok(core) = current::get() {
+        core.may_shut_down()?;
         core.shutdown();
     }
     Ok(())

@@ -422,8 +422,13 @@ impl Error {
     }
 
     /// Reads what [`Error::to_bytes`] wrote; bytes that are no error, or one that is caused by more than
-    /// [`DEEPEST`] others, become a `CorruptObject`.
+    /// [`DEEPEST`] others, become a `CorruptObject`. No bytes at all are what the store keeps of an error that it
+    /// has no room for.
     pub(crate) fn from_bytes(object: impl fmt::Display, bytes: &[u8]) -> Error {
+        if bytes.is_empty() {
+            let reason = "it failed, and there was no room in the store to keep why";
+            return Error::ObjectLost { object: object.to_string(), reason: reason.into() };
+        }
         let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(bytes.len());
         aligned.extend_from_slice(bytes);
         // Reading goes down from cause to cause, as far as the stack has room: whoever wrote the bytes must
@@ -619,6 +624,12 @@ mod tests {
         let endless = making.spawn(move || nested(100_000).to_bytes()).expect("a thread");
         let bytes = endless.join().expect("made");
         assert!(matches!(Error::from_bytes("an object", &bytes), Error::CorruptObject { .. }));
+    }
+
+    #[test]
+    fn an_error_that_found_no_room_is_no_corruption() {
+        let lost = Error::from_bytes("7@3", &[]);
+        assert!(matches!(&lost, Error::ObjectLost { object, .. } if object == "7@3"), "{lost}");
     }
 
     #[test]

@@ -350,3 +350,21 @@ fn a_worker_killed_at_any_point_of_a_task_loses_and_doubles_nothing() {
         assert!(output.status.success(), "{point}: {said}");
     }
 }
+
+#[rustyray::remote]
+async fn tries_to_end_all(blocking: bool) -> String {
+    let ended = match blocking {
+        true => rustyray::blocking::shutdown(),
+        false => rustyray::shutdown().await,
+    };
+    ended.map_or_else(|error| error.to_string(), |()| "it did".into())
+}
+
+#[rustyray::test]
+async fn a_task_cannot_end_the_runtime_that_it_runs_in() -> rustyray::Result<()> {
+    for attempt in 0..10 {
+        let said = tries_to_end_all_remote::remote(attempt % 2 == 0).await?.get().await?;
+        assert!(said.contains("the program that started it"), "{said}");
+    }
+    Ok(())
+}

@@ -219,6 +219,17 @@ pub(crate) fn connect(path: &std::path::Path) -> Result<Arc<Core>> {
 }
 
 impl Core {
+    /// Whether this is the end that may end the runtime: a worker is the node's, and would take from the task that
+    /// runs here what it lives on.
+    pub(crate) fn may_shut_down(&self) -> Result<()> {
+        match &self.link {
+            Link::Uplink(uplink) if uplink.role == Role::Worker => Err(Error::invalid(
+                "the runtime is not to be shut down by a task or an actor: the program that started it does that",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Ends the runtime in order. Actors answer the calls that they have and run `on_stop`, for at most three
     /// quarters of the grace, while tasks go on; then workers finish what they were given, and then all ends.
     pub(crate) fn shutdown(self: &Arc<Self>) {

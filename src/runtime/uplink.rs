@@ -46,7 +46,7 @@ use super::{
     node::{Claim, Place},
     submission::GroupWanted,
     texts::Said,
-    wire::{BUSY, NO_LIMIT, Question, ToNode},
+    wire::{BUSY, NO_LIMIT, Question, Role, ToNode},
 };
 use crate::{
     cancel::CancelOptions,
@@ -79,6 +79,7 @@ struct InTransit {
 /// A client's end of the way to the node.
 pub(crate) struct Uplink {
     client: ClientId,
+    pub(super) role: Role,
     control: Control,
     up: Producer<Words>,
     cells: Asker<Words>,
@@ -99,11 +100,13 @@ impl Uplink {
     pub(crate) fn new(
         control: &Control,
         client: ClientId,
+        role: Role,
         doorbells: Arc<Doorbells>,
         socket: Arc<BlockingConnection>,
     ) -> Self {
         Uplink {
             client,
+            role,
             control: control.clone(),
             up: control.up_producer(client),
             cells: Asker::new(control.cells(client), CELLS),

@@ -87,7 +87,7 @@ pub(crate) fn attach(
     let control = Control::attach(control, session).map_err(io)?;
     let doorbells = Arc::new(Doorbells::new(&control));
     let uplink =
-        Arc::new(Uplink::new(&control, client, Arc::clone(&doorbells), Arc::clone(&socket)));
+        Arc::new(Uplink::new(&control, client, role, Arc::clone(&doorbells), Arc::clone(&socket)));
     let geometry = Geometry::from_words(&geometry).map_err(store_error::<()>)?;
     let store = Client::attach(
         geometry,
