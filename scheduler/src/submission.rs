@@ -247,8 +247,8 @@ pub enum Cancelled {
         /// That worker.
         worker: WorkerId,
     },
-    /// It was asked for from within [`crate::Host`]: it is cancelled, or reported to the host by
-    /// [`crate::Host::interrupt`], after that call.
+    /// Another thread holds it this very moment and will cancel it, or report it to the host by
+    /// [`crate::Host::interrupt`].
     Underway,
     /// It has ended, or never was.
     Unknown,

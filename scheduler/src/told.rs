@@ -93,15 +93,28 @@ impl<H: Host> Scheduler<H> {
     // --- cancelling --------------------------------------------------------------------------------------
 
     /// Cancels a task or a call. What has not begun fails with [`Failure::Cancelled`](crate::Failure::Cancelled); what is running is
-    /// told to stop by [`Host::interrupt`], or by force loses its worker and is not run again. Waits for its turn, so
-    /// that both have been said when it returns; from within [`Host`] they may be said later.
+    /// told to stop by [`Host::interrupt`], or by force loses its worker and is not run again.
     pub fn cancel(&self, task: TaskId, mode: CancelMode) -> Cancelled {
+        if !self.is_telling()
+            && let Some(mut owner) = self.token.enter()
+        {
+            let cancelled = owner.state().cancel(&self.shared, task, mode);
+            self.finish(owner);
+            return cancelled;
+        }
         if self.shared.records.live(task).is_none() {
             return Cancelled::Unknown;
         }
-        if self.is_telling() {
-            self.post(Event::Cancel(task, mode));
-            return Cancelled::Underway;
+        self.post(Event::Cancel(task, mode));
+        Cancelled::Underway
+    }
+
+    /// The same for who has to know that all has been said when it returns: waits for its turn.
+    ///
+    /// Not from within [`Host`].
+    pub fn cancel_in_turn(&self, task: TaskId, mode: CancelMode) -> Cancelled {
+        if self.shared.records.live(task).is_none() {
+            return Cancelled::Unknown;
         }
         self.visit(|state, shared| state.cancel(shared, task, mode))
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustyray_scheduler::{
-    ActorId, Cancelled, Cursor, Failure, ObjectKey, Outcome, Readiness, Withdrawn,
+    ActorId, CancelMode, Cancelled, Cursor, Failure, ObjectKey, Outcome, Readiness, Withdrawn,
 };
 
 use crate::fake::World;
@@ -175,7 +175,8 @@ fn what_was_cancelled_has_failed_whoever_was_at_it_meanwhile() {
             assert_eq!(withdrawn, Withdrawn::Waiting);
         });
         is_entered.recv().expect("it has its turn");
-        assert_eq!(world.cancel(cancelled), Cancelled::Unstarted);
+        let outcome = world.scheduler.cancel_in_turn(cancelled, CancelMode::default());
+        assert_eq!(outcome, Cancelled::Unstarted);
         assert_eq!(world.failure(name), Some(Failure::Cancelled));
     });
 }

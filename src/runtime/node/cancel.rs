@@ -46,7 +46,9 @@ impl Node {
             let mut children = Vec::new();
             match producer {
                 Some(task) => {
-                    let _ = self.scheduler().cancel(task, CancelMode { force, recursive });
+                    // In turn: who asks afterwards whether all were told is not to be answered before.
+                    let mode = CancelMode { force, recursive };
+                    let _ = self.scheduler().cancel_in_turn(task, mode);
                 }
                 None => {
                     self.cancel_on_top(id, force, &mut children);
