@@ -9,7 +9,7 @@ use rustyray_memory::sync::Ordering;
 use crate::{
     BytesWriter, Client, Error, ObjectId, Refusal, Reply, Request, SealError, SealRequest, Tier,
     Value, ValueSerializer, Writer, client::HINTS, fault, geometry::MAX_NESTED, place::Place,
-    slot::Header, state::BeginSeal,
+    room::without_waiting, slot::Header, state::BeginSeal,
 };
 
 /// A value that was serialised into its place and waits for its seal.
@@ -126,8 +126,9 @@ impl Client {
         Ok(writer)
     }
 
-    /// Fails an object: its bytes are then the error's. When there is no room for them, or memory cannot be
-    /// had, the object fails without any: whoever waits for it must not wait for ever.
+    /// Fails an object: its bytes are then the error's. When there is no room for them just now, or memory cannot
+    /// be had, the object fails without any: whoever waits for it must not wait for ever, nor for others to make
+    /// room, and no more must whoever says that it failed.
     ///
     /// # Errors
     /// When `attempt` is not the current one, when the object has a value or is gone.
@@ -138,7 +139,8 @@ impl Client {
         error_bytes: &[u8],
     ) -> Result<(), SealError> {
         let tier = Tier::Ordinary;
-        let writer = match self.create_reserved(tier, error_bytes.len(), error_bytes.len()) {
+        let len = error_bytes.len();
+        let writer = match without_waiting(|| self.create_reserved(tier, len, len)) {
             Ok(mut writer) => {
                 writer.copy_from_slice(error_bytes);
                 writer
@@ -300,7 +302,12 @@ impl Client {
         let small = self.geometry().large_bytes as usize - 1;
         let least = size_of::<T::Archived>();
         // The first try is a small one in any case: what does not fit says at once how much it wants.
-        let mut capacity = if hinted == 0 { least + SLACK } else { hinted.max(least) };
+        // What has no bytes takes no room, so that it can be sealed where there is none.
+        let mut capacity = match hinted {
+            0 if least == 0 => 0,
+            0 => least + SLACK,
+            _ => hinted.max(least),
+        };
         let is_strict = tier == Tier::Strict || self.geometry().is_strict;
         if capacity > small && !is_strict {
             capacity = small.min(least + SLACK);

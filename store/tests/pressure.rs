@@ -1,8 +1,13 @@
 //! When memory runs short: what is not looked at goes to disk, and comes back as it was.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
-use rustyray_store::{Client, Config, Error, Node, PinError, Status, ViewError};
+use rustyray_store::{Client, Config, Error, Node, PinError, Status, ViewError, without_waiting};
 
 const VALUE_WORDS: u64 = 128 << 10;
 
@@ -94,6 +99,35 @@ fn what_is_viewed_stays_and_a_put_without_room_fails_with_the_sizes() {
     client.put(&vec![0u64; 1 << 20]).expect("there is room again");
     drop((client, node));
     std::fs::remove_dir(dir).expect("removed");
+}
+
+#[test]
+fn what_takes_no_room_is_settled_at_once_where_there_is_none() {
+    let node = Node::create(Config {
+        capacity_bytes: 1 << 20,
+        max_objects: 1 << 12,
+        spill_dir: None,
+        put_timeout: Duration::from_secs(3600),
+        ..Config::default()
+    })
+    .expect("a store");
+    let client = node.client();
+    for len in [1 << 14, 1 << 10, 1] {
+        while without_waiting(|| client.put(&vec![7_u8; len])).is_ok() {}
+    }
+    let [failed, unit] = [(); 2].map(|()| client.reserve().expect("a slot"));
+    let (done, wait) = mpsc::channel();
+    let settling = Arc::clone(&client);
+    thread::spawn(move || {
+        settling.fail(failed, 0, &[1; 500]).expect("it was pending");
+        settling.seal_value(unit, 0, &()).expect("it was pending");
+        done.send(()).expect("somebody waits");
+    });
+    wait.recv_timeout(Duration::from_secs(60)).expect("it waits for room");
+    let failure = client.view::<()>(failed).expect_err("it failed");
+    let ViewError::Failed(pin) = failure else { panic!("{failure:?}") };
+    assert_eq!(pin.len(), 0, "there was no room for its error");
+    client.view::<()>(unit).expect("a value");
 }
 
 /// Does something to every file; how many there are, and what then becomes of views of all objects.

@@ -369,7 +369,7 @@ impl Node {
             room.map(|room| std::mem::take(&mut *room.waiting.lock())).unwrap_or_default()
         };
         for id in waiting {
-            let _ = self.client.seal_value(id, 0, &());
+            self.settle(id, &());
             self.client.release(id);
         }
     }
@@ -450,10 +450,7 @@ impl Node {
             token.and_then(|token| actors.by_token.get(token)).and_then(|known| known.obituary)
         };
         let Some(obituary) = obituary else { return };
-        let death = self.death_of(actor, reason);
-        // Another thread may have been faster.
-        let _ = self.client.seal_value(obituary, 0, &death);
-        self.scheduler().settled(super::key(obituary), self.readiness(obituary));
+        self.settle(obituary, &self.death_of(actor, reason));
     }
 
     /// An actor could not be constructed again, for the reason that is in `error`.

@@ -13,7 +13,7 @@ use rustyray_scheduler::{
 };
 use rustyray_store::{ClientId, ObjectId};
 
-use super::{Node, key, submit::demand_of};
+use super::{Node, submit::demand_of};
 use crate::{
     error::{Error, Result},
     options::MAX_CUSTOM_RESOURCES,
@@ -109,8 +109,7 @@ impl Node {
     pub(super) fn group_is_ready(&self, group: GroupId) {
         let token = self.groups.read().by_id.get(&group).copied();
         if let Some(token) = token {
-            let _ = self.client.seal_value(token, 0, &());
-            self.scheduler().settled(key(token), self.readiness(token));
+            self.settle(token, &());
         }
     }
 

@@ -37,7 +37,9 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use rustyray_ipc::{Consumer, WorkProducer};
 use rustyray_scheduler::{ObjectKey, Readiness, Scheduler, TaskId, WorkerId};
-use rustyray_store::{Client, ClientId, ObjectId, PinKind, Status};
+use rustyray_store::{
+    Client, ClientId, ObjectId, PinKind, SealError, Status, Value, without_waiting,
+};
 use tokio::sync::Notify;
 
 use self::{actors::Actors, host::Host, job::Job, lines::Places};
@@ -53,6 +55,7 @@ use super::{
     pool,
     record::{Batch, Record},
     sites::MadeAt,
+    store_error,
     submission::Wanted,
     texts::Texts,
     wakers::Wakers,
@@ -233,6 +236,16 @@ impl Node {
     pub(super) fn error_of(&self, id: ObjectId) -> Option<Error> {
         let pin = self.client.pin(id).ok()?;
         (pin.kind() == PinKind::Failed).then(|| Error::from_bytes(id, &pin))
+    }
+
+    /// Settles an object that is the node's to settle, unless it is settled already, and tells who waits for it. With
+    /// an error when there is no room for the value just now: nobody is to wait for ever, nor this thread at all.
+    fn settle<T: Value>(&self, id: ObjectId, value: &T) {
+        match without_waiting(|| self.client.seal_value(id, 0, value)) {
+            Err(SealError::Store(error)) => self.settle_failed(id, &store_error::<T>(error)),
+            // Another thread was faster, or nobody wants it any more.
+            Ok(()) | Err(_) => self.scheduler().settled(key(id), self.readiness(id)),
+        }
     }
 
     /// Settles an object with an error, unless it is settled already, and tells who waits for it.
