@@ -326,6 +326,7 @@ impl Core {
         let moved = slot.state().transition_spill(generation, Phase::Spilling, Phase::Spilled);
         debug_assert!(moved, "one thread at a time moves objects");
         self.free_memory(index, header);
+        self.ledger.lock().files.lose(index, generation);
         true
     }
 
@@ -343,6 +344,9 @@ impl Core {
         self.drop_nested(id.index, &mut perhaps_dead);
         let origin = {
             let mut ledger = self.ledger.lock();
+            if ledger.spills.is_strict(id.index, generation) {
+                ledger.files.lose(id.index, generation);
+            }
             ledger.spills.remove(id.index);
             let origin = ledger.origins.of(id);
             origin.map(|origin| (Arc::clone(&origin.recipe), origin.held.clone()))

@@ -133,6 +133,12 @@ impl Pin {
         u64::from(self.client.table().slot(self.id.index).owner().attempt)
     }
 
+    /// The file that has the bytes of a strict object.
+    #[inline]
+    pub(crate) fn file(&self) -> Option<&SealedFile> {
+        self.file.as_deref()
+    }
+
     /// The client that holds the pin.
     pub fn client(&self) -> &Arc<Client> {
         &self.client

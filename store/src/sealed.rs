@@ -6,12 +6,13 @@
 //! it.
 
 use std::{
+    any::TypeId,
     collections::HashMap,
     fs::{File, OpenOptions},
     io,
     os::unix::fs::MetadataExt,
     ptr::NonNull,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -66,6 +67,8 @@ pub(crate) struct SealedFile {
     pub(crate) len_bytes: usize,
     pub(crate) fingerprint: u64,
     pub(crate) kind: PinKind,
+    /// As which type its bytes were checked, these very ones.
+    checked: OnceLock<TypeId>,
 }
 
 impl SealedFile {
@@ -89,6 +92,16 @@ impl SealedFile {
     /// The first of its bytes, of which there are `len_bytes`; they stay while this lives.
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.region.start()
+    }
+
+    /// Whether its bytes were checked as this type.
+    pub(crate) fn is_checked(&self, as_type: TypeId) -> bool {
+        self.checked.get() == Some(&as_type)
+    }
+
+    /// Notes that its bytes are a valid value of this type. Of several types the first is known.
+    pub(crate) fn set_checked(&self, as_type: TypeId) {
+        let _ = self.checked.set(as_type);
     }
 }
 
@@ -121,8 +134,13 @@ impl Client {
             restore(Error::Os { doing: "opening the file of a strict object", source })
         })?;
         let kind = if is_failed { PinKind::Failed } else { PinKind::Value };
-        let file =
-            Arc::new(SealedFile { region, len_bytes: len_bytes as usize, fingerprint, kind });
+        let file = Arc::new(SealedFile {
+            region,
+            len_bytes: len_bytes as usize,
+            fingerprint,
+            kind,
+            checked: OnceLock::new(),
+        });
         // What nobody views any more is forgotten when there is more of it than of the rest.
         if mapped.len() >= 64 && mapped.len().is_power_of_two() {
             mapped.retain(|_, (_, file)| file.strong_count() > 0);

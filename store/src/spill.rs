@@ -72,6 +72,8 @@ struct Own {
 /// What the file of an object must say.
 #[derive(Copy, Clone, Debug)]
 struct Spilled {
+    /// Which object of the slot it is.
+    generation: u64,
     len_bytes: u64,
     fingerprint: u64,
     checksum: u64,
@@ -114,6 +116,12 @@ impl Spills {
     /// Where the file of the object in the slot is, or was.
     pub(crate) fn path(&self, index: u32) -> Option<PathBuf> {
         Some(self.find(index)?.0)
+    }
+
+    /// Whether the object is on disk, and was strict.
+    pub(crate) fn is_strict(&self, index: u32, generation: u64) -> bool {
+        let spilled = self.files.get(&index);
+        spilled.is_some_and(|spilled| spilled.generation == generation && spilled.is_strict)
     }
 
     /// Removes the file of an object.
@@ -310,6 +318,7 @@ impl Core {
             return written.map(|_| false);
         }
         let spilled = Spilled {
+            generation,
             len_bytes: header.len_bytes,
             fingerprint: header.fingerprint,
             checksum: written?,
@@ -411,8 +420,16 @@ impl Core {
         if slot.state().load().phase() != Phase::Spilled {
             return Reply::Done;
         }
-        let Some((path, spilled)) = self.ledger.lock().spills.find(id.index) else {
-            return Reply::Refused(Refusal::SpillMissing);
+        let (path, spilled) = {
+            let ledger = self.ledger.lock();
+            if ledger.files.find(id.index, generation).is_some() {
+                // It is in memory, whatever the table says.
+                return Reply::Done;
+            }
+            match ledger.spills.find(id.index) {
+                Some((path, spilled)) if spilled.generation == generation => (path, spilled),
+                _ => return Reply::Refused(Refusal::SpillMissing),
+            }
         };
         let &Spilled { len_bytes, fingerprint, .. } = &spilled;
         let header = Header { location: Place::Empty.to_word(), len_bytes, fingerprint };

@@ -9,7 +9,8 @@
 //! ```
 //! Whoever reads asks the node which file is the object's, opens it for reading, looks at its seals himself,
 //! and maps it. Which file that is, how long the value is and of which type is kept in the node's private
-//! memory: no process can exchange one sealed object for another.
+//! memory, and so is which objects were sealed: whatever the table says of an object, it is not sealed twice. So no
+//! process can exchange one sealed object for another.
 //!
 //! The seal is the node's single step, so that a writer which dies leaves a file without an owner or a
 //! sealed object, and nothing in between.
@@ -53,6 +54,8 @@ pub(crate) struct Files {
     open: HashMap<u64, Open>,
     /// Sealed, by slot.
     sealed: HashMap<u32, Sealed>,
+    /// By slot: the first generation that can be sealed there. Those before it were, or are not to be any more.
+    unsealed_from: HashMap<u32, u64>,
 }
 
 #[derive(Debug)]
@@ -113,6 +116,32 @@ impl Files {
     fn key(&mut self) -> u64 {
         self.last_key += 1;
         self.last_key
+    }
+
+    /// Takes note that the object is sealed; false when it was before.
+    fn begin_seal(&mut self, index: u32, generation: u64) -> bool {
+        let from = self.unsealed_from.entry(index).or_default();
+        if generation < *from {
+            return false;
+        }
+        *from = generation + 1;
+        true
+    }
+
+    /// The bytes of the object, the last one that was sealed in the slot, are lost: it can be sealed again.
+    pub(crate) fn lose(&mut self, index: u32, generation: u64) {
+        if let Some(from) = self.unsealed_from.get_mut(&index)
+            && *from == generation + 1
+        {
+            *from = generation;
+        }
+    }
+
+    /// Enters the file of an object; how many bytes the one that it replaces had. That there is one means that
+    /// somebody had the node believe that the slot is free.
+    #[must_use]
+    fn enter(&mut self, index: u32, sealed: Sealed) -> u64 {
+        self.sealed.insert(index, sealed).map_or(0, |before| before.footprint_bytes)
     }
 }
 
@@ -253,8 +282,6 @@ impl Core {
             BeginSeal::Sealed => return refused(Refusal::AlreadySealed),
             BeginSeal::Gone => return (Reply::Stale(id), 0),
         }
-        slot.set_header(Header { location: Place::File { key }.to_word(), len_bytes, fingerprint });
-        slot.touch(self.table.tick());
         let sealed = Sealed {
             generation,
             file: open.file,
@@ -263,7 +290,19 @@ impl Core {
             fingerprint,
             is_failed,
         };
-        self.ledger.lock().files.sealed.insert(id.index, sealed);
+        {
+            let mut ledger = self.ledger.lock();
+            if !ledger.files.begin_seal(id.index, generation) {
+                drop(ledger);
+                // It does not wait for a value, though the table says so: as it said before.
+                let _ = slot.state().transition_from_sealing(ClientId::NODE, attempt);
+                return refused(Refusal::AlreadySealed);
+            }
+            let replaced_bytes = ledger.files.enter(id.index, sealed);
+            ledger.space.discharge(replaced_bytes);
+        }
+        slot.set_header(Header { location: Place::File { key }.to_word(), len_bytes, fingerprint });
+        slot.touch(self.table.tick());
         let published = slot.state().transition_to_sealed(generation, ClientId::NODE, is_failed);
         debug_assert!(published, "nobody takes a slot from the node");
         (Reply::Done, kept_bytes)
@@ -322,7 +361,8 @@ impl Core {
             fingerprint: header.fingerprint,
             is_failed: false,
         };
-        ledger.files.sealed.insert(index, sealed);
+        let replaced_bytes = ledger.files.enter(index, sealed);
+        ledger.space.discharge(replaced_bytes);
         Ok(Header { location: Place::File { key }.to_word(), ..*header })
     }
 

@@ -1,4 +1,6 @@
-//! Typed views: the archive of a value in place, checked once per process and object.
+//! Typed views: the archive of a value in place, checked once per process and object. A strict one is checked once
+//! per mapping, which lasts as long as somebody views it: what the table says of it, its generation and attempt
+//! included, may be said by somebody who means harm, and so does not show that bytes are those that were checked.
 //!
 //! One of the crate's unsafe files: it makes typed references into checked bytes.
 
@@ -64,9 +66,7 @@ impl<T: Value> View<T> {
         if pin.fingerprint() != T::fingerprint() {
             return Err(mismatch::<T>(&pin));
         }
-        let holdings = pin.client().holdings();
-        let key = type_key::<T::Archived>() ^ pin.making();
-        if holdings.is_checked(pin.id(), key)
+        if is_checked::<T::Archived>(&pin)
             && let Some(at) = pin.len().checked_sub(size_of::<T::Archived>())
         {
             let root = NonNull::from(&pin[at..]).cast();
@@ -75,7 +75,7 @@ impl<T: Value> View<T> {
         match T::check(&pin) {
             Ok(archived) => {
                 let root = NonNull::from(archived);
-                holdings.set_checked(pin.id(), key);
+                set_checked::<T::Archived>(&pin);
                 Ok(View { root, pin })
             }
             Err(source) => {
@@ -103,6 +103,28 @@ impl<T: Value> View<T> {
         T: OwnedValue,
     {
         T::from_archived(self)
+    }
+}
+
+/// Whether these very bytes were checked here as an `A`.
+#[inline]
+fn is_checked<A: 'static>(pin: &Pin) -> bool {
+    match pin.file() {
+        Some(file) => file.is_checked(TypeId::of::<A>()),
+        None => {
+            let key = type_key::<A>() ^ pin.making();
+            pin.client().holdings().is_checked(pin.id(), key)
+        }
+    }
+}
+
+fn set_checked<A: 'static>(pin: &Pin) {
+    match pin.file() {
+        Some(file) => file.set_checked(TypeId::of::<A>()),
+        None => {
+            let key = type_key::<A>() ^ pin.making();
+            pin.client().holdings().set_checked(pin.id(), key);
+        }
     }
 }
 
