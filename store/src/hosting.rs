@@ -4,14 +4,16 @@
 //! ```text
 //! host                                  client
 //! welcome, with the descriptors  ──────►
+//!                                ◄──────  hello, with a descriptor of its process
 //!                                ◄──────  request     (64 bytes, one at a time)
 //! reply                          ──────►
-//!                                         closes, or dies
+//!                                ◄──────  goodbye, or it dies
 //! ```
-//! The host reaps the client when the socket closes or the process ends, whichever comes first: the client's
-//! end of the socket is closed by nobody but the last owner of its [`Client`], views included, and by the
-//! kernel after the process's threads have stopped. A process that was forked off the client keeps the socket
-//! open, but not its parent's process descriptor.
+//! The host reaps the client when it says goodbye, which the last owner of its [`Client`] does, views included, or
+//! when its process ends, whichever comes first. That the socket is closed says nothing: others may have it, and
+//! shut it down, while the process lives and reads what it has views of. Such a client gets no answers any more, and
+//! what it holds stays until its process ends; for good when that is the host's own. A process that was forked off
+//! the client keeps the socket open, but is not the one that said hello.
 //!
 //! A thread of the client does nothing but wait for the host to hang up: then whoever waits for an object is
 //! woken and told that the store has ended. Views can still be read.
@@ -52,50 +54,116 @@ const WELCOME_WORDS: usize = 4 + Geometry::WORDS;
 const WELCOME_BYTES: usize = WELCOME_WORDS * 8;
 /// Bytes of a request and of a reply.
 const FRAME_BYTES: usize = 64;
+/// The first word of a hello and of a goodbye, which no request has. The second one of a hello is the process.
+const HELLO: u64 = u64::from_le_bytes(*b"hello...");
+const GOODBYE: u64 = u64::from_le_bytes(*b"goodbye.");
 const MAX_NAME_BYTES: u64 = 256;
 
 impl Node {
     /// Lets the process at the other end of `stream` in, answers its requests, and blocks until it has
-    /// closed the socket or ended; then everything it left behind has been cleared away, and what it
+    /// dropped its client or ended; then everything it left behind has been cleared away, and what it
     /// had promised to seal has failed.
+    ///
+    /// Returns early, with nothing cleared away, when the store is shut down; and when a client in this very process
+    /// lost its socket: it may have views still.
     ///
     /// # Errors
     /// When the peer belongs to another user, when no more clients fit, or when the socket breaks before
     /// the client is in. A client that ends is no error.
     pub fn host(&self, stream: UnixStream) -> Result<(), Error> {
         let os = |doing| move |source: io::Error| Error::Os { doing, source };
-        let pid = check_user(&stream)?;
-        let process = peer_process(&stream, pid).map_err(os("watching a client"))?;
+        check_user(&stream)?;
         let hang_up = stream.try_clone().map_err(os("watching a client"))?;
         let Admission { client, geometry, segments } = self.admit()?;
         self.hosted.lock().insert(client, hang_up);
         let result = welcome(&stream, client, geometry, &segments)
+            .and_then(|()| receive_hello(&stream))
             .map_err(os("letting a client in"))
-            .map(|()| self.answer_until_gone(&stream, process.as_ref(), client));
+            .map(|process| self.answer_until_gone(&stream, &process, client));
         drop(segments);
         self.hosted.lock().remove(&client);
-        for orphan in self.reap(client).orphans {
-            // Sealed meanwhile by somebody else, or gone: either is as good.
-            let _ = self.client().fail(orphan, 0, b"the process that was to seal it has ended");
+        // Who never said hello has nothing.
+        if !matches!(result, Ok(Ending::Unknown)) {
+            for orphan in self.reap(client).orphans {
+                // Sealed meanwhile by somebody else, or gone: either is as good.
+                let _ = self.client().fail(orphan, 0, b"the process that was to seal it has ended");
+            }
         }
-        result
+        result.map(drop)
     }
 
-    fn answer_until_gone(&self, stream: &UnixStream, process: Option<&OwnedFd>, client: ClientId) {
+    fn answer_until_gone(
+        &self,
+        stream: &UnixStream,
+        process: &Process,
+        client: ClientId,
+    ) -> Ending {
         let mut frame = [0; FRAME_BYTES];
-        while is_readable(stream, process) && (&*stream).read_exact(&mut frame).is_ok() {
+        loop {
+            match wait_for_either(stream, process) {
+                Woken::Stream if (&*stream).read_exact(&mut frame).is_ok() => {}
+                Woken::Ended => return Ending::Ended,
+                _ => return self.wait_for_end(process, client),
+            }
+            if words(&frame)[0] == GOODBYE {
+                return Ending::Ended;
+            }
             let request = Request::from_words(words(&frame));
             let reply = match request {
                 Some(request) => self.serve(client, request),
                 None => Reply::Refused(crate::Refusal::Garbage),
             };
             if (&*stream).write_all(&bytes(&reply.to_words())).is_err() {
-                break;
+                return self.wait_for_end(process, client);
             }
             // What its processes let go of is freed by the way.
             self.collect(256);
         }
     }
+
+    /// The client said no goodbye, and its socket says nothing any more: waits for the end of its process, or of the
+    /// store.
+    fn wait_for_end(&self, process: &Process, client: ClientId) -> Ending {
+        let (Process::Other(_), Ok((hang_up, end))) = (process, UnixStream::pair()) else {
+            return Ending::Unknown;
+        };
+        self.hosted.lock().insert(client, hang_up);
+        // Whoever shuts the store down abandons the client before it looks for whom to hang up on.
+        if !self.client().is_ours() {
+            return Ending::Unknown;
+        }
+        match wait_for_either(&end, process) {
+            Woken::Ended => Ending::Ended,
+            _ => Ending::Unknown,
+        }
+    }
+}
+
+/// How hosting a client came to its end.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It said goodbye, or its process is no more.
+    Ended,
+    /// It may live and have views.
+    Unknown,
+}
+
+/// The process of a client.
+enum Process {
+    /// The host's own, which does not see its own end.
+    Own,
+    /// Another one: a descriptor that becomes readable when it ends.
+    Other(OwnedFd),
+}
+
+/// What [`wait_for_either`] waited for.
+enum Woken {
+    /// There is something to read, or an end of it.
+    Stream,
+    /// The process has ended: it has nothing more to ask.
+    Ended,
+    /// The system refuses to wait.
+    Failed,
 }
 
 impl Client {
@@ -109,6 +177,7 @@ impl Client {
         let os = |source| Error::Os { doing: "joining a store", source };
         check_user(&stream)?;
         let (client, geometry, segments) = receive_welcome(&stream).map_err(os)??;
+        send_hello(&stream).map_err(os)?;
         let watched = stream.try_clone().map_err(os)?;
         let socket = Socket { stream: Mutex::new(stream), owner: std::process::id() };
         let client =
@@ -139,7 +208,10 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // The thread that watches has the socket open as well. A forked child only closes its copies.
         if self.owner == std::process::id() {
-            let _ = self.stream.get_mut().shutdown(Shutdown::Both);
+            let stream = self.stream.get_mut();
+            // Nobody to say it to is as good.
+            let _ = stream.write_all(&bytes(&[GOODBYE, 0, 0, 0, 0, 0, 0, 0]));
+            let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }
@@ -190,48 +262,89 @@ fn bytes(words: &[u64; 8]) -> [u8; FRAME_BYTES] {
     std::array::from_fn(|i| words[i / 8].to_le_bytes()[i % 8])
 }
 
-/// Waits for a request; false when the peer is gone.
-fn is_readable(stream: &UnixStream, process: Option<&OwnedFd>) -> bool {
+/// Waits until there is something to read, or the process has ended.
+fn wait_for_either(stream: &UnixStream, process: &Process) -> Woken {
     loop {
         let mut polled = vec![PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
-        polled.extend(process.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        if let Process::Other(process) = process {
+            polled.push(PollFd::new(process.as_fd(), PollFlags::POLLIN));
+        }
         match poll(&mut polled, PollTimeout::NONE) {
-            // An ended process has nothing more to ask.
-            Ok(_) => return polled.iter().skip(1).all(|process| process.any() != Some(true)),
+            Ok(_) if polled.iter().skip(1).any(|process| process.any() == Some(true)) => {
+                return Woken::Ended;
+            }
+            Ok(_) => return Woken::Stream,
             Err(Errno::EINTR) => {}
-            Err(_) => return false,
+            Err(_) => return Woken::Failed,
         }
     }
 }
 
-/// Refuses a peer of another user; the process id of one of this user's.
-fn check_user(stream: &UnixStream) -> Result<i32, Error> {
+/// Refuses a peer of another user.
+fn check_user(stream: &UnixStream) -> Result<(), Error> {
     let peer = getsockopt(stream, sockopt::PeerCredentials).map_err(|errno| Error::Os {
         doing: "asking who is at the other end",
         source: errno.into(),
     })?;
     if peer.uid() == geteuid().as_raw() {
-        return Ok(peer.pid());
+        return Ok(());
     }
     Err(Error::ForeignPeer { pid: peer.pid(), uid: peer.uid() })
 }
 
-/// A descriptor that becomes readable when the peer's process ends; `None` when that is this process.
-fn peer_process(stream: &UnixStream, pid: i32) -> io::Result<Option<OwnedFd>> {
-    if pid == std::process::id() as i32 {
-        return Ok(None);
-    }
-    match getsockopt(stream, sockopt::PeerPidfd) {
-        Ok(pidfd) => return Ok(Some(pidfd)),
-        // Linux before 6.5.
-        Err(Errno::ENOPROTOOPT) => {}
-        Err(errno) => return Err(errno.into()),
-    }
+/// Says which process it is that joins. The socket does not: whoever made it may have been another.
+fn send_hello(stream: &UnixStream) -> io::Result<()> {
     // SAFETY: pidfd_open takes two integers and touches no memory of ours.
-    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, std::process::id(), 0) };
     let descriptor = Errno::result(result)? as RawFd;
     // SAFETY: the kernel made the descriptor just now, for nobody else.
-    Ok(Some(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+    let process = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let frame = bytes(&[HELLO, std::process::id().into(), 0, 0, 0, 0, 0, 0]);
+    send_with(stream, &frame, &[process.as_raw_fd()])
+}
+
+/// Which process it is that joins.
+fn receive_hello(stream: &UnixStream) -> io::Result<Process> {
+    let mut frame = [0; FRAME_BYTES];
+    let mut descriptors = receive_with(stream, &mut frame)?;
+    match (words(&frame), descriptors.pop()) {
+        ([HELLO, pid, ..], Some(_)) if pid == u64::from(std::process::id()) => Ok(Process::Own),
+        ([HELLO, ..], Some(process)) => Ok(Process::Other(process)),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it does not say which process it is")),
+    }
+}
+
+/// Sends bytes, and descriptors with them.
+fn send_with(mut stream: &UnixStream, frame: &[u8], descriptors: &[RawFd]) -> io::Result<()> {
+    let control = [ControlMessage::ScmRights(descriptors)];
+    let control = if descriptors.is_empty() { &control[..0] } else { &control[..] };
+    let parts = [IoSlice::new(frame)];
+    let sent = sendmsg::<()>(stream.as_raw_fd(), &parts, control, MsgFlags::MSG_NOSIGNAL, None)?;
+    stream.write_all(&frame[sent..])
+}
+
+/// Fills `frame`; the descriptors that came with it.
+fn receive_with(mut stream: &UnixStream, frame: &mut [u8]) -> io::Result<Vec<OwnedFd>> {
+    let mut control = nix::cmsg_space!([RawFd; 4]);
+    let mut parts = [IoSliceMut::new(&mut *frame)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let received = message.bytes;
+    let descriptors: Vec<OwnedFd> = message
+        .cmsgs()?
+        .filter_map(|message| match message {
+            ControlMessageOwned::ScmRights(descriptors) => Some(descriptors),
+            _ => None,
+        })
+        .flatten()
+        // SAFETY: the kernel gave these descriptors to us with this message, and to nobody else.
+        .map(|descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) })
+        .collect();
+    if received == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    stream.read_exact(&mut frame[received..])?;
+    Ok(descriptors)
 }
 
 fn welcome(
@@ -253,11 +366,7 @@ fn welcome(
     words.extend(names.iter().map(|name| name.len() as u64));
     words.extend(geometry.to_words());
     let frame: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    let control = [ControlMessage::ScmRights(&descriptors)];
-    let control = if descriptors.is_empty() { &control[..0] } else { &control[..] };
-    let parts = [IoSlice::new(&frame)];
-    let sent = sendmsg::<()>(stream.as_raw_fd(), &parts, control, MsgFlags::MSG_NOSIGNAL, None)?;
-    stream.write_all(&frame[sent..])?;
+    send_with(stream, &frame, &descriptors)?;
     names.iter().try_for_each(|name| stream.write_all(name.as_bytes()))
 }
 
@@ -265,25 +374,7 @@ type Welcome = (ClientId, Geometry, Segments);
 
 fn receive_welcome(mut stream: &UnixStream) -> io::Result<Result<Welcome, Error>> {
     let mut frame = [0; WELCOME_BYTES];
-    let mut control = nix::cmsg_space!([RawFd; 4]);
-    let mut parts = [IoSliceMut::new(&mut frame)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
-    let received = message.bytes;
-    let descriptors: Vec<OwnedFd> = message
-        .cmsgs()?
-        .filter_map(|message| match message {
-            ControlMessageOwned::ScmRights(descriptors) => Some(descriptors),
-            _ => None,
-        })
-        .flatten()
-        // SAFETY: the kernel gave these descriptors to us with this message, and to nobody else.
-        .map(|descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) })
-        .collect();
-    if received == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    stream.read_exact(&mut frame[received..])?;
+    let descriptors = receive_with(stream, &mut frame)?;
     let words: Vec<u64> = frame
         .chunks_exact(8)
         .map(|chunk| u64::from_le_bytes(chunk.try_into().expect("a chunk of eight bytes")))

@@ -1,6 +1,7 @@
 //! The store between processes that have nothing else between them: one hosts, the others join.
 
 use std::{
+    net::Shutdown,
     os::{fd::AsFd, unix::net::UnixStream},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -71,6 +72,13 @@ fn joins() {
             // Until it is killed.
             nix::unistd::pause();
         }
+        "stay" => {
+            let own = client.put(&vec![1_u8; 1 << 20]).expect("put");
+            let _view: View<Vec<u8>> = client.view(own).expect("view");
+            client.seal_value(ids[0], 0, &()).expect("seal");
+            // Until it is killed.
+            nix::unistd::pause();
+        }
         role => panic!("no such role: {role}"),
     }
     std::process::exit(0);
@@ -79,6 +87,8 @@ fn joins() {
 struct Other {
     child: Child,
     hosting: Option<JoinHandle<Result<(), Error>>>,
+    /// The host's end of the socket.
+    socket: UnixStream,
 }
 
 impl Other {
@@ -86,6 +96,8 @@ impl Other {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::Stream, None, SockFlag::SOCK_CLOEXEC)
                 .expect("a socket pair");
+        let socket = UnixStream::from(ours);
+        let kept = socket.try_clone().expect("cloned");
         let ids: Vec<String> =
             ids.iter().map(|id| format!("{}-{}", id.index, id.generation)).collect();
         let child = Command::new(std::env::current_exe().expect("the test binary"))
@@ -96,8 +108,8 @@ impl Other {
             .spawn()
             .expect("a second process");
         let node = Arc::clone(node);
-        let hosting = std::thread::spawn(move || node.host(UnixStream::from(ours)));
-        Other { child, hosting: Some(hosting) }
+        let hosting = std::thread::spawn(move || node.host(socket));
+        Other { child, hosting: Some(hosting), socket: kept }
     }
 
     /// Waits until the host has seen it go and cleared up.
@@ -178,6 +190,50 @@ fn a_process_may_leave_and_live_on() {
 }
 
 #[test]
+fn what_a_process_views_stays_when_its_socket_is_shut_down_until_it_ends() {
+    let node = store(Backend::Memfd);
+    let ready = node.client().reserve().expect("reserve");
+    let mut other = Other::start(&node, "stay", &[ready]);
+    node.client().get::<()>(ready, LONG).expect("it is ready");
+    let before = node.stats();
+    other.socket.shutdown(Shutdown::Both).expect("shut down");
+    // Time for a host that takes that for its end.
+    std::thread::sleep(Duration::from_millis(200));
+    let after = node.stats();
+    assert_eq!((after.clients, after.objects), (2, before.objects));
+    other.child.kill().expect("killed");
+    other.gone();
+    let after = node.stats();
+    assert_eq!((after.clients, after.objects), (1, 1));
+}
+
+#[test]
+fn what_a_thread_of_the_host_views_stays_when_somebody_else_shuts_its_socket_down() {
+    let node = Node::create(Config {
+        capacity_bytes: 1 << 20,
+        max_objects: 512,
+        put_timeout: Duration::from_millis(20),
+        spill_dir: None,
+        ..Config::default()
+    })
+    .expect("a store");
+    let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+    let kept = theirs.try_clone().expect("cloned");
+    let hosting = {
+        let node = Arc::clone(&node);
+        std::thread::spawn(move || node.host(ours))
+    };
+    let client = Client::join(theirs).expect("joined");
+    let id = client.put(&vec![1_u64; 4096]).expect("put");
+    let view: View<Vec<u64>> = client.view(id).expect("view");
+    kept.shutdown(Shutdown::Both).expect("shut down");
+    hosting.join().expect("no panic").expect("hosted well");
+    // Fills what room there is.
+    while node.client().put(&vec![2_u64; 4096]).is_ok() {}
+    assert!(view.as_slice().iter().all(|&number| number == 1));
+}
+
+#[test]
 fn a_client_whose_host_is_gone_gets_errors_and_keeps_its_views() {
     let node = store(Backend::Memfd);
     let (ours, theirs) = UnixStream::pair().expect("a socket pair");
@@ -191,7 +247,7 @@ fn a_client_whose_host_is_gone_gets_errors_and_keeps_its_views() {
     let view: View<Vec<u64>> = client.view(id).expect("view");
     // The node keeps the object: what comes now is as if its process had ended.
     node.client().retain(id).expect("retain");
-    breaker.shutdown(std::net::Shutdown::Both).expect("shut down");
+    breaker.shutdown(Shutdown::Both).expect("shut down");
     hosting.join().expect("no panic").expect("hosted");
     drop(node);
     assert!(matches!(
@@ -282,7 +338,7 @@ fn strangers_do_not_share_a_store() {
     } else {
         let _own = UnixStream::connect(&socket).expect("connected");
         let (stream, _) = listener.accept().expect("a connection");
-        stream.shutdown(std::net::Shutdown::Both).expect("shut down");
+        stream.shutdown(Shutdown::Both).expect("shut down");
         assert!(!matches!(node.host(stream), Err(Error::ForeignPeer { .. })));
     }
     assert_eq!(node.stats().clients, 1);
