@@ -388,6 +388,12 @@ impl Error {
                 "drop references or views that are no longer needed, raise `Builder::object_store_memory`, or \
                  set `Builder::spill_dir`"
             }
+            Error::WorkerCrashed { how, .. }
+                if how.contains("SIGSEGV") || how.contains("SIGBUS") =>
+            {
+                "a stack that overflows ends a worker like this, and so does unsafe code; run the function itself, \
+                 without `remote`, under a debugger"
+            }
             Error::WorkerCrashed { .. } => {
                 "look at the worker's output above; a task that is safe to run again can have more `max_retries`"
             }
@@ -624,6 +630,16 @@ mod tests {
         let endless = making.spawn(move || nested(100_000).to_bytes()).expect("a thread");
         let bytes = endless.join().expect("made");
         assert!(matches!(Error::from_bytes("an object", &bytes), Error::CorruptObject { .. }));
+    }
+
+    #[test]
+    fn what_a_stack_overflow_looks_like_is_said_where_it_may_be_one() {
+        let helps = |how: &str| {
+            let (task, how) = ("deep".into(), how.into());
+            let crash = Error::WorkerCrashed { task, worker: 1, attempt: 0, how };
+            crash.help().expect("a help").contains("stack")
+        };
+        assert!(helps("killed by SIGSEGV") && !helps("killed by SIGKILL"));
     }
 
     #[test]

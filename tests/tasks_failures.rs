@@ -13,8 +13,9 @@ use nix::{
     sys::{
         resource::{Resource, setrlimit},
         signal::{Signal, kill},
+        wait::{WaitStatus, waitpid},
     },
-    unistd::Pid,
+    unistd::{ForkResult, Pid, fork},
 };
 use rustyray::prelude::*;
 
@@ -366,5 +367,49 @@ async fn a_task_cannot_end_the_runtime_that_it_runs_in() -> rustyray::Result<()>
         let said = tries_to_end_all_remote::remote(attempt % 2 == 0).await?.get().await?;
         assert!(said.contains("the program that started it"), "{said}");
     }
+    Ok(())
+}
+
+/// Gives the code with which the child that it forks off ends: that comes out of the task as its parent does.
+fn forked(in_the_child: fn()) -> i32 {
+    // SAFETY: the child does nothing that the parent's other threads may hold a lock for.
+    match unsafe { fork() }.expect("forked") {
+        ForkResult::Child => {
+            in_the_child();
+            -1
+        }
+        ForkResult::Parent { child } => match waitpid(child, None).expect("a child") {
+            WaitStatus::Exited(_, code) => code,
+            other => panic!("{other:?}"),
+        },
+    }
+}
+
+#[rustyray::remote(max_retries = 0)]
+fn forks(panics: bool) -> i32 {
+    forked(if panics { || std::panic::resume_unwind(Box::new(())) } else { || {} })
+}
+
+#[rustyray::remote(max_retries = 0)]
+async fn forks_and_waits() -> i32 {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let code = forked(|| {});
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    code
+}
+
+#[rustyray::test]
+async fn a_forked_child_that_comes_out_of_a_task_ends_there() -> rustyray::Result<()> {
+    for panics in [false, true] {
+        assert_eq!(forks_remote::remote(panics).await?.get().await?, 1, "panics: {panics}");
+    }
+    assert_eq!(forks_and_waits_remote::remote().await?.get().await?, 1);
+    // Nothing of what the workers share with the node came to harm.
+    let mut doubled = Vec::new();
+    for value in 0..100 {
+        doubled.push(double_remote::remote(value).await?);
+    }
+    let expected: Vec<u64> = (0..100).map(|value| 2 * value).collect();
+    assert_eq!(rustyray::get_all(&doubled).await?, expected);
     Ok(())
 }

@@ -208,6 +208,13 @@ impl Client {
         self.holdings.fork.check()
     }
 
+    /// Whether this process was forked off the one that attached. What is shared is that one's alone: here every
+    /// operation on it fails.
+    #[inline]
+    pub fn is_forked(&self) -> bool {
+        matches!(self.check_ours(), Err(NotOurs::Forked))
+    }
+
     /// Touch nothing shared any more: references and views that are dropped from now on stay counted
     /// until this process is reaped. Views can still be read.
     pub fn abandon(&self) {

@@ -13,6 +13,7 @@ use super::{
     actor::take_exit,
     failure::{guarded, guarded_future, poll_guarded},
     fault,
+    forked::end_if_forked,
     lanes::Slot,
     limits::Limit,
 };
@@ -129,6 +130,7 @@ pub(super) fn begin(
     }
     let mut call = Call { core, arguments: parts.arguments, returns: &returns, actor };
     let outcome = span.enter(|| code(header).and_then(|code| guarded(|| code(&mut call))));
+    end_if_forked(core);
     (returns, Some(context), outcome.map(|finished| span.follow(finished)))
 }
 
@@ -169,7 +171,9 @@ pub(super) async fn stoppable(
             // What it comes to is said by the limit.
             return Poll::Ready(Ok(()));
         }
-        poll_guarded(&mut future, context)
+        let polled = poll_guarded(&mut future, context);
+        end_if_forked(core);
+        polled
     })
     .await
 }
@@ -227,7 +231,9 @@ impl Worker {
             Ok(End::Constructed(actor)) => self.settle(seat, &header, &returns, actor),
             Ok(End::ConstructedLater(future)) => {
                 let _tokio = background::handle().map(|handle| handle.enter());
-                match seat.executor.run(guarded_future(future)).flatten() {
+                let outcome = seat.executor.run(guarded_future(future)).flatten();
+                end_if_forked(&self.core);
+                match outcome {
                     Ok(actor) => self.settle(seat, &header, &returns, actor),
                     Err(failure) => self.complete(&header, &returns, Err(failure), take_exit()),
                 }
@@ -346,7 +352,9 @@ fn poll(
     if core.interrupts.any() && who.is_some_and(|who| core.interrupts.is_interrupted(who)) {
         return Poll::Ready(Err(Failure(FailureKind::Cancelled)));
     }
-    executor.poll_as(waker, |context| poll_guarded(future, context))
+    let polled = executor.poll_as(waker, |context| poll_guarded(future, context));
+    end_if_forked(core);
+    polled
 }
 
 /// The words after the header of an entry.

@@ -16,6 +16,7 @@ mod crew;
 mod failure;
 pub(crate) mod fault;
 mod flights;
+mod forked;
 mod intake;
 mod lanes;
 mod lead;
