@@ -5,7 +5,7 @@
 //!   (a ring), [`WorkProducer`]/[`WorkConsumer`] (a queue whose entries can be taken back), [`Bell`]
 //!   and [`Ringer`] (sleeping until there is something), [`Patience`] (how long to spin first), [`Asker`]
 //!   and [`answer`] (cells for the answers to what was asked by an entry), [`LineHead`] (of a queue that is
-//!   given out to one pair of processes after the other), [`Missed`] (a note for who has a lock).
+//!   given out to one pair of processes after the other), [`Missed`] (a note for who has a lock), [`Begun`] (what a process is at, for whoever looks).
 //! - *Cold*, over the kernel: [`Listener`], [`Connection`] and [`BlockingConnection`] (frames and
 //!   descriptors over Unix sockets), [`ProcessHandle`] (peer death), [`Pressure`] (memory that runs short).
 //!
@@ -52,6 +52,7 @@
 
 #![deny(unsafe_code)]
 
+mod begun;
 mod bell;
 mod cells;
 mod cursor;
@@ -86,6 +87,7 @@ mod pressure;
 mod process;
 mod wake_cost;
 
+pub use begun::{BEGUN_WORDS, Begun, UnderWay};
 pub use bell::{Attendant, BELL_WORDS, Bell, Leave, Napped, Ringer, Slept};
 pub use cells::{Asker, CellShape, Question, answer};
 pub use cursor::Garbage;

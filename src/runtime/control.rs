@@ -12,7 +12,7 @@
 //! | … | direct lines ([`super::line`]), [`LINES`] of them |
 //!
 //! An area is the client's doorbell, its reply cells, its up ring (client to node), its work queue (node to
-//! client) and the task that it is at ([`super::record::Begun`]). The file is sparse: an area that nobody uses has no memory.
+//! client) and the task that it is at ([`rustyray_ipc::Begun`]). The file is sparse: an area that nobody uses has no memory.
 
 use std::{fs::File, io, os::fd::OwnedFd, sync::Arc};
 
@@ -21,8 +21,8 @@ use nix::{
     sys::memfd::{MFdFlags, memfd_create},
 };
 use rustyray_ipc::{
-    BELL_WORDS, Bell, CellShape, Consumer, LINE_HEAD_WORDS, PENDING_WORDS, Pending, Producer,
-    RingShape, Ringer, WorkConsumer, WorkProducer,
+    BEGUN_WORDS, BELL_WORDS, Bell, CellShape, Consumer, LINE_HEAD_WORDS, PENDING_WORDS, Pending,
+    Producer, RingShape, Ringer, WorkConsumer, WorkProducer,
 };
 use rustyray_memory::{
     Clock, LINE_WORDS, Mapped, Memory, Span, WORD_BYTES,
@@ -33,7 +33,7 @@ use rustyray_memory::{
 };
 use rustyray_store::{ClientId, ClientSet};
 
-use super::{record::BEGUN_WORDS, wire::PROTOCOL};
+use super::wire::PROTOCOL;
 use crate::spec::ENTRY_WORDS;
 
 /// The words of one process's part, or of the header.

@@ -57,7 +57,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use rustyray_ipc::{Bell, Patience, Slept};
+use rustyray_ipc::{Begun, Bell, Patience, Slept};
 use rustyray_store::{
     Client, ClientId, ObjectId, PinError, PinKind, SealError, Status, View, ViewError,
 };
@@ -129,7 +129,7 @@ pub struct Core {
     pub(crate) interrupts: Interrupts,
     pub(crate) on_top: OnTop,
     /// In a worker: the task that it is at, while tasks are recorded.
-    pub(crate) begun: record::Begun,
+    pub(crate) begun: Begun<Words>,
     /// Where it is recorded where objects are made.
     pub(crate) sites: Option<Box<Sites>>,
 }
@@ -151,7 +151,7 @@ impl Core {
             Link::Uplink(uplink) => (Arc::clone(&uplink.bell), Arc::new(Wakers::new())),
         };
         let sites = control.records_sites().then(Box::default);
-        let begun = record::Begun::new(control.begun(client.id()));
+        let begun = Begun::new(control.begun(client.id()));
         Core {
             key: current::Key::new(),
             session,

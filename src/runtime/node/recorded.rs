@@ -5,6 +5,7 @@ use std::{
     sync::atomic::Ordering,
 };
 
+use rustyray_ipc::{Begun, UnderWay};
 use rustyray_memory::Scale;
 use rustyray_scheduler::{TaskId, TaskInfo, TaskState, WorkerId};
 use rustyray_store::{ClientId, ObjectId};
@@ -15,7 +16,7 @@ use super::{
     job::Job,
 };
 use crate::{
-    runtime::record::{Begun, End, Ended, NO_ACTOR, Newest, UnderWay},
+    runtime::record::{End, Ended, NO_ACTOR, Newest},
     spec::{self, HEADER_WORDS, Submitter},
     state,
 };

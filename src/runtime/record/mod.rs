@@ -15,20 +15,18 @@
 //!   tasks or be read as often.
 //! - *Whole*: an entry is published by one store, so a process that is killed while it writes one leaves nothing
 //!   half written, and the node takes what was published before it clears the ring away. Which task it was at it
-//!   has said in [`Begun`], and the node records that attempt as one that ended with its process.
+//!   has said in [`rustyray_ipc::Begun`], and the node records that attempt as one that ended with its process.
 //! - *For nothing* while nobody looks: one load and a branch.
 //!
 //! What is lost when a process is killed: that a call of an actor had begun, or a task on top of one that sleeps, if
-//! it had not ended; those may be several at a time, and have no place in [`Begun`].
+//! it had not ended; those may be several at a time, and have no place there.
 
 mod batch;
-mod begun;
 mod ended;
 mod kept;
 
 pub(crate) use self::{
     batch::Batch,
-    begun::{BEGUN_WORDS, Begun, UnderWay},
     ended::{Began, End, Ended, NO_ACTOR, is_record},
     kept::{Newest, Record},
 };

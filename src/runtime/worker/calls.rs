@@ -5,6 +5,7 @@ use std::{
     task::{Poll, Waker},
 };
 
+use rustyray_ipc::UnderWay;
 use rustyray_memory::Clock;
 use rustyray_store::ObjectId;
 
@@ -27,7 +28,7 @@ use crate::{
         Core, background,
         executor::Executor,
         node::ON_TOP,
-        record::{Began, UnderWay},
+        record::Began,
         submission::Extension,
         trace,
     },
