@@ -162,8 +162,11 @@ fn submit_call(
         Some(token) if kind == Kind::Construct => Reserved::holding(core, Ids::One(token)),
         _ => Reserved::new(core, returns, if is_call { tag::METHOD } else { tag::TASK })?,
     };
-    // Room for the header and one return: the words are kept as long as the task is, a million of them, too.
-    let mut spec = SpecWriter::new(Vec::with_capacity(7), kind, function, index);
+    let submitter = core.control().recording().and_then(|_| context::submitter());
+    // Room for the header, one return and who submits: the words are kept as long as the task is, a million of them,
+    // too.
+    let room = if submitter.is_some() { 9 } else { 7 };
+    let mut spec = SpecWriter::new(Vec::with_capacity(room), kind, function, index);
     let (parent, job) = context::running().unwrap_or_else(|| (0, core.job()));
     let extra = match kind {
         Kind::Construct => wanted.max_concurrency(),
@@ -173,9 +176,7 @@ fn submit_call(
     if let Some(grant) = grant {
         spec.push_grant(grant);
     }
-    if core.control().recording().is_some()
-        && let Some(submitter) = context::submitter()
-    {
+    if let Some(submitter) = submitter {
         spec.push_submitter(submitter);
     }
     reserved.as_slice().iter().for_each(|&id| spec.push_return(id));

@@ -137,7 +137,7 @@ fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 3] {
 
 fn measure(recorder: &mut Recorder<'_>, (name, tasks, prepare): Row) {
     let call = prepare();
-    let calls = (BATCH_NS / batch(recorder, true, &call, 16)).ceil().max(5.0) as usize;
+    let calls = (BATCH_NS / batch(recorder, true, &call, 16)).ceil().max(2.0) as usize;
     let pair = |pair: usize| {
         let recorded_first = pair % 2 == 1;
         let first = batch(recorder, recorded_first, &call, calls);

@@ -120,6 +120,8 @@ pub struct Core {
     occupant: RwLock<Option<Arc<Occupant>>>,
     /// Whether the occupant ever called itself: all that its other calls look at.
     calls_itself: AtomicBool,
+    /// Whether a record of one of its calls has told the node that it lives here.
+    occupant_told: AtomicBool,
     closed: AtomicBool,
     stopping: AtomicBool,
     grace: Duration,
@@ -167,6 +169,7 @@ impl Core {
             reactor: OnceLock::new(),
             occupant: RwLock::default(),
             calls_itself: AtomicBool::new(false),
+            occupant_told: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             grace,
@@ -231,6 +234,7 @@ impl Core {
 
     /// An actor lives in this process from now on.
     pub(crate) fn move_in(&self, occupant: Occupant) {
+        self.occupant_told.store(false, Ordering::Relaxed);
         *self.occupant.write() = Some(Arc::new(occupant));
     }
 
@@ -249,6 +253,19 @@ impl Core {
     #[inline]
     fn own_caller(&self) -> Option<Arc<Occupant>> {
         if self.calls_itself.load(Ordering::Acquire) { self.occupant() } else { None }
+    }
+
+    /// A record that names the occupant was published.
+    pub(crate) fn occupant_is_told(&self) {
+        // Release: pairs with the acquire in `is_occupant_told`.
+        self.occupant_told.store(true, Ordering::Release);
+    }
+
+    /// Whether the node knows from a record of an earlier call which actor lives here.
+    #[inline]
+    pub(crate) fn is_occupant_told(&self) -> bool {
+        // Acquire: pairs with the release in `occupant_is_told`, so that a later entry is behind that record in the ring.
+        self.occupant_told.load(Ordering::Acquire)
     }
 
     /// Settles an object that the running call would wait for for ever, with an error that says so.

@@ -10,10 +10,12 @@ use crate::{
     spec::Kind,
 };
 
-/// Words of an entry of an up ring that carries a record, at most.
-pub(super) const RECORD_WORDS: usize = 12;
-/// Of one that has nothing but what every task has.
+/// Words of an entry of an up ring that carries a record: of one that has nothing but what every task has.
 pub(super) const SHORT_WORDS: usize = 7;
+/// Of one that also says within what it was submitted.
+const NESTED_WORDS: usize = SHORT_WORDS + 2;
+/// Of one that says all there can be.
+pub(super) const RECORD_WORDS: usize = 12;
 
 /// How an attempt ended whose process was killed: the node notes it, where workers say other things.
 pub(super) const KILLED: u64 = 0xff;
@@ -27,6 +29,8 @@ pub(crate) struct Began {
     pub(crate) name: u64,
     /// Within what it was submitted: [`crate::spec::Submitter`] as words, or zeroes.
     pub(crate) submitter: [u64; 2],
+    /// It is a method, and no record of this process has said yet of which actor.
+    pub(crate) names_actor: bool,
     /// When it began by the system's clock, where the scheduler is told how long it takes; otherwise 0.
     pub(crate) sampled_ns: u64,
 }
@@ -83,7 +87,7 @@ pub(crate) struct Ended {
     pub(crate) name: u64,
     /// As in [`Began`].
     pub(crate) submitter: [u64; 2],
-    /// The token of the actor whose method it is, or [`NO_ACTOR`].
+    /// The token of the actor whose method it is, or [`NO_ACTOR`]; in a process whose records have said it, that too.
     pub(crate) actor: ObjectId,
 }
 
@@ -112,10 +116,19 @@ fn unpack_took(timed: u64) -> u64 {
 /// Whether an entry of an up ring that has these words may be a record, as far as its length says.
 #[inline]
 pub(crate) fn is_record(entry: &[u64]) -> bool {
-    entry.len() == SHORT_WORDS || entry.len() == RECORD_WORDS
+    matches!(entry.len(), SHORT_WORDS | NESTED_WORDS | RECORD_WORDS)
+}
+
+/// The actor that a record names, if it does.
+#[inline]
+pub(super) fn actor_of(entry: &[u64]) -> Option<ObjectId> {
+    let &[index, generation] = entry.get(RECORD_WORDS - 2..)? else { return None };
+    let actor = ObjectId { index: u32::try_from(index).ok()?, generation };
+    (actor != NO_ACTOR).then_some(actor)
 }
 
 /// When the task of a record ended.
+#[inline]
 pub(super) fn ended_at(entry: &[u64]) -> u64 {
     match entry {
         [_, _, _, began, timed, ..] => began.saturating_add(unpack_took(*timed)),
@@ -132,9 +145,11 @@ impl Ended {
     /// | 2 | attempt (16 bits), method (16), kind (8), the upper bits of the first return's index (24) |
     /// | 3, 4 | when it began; how long it ran (40), the lower bits of that index (24) |
     /// | 5, 6 | function, generation of the first return |
-    /// | 7 … 11 | name, submitter (2), actor (2), where there is any of them |
+    /// | 7, 8 | submitter, where there is any of these five |
+    /// | 9 … 11 | name, actor (2), where there is any of these three |
     ///
-    /// Nearly all tasks are the first seven words, which lie in one cache line with the entry's head.
+    /// Nearly all tasks are the first seven words, which lie in one cache line with the entry's head: a process says
+    /// once which actor lives in it.
     #[inline]
     pub(crate) fn to_words(self, first: u64) -> ([u64; RECORD_WORDS], usize) {
         let returns = u64::from(self.returns.index);
@@ -150,26 +165,30 @@ impl Ended {
             pack_took(self.ended.saturating_sub(self.began)) | returns << TOOK_BITS,
             self.function,
             self.returns.generation,
-            self.name,
             self.submitter[0],
             self.submitter[1],
+            self.name,
             u64::from(self.actor.index),
             self.actor.generation,
         ];
-        let is_plain = words[SHORT_WORDS..] == [0; RECORD_WORDS - SHORT_WORDS];
-        (words, if is_plain { SHORT_WORDS } else { RECORD_WORDS })
+        let len = if self.name != 0 || self.actor != NO_ACTOR {
+            RECORD_WORDS
+        } else if self.submitter != [0; 2] {
+            NESTED_WORDS
+        } else {
+            SHORT_WORDS
+        };
+        (words, len)
     }
 
-    /// Reads an entry of `worker`; `None` when it is no record.
-    pub(super) fn from_words(entry: &[u64], worker: u32) -> Option<Ended> {
+    /// Reads an entry of `worker`, in which `actor` lives; `None` when it is no record.
+    pub(super) fn from_words(entry: &[u64], worker: u32, actor: ObjectId) -> Option<Ended> {
         let (short, rest) = entry.split_at_checked(SHORT_WORDS)?;
         let &[first, task, named, began, timed, function, generation] = short else { return None };
-        let (name, submitter, actor) = match rest {
-            [] => (0, [0; 2], NO_ACTOR),
-            &[name, first, second, index, generation] => {
-                let index = u32::try_from(index).ok()?;
-                (name, [first, second], ObjectId { index, generation })
-            }
+        let (submitter, name) = match *rest {
+            [] => ([0; 2], 0),
+            [first, second] => ([first, second], 0),
+            [first, second, name, _, _] => ([first, second], name),
             _ => return None,
         };
         let end = match first >> 8 & 0xff {
@@ -198,7 +217,10 @@ impl Ended {
             end,
             name,
             submitter,
-            actor,
+            actor: match kind {
+                Kind::Method => actor_of(entry).unwrap_or(actor),
+                _ => NO_ACTOR,
+            },
         })
     }
 }
@@ -237,15 +259,18 @@ pub(super) mod tests {
     }
 
     fn there_and_back(ended: &Ended) -> Ended {
-        Ended::from_words(&entry(ended), ended.worker).expect("well formed")
+        Ended::from_words(&entry(ended), ended.worker, NO_ACTOR).expect("well formed")
     }
 
     #[test]
     fn a_record_survives_the_way() {
         let (long, mut short) = (ended(11), plain(12));
         short.returns.index = u32::MAX - 1;
-        assert_eq!([entry(&long).len(), entry(&short).len()], [RECORD_WORDS, SHORT_WORDS]);
-        for task in [long, short] {
+        let nested = Ended { submitter: [7, 6], ..plain(13) };
+        let named = Ended { name: 8, ..plain(14) };
+        let lengths = [long, named, nested, short].map(|task| entry(&task).len());
+        assert_eq!(lengths, [RECORD_WORDS, RECORD_WORDS, NESTED_WORDS, SHORT_WORDS]);
+        for task in [long, named, nested, short] {
             assert!(is_record(&entry(&task)));
             assert_eq!(format!("{:?}", there_and_back(&task)), format!("{task:?}"));
         }
@@ -261,8 +286,24 @@ pub(super) mod tests {
             (KILLED, End::Killed),
         ] {
             let (words, len) = plain(1).to_words(3 | outcome << 8);
-            assert_eq!(Ended::from_words(&words[..len], 5).map(|ended| ended.end), Some(end));
+            assert_eq!(
+                Ended::from_words(&words[..len], 5, NO_ACTOR).map(|ended| ended.end),
+                Some(end)
+            );
         }
+    }
+
+    #[test]
+    fn a_method_is_of_the_actor_that_it_names_or_else_of_the_one_that_lives_there() {
+        let lives_there = ObjectId { index: 1, generation: 2 };
+        let (long, short) = (entry(&ended(11)), entry(&plain(12)));
+        let actor =
+            |entry: &[u64]| Ended::from_words(entry, 5, lives_there).map(|ended| ended.actor);
+        assert_eq!(actor(&long), Some(ended(11).actor));
+        assert_eq!(actor(&short), Some(lives_there));
+        assert_eq!((actor_of(&long), actor_of(&short)), (Some(ended(11).actor), None));
+        let task = Ended { kind: Kind::Task, ..plain(13) };
+        assert_eq!(actor(&entry(&task)), Some(NO_ACTOR), "it only runs where one lives");
     }
 
     #[test]
@@ -283,12 +324,12 @@ pub(super) mod tests {
     #[test]
     fn what_is_no_record_is_not_read() {
         let words = entry(&ended(11));
-        for len in (0..SHORT_WORDS).chain(SHORT_WORDS + 1..RECORD_WORDS) {
-            assert!(Ended::from_words(&words[..len], 5).is_none(), "{len} words");
+        for len in (0..SHORT_WORDS).chain([8, 10, 11]) {
+            assert!(Ended::from_words(&words[..len], 5, NO_ACTOR).is_none(), "{len} words");
             assert!(!is_record(&words[..len]), "{len} words");
         }
         let mut other = words;
         other[2] = u64::MAX;
-        assert!(Ended::from_words(&other, 5).is_none());
+        assert!(Ended::from_words(&other, 5, NO_ACTOR).is_none());
     }
 }

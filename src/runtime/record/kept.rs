@@ -10,8 +10,8 @@ use rustyray_memory::{Clock, Scale};
 
 use super::{
     BATCH, KEPT,
-    batch::{self, Batch},
-    ended::{Ended, RECORD_WORDS, ended_at},
+    batch::{self, Batch, Common},
+    ended::{Ended, RECORD_WORDS},
 };
 
 /// Words that all that is kept may take, and the batch that is just put away.
@@ -23,10 +23,7 @@ struct Place {
     /// Counted from the first word that was ever kept.
     at: u64,
     len: usize,
-    tasks: usize,
-    worker: u32,
-    /// When the last of its tasks ended, in ticks.
-    latest: u64,
+    common: Common,
 }
 
 /// Whole batches, the oldest first.
@@ -52,27 +49,26 @@ impl Kept {
         }
     }
 
-    fn push(&mut self, words: &[u64], tasks: usize, worker: u32) {
+    fn push(&mut self, words: &[u64], common: Common) {
         while let Some(oldest) = self.batches.front()
-            && self.tasks - oldest.tasks + tasks >= KEPT
+            && self.tasks - oldest.common.tasks + common.tasks >= KEPT
         {
             self.words.drain(..oldest.len);
             self.gone += oldest.len as u64;
-            self.tasks -= oldest.tasks;
+            self.tasks -= oldest.common.tasks;
             self.batches.pop_front();
         }
         let at = self.gone + self.words.len() as u64;
-        let latest = batch::entries(words).map(ended_at).max().unwrap_or(0);
         self.words.extend(words);
-        self.tasks += tasks;
-        self.batches.push_back(Place { at, len: words.len(), tasks, worker, latest });
+        self.tasks += common.tasks;
+        self.batches.push_back(Place { at, len: words.len(), common });
     }
 
     /// What a batch says, or nothing where it has made room for others.
     fn read(&self, place: Place, into: &mut Vec<Ended>) {
         let Some(at) = place.at.checked_sub(self.gone) else { return };
         let words: Vec<u64> = self.words.range(at as usize..).take(place.len).copied().collect();
-        into.extend(batch::read(&words, place.worker));
+        into.extend(batch::read(&words, place.common));
     }
 }
 
@@ -130,14 +126,14 @@ impl Record {
     #[cold]
     pub(crate) fn put_away(&self, batch: &mut Batch) {
         if !batch.is_empty() {
-            batch.take(|words, tasks, worker| self.kept.lock().push(words, tasks, worker));
+            batch.take(|words, common| self.kept.lock().push(words, common));
         }
     }
 
     /// What was put away so far, from the task that ended last on.
     pub(crate) fn newest(&self) -> Newest<'_> {
         let mut batches: Vec<Place> = self.kept.lock().batches.iter().copied().collect();
-        batches.sort_unstable_by_key(|batch| batch.latest);
+        batches.sort_unstable_by_key(|batch| batch.common.latest);
         Newest { record: self, batches, found: Vec::new(), left: KEPT }
     }
 }
@@ -161,10 +157,9 @@ impl Iterator for Newest<'_> {
     fn next(&mut self) -> Option<Ended> {
         self.left = self.left.checked_sub(1)?;
         // In a batch that ended later there may be a task that did.
-        while let Some(batch) = self
-            .batches
-            .pop_if(|batch| self.found.last().is_none_or(|newest| newest.ended < batch.latest))
-        {
+        while let Some(batch) = self.batches.pop_if(|batch| {
+            self.found.last().is_none_or(|newest| newest.ended < batch.common.latest)
+        }) {
             self.record.kept.lock().read(batch, &mut self.found);
             self.found.sort_by_key(|ended| ended.ended);
         }
@@ -222,11 +217,12 @@ mod tests {
     #[test]
     fn what_is_gone_before_it_is_read_is_left_out() {
         let record = Record::new();
-        put_away(&record, 1, 1..601);
+        let (whole, last) = (2 * BATCH as u64, 2 * BATCH as u64 + 30);
+        put_away(&record, 1, 1..last + 1);
         let mut newest = record.newest();
-        assert_eq!(newest.next().map(|ended| ended.ended), Some(600));
+        assert_eq!(newest.next().map(|ended| ended.ended), Some(last));
         put_away(&record, 1, 1000..1000 + KEPT as u64);
         // The batch that it had read already.
-        assert!(newest.map(|ended| ended.ended).eq((513..600).rev()));
+        assert!(newest.map(|ended| ended.ended).eq((whole + 1..last).rev()));
     }
 }

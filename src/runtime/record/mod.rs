@@ -3,7 +3,7 @@
 //! A worker reads one word of the control memory before it begins a task: whether anybody records, and by which
 //! [`rustyray_memory::Clock`]. Only then does it look at the clock, and it sends the two times along with the
 //! completion, which goes through its up ring anyway ([`Ended::to_words`]). Whoever drains the ring notes the words
-//! as they are in the [`Batch`] of that process, which the ring's lock guards, and puts them away by the hundred in
+//! as they are in the [`Batch`] of that process, which the ring's lock guards, and puts them away by the dozen in
 //! the [`Record`]. What they say, and when that was by the system's clock, is found out when somebody reads.
 //!
 //! So each process has a ring of its own for what it records, and it is the one that its completions are in:
@@ -34,5 +34,6 @@ pub(crate) use self::{
 /// How many tasks are kept.
 pub(crate) const KEPT: usize = 100_000;
 
-/// How many tasks of one process are put away at a time.
-const BATCH: usize = 256;
+/// How many tasks of one process are put away at a time: so few that what they wait in stays in the cache beside all else
+/// that whoever drains the ring works with.
+const BATCH: usize = 64;

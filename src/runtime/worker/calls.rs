@@ -25,11 +25,7 @@ use crate::{
     registry,
     residence::Resident,
     runtime::{
-        Core, background,
-        executor::Executor,
-        node::ON_TOP,
-        record::Began,
-        submission::Extension,
+        Core, background, executor::Executor, node::ON_TOP, record::Began, submission::Extension,
         trace,
     },
     spec::{HEADER_WORDS, Header, Kind, Submitter},
@@ -151,6 +147,7 @@ fn began(
         at: clock.ticks(),
         name: name.map_or(0, |name| core.tell(name)),
         submitter: submitter.map_or([0; 2], Submitter::to_words),
+        names_actor: header.kind == Kind::Method && !core.is_occupant_told(),
         ..sampled
     }
 }

@@ -130,12 +130,20 @@ impl Reports {
         let ran = u64::from(returns.began.ran_ns()) << RAN_SHIFT;
         let clock = self.core.control().recording().filter(|_| returns.began.at != 0);
         let position = if let Some(clock) = clock {
-            let (words, len) = self.record_of(header, returns, clock).to_words(match header.task {
+            let named = returns.began.names_actor.then(|| self.core.occupant()).flatten();
+            let actor = named.as_ref().map_or(record::NO_ACTOR, |actor| actor.token());
+            let ended = Self::record_of(header, returns, clock, actor);
+            let (words, len) = ended.to_words(match header.task {
                 // The node does not know of a call that came by a direct line.
                 0 => UP_RECORD | outcome << 8 | exit,
                 _ => UP_COMPLETE | outcome << 8 | exit | ran,
             });
-            self.uplink.publish(&words[..len])
+            let position = self.uplink.publish(&words[..len]);
+            if named.is_some() {
+                // After it is published: who does without is behind it.
+                self.core.occupant_is_told();
+            }
+            position
         } else if header.task != 0 {
             let first = UP_COMPLETE | outcome << 8 | exit | ran;
             self.uplink.publish(&[first, header.task, u64::from(header.attempt)])
@@ -166,14 +174,9 @@ impl Reports {
         }
     }
 
-    /// What is recorded of a call that ends now.
-    fn record_of(&self, header: &Header, returns: &Returns, clock: Clock) -> Ended {
+    /// What is recorded of a call that ends now, with the actor that it is to name.
+    fn record_of(header: &Header, returns: &Returns, clock: Clock, actor: ObjectId) -> Ended {
         let first = returns.ids.as_slice().first().copied();
-        let actor = match header.kind {
-            Kind::Method => self.core.occupant().map(|actor| actor.token()),
-            _ => None,
-        };
-        let actor = actor.unwrap_or(record::NO_ACTOR);
         Ended {
             task: header.task,
             function: header.function,
