@@ -62,13 +62,13 @@ use crate::state::{NodeInfo, TaskInfo, TaskState};
 /// The span of a task that was submitted within another is a child of that one's span, and in its trace, where
 /// both are among `tasks`. Of a task that was run several times, the attempt that ran at the time is the parent.
 pub fn export<T: Tracer>(tracer: &T, node: &NodeInfo, tasks: &[TaskInfo]) -> usize {
-    let at = |us: u64| -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(node.started_unix_ms) + Duration::from_micros(us)
+    let at = |ns: u64| -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(node.started_unix_ms) + Duration::from_nanos(ns)
     };
     let mut ended: Vec<(u64, u64, &TaskInfo)> =
-        tasks.iter().filter_map(|t| Some((t.started_us?, t.duration_us?, t))).collect();
+        tasks.iter().filter_map(|t| Some((t.started_ns?, t.duration_ns?, t))).collect();
     // A task begins after the one that submitted it, so that the parent is there before its children; of two
-    // that began within one microsecond, the one that went on for longer.
+    // that began within one nanosecond, the one that went on for longer.
     ended.sort_by_key(|&(started, duration, _)| (started, std::cmp::Reverse(duration)));
     let mut made: HashMap<&str, SpanContext> = HashMap::new();
     for &(started, duration, task) in &ended {

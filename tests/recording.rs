@@ -147,17 +147,17 @@ fn has_ended(row: &&TaskInfo) -> bool {
     matches!(row.state, TaskState::Finished | TaskState::Failed)
 }
 
-/// Holds rows against what must be true of them at any time. They were read before `now_us`.
-fn are_whole(rows: &[TaskInfo], now_us: u64) {
+/// Holds rows against what must be true of them at any time. They were read before `now_ns`.
+fn are_whole(rows: &[TaskInfo], now_ns: u64) {
     let mut seen = HashSet::new();
     let mut by_worker: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
     for row in rows.iter().filter(has_ended) {
         assert!(seen.insert((&row.id, row.attempt)), "it is there twice: {row:#?}");
         assert!(row.name.contains("takes_a_while"), "{row:#?}");
         assert_eq!(row.state == TaskState::Failed, row.error.is_some(), "{row:#?}");
-        let span = row.started_us.zip(row.duration_us).map(|(at, time)| (at, at + time));
+        let span = row.started_ns.zip(row.duration_ns).map(|(at, time)| (at, at + time));
         let span = span.unwrap_or_else(|| panic!("it ended without a time: {row:#?}"));
-        assert!(span.1 <= now_us, "it ends after {now_us}: {row:#?}");
+        assert!(span.1 <= now_ns, "it ends after {now_ns}: {row:#?}");
         by_worker.entry(row.worker.expect("it ran somewhere")).or_default().push(span);
     }
     for (worker, mut spans) in by_worker {
@@ -173,8 +173,8 @@ fn read(session: &Session, over: &AtomicBool) -> usize {
     let (mut inspector, mut times) = (session.inspector(), 0);
     while !over.load(Ordering::Relaxed) {
         let rows = inspector.tasks(&Listing::new().limit(200_000)).expect("it answers");
-        let now_us = (inspector.node().expect("it answers").uptime_ms + 1) * 1000;
-        are_whole(&rows, now_us);
+        let now_ns = (inspector.node().expect("it answers").uptime_ms + 1) * 1_000_000;
+        are_whole(&rows, now_ns);
         let counted = inspector.count_tasks().expect("it answers");
         assert!(counted.iter().all(|count| count.name.contains("takes_a_while")), "{counted:#?}");
         times += 1;
@@ -321,8 +321,8 @@ fn a_killed_attempt_is_told_with_its_times_and_its_reason() {
         let mut of: Vec<_> =
             rows.iter().filter(|row| row.returns.as_ref() == Some(&result)).collect();
         of.sort_unstable_by_key(|row| row.attempt);
-        assert!(of.iter().all(|row| row.started_us.is_some() && row.duration_us.is_some()));
-        assert!(of.windows(2).all(|pair| pair[0].started_us <= pair[1].started_us), "{of:#?}");
+        assert!(of.iter().all(|row| row.started_ns.is_some() && row.duration_ns.is_some()));
+        assert!(of.windows(2).all(|pair| pair[0].started_ns <= pair[1].started_ns), "{of:#?}");
         of
     };
     let said = |row: &TaskInfo| row.error.clone().unwrap_or_default();
@@ -375,7 +375,7 @@ fn failures_are_told_once_and_those_of_calls_by_a_direct_line_as_well() {
     let rows = session.wait_for(|rows| rows.iter().filter(has_ended).count() == 2 + 2 + CALLS);
     let failed = |name: &'static str| {
         let of = rows.iter().filter(move |row| row.name.ends_with(name));
-        of.filter(|row| row.state == TaskState::Failed && row.started_us.is_some())
+        of.filter(|row| row.state == TaskState::Failed && row.started_ns.is_some())
     };
     let mut attempts: Vec<_> = failed("always_fails").map(|row| row.attempt).collect();
     attempts.sort_unstable();
@@ -398,18 +398,18 @@ fn a_task_that_runs_is_told_with_the_time_at_which_it_began() {
     let running = rustyray::block_on(lingers_remote::remote(text(&go))).expect("submitted");
     let is_it = |row: &&TaskInfo| row.returns.as_ref() == Some(&running.to_string());
     let rows = session.wait_for(|rows| {
-        rows.iter().any(|row| is_it(&row) && row.started_us.is_some())
+        rows.iter().any(|row| is_it(&row) && row.started_ns.is_some())
             && rows.iter().any(|row| row.state == TaskState::Finished)
     });
     let row = rows.iter().find(is_it).expect("it is there");
-    assert_eq!((row.state, row.duration_us), (TaskState::Running, None), "{row:#?}");
+    assert_eq!((row.state, row.duration_ns), (TaskState::Running, None), "{row:#?}");
     let ended = rows.iter().find(|row| row.state == TaskState::Finished).expect("it is there");
-    assert!(row.started_us >= ended.started_us, "{rows:#?}");
+    assert!(row.started_ns >= ended.started_ns, "{rows:#?}");
     // And it keeps that time when it has ended.
     std::fs::write(&go, "").expect("it can be written");
     running.get_blocking().expect("it ends");
     let ended = session.wait_for(|rows| rows.iter().filter(has_ended).count() == 2);
     let ended = ended.iter().find(is_it).expect("it is there");
-    assert!(ended.started_us == row.started_us, "{ended:#?} {row:#?}");
+    assert!(ended.started_ns == row.started_ns, "{ended:#?} {row:#?}");
     session.end();
 }

@@ -6,8 +6,9 @@
 use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{SpanId, Status, TracerProvider};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use rustyray::{
+    Builder, Runtime,
     state::{Inspector, Listing, TaskInfo},
     telemetry,
 };
@@ -57,39 +58,64 @@ impl Tally {
     }
 }
 
-/// The recorded tasks once there are as many.
-fn recorded(inspector: &mut Inspector, wanted: usize) -> Vec<TaskInfo> {
-    let until = Instant::now() + Duration::from_secs(60);
-    loop {
-        let tasks = inspector.tasks(&Listing::new().limit(1000)).expect("it answers");
-        // A completion may be on its way after its result was seen.
-        if tasks.iter().filter(|task| task.duration_us.is_some()).count() == wanted {
-            return tasks;
+/// A node that records, and somebody who looks at it.
+struct Node {
+    runtime: Runtime,
+    inspector: Inspector,
+    /// Where its socket is.
+    _directory: tempfile::TempDir,
+}
+
+impl Node {
+    fn start(cpus: f64) -> Node {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("node.sock");
+        let builder = Builder::new().num_cpus(cpus).visible(false).socket(&socket).record(true);
+        let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+        let inspector = Inspector::connect(&socket).expect("it listens");
+        Node { runtime, inspector, _directory: directory }
+    }
+
+    /// The recorded tasks once there are as many, and the spans that they become.
+    fn exported(&mut self, wanted: usize) -> (Vec<TaskInfo>, Vec<SpanData>) {
+        let tasks = self.recorded(wanted);
+        let exporter = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
+        let node = self.inspector.node().expect("it answers");
+        let made = telemetry::export(&provider.tracer("test"), &node, &tasks);
+        let spans = exporter.get_finished_spans().expect("they are kept");
+        assert_eq!((made, spans.len()), (wanted, wanted), "each task is a span");
+        (tasks, spans)
+    }
+
+    fn recorded(&mut self, wanted: usize) -> Vec<TaskInfo> {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let tasks = self.inspector.tasks(&Listing::new().limit(1000)).expect("it answers");
+            // A completion may be on its way after its result was seen.
+            if tasks.iter().filter(|task| task.duration_ns.is_some()).count() == wanted {
+                return tasks;
+            }
+            assert!(Instant::now() < until, "not all are recorded: {tasks:#?}");
+            std::thread::sleep(Duration::from_millis(5));
         }
-        assert!(Instant::now() < until, "not all are recorded: {tasks:#?}");
-        std::thread::sleep(Duration::from_millis(5));
+    }
+
+    fn end(self) {
+        drop(self.inspector);
+        rustyray::block_on(self.runtime.shutdown()).expect("it ends");
     }
 }
 
 #[test]
 fn what_is_submitted_within_a_task_is_the_child_of_its_span() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let socket = directory.path().join("node.sock");
-    let builder =
-        rustyray::Builder::new().num_cpus(2.0).visible(false).socket(&socket).record(true);
-    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
-    let _entered = runtime.enter();
+    let mut node = Node::start(2.0);
+    let _entered = node.runtime.enter();
     let sum = rustyray::block_on(async { outer_remote::remote(3).await?.get().await });
     assert_eq!(sum.expect("all of it runs"), 120);
 
-    let exporter = InMemorySpanExporter::default();
-    let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
-    let mut inspector = Inspector::connect(&socket).expect("it listens");
     // The outer one, the middle one, the construction, its calls, and what each of them submits.
-    let tasks = recorded(&mut inspector, 3 + 40 + 40);
-    let node = inspector.node().expect("it answers");
-    telemetry::export(&provider.tracer("test"), &node, &tasks);
-    let spans = exporter.get_finished_spans().expect("they are kept");
+    let (tasks, spans) = node.exported(3 + 40 + 40);
     let of = |name: &'static str| spans.iter().filter(move |span| span.name.ends_with(name));
     let one =
         |name: &'static str| of(name).next().unwrap_or_else(|| panic!("no {name}: {spans:#?}"));
@@ -111,18 +137,13 @@ fn what_is_submitted_within_a_task_is_the_child_of_its_span() {
     assert_eq!(parents, called, "each call has the one that it submitted");
     let by_line = tasks.iter().filter(|task| task.id.starts_with("call-")).count();
     assert!(by_line > 0, "no call went by a direct line, which was to be tried too");
-    drop(inspector);
-    rustyray::block_on(runtime.shutdown()).expect("it ends");
+    node.end();
 }
 
 #[test]
 fn recorded_tasks_become_spans() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let socket = directory.path().join("node.sock");
-    let builder =
-        rustyray::Builder::new().num_cpus(1.0).visible(false).socket(&socket).record(true);
-    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
-    let _entered = runtime.enter();
+    let mut node = Node::start(1.0);
+    let _entered = node.runtime.enter();
     rustyray::block_on(async {
         assert_eq!(fine_remote::remote(1).await?.get().await?, 1);
         assert!(broken_remote::remote().await?.get().await.is_err());
@@ -130,13 +151,7 @@ fn recorded_tasks_become_spans() {
     })
     .expect("both run");
 
-    let exporter = InMemorySpanExporter::default();
-    let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
-    let mut inspector = Inspector::connect(&socket).expect("it listens");
-    let tasks = recorded(&mut inspector, 2);
-    let node = inspector.node().expect("it answers");
-    assert_eq!(telemetry::export(&provider.tracer("test"), &node, &tasks), 2);
-    let spans = exporter.get_finished_spans().expect("they are kept");
+    let (_, spans) = node.exported(2);
     let span = |name: &str| spans.iter().find(|span| span.name.ends_with(name)).expect("a span");
     let (fine, broken) = (span("fine"), span("broken"));
     assert_eq!(fine.status, Status::Ok);
@@ -145,6 +160,5 @@ fn recorded_tasks_become_spans() {
     );
     assert!(fine.start_time <= fine.end_time && fine.start_time <= broken.start_time);
     assert!(fine.attributes.iter().any(|attribute| attribute.key.as_str() == "rustyray.task.id"));
-    drop(inspector);
-    rustyray::block_on(runtime.shutdown()).expect("it ends");
+    node.end();
 }

@@ -12,7 +12,9 @@
 
 use std::process::ExitCode;
 
-use rustyray::Error;
+use rustyray::{Error, state::NodeProcess};
+
+use crate::print;
 
 /// Something else than a `rustyray::Error` that went wrong.
 #[derive(Debug)]
@@ -79,11 +81,20 @@ impl Failure {
     }
 }
 
+/// Which process a node lives in, and what that was started with. The node is not asked: it may be stuck.
+fn lives_in(socket: &str) -> String {
+    let Ok(process) = NodeProcess::of(socket) else { return String::new() };
+    let words = std::fs::read(format!("/proc/{}/cmdline", process.pid())).unwrap_or_default();
+    let command = String::from_utf8_lossy(&words).replace('\0', " ");
+    format!("  process {}: {}", process.pid(), print::line(command.trim(), 72))
+}
+
 /// What an error says, with a line for each of what may be many.
 fn told(error: &Error) -> String {
     match error {
         Error::SeveralNodes { sockets } => {
-            let listed: String = sockets.iter().map(|socket| format!("\n  {socket}")).collect();
+            let listed: String =
+                sockets.iter().map(|socket| format!("\n  {socket}{}", lives_in(socket))).collect();
             format!("{} nodes of this user are running:{listed}", sockets.len())
         }
         error => error.to_string(),

@@ -81,7 +81,17 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let mut inspector = options.target.inspector()?;
     let listing = options.listing();
     match options.what {
-        What::Tasks => options.print(&inspector.tasks(&listing)?, TASKS),
+        What::Tasks => {
+            let tasks = inspector.tasks(&listing)?;
+            options.print(&tasks, TASKS)?;
+            if tasks.is_empty() && !options.target.json && !inspector.node()?.recording {
+                eprintln!(
+                    "(those that finished are listed as long as tasks are recorded: while `rustyray timeline` \
+                     or the dashboard runs, or from the beginning with `rustyray start --record`)"
+                );
+            }
+            Ok(())
+        }
         What::Actors => options.print(&inspector.actors(&listing)?, ACTORS),
         What::Objects => options.print(&inspector.objects(&listing)?, OBJECTS),
         What::Workers => options.print(&inspector.workers(&listing)?, WORKERS),
@@ -95,7 +105,7 @@ const TASKS: &[Column<TaskInfo>] = &[
     ("state", |row| cell(row, "state")),
     ("worker", |row| cell(row, "worker")),
     ("attempt", |row| cell(row, "attempt")),
-    ("time", |row| row.duration_us.map(print::duration).unwrap_or_default()),
+    ("time", |row| row.duration_ns.map(print::duration).unwrap_or_default()),
     ("error", error),
 ];
 

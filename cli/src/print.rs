@@ -86,13 +86,14 @@ pub(crate) fn bytes(bytes: u64) -> String {
 }
 
 /// A time with a unit, as people read it.
-pub(crate) fn duration(us: u64) -> String {
-    match us {
-        0..1_000 => format!("{us} µs"),
-        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
-        1_000_000..60_000_000 => format!("{:.1} s", us as f64 / 1e6),
+pub(crate) fn duration(ns: u64) -> String {
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..1_000_000 => format!("{:.1} µs", ns as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", ns as f64 / 1e6),
+        1_000_000_000..60_000_000_000 => format!("{:.1} s", ns as f64 / 1e9),
         _ => {
-            let seconds = us / 1_000_000;
+            let seconds = ns / 1_000_000_000;
             let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
             if hours > 0 {
                 format!("{hours} h {minutes:02} min")
@@ -118,10 +119,10 @@ mod tests {
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(3 << 30), "3.0 GiB");
-        assert_eq!(duration(999), "999 µs");
-        assert_eq!(duration(1_500), "1.5 ms");
-        assert_eq!(duration(61_000_000), "1 min 01 s");
-        assert_eq!(duration(7_260_000_000), "2 h 01 min");
+        assert_eq!((duration(999), duration(1_500)), ("999 ns".into(), "1.5 µs".into()));
+        assert_eq!(duration(1_500_000), "1.5 ms");
+        assert_eq!(duration(61_000_000_000), "1 min 01 s");
+        assert_eq!(duration(7_260_000_000_000), "2 h 01 min");
         assert_eq!(amount(2.0), "2");
         assert_eq!(amount(0.5), "0.5");
         assert_eq!((count(1, "task"), count(0, "task")), ("1 task".into(), "0 tasks".into()));

@@ -15,7 +15,7 @@ fn render(node: &NodeInfo) -> String {
         "Node {} · process {} · up {} · rustyray {}\n",
         node.session,
         node.pid,
-        print::duration(node.uptime_ms * 1000),
+        print::duration(node.uptime_ms * 1_000_000),
         node.version
     );
     let kind = if node.daemon { "started by `rustyray start`" } else { "in a program" };

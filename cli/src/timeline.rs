@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fs::File,
+    io::{self, Write},
     path::PathBuf,
     time::Duration,
 };
@@ -29,12 +31,25 @@ pub(crate) struct Options {
     target: Target,
 }
 
+impl Options {
+    /// The file to write, empty: where there can be none, one need not wait to learn of it. `None` for standard output.
+    fn file(&self) -> Result<Option<File>, Failure> {
+        let wanted = (self.out.as_os_str() != "-").then_some(&self.out);
+        wanted.map(File::create).transpose().map_err(|error| self.unwritten(&error))
+    }
+
+    fn unwritten(&self, error: &io::Error) -> Failure {
+        Failure::io(&format!("writing {}", self.out.display()), error)
+    }
+}
+
 /// How long is recorded where nothing was said and nothing is there.
 const A_WHILE: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let mut inspector = options.target.inspector()?;
+    let mut file = options.file()?;
     let recorded = inspector.node()?.recording;
     if let Some(time) = options.seconds.or((!recorded).then_some(A_WHILE)) {
         inspector.record()?;
@@ -47,11 +62,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let events = chrome_trace(&node, &tasks);
     let count = tasks.len();
     let text = events.to_string();
-    if options.out.as_os_str() == "-" {
-        return print::text(&text);
-    }
-    std::fs::write(&options.out, text)
-        .map_err(|error| Failure::io(&format!("writing {}", options.out.display()), &error))?;
+    let Some(file) = &mut file else { return print::text(&text) };
+    file.write_all(text.as_bytes()).map_err(|error| options.unwritten(&error))?;
     if options.target.json {
         return print::json(&json!({ "file": options.out, "tasks": count }));
     }
@@ -74,11 +86,16 @@ const TRACKS: u64 = MAX_CONCURRENCY as u64;
 fn collect(inspector: &mut Inspector, limit: u64) -> Result<(NodeInfo, Vec<TaskInfo>), Failure> {
     let node = inspector.node()?;
     let mut tasks = inspector.tasks(&Listing::new().limit(limit))?;
-    tasks.retain(|task| task.started_us.is_some() && task.duration_us.is_some());
+    tasks.retain(|task| task.started_ns.is_some() && task.duration_ns.is_some());
     Ok((node, tasks))
 }
 
-/// A task on a track: from when, for how long, and which.
+/// A time as the format has it: in microseconds, with a fraction.
+fn us(ns: u64) -> f64 {
+    ns as f64 / 1e3
+}
+
+/// A task on a track: from when, for how long in nanoseconds, and which.
 struct Slice<'a> {
     task: &'a TaskInfo,
     began: u64,
@@ -87,16 +104,16 @@ struct Slice<'a> {
 }
 
 impl Slice<'_> {
-    /// The last microsecond that is this slice's and no later one's.
+    /// The last nanosecond that is this slice's, however its two times are rounded.
     fn last(&self) -> u64 {
-        self.began + self.time.saturating_sub(1)
+        self.began + self.time.saturating_sub(3)
     }
 
     fn to_event(&self, process: u32) -> Value {
         let Slice { task, began, time, track } = self;
         let mut event = json!({
             "name": task.name, "cat": task.kind.to_string(), "ph": "X",
-            "ts": began, "dur": time, "pid": process, "tid": track,
+            "ts": us(*began), "dur": us(*time), "pid": process, "tid": track,
             "args": { "task": task.id, "state": task.state.to_string(), "attempt": task.attempt },
         });
         if task.state == TaskState::Failed {
@@ -129,12 +146,12 @@ fn chrome_trace(node: &NodeInfo, tasks: &[TaskInfo]) -> Value {
     })];
     let mut slices = Vec::with_capacity(tasks.len());
     for (worker, mut tasks) in by_worker {
-        tasks.sort_by_key(|task| task.started_us);
-        // When each track is free again.
+        tasks.sort_by_key(|task| task.started_ns);
+        // When the last slice of each track ends. A nanosecond between two: who reads a fraction may round it down.
         let mut tracks: Vec<u64> = Vec::new();
         for task in tasks {
-            let (began, time) = (task.started_us.unwrap_or(0), task.duration_us.unwrap_or(0));
-            let track = tracks.iter().position(|&free| free <= began).unwrap_or(tracks.len());
+            let (began, time) = (task.started_ns.unwrap_or(0), task.duration_ns.unwrap_or(0));
+            let track = tracks.iter().position(|&free| free < began).unwrap_or(tracks.len());
             let thread = u64::from(worker) * TRACKS + track as u64;
             if track == tracks.len() {
                 tracks.push(0);
@@ -154,7 +171,7 @@ fn chrome_trace(node: &NodeInfo, tasks: &[TaskInfo]) -> Value {
     }
     events.extend(slices.iter().map(|slice| slice.to_event(node.pid)));
     events.extend(arrows(node.pid, &slices));
-    json!({ "displayTimeUnit": "ms", "traceEvents": events })
+    json!({ "displayTimeUnit": "ns", "traceEvents": events })
 }
 
 /// An arrow to each task from the one that submitted it, where both are there: out of that one's slice at the
@@ -173,12 +190,12 @@ fn arrows(process: u32, slices: &[Slice<'_>]) -> Vec<Value> {
         let Some(parent) = begun.max_by_key(|parent| parent.began) else { continue };
         events.push(json!({
             "name": "submits", "cat": "submission", "ph": "s", "id": number,
-            "ts": slice.began.min(parent.last()), "pid": process, "tid": parent.track,
+            "ts": us(slice.began.min(parent.last())), "pid": process, "tid": parent.track,
         }));
         // `bp`: it ends in the slice that is there, not in the next one.
         events.push(json!({
             "name": "submits", "cat": "submission", "ph": "f", "bp": "e", "id": number,
-            "ts": slice.began, "pid": process, "tid": slice.track,
+            "ts": us(slice.began), "pid": process, "tid": slice.track,
         }));
     }
     events
@@ -192,10 +209,10 @@ mod tests {
     fn overlapping_calls_get_tracks_of_their_own() {
         let task = |began, time| {
             let mut task = TaskInfo::default();
-            (task.worker, task.started_us, task.duration_us) = (Some(7), Some(began), Some(time));
+            (task.worker, task.started_ns, task.duration_ns) = (Some(7), Some(began), Some(time));
             task
         };
-        let tasks = [task(0, 100), task(50, 100), task(100, 10)];
+        let tasks = [task(0, 100), task(50, 100), task(101, 10), task(111, 10)];
         let trace = chrome_trace(&NodeInfo::default(), &tasks);
         let events = trace["traceEvents"].as_array().expect("events");
         let tracks: Vec<u64> = events
@@ -203,8 +220,9 @@ mod tests {
             .filter(|event| event["ph"] == "X")
             .map(|event| event["tid"].as_u64().expect("a track"))
             .collect();
-        assert_eq!(tracks, [7 * TRACKS, 7 * TRACKS + 1, 7 * TRACKS]);
-        assert_eq!(events.iter().filter(|event| event["name"] == "thread_name").count(), 2);
+        let beside = [1, 2].map(|track| 7 * TRACKS + track);
+        assert_eq!(tracks, [7 * TRACKS, beside[0], 7 * TRACKS, beside[1]]);
+        assert_eq!(events.iter().filter(|event| event["name"] == "thread_name").count(), 3);
     }
 
     #[test]
@@ -212,7 +230,7 @@ mod tests {
         let task = |id: &str, worker, (began, time), attempt| {
             let mut task = TaskInfo::default();
             (task.id, task.worker, task.attempt) = (id.to_owned(), Some(worker), attempt);
-            (task.started_us, task.duration_us) = (Some(began), Some(time));
+            (task.started_ns, task.duration_ns) = (Some(began), Some(time));
             task
         };
         let child = |id: &str, span, parent: &str| {
@@ -233,9 +251,10 @@ mod tests {
         let ends = |phase: &str| -> Vec<(u64, u64, u64)> {
             let events = trace["traceEvents"].as_array().expect("events").iter();
             let number = |value: &Value| value.as_u64().expect("a number");
+            let ns = |value: &Value| (value.as_f64().expect("a time") * 1e3).round() as u64;
             let mut ends: Vec<_> = events
                 .filter(|event| event["ph"] == phase)
-                .map(|event| (number(&event["id"]), number(&event["tid"]), number(&event["ts"])))
+                .map(|event| (number(&event["id"]), number(&event["tid"]), ns(&event["ts"])))
                 .collect();
             ends.sort_unstable_by_key(|&(_, _, at)| at);
             ends
@@ -247,7 +266,7 @@ mod tests {
         );
         assert_eq!(
             from.iter().map(|&(_, track, at)| (track, at)).collect::<Vec<_>>(),
-            [(7 * TRACKS, 5), (7 * TRACKS, 9), (9 * TRACKS, 25)]
+            [(7 * TRACKS, 5), (7 * TRACKS, 7), (9 * TRACKS, 25)]
         );
         assert_eq!(
             to.iter().map(|&(_, track, at)| (track, at)).collect::<Vec<_>>(),

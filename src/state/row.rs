@@ -156,10 +156,10 @@ row! {
         worker: Option<u32>,
         /// Which attempt it is, from 0.
         attempt: u16,
-        /// How long its last attempt ran, in microseconds; where it was recorded.
-        duration_us: Option<u64>,
-        /// When its last attempt began, in microseconds since the node's start; where it was recorded.
-        started_us: Option<u64>,
+        /// How long its last attempt ran, in nanoseconds; where it was recorded.
+        duration_ns: Option<u64>,
+        /// When its last attempt began, in nanoseconds since the node's start; where it was recorded.
+        started_ns: Option<u64>,
         /// The actor that it calls or constructs.
         actor: Option<String>,
         /// The task that submitted it.

@@ -48,12 +48,13 @@ function bytes(amount) {
   while (amount >= 1024 && at < units.length - 1) { amount /= 1024; at += 1; }
   return `${at === 0 ? amount : amount.toFixed(1)} ${units[at]}`;
 }
-function time(us) {
-  if (us === null || us === undefined) return "";
-  if (us < 1000) return `${us} µs`;
-  if (us < 1e6) return `${(us / 1e3).toFixed(1)} ms`;
-  if (us < 60e6) return `${(us / 1e6).toFixed(2)} s`;
-  const seconds = Math.floor(us / 1e6), minutes = Math.floor(seconds / 60);
+function time(ns) {
+  if (ns === null || ns === undefined) return "";
+  if (ns < 1000) return `${ns} ns`;
+  if (ns < 1e6) return `${(ns / 1e3).toFixed(1)} µs`;
+  if (ns < 1e9) return `${(ns / 1e6).toFixed(1)} ms`;
+  if (ns < 60e9) return `${(ns / 1e9).toFixed(2)} s`;
+  const seconds = Math.floor(ns / 1e9), minutes = Math.floor(seconds / 60);
   return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 const number = (value) => Number(value).toLocaleString("en", { maximumFractionDigits: 1 });
@@ -108,25 +109,25 @@ function tiles() {
       meter(totals.workers ? 1 - totals.idle_workers / totals.workers : 0)),
   );
   const kind = node.daemon ? "started by rustyray start" : "in a program";
-  $("where").replaceChildren(code(node.program.split("/").pop()), ` · ${kind} · process ${node.pid} · up ${time(node.uptime_ms * 1000)}`);
+  $("where").replaceChildren(code(node.program.split("/").pop()), ` · ${kind} · process ${node.pid} · up ${time(node.uptime_ms * 1e6)}`);
 }
 
 // ---- tables ----------------------------------------------------------------------------------------------
 
 const COLUMNS = {
   tasks: [["Task", (t) => named(t.name)], ["State", (t) => chip(t.state)], ["Kind", (t) => t.kind], ["Worker", (t) => code(t.worker ?? "")],
-    ["Attempt", (t) => t.attempt, "num"], ["Time", (t) => time(t.duration_us), "num"], ["Id", (t) => el("code", { class: "muted" }, t.id)]],
+    ["Attempt", (t) => t.attempt, "num"], ["Time", (t) => time(t.duration_ns), "num"], ["Id", (t) => el("code", { class: "muted" }, t.id)]],
   failed: [["Task", (t) => named(t.name)], ["Error", (t) => el("span", { class: "error" }, short(t.error)), "wide"], ["Worker", (t) => code(t.worker ?? "")],
-    ["Attempt", (t) => t.attempt, "num"], ["Time", (t) => time(t.duration_us), "num"]],
+    ["Attempt", (t) => t.attempt, "num"], ["Time", (t) => time(t.duration_ns), "num"]],
   actors: [["Class", (a) => named(a.class)], ["Name", (a) => a.name ?? ""], ["State", (a) => chip(a.state)], ["Worker", (a) => code(a.worker ?? "")],
     ["Calls under way", (a) => number(a.unfinished), "num"], ["Restarts", (a) => a.restarts, "num"], ["Why it died", (a) => el("span", { class: "error" }, a.reason ?? ""), "wide"]],
   objects: [["Object", (o) => code(o.id)], ["Type", (o) => el("code", {}, short(o.type_name))], ["State", (o) => chip(o.state)], ["Size", (o) => bytes(o.size_bytes), "num"],
     ["Held by", (o) => code(o.holders.join(", "))], ["Viewed by", (o) => code(o.pins.join(", "))], ["Made at", (o) => o.site ?? "", "wide"]],
   workers: [["Process", (w) => code(w.pid)], ["State", (w) => chip(w.state)], ["Queued", (w) => number(w.queued), "num"], ["Memory", (w) => bytes(w.rss_bytes), "num"],
-    ["Cpu time", (w) => time(w.cpu_ms * 1000), "num"], ["Actor", (w) => code(w.actor ?? "")], ["Program", (w) => el("span", { class: "muted" }, w.program.split("/").pop())]],
+    ["Cpu time", (w) => time(w.cpu_ms * 1e6), "num"], ["Actor", (w) => code(w.actor ?? "")], ["Program", (w) => el("span", { class: "muted" }, w.program.split("/").pop())]],
 };
 const short = (text) => { const first = String(text ?? "").split("\n")[0]; return first.length > 160 ? `${first.slice(0, 160)}…` : first; };
-const key = (row) => `${row.id ?? row.pid}/${row.attempt ?? ""}/${row.started_us ?? ""}`;
+const key = (row) => `${row.id ?? row.pid}/${row.attempt ?? ""}/${row.started_ns ?? ""}`;
 function rows(tab) {
   switch (tab) {
     case "tasks": return [...sample.running, ...sample.failed.slice(0, 20), ...sample.waiting, ...sample.finished.slice(0, 200)];
@@ -168,7 +169,7 @@ function details(row) {
   const hidden = new Set(["name", "class", "error", "causes", "help", "reason"]);
   for (const [field, value] of Object.entries(row)) {
     if (hidden.has(field) || value === null || value === "" || (Array.isArray(value) && !value.length)) continue;
-    const text = field.endsWith("_bytes") ? bytes(value) : field.endsWith("_us") ? time(value) : field === "cpu_ms" ? time(value * 1000) : field === "state" ? chip(value) : Array.isArray(value) ? value.join(", ") : String(value);
+    const text = field.endsWith("_bytes") ? bytes(value) : field.endsWith("_ns") ? time(value) : field === "cpu_ms" ? time(value * 1e6) : field === "state" ? chip(value) : Array.isArray(value) ? value.join(", ") : String(value);
     facts.push(el("dt", {}, field.replace(/_(bytes|us|ms)$/, "").replaceAll("_", " ")), el("dd", {}, text));
   }
   const parts = [el("div", { class: "head" }, el("h2", {}, title), el("button", { class: "quiet", "aria-label": "Close", onclick: close }, "✕")), el("dl", {}, facts)];
@@ -203,7 +204,7 @@ function colour(name, names) {
 const isDark = () => document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 let bars = [];
 function timeline() {
-  const tasks = [...sample.finished, ...sample.failed].filter((task) => task.started_us !== null && wanted(task));
+  const tasks = [...sample.finished, ...sample.failed].filter((task) => task.started_ns !== null && wanted(task));
   if (!tasks.length) return empty("timeline");
   const counted = new Map();
   tasks.forEach((task) => counted.set(task.name, (counted.get(task.name) ?? 0) + 1));
@@ -217,13 +218,13 @@ function timeline() {
 function svgSwatch(fill) { return svg("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" }, svg("rect", { width: 10, height: 10, rx: 3, fill })); }
 function paint(canvas, tasks, names) {
   const style = getComputedStyle(document.documentElement), of = (name) => style.getPropertyValue(name).trim();
-  const end = Math.max(...tasks.map((t) => t.started_us + t.duration_us)), first = Math.min(...tasks.map((t) => t.started_us));
+  const end = Math.max(...tasks.map((t) => t.started_ns + t.duration_ns)), first = Math.min(...tasks.map((t) => t.started_ns));
   const span = Math.max((end - first) / view.zoom, 10), start = end - span;
   const workers = [...new Set(tasks.map((task) => task.worker))].sort((a, b) => a - b);
   const lane = 26, left = 96, top = 14, width = canvas.clientWidth, height = top + workers.length * (lane + 6) + 34, scale = devicePixelRatio || 1;
   canvas.style.height = `${height}px`; canvas.width = width * scale; canvas.height = height * scale;
   const pen = canvas.getContext("2d"); pen.scale(scale, scale);
-  const x = (us) => left + (us - start) / span * (width - left - 20);
+  const x = (ns) => left + (ns - start) / span * (width - left - 20);
   pen.font = `12px ${of("--sans")}`; pen.textBaseline = "middle";
   const step = nice(span / 8);
   for (let at = Math.ceil(start / step) * step; at <= end; at += step) {
@@ -237,9 +238,9 @@ function paint(canvas, tasks, names) {
     pen.fillStyle = of("--raised"); pen.fillRect(left, y, width - left - 20, lane);
   });
   for (const task of tasks) {
-    if (task.started_us + task.duration_us < start) continue;
-    const y = top + workers.indexOf(task.worker) * (lane + 6), from = Math.max(x(task.started_us), left);
-    const wide = Math.max(x(task.started_us + task.duration_us) - from, 1.5);
+    if (task.started_ns + task.duration_ns < start) continue;
+    const y = top + workers.indexOf(task.worker) * (lane + 6), from = Math.max(x(task.started_ns), left);
+    const wide = Math.max(x(task.started_ns + task.duration_ns) - from, 1.5);
     pen.fillStyle = task.state === "failed" ? of("--bad") : colour(task.name, names);
     pen.beginPath(); pen.roundRect(from, y + 2, wide, lane - 4, Math.min(3, wide / 2)); pen.fill();
     if (wide > 64) {
@@ -256,7 +257,7 @@ function paint(canvas, tasks, names) {
     const bar = hit(event), tip = $("tip");
     tip.hidden = !bar; canvas.style.cursor = bar ? "pointer" : "default";
     if (!bar) return;
-    tip.textContent = `${bar.task.name} · ${time(bar.task.duration_us)} · worker ${bar.task.worker}`;
+    tip.textContent = `${bar.task.name} · ${time(bar.task.duration_ns)} · worker ${bar.task.worker}`;
     tip.style.left = `${Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 12)}px`; tip.style.top = `${event.clientY + 16}px`;
   };
   canvas.onmouseleave = () => { $("tip").hidden = true; };
@@ -271,7 +272,7 @@ function logs() {
   const shown = lines.filter(wanted).slice(-500);
   if (!shown.length) return empty("logs");
   return el("div", { class: "logs" }, shown.map((entry) => el("div", { class: `row ${entry.stream}` },
-    el("span", {}, time(entry.at_ms * 1000)), el("span", {}, String(entry.worker)), el("span", {}, entry.text))));
+    el("span", {}, time(entry.at_ms * 1e6)), el("span", {}, String(entry.worker)), el("span", {}, entry.text))));
 }
 
 // ---- the page --------------------------------------------------------------------------------------------

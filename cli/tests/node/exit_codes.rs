@@ -43,8 +43,9 @@ fn with_two_nodes() {
     assert_eq!(output.status.code(), Some(4));
     let said = said(&output);
     for daemon in [&one, &other] {
-        let line = format!("\n  {}\n", daemon.socket.display());
-        assert!(said.contains(&line), "{said}");
+        let line = format!("\n  {}  process {}: ", daemon.socket.display(), daemon.pid);
+        let command = said.split_once(&line).and_then(|(_, rest)| rest.lines().next());
+        assert!(command.is_some_and(|command| command.contains("start --daemon")), "{said}");
     }
     assert!(said.contains("--address"), "{said}");
     let socket = one.socket.to_str().expect("text");

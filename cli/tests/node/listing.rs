@@ -225,6 +225,17 @@ fn without_being_asked_nobody_knows_where_objects_were_made() {
 }
 
 #[test]
+fn an_empty_list_says_what_it_takes_for_tasks_that_finished_to_be_in_it() {
+    for (arguments, hint) in [(&[][..], true), (&["--record"], false)] {
+        let place = Place::new();
+        let _node = place.start(arguments);
+        let said = said(&place.run(&["list", "tasks"]));
+        assert!(said.starts_with("There are none.\n"), "{said}");
+        assert_eq!(said.contains("as long as tasks are recorded"), hint, "{said}");
+    }
+}
+
+#[test]
 fn a_name_that_was_given_to_a_task_is_its_name_everywhere() {
     let place = Place::new();
     let node = place.start(&["--record"]);

@@ -59,12 +59,14 @@ fn is_a_trace(trace: &Value) -> Vec<Slice<'_>> {
         let number = |field: &str| event[field].as_u64().and_then(|of| u32::try_from(of).ok());
         assert!(number("pid").is_some(), "{event:#}");
         let track = || u64::from(number("tid").expect("a track"));
-        let at = || event["ts"].as_u64().expect("microseconds");
+        // Perfetto rounds down, too.
+        let ns = |field: &str| (event[field].as_f64().expect("microseconds") * 1e3) as u64;
+        let at = || ns("ts");
         match event["ph"].as_str().expect("a phase") {
             "X" => {
                 assert!(event["cat"].is_string() && event["args"].is_object(), "{event:#}");
                 assert!(event.get("cname").is_none_or(|name| name == "terrible"), "{event:#}");
-                let ended = at() + event["dur"].as_u64().expect("microseconds");
+                let ended = at() + ns("dur");
                 let arguments = &event["args"];
                 slices.push(Slice { track: track(), began: at(), ended, arguments });
             }
@@ -128,9 +130,9 @@ fn what_was_recorded_becomes_a_timeline() {
         rows.as_array().is_some_and(|rows| rows.len() == 20)
     });
     assert!(finished[0]["name"].as_str().expect("a name").ends_with("speak"), "{finished:#}");
-    assert!(finished[0]["started_us"].as_u64().expect("a time") > 0);
+    assert!(finished[0]["started_ns"].as_u64().expect("a time") > 0);
     let failed = place
-        .wait_for(&["list", "tasks", "-f", "state=failed"], |rows| rows[0]["duration_us"].is_u64());
+        .wait_for(&["list", "tasks", "-f", "state=failed"], |rows| rows[0]["duration_ns"].is_u64());
     assert!(failed[0]["error"].as_str().expect("an error").contains("the roof fell in"));
 
     let output = place.run(&["timeline", "--out", "-"]);
@@ -139,7 +141,7 @@ fn what_was_recorded_becomes_a_timeline() {
     let events = trace["traceEvents"].as_array().expect("events");
     let complete: Vec<_> = events.iter().filter(|event| event["ph"] == "X").collect();
     assert_eq!(complete.len(), 21, "{trace:#}");
-    assert!(complete.iter().all(|event| event["ts"].is_u64() && event["dur"].is_u64()));
+    assert!(complete.iter().all(|event| event["ts"].is_f64() && event["dur"].is_f64()));
     is_a_trace(&trace);
     // Into a file, as a person does it.
     let file = place.path().join("trace.json");
@@ -150,11 +152,22 @@ fn what_was_recorded_becomes_a_timeline() {
     rustyray::block_on(runtime.shutdown()).expect("it lets go");
 }
 
+#[test]
+fn a_file_that_cannot_be_written_is_complained_of_before_anything_is_recorded() {
+    let place = Place::new();
+    let _node = place.start(&[]);
+    let file = place.path().join("nowhere").join("trace.json");
+    let output = place.run(&["timeline", "--seconds", "2", "--out", file.to_str().expect("text")]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = said(&output);
+    assert!(said.contains("writing") && !said.contains("recording"), "{said}");
+}
+
 /// Where attempts write down that they begin and end, and when.
 #[derive(Clone)]
 struct Journal(String);
 
-/// What the journal says of an attempt: when its code began and ended, in microseconds of the system's clock. What
+/// What the journal says of an attempt: when its code began and ended, in nanoseconds of the system's clock. What
 /// was killed did not end.
 type Run = (u64, Option<u64>);
 
@@ -164,7 +177,7 @@ impl Journal {
         let returns = context.returns.expect("it returns something");
         let now =
             Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has it"));
-        let line = format!("{what} {returns} {} {}\n", context.attempt, now.as_micros());
+        let line = format!("{what} {returns} {} {}\n", context.attempt, now.as_nanos());
         let mut file = std::fs::File::options().append(true).open(&self.0).expect("it is there");
         // One write, so that a line is there as a whole or not at all.
         file.write_all(line.as_bytes()).expect("there is room");
@@ -344,10 +357,10 @@ fn a_timeline_tells_what_happened() {
         }
     }
     // Far more than looking at two clocks takes, far less than all of it.
-    let slack = 1000;
+    let slack = 1_000_000;
     assert!(earliest <= latest + slack, "the node began after {earliest} and before {latest}");
     let uptime_ms = place.json(&["status"])["uptime_ms"].as_u64().expect("a time");
-    assert!(slices.iter().all(|slice| slice.ended <= (uptime_ms + 1) * 1000), "{uptime_ms}");
+    assert!(slices.iter().all(|slice| slice.ended <= (uptime_ms + 1) * 1_000_000), "{uptime_ms}");
 
     // Who submitted what: an arrow for each that was submitted within another.
     let children = slices.iter().filter(|slice| slice.text("parent").is_some()).count();

@@ -257,7 +257,7 @@ impl Node {
         // After all of them began.
         let scale = self.record.scale();
         let dated = running.into_iter().map(|(mut task, began)| {
-            task.started_us = began.map(|ticks| scale.ns(ticks) / 1000);
+            task.started_ns = began.map(|ticks| scale.ns(ticks));
             task
         });
         let mut rows: Vec<state::TaskInfo> = dated.collect();

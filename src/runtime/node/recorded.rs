@@ -82,8 +82,8 @@ impl Node {
         task.worker = Some(ended.worker);
         task.attempt = ended.attempt;
         task.returns = Some(ended.returns.to_string());
-        task.started_us = Some(scale.ns(ended.began) / 1000);
-        task.duration_us = Some((scale.ns(ended.ended) - scale.ns(ended.began)) / 1000);
+        task.started_ns = Some(scale.ns(ended.began));
+        task.duration_ns = Some(scale.ns(ended.ended) - scale.ns(ended.began));
         task
     }
 
@@ -91,7 +91,7 @@ impl Node {
     pub(super) fn date_failures(&self, rows: &mut [state::TaskInfo]) {
         let failed = rows.iter_mut().filter(|row| row.state == state::TaskState::Failed);
         let mut undated: HashMap<(String, u16), &mut state::TaskInfo> = failed
-            .filter(|row| row.started_us.is_none())
+            .filter(|row| row.started_ns.is_none())
             .map(|row| ((row.id.clone(), row.attempt), row))
             .collect();
         if undated.is_empty() {
@@ -101,7 +101,7 @@ impl Node {
         for ended in recorded.filter(|ended| matches!(ended.end, End::Failed | End::Killed)) {
             if let Some(row) = undated.remove(&(number(ended.task), ended.attempt)) {
                 let dated = self.ended_task(&ended, &scale);
-                (row.started_us, row.duration_us) = (dated.started_us, dated.duration_us);
+                (row.started_ns, row.duration_ns) = (dated.started_ns, dated.duration_ns);
                 row.worker = row.worker.or(dated.worker);
                 row.parent = dated.parent;
             }
