@@ -84,22 +84,23 @@ async fn of<T>(future: impl Future<Output = rustyray::Result<T>>) -> rustyray::R
 fn is<T>(_: &T) {}
 fn crosses_threads<T: Clone + std::fmt::Debug + Send + Sync>(_: &T) {}
 
-fn runtime() -> Builder {
+/// A node that keeps all of its files in a directory.
+fn runtime(directory: &Path) -> Builder {
     Builder::new()
         .num_cpus(4.0)
         .num_gpus(1.0)
         .resource("tpu", 2.0)
         .object_store_memory(64 << 20)
-        .spill_dir(std::env::temp_dir().join(format!("rustyray-api-{}", std::process::id())))
+        .spill_dir(directory.join("spilled"))
         .visible(false)
 }
 
 #[test]
 fn every_name_has_the_shape_that_programs_rely_on() {
     rustyray::block_on(async {
-        let socket = tempfile::tempdir().expect("a directory");
-        let path = socket.path().join("node");
-        let started: Runtime = of(runtime().socket(&path).start()).await?;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("node");
+        let started: Runtime = of(runtime(directory.path()).socket(&path).start()).await?;
         is::<Runtime>(&started);
 
         // --- objects

@@ -10,7 +10,6 @@ use std::{
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -19,6 +18,7 @@ use nix::{
     unistd::Pid,
 };
 use rustyray::prelude::*;
+use tempfile::TempDir;
 
 #[rustyray::remote]
 fn pid() -> u32 {
@@ -307,30 +307,30 @@ fn what_workers_write_comes_with_name_and_pid_and_is_folded() {
 struct Driver {
     child: Child,
     workers: Vec<u32>,
-    socket: PathBuf,
+    directory: TempDir,
+}
+
+/// Where the driver's node listens, which makes the directory in between.
+fn socket_in(directory: &TempDir) -> PathBuf {
+    directory.path().join("nodes").join("node.sock")
 }
 
 /// Starts this binary again as the driver `scenario`.
-fn start(scenario: &str) -> (Child, PathBuf) {
-    // Several tests have a driver of one kind.
-    static DRIVERS: AtomicUsize = AtomicUsize::new(0);
-    let number = DRIVERS.fetch_add(1, Ordering::Relaxed);
-    let socket = std::env::temp_dir()
-        .join(format!("rustyray-test-{}-{scenario}-{number}", std::process::id()))
-        .join("node.sock");
+fn start(scenario: &str) -> (Child, TempDir) {
+    let directory = tempfile::tempdir().expect("a directory");
     let child = Command::new(std::env::current_exe().expect("this executable"))
         .args([scenario, "--exact", "--ignored", "--nocapture"])
-        .env(SOCKET, &socket)
+        .env(SOCKET, socket_in(&directory))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .expect("the driver starts");
-    (child, socket)
+    (child, directory)
 }
 
 /// The same, and waits until its workers are at work.
 fn driver(scenario: &str) -> Driver {
-    let (mut child, socket) = start(scenario);
+    let (mut child, directory) = start(scenario);
     let mut workers = Vec::new();
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     loop {
@@ -345,17 +345,18 @@ fn driver(scenario: &str) -> Driver {
     // What it prints later is of no interest, and must not block it.
     std::thread::spawn(move || lines.for_each(drop));
     assert!(!workers.is_empty(), "the driver has workers");
-    Driver { child, workers, socket }
+    Driver { child, workers, directory }
 }
 
 impl Driver {
     /// Waits for the driver's end, and for everything it had to be gone.
     fn leaves_nothing(mut self) {
         self.child.wait().expect("it ends");
+        let socket = socket_in(&self.directory);
         let deadline = Instant::now() + Duration::from_secs(30);
-        while self.workers.iter().any(|&pid| is_alive(pid)) || self.socket.exists() {
+        while self.workers.iter().any(|&pid| is_alive(pid)) || socket.exists() {
             let left: Vec<_> = self.workers.iter().filter(|&&pid| is_alive(pid)).collect();
-            assert!(Instant::now() < deadline, "left: {left:?}, socket: {}", self.socket.exists());
+            assert!(Instant::now() < deadline, "left: {left:?}, socket: {}", socket.exists());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -384,7 +385,8 @@ fn a_driver_that_is_killed_leaves_nothing() {
 #[test]
 fn a_driver_that_is_killed_while_it_starts_leaves_no_socket() {
     for round in 0..12_u64 {
-        let (mut child, socket) = start("driver_that_waits");
+        let (mut child, directory) = start("driver_that_waits");
+        let socket = socket_in(&directory);
         let begun = Instant::now();
         let at_once = |socket: &PathBuf| match round {
             0..8 => socket.exists(),
@@ -396,7 +398,7 @@ fn a_driver_that_is_killed_while_it_starts_leaves_no_socket() {
             std::hint::spin_loop();
         }
         child.kill().expect("it is there");
-        Driver { child, workers: Vec::new(), socket }.leaves_nothing();
+        Driver { child, workers: Vec::new(), directory }.leaves_nothing();
     }
 }
 
@@ -415,7 +417,6 @@ fn a_driver_whose_workers_are_stopped_is_killed_and_leaves_nothing() {
     }
     driver.signal(Signal::SIGKILL);
     // A stopped process removes no file, and is gone all the same.
-    let socket = driver.socket.clone();
     let workers = driver.workers.clone();
     let mut child = driver.child;
     child.wait().expect("it ends");
@@ -424,7 +425,6 @@ fn a_driver_whose_workers_are_stopped_is_killed_and_leaves_nothing() {
         assert!(Instant::now() < deadline, "stopped workers outlived their driver");
         std::thread::sleep(Duration::from_millis(10));
     }
-    let _ = std::fs::remove_file(socket);
 }
 
 /// A worker whose node died before it looked must end, and not run the program in its place.
