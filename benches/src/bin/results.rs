@@ -68,9 +68,11 @@ fn render(directory: &Path) -> Outcome<String> {
     }
     text += &questions(&criterion_directory()?)?;
     if let Ok(said) = fs::read_to_string(directory.join("questions.txt")) {
-        text += &idle(&said);
+        text += &printed(&said, "idle", "Idle");
+        text += &printed(&said, "recording", "Recording tasks while somebody looks");
     }
-    Ok(text)
+    text.truncate(text.trim_end().len());
+    Ok(text + "\n")
 }
 
 fn heading(suite: &Value) -> String {
@@ -265,18 +267,21 @@ fn collect(directory: &Path, found: &mut Vec<(String, Value)>) -> Outcome<()> {
     Ok(())
 }
 
-/// What the bench `idle` has printed.
-fn idle(said: &str) -> String {
+/// What a bench has printed that finds its figures itself: from the line that begins with its name to the last below it
+/// that is indented.
+fn printed(said: &str, bench: &str, heading: &str) -> String {
+    let is_first =
+        |line: &&str| line.strip_prefix(bench).is_some_and(|rest| rest.starts_with([' ', ':']));
     let lines: Vec<_> = said
         .lines()
-        .skip_while(|line| !line.starts_with("idle for"))
-        .take_while(|line| line.starts_with("idle") || line.starts_with("  "))
+        .skip_while(|line| !is_first(line))
+        .take_while(|line| is_first(line) || line.starts_with("  "))
         .collect();
     if lines.is_empty() {
         return String::new();
     }
     format!(
-        "## Idle\n\n```sh\ncargo bench -p rustyray-benches --bench idle\n```\n\n```text\n{}\n```\n",
+        "## {heading}\n\n```sh\ncargo bench -p rustyray-benches --bench {bench}\n```\n\n```text\n{}\n```\n\n",
         lines.join("\n")
     )
 }
@@ -399,6 +404,19 @@ mod tests {
         let quick = refused(&|suite| suite["trial_s"] = json!(0.1));
         assert!(quick.expect_err("refused").contains("trial_s = 0.1"));
         assert!(render(Path::new("/nonexistent")).is_err());
+    }
+
+    #[test]
+    fn what_a_bench_finds_itself_is_taken_from_what_all_of_them_print() {
+        let said = "put/64 bytes   time: [1 ns 2 ns 3 ns]\n     Running benches/idle.rs\nidle for 5 s: turns\n  driver 7: 0.1%\n\
+                    \n     Running benches/recording.rs\nrecording: how much more\n  tasks: +1.6 %\n  actors: +4.7 %\nspill/x\n  no\n";
+        let recording = printed(said, "recording", "Recording");
+        assert!(recording.contains("--bench recording\n"), "{recording}");
+        let figures = "```text\nrecording: how much more\n  tasks: +1.6 %\n  actors: +4.7 %\n```\n";
+        assert!(recording.contains(figures), "{recording}");
+        let idle = printed(said, "idle", "Idle");
+        assert!(idle.contains("```text\nidle for 5 s: turns\n  driver 7: 0.1%\n```\n"), "{idle}");
+        assert_eq!(printed("put/64 bytes\n  1 ns\n", "idle", "Idle"), "", "it did not run");
     }
 
     #[test]
