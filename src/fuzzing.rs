@@ -38,7 +38,7 @@ pub fn specs(data: &[u8]) {
         }
     }
     if let Ok(known) = spec::read(&words) {
-        assert!(known.returns.len() + known.dependencies.len() <= words.len());
+        assert!(known.returns.as_slice().len() + known.dependencies.len() <= words.len());
         assert!(known.extension.len() <= 8 * words.len());
         let _ = Extension::from_bytes(&known.extension);
     }

@@ -19,7 +19,7 @@
 
 use rustyray_store::ObjectId;
 
-use crate::registry;
+use crate::{call::Ids, registry};
 
 /// Payload words of an entry of any ring; with its header word an entry fills four cache lines.
 pub(crate) const ENTRY_WORDS: usize = 31;
@@ -197,7 +197,7 @@ pub(crate) fn regrant(entry: &mut [u64], grant: ObjectId) {
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) header: Header,
-    pub(crate) returns: Vec<ObjectId>,
+    pub(crate) returns: Ids,
     /// The objects that it takes as arguments.
     pub(crate) dependencies: Vec<ObjectId>,
     /// The bytes of the extension.
@@ -208,7 +208,10 @@ pub(crate) struct Known {
 pub(crate) fn read(words: &[u64]) -> Result<Known, Malformed> {
     let header = Header::parse(words)?;
     let mut parts = header.split(&words[HEADER_WORDS..])?;
-    let returns = parts.returns().collect::<Result<_, _>>()?;
+    let returns = match header.returns {
+        1 => parts.returns().next().transpose()?.map_or_else(Ids::none, Ids::One),
+        _ => Ids::Several(parts.returns().collect::<Result<_, _>>()?),
+    };
     let extension = parts.extension();
     let mut dependencies = Vec::new();
     while let Some(argument) = parts.arguments.next()? {

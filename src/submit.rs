@@ -218,10 +218,10 @@ fn submit_call(
         }
         (Link::Uplink(uplink), None) => {
             let nested = nested_of(held.ids(), &dependencies);
-            let mut in_transit = held.take();
+            let (held, returns) = (held.take(), reserved.as_slice());
             // The results may be dropped before the node has seen the task.
-            in_transit.extend(reserved.as_slice().iter().filter(|&&id| core.retain(id).is_ok()));
-            uplink.submit(core, &wanted.to_words(&nested, &words), in_transit)?;
+            returns.iter().for_each(|&id| core.retain_held(id));
+            uplink.submit(core, wanted, &nested, &words, held, returns)?;
         }
     }
     Ok(reserved.take())

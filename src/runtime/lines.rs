@@ -112,19 +112,16 @@ impl LineCall {
         let wanted = Wanted { parent, is_counted: self.is_counted, ..Wanted::default() };
         core.retain_held(token);
         // The token comes first: that is how the node knows whose call it is.
-        let mut held: Vec<_> = [token].into_iter().chain(held).collect();
+        let held: Vec<_> = [token].into_iter().chain(held).collect();
         match &core.link {
             Link::Node(node) => {
                 node.take_completions_at_times();
                 node.submit(&wanted, words, returns, &self.dependencies, held, CallerId(0))
             }
             Link::Uplink(uplink) => {
-                let words = wanted.to_words(&nested_of(&held, &self.dependencies), &words);
-                for &id in returns.as_slice() {
-                    core.retain_held(id);
-                    held.push(id);
-                }
-                uplink.submit(core, &words, held)
+                let (nested, returns) = (nested_of(&held, &self.dependencies), returns.as_slice());
+                returns.iter().for_each(|&id| core.retain_held(id));
+                uplink.submit(core, &wanted, &nested, &words, held, returns)
             }
         }
     }

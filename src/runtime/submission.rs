@@ -206,10 +206,18 @@ impl Wanted {
         self.extension.actor.as_ref().map_or(0, |actor| u64::from(actor.max_concurrency))
     }
 
-    /// The words of a submission.
-    pub(crate) fn to_words(&self, nested: &[ObjectId], spec: &[u64]) -> Vec<u64> {
-        let mut words = Vec::with_capacity(FIXED_WORDS + 2 * nested.len() + spec.len());
-        words.extend_from_slice(&[
+    /// How many words a submission has.
+    #[inline]
+    pub(crate) fn words(nested: &[ObjectId], spec: &[u64]) -> usize {
+        FIXED_WORDS + 2 * nested.len() + spec.len()
+    }
+
+    /// Writes the words of a submission to `out`, which has room for just as many.
+    #[inline]
+    pub(crate) fn write(&self, nested: &[ObjectId], spec: &[u64], out: &mut [u64]) {
+        let (fixed, rest) = out.split_at_mut(FIXED_WORDS);
+        let (references, words) = rest.split_at_mut(2 * nested.len());
+        fixed.copy_from_slice(&[
             u64::from(self.cpus) | u64::from(self.gpus) << 32,
             self.memory_bytes,
             u64::from(self.retries as u32)
@@ -219,12 +227,13 @@ impl Wanted {
             self.parent,
             nested.len() as u64,
         ]);
-        words.extend(nested.iter().flat_map(|id| [u64::from(id.index), id.generation]));
-        words.extend_from_slice(spec);
-        words
+        for (two, id) in references.chunks_exact_mut(2).zip(nested) {
+            two.copy_from_slice(&[u64::from(id.index), id.generation]);
+        }
+        words.copy_from_slice(spec);
     }
 
-    /// Reads what [`Wanted::to_words`] wrote: the wishes but for the extension, the references inside
+    /// Reads what [`Wanted::write`] wrote: the wishes but for the extension, the references inside
     /// values, the task's words.
     pub(crate) fn from_words(words: &[u64]) -> Result<(Wanted, Vec<ObjectId>, &[u64]), Malformed> {
         let &[resources, memory_bytes, rest, parent, nested, ref tail @ ..] = words else {
@@ -274,7 +283,8 @@ mod tests {
         wanted.is_counted = true;
         wanted.parent = u64::MAX;
         let nested = [ObjectId { index: 3, generation: 9 }];
-        let words = wanted.to_words(&nested, &[1, 2, 3]);
+        let mut words = vec![0; Wanted::words(&nested, &[1, 2, 3])];
+        wanted.write(&nested, &[1, 2, 3], &mut words);
         let (back, ids, spec) = Wanted::from_words(&words).expect("well formed");
         let extension = std::mem::take(&mut wanted.extension);
         assert_eq!((back, ids.as_slice(), spec), (wanted, &nested[..], &[1, 2, 3][..]));

@@ -44,7 +44,7 @@ use super::{
     line::LineId,
     lines::Asked,
     node::{Claim, Place},
-    submission::GroupWanted,
+    submission::{GroupWanted, Wanted},
     texts::Said,
     wire::{BUSY, NO_LIMIT, Question, Role, ToNode},
 };
@@ -70,10 +70,17 @@ pub(super) const UP_TEXT: u64 = 12;
 pub(super) const UP_SITE: u64 = 13;
 pub(super) const UP_ROOM: u64 = 14;
 
+/// How many times something is kept in transit before it is looked how far the node has come: that is in a cache line
+/// which the node writes for each entry.
+const TOGETHER: u32 = 16;
+
 /// References that the client holds for the node until it has passed an entry.
+#[derive(Default)]
 struct InTransit {
-    position: u64,
-    held: Vec<ObjectId>,
+    /// The position of the entry, and one of the references.
+    held: VecDeque<(u64, ObjectId)>,
+    /// How many times there came more since it was looked.
+    unlooked: u32,
 }
 
 /// A client's end of the way to the node.
@@ -88,7 +95,7 @@ pub(crate) struct Uplink {
     socket: Arc<BlockingConnection>,
     questions: AtomicU64,
     answers: Mutex<HashMap<u64, Option<ObjectId>>>,
-    in_transit: Mutex<VecDeque<InTransit>>,
+    in_transit: Mutex<InTransit>,
     /// The texts that the node was told.
     pub(super) said: Said,
     closed: AtomicBool,
@@ -115,7 +122,7 @@ impl Uplink {
             socket,
             questions: AtomicU64::new(0),
             answers: Mutex::new(HashMap::new()),
-            in_transit: Mutex::new(VecDeque::new()),
+            in_transit: Mutex::default(),
             said: Said::default(),
             closed: AtomicBool::new(false),
             hung_up: AtomicBool::new(false),
@@ -161,54 +168,86 @@ impl Uplink {
         self.doorbells.ring(ClientId::NODE);
     }
 
-    /// Keeps `held` until the node has passed the entry at `position`, and gives back what it passed already.
-    pub(crate) fn keep_in_transit(&self, position: u64, held: Vec<ObjectId>) -> Vec<ObjectId> {
+    /// Keeps `held` until the node has passed the entry at `position`. Gives what it has passed of what was kept before
+    /// to `release`, now and then.
+    pub(crate) fn keep_in_transit(
+        &self,
+        position: u64,
+        held: impl IntoIterator<Item = ObjectId>,
+        release: impl FnMut(ObjectId),
+    ) {
         let mut in_transit = self.in_transit.lock();
-        if !held.is_empty() {
-            in_transit.push_back(InTransit { position, held });
+        in_transit.held.extend(held.into_iter().map(|id| (position, id)));
+        in_transit.unlooked += 1;
+        if in_transit.unlooked >= TOGETHER {
+            self.release_passed(&mut in_transit, release);
         }
-        let passed = self.up.passed();
-        let mut arrived = Vec::new();
-        while in_transit.front().is_some_and(|entry| entry.position < passed) {
-            arrived.extend(in_transit.pop_front().into_iter().flat_map(|entry| entry.held));
-        }
-        arrived
     }
 
     /// Gives what the node has taken over since to `release`; whether there is anything left.
     pub(super) fn let_go(&self, release: impl FnMut(ObjectId)) -> bool {
-        self.keep_in_transit(0, Vec::new()).into_iter().for_each(release);
-        !self.in_transit.lock().is_empty()
+        let mut in_transit = self.in_transit.lock();
+        self.release_passed(&mut in_transit, release);
+        !in_transit.held.is_empty()
     }
 
-    /// Hands a submission to the node; `held` is released once the node has taken it over.
-    pub(crate) fn submit(&self, core: &Core, words: &[u64], held: Vec<ObjectId>) -> Result<()> {
-        let mut held = held;
-        let position = if words.len() < ENTRY_WORDS {
+    /// `release` runs under the lock: it lets go of a reference in the store, and comes back to nothing here.
+    fn release_passed(&self, in_transit: &mut InTransit, mut release: impl FnMut(ObjectId)) {
+        in_transit.unlooked = 0;
+        if in_transit.held.is_empty() {
+            return;
+        }
+        let passed = self.up.passed();
+        while let Some(&(position, id)) = in_transit.held.front()
+            && position < passed
+        {
+            in_transit.held.pop_front();
+            release(id);
+        }
+    }
+
+    /// Hands a submission to the node: what is wanted, the references inside its values, and its words. `held` and
+    /// those of `returns` are released once the node has taken them over.
+    pub(crate) fn submit(
+        &self,
+        core: &Core,
+        wanted: &Wanted,
+        nested: &[ObjectId],
+        spec: &[u64],
+        held: Vec<ObjectId>,
+        returns: &[ObjectId],
+    ) -> Result<()> {
+        let len = 1 + Wanted::words(nested, spec);
+        let gone = || self.gone("something was handed to it");
+        let (published, body) = if len <= ENTRY_WORDS {
             let mut entry = [0; ENTRY_WORDS];
             entry[0] = UP_SUBMIT;
-            entry[1..=words.len()].copy_from_slice(words);
-            self.publish(&entry[..=words.len()])
+            wanted.write(nested, spec, &mut entry[1..len]);
+            (self.publish(&entry[..len]).ok_or_else(gone), None)
         } else {
+            let mut words = vec![0; len - 1];
+            wanted.write(nested, spec, &mut words);
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             match core.client.put_bytes(&bytes) {
                 Ok(body) => {
-                    held.push(body);
-                    self.publish(&[UP_SUBMIT_BODY, u64::from(body.index), body.generation])
+                    let entry = [UP_SUBMIT_BODY, u64::from(body.index), body.generation];
+                    (self.publish(&entry).ok_or_else(gone), Some(body))
                 }
-                Err(error) => {
-                    held.into_iter().for_each(|id| core.release(id));
-                    return Err(super::store_error::<()>(error));
-                }
+                Err(error) => (Err(super::store_error::<()>(error)), None),
             }
         };
-        let Some(position) = position else {
-            held.into_iter().for_each(|id| core.release(id));
-            return Err(self.gone("something was handed to it"));
-        };
-        self.ring_node();
-        self.keep_in_transit(position, held).into_iter().for_each(|id| core.release(id));
-        Ok(())
+        let held = held.into_iter().chain(returns.iter().copied()).chain(body);
+        match published {
+            Ok(position) => {
+                self.ring_node();
+                self.keep_in_transit(position, held, |id| core.release(id));
+                Ok(())
+            }
+            Err(error) => {
+                held.for_each(|id| core.release(id));
+                Err(error)
+            }
+        }
     }
 
     /// Tells the node which grant of a stream is the first that may still be needed.
@@ -218,7 +257,7 @@ impl Uplink {
         let entry = [UP_STREAM, words[0][0], words[0][1], words[1][0], words[1][1]];
         match self.publish(&entry) {
             // There is no haste: the node reads it with the next entry that is rung for.
-            Some(at) => self.keep_in_transit(at, held).into_iter().for_each(|id| core.release(id)),
+            Some(at) => self.keep_in_transit(at, held, |id| core.release(id)),
             None => held.into_iter().for_each(|id| core.release(id)),
         }
     }

@@ -12,7 +12,6 @@ use super::{
     words_of,
 };
 use crate::{
-    call::Ids,
     runtime::{
         line::LineId,
         lines::Asked,
@@ -273,7 +272,7 @@ impl Node {
                 let mut held = nested;
                 held.extend(&dependencies);
                 held.retain(|&id| self.client.retain(id).is_ok());
-                for &id in &returns {
+                for &id in returns.as_slice() {
                     // From here on the object is the task's, whatever becomes of the client.
                     let _ = self.store.set_attempt(id, 0);
                 }
@@ -281,7 +280,6 @@ impl Node {
             },
         );
         let (wanted, header, returns, dependencies, held, spec) = accepted?;
-        let returns = Ids::from_vec(returns);
         let caller = CallerId(u64::from(client.get()));
         if let Err(error) = self.submit(&wanted, spec, returns.clone(), &dependencies, held, caller)
         {

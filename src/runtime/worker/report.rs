@@ -119,8 +119,7 @@ impl Reports {
             id.generation,
         ];
         if let Some(position) = self.uplink.publish(&entry) {
-            let passed = self.uplink.keep_in_transit(position, vec![id]);
-            passed.into_iter().for_each(|id| self.core.release(id));
+            self.uplink.keep_in_transit(position, [id], |id| self.core.release(id));
             self.published();
         }
     }
