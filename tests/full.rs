@@ -2,7 +2,7 @@
 
 #![allow(unreachable_pub)] // what is `pub` here is what other processes may call
 
-use std::time::Duration;
+use std::{sync::mpsc, thread, time::Duration};
 
 use rustyray::{Bundle, PlacementGroup, PlacementStrategy, prelude::*};
 use rustyray_store::without_waiting;
@@ -20,6 +20,10 @@ impl Resident {
     }
 
     pub fn lives(&self) {}
+
+    pub fn takes(&self, bytes: Vec<u8>) -> usize {
+        bytes.len()
+    }
 }
 
 /// Fills the store with what cannot be moved, to the last byte.
@@ -57,5 +61,38 @@ async fn an_actors_death_is_told_if_not_how_it_died() -> rustyray::Result<()> {
     let told = death.get_timeout(LONG).await;
     assert!(told.is_err() && death.is_ready(), "{told:?}");
     drop(kept);
+    Ok(())
+}
+
+/// Whether a thread of this process waits for something.
+fn is_asleep(thread: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).expect("a thread");
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+}
+
+#[rustyray::test(num_cpus = 1, object_store_memory = "8MiB")]
+async fn a_call_that_waits_for_room_keeps_nobody_from_its_actor() -> rustyray::Result<()> {
+    let resident = Resident::remote().await?;
+    // Often enough for a line of its own.
+    for _ in 0..200 {
+        resident.lives().await?.get().await?;
+    }
+    let kept = fill().await?;
+    let (started, start) = mpsc::channel();
+    let large = {
+        let (resident, runtime) = (resident.clone(), rustyray::Runtime::current()?);
+        thread::spawn(move || {
+            let _here = runtime.enter();
+            started.send(nix::unistd::gettid().as_raw()).expect("somebody waits");
+            rustyray::block_on(async { resident.takes(vec![2; 3000]).await?.get().await })
+        })
+    };
+    let waiting = start.recv().expect("it runs");
+    while !is_asleep(waiting) {
+        thread::yield_now();
+    }
+    resident.lives().await?.get().await?;
+    drop(kept);
+    assert_eq!(large.join().expect("no panic")?, 3000, "there was room in time");
     Ok(())
 }

@@ -27,7 +27,7 @@ use std::{
 use parking_lot::Mutex;
 use rustyray_ipc::{Missed, Ticket, WorkProducer};
 use rustyray_scheduler::CallerId;
-use rustyray_store::{ClientId, ObjectId, Status};
+use rustyray_store::{ClientId, ObjectId, Status, without_waiting};
 
 use super::{
     Core, Link,
@@ -168,6 +168,13 @@ struct Route {
     is_unlimited: bool,
 }
 
+impl Route {
+    /// Whether the next call goes by a line, or may be given one.
+    fn may_have_line(&self) -> bool {
+        self.line.is_some() || self.calls >= OFTEN.saturating_add(self.refused)
+    }
+}
+
 /// A route, and whether somebody came by who found it taken. Handles share it, so that a call looks for nothing.
 #[derive(Default)]
 pub(crate) struct Way {
@@ -236,14 +243,37 @@ impl Lines {
         call: LineCall,
     ) -> Result<()> {
         let is_counted = call.is_counted;
-        let send = |route: &mut Route| self.call_by(core, token, route, call);
-        self.with_route(core, way, send).inspect_err(|_| {
+        let sent = match self.put_ahead(core, way, &call.words) {
+            Ok(put) => {
+                self.with_route(core, way, |route| self.call_by(core, token, route, call, put))
+            }
+            Err(error) => {
+                call.kept.held.into_iter().for_each(|id| core.release(id));
+                Err(error)
+            }
+        };
+        sent.inspect_err(|_| {
             if is_counted && let Link::Uplink(uplink) = &core.link {
                 // Without the route: the thread that hears the answer may be waiting for it. The node is gone when
                 // this fails too.
                 let _ = uplink.drop_place(token);
             }
         })
+    }
+
+    /// For a call of more words than an entry has, where it may go by a line: the object that has the rest, and the
+    /// head. Without the route, which others must not wait for while this waits for room in the store.
+    fn put_ahead(
+        &self,
+        core: &Core,
+        way: &Way,
+        words: &[u64],
+    ) -> Result<Option<(ObjectId, Vec<u64>)>> {
+        if words.len() <= ENTRY_WORDS || !self.with_route(core, way, |route| route.may_have_line())
+        {
+            return Ok(None);
+        }
+        put_body(core, words).map(Some)
     }
 
     /// A handle to the actor is dropped that knew the way. If it was the last of this process, the line lets go of the
@@ -260,7 +290,8 @@ impl Lines {
         core: &Arc<Core>,
         token: ObjectId,
         route: &mut Route,
-        call: LineCall,
+        mut call: LineCall,
+        put: Option<(ObjectId, Vec<u64>)>,
     ) -> Result<()> {
         if route.line.is_none() {
             route.calls = route.calls.saturating_add(1);
@@ -270,16 +301,24 @@ impl Lines {
                     Ok(Asked::NotNow) => (route.calls, route.refused) = (0, AGAIN),
                     Ok(Asked::Never) => route.refused = u32::MAX - OFTEN,
                     Err(error) => {
-                        call.kept.held.into_iter().for_each(|id| core.release(id));
+                        let put = put.map(|(body, _)| body);
+                        call.kept.held.into_iter().chain(put).for_each(|id| core.release(id));
                         return Err(error);
                     }
                 }
             }
         }
         match &mut route.line {
-            None => call.by_node(core, token),
+            None => {
+                put.into_iter().for_each(|(body, _)| core.release(body));
+                call.by_node(core, token)
+            }
             Some(open) => {
                 open.sweep(core);
+                if let Some((body, head)) = put {
+                    call.kept.held.push(body);
+                    call.words = head;
+                }
                 self.send(core, open, call);
                 Ok(())
             }
@@ -640,14 +679,13 @@ fn whole(core: &Core, entry: &[u64]) -> Result<(Vec<u64>, Vec<ObjectId>)> {
     Ok((words, known.dependencies))
 }
 
-/// Puts the words behind the header into the store, and leaves the head that names them.
+/// Puts the words behind the header into the store; the object, and the head that names it.
 #[cold]
-fn put_body(core: &Core, words: &mut Vec<u64>) -> Result<ObjectId> {
+fn put_body(core: &Core, words: &[u64]) -> Result<(ObjectId, Vec<u64>)> {
     let rest = &words[spec::HEADER_WORDS..];
     let bytes: Vec<u8> = rest.iter().flat_map(|word| word.to_le_bytes()).collect();
     let body = core.client.put_bytes(&bytes).map_err(super::store_error::<()>)?;
-    *words = spec::head_of(words, body);
-    Ok(body)
+    Ok((body, spec::head_of(words, body)))
 }
 
 impl Open {
@@ -659,8 +697,12 @@ impl Open {
             "the producer has not said it is done"
         );
         if words.len() > ENTRY_WORDS {
-            match put_body(core, words) {
-                Ok(body) => kept.held.push(body),
+            // Another thread was given the line just now. Others wait for the route: this one waits for no room.
+            match without_waiting(|| put_body(core, words)) {
+                Ok((body, head)) => {
+                    kept.held.push(body);
+                    *words = head;
+                }
                 Err(error) => {
                     kept.fail(core, &error);
                     return None;
