@@ -36,8 +36,19 @@ pub(crate) struct Actor<C> {
     pub(crate) reason: Option<DeathReason<C>>,
     /// Nobody can call any more: it ends when its calls are done.
     released: bool,
+    /// It ends in good order, and begins no call any more.
+    turned_away: bool,
     /// It lived at least once, so that what its creation makes is sealed.
     lived: bool,
+}
+
+impl<C: Clone> Actor<C> {
+    /// Why it takes no call any more, though somebody made one. Who is killed takes them until it is dead, so that
+    /// whoever was told of that is refused from then on.
+    pub(super) fn refuses(&self) -> Option<DeathReason<C>> {
+        let is_over = self.state == ActorState::Dead || self.turned_away;
+        is_over.then(|| self.reason.clone().unwrap_or(DeathReason::Killed))
+    }
 }
 
 impl<C> Actor<C> {
@@ -69,6 +80,7 @@ impl<H: Host> State<H> {
             mailbox: Mailbox::default(),
             reason: None,
             released: false,
+            turned_away: false,
             lived: false,
         });
     }
@@ -266,6 +278,9 @@ impl<H: Host> State<H> {
     /// them: calls that it made itself.
     fn turn_away(&mut self, shared: &Shared<H>, id: ActorId, worker: WorkerId) {
         let mut calls = self.unbegun(shared, id);
+        if let Some(actor) = self.actor(id) {
+            actor.turned_away = true;
+        }
         if let Some(known) = self.worker(worker.0) {
             calls.extend(known.queue.iter(&shared.records).map(|call| shared.records.id(call)));
         }

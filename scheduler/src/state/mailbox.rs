@@ -146,8 +146,7 @@ impl<H: Host> State<H> {
             let reason = DeathReason::Forgotten;
             return self.fail(shared, task, Failure::ActorDied { actor: id, reason });
         };
-        // Dead, or on its way out: it takes no call any more.
-        if let Some(reason) = actor.reason.clone() {
+        if let Some(reason) = actor.refuses() {
             return self.fail(shared, task, Failure::ActorDied { actor: id, reason });
         }
         if ready && actor.mailbox.lines.is_empty() && self.hand_call(shared, id, index) {
@@ -172,7 +171,7 @@ impl<H: Host> State<H> {
             let reason = known.unwrap_or(DeathReason::Forgotten);
             return self.fail(shared, task, Failure::ActorDied { actor: id, reason });
         };
-        match (record.place(), actor.reason.clone()) {
+        match (record.place(), actor.refuses()) {
             (Place::Line, _) => actor.mailbox.list(&shared.records, caller),
             (Place::Nowhere, Some(reason)) => {
                 return self.fail(shared, task, Failure::ActorDied { actor: id, reason });
@@ -189,7 +188,7 @@ impl<H: Host> State<H> {
         let Some((record, _)) = shared.records.live(task) else { return };
         let id = ActorId::from_bits(record.actor.get());
         let Some(actor) = self.actor(id) else { return };
-        match actor.reason.clone() {
+        match actor.refuses() {
             Some(reason) => self.fail(shared, task, Failure::ActorDied { actor: id, reason }),
             None => actor.mailbox.line_up(&shared.records, split(task.to_bits()).0, true),
         }
