@@ -160,22 +160,22 @@ pub enum ActorState {
 /// ```
 /// use std::sync::Mutex;
 /// use rustyray_scheduler::{
-///     ActorId, ActorState, Config, DeathReason, Demand, GpuShare, GroupId, GroupState, Host, JobId,
-///     NewGroup, Scheduler, Strategy, TaskId, WorkerId,
+///     ActorId, ActorState, CancelMode, Config, DeathReason, Demand, GpuShare, GroupId, GroupState, Host, JobId,
+///     NewGroup, NewTask, ObjectKey, Placement, PoolId, Retries, Scheduler, Strategy, TaskId, WorkerId,
 /// };
-/// # use rustyray_scheduler::{Failure, ObjectKey, PoolId, QueueFull, Readiness};
+/// # use rustyray_scheduler::{Failure, QueueFull, Readiness};
 ///
 /// #[derive(Default)]
 /// struct Watching(Mutex<Vec<String>>);
 ///
 /// impl Host for Watching {
-///     // …
+///     // … and when it is asked to take an entry back, the worker has begun it.
 /// #     type Spec = ();
 /// #     type Cause = ();
 /// #     fn subscribe(&self, _: ObjectKey) -> Readiness { Readiness::Ready }
 /// #     fn cause(&self, _: ObjectKey) {}
 /// #     fn push(&self, _: WorkerId, _: TaskId, _: u16, _: &()) -> Result<u64, QueueFull> { Ok(0) }
-/// #     fn take_back(&self, _: WorkerId, _: u64) -> bool { true }
+/// #     fn take_back(&self, _: WorkerId, _: u64) -> bool { false }
 /// #     fn need_workers(&self, _: PoolId, _: usize) {}
 /// #     fn fail(&self, _: TaskId, _: &(), _: Failure<()>) {}
 /// #     fn finished(&self, _: TaskId, _: u16, _: ()) {}
@@ -201,13 +201,35 @@ pub enum ActorState {
 ///     }
 /// }
 ///
-/// let scheduler = Scheduler::new(Watching::default(), Config { cpus: 1.0, ..Config::default() });
-/// let bundles = [Demand::cpus(1.0)];
+/// let config = Config { cpus: 1.0, gpus: 1.0, ..Config::default() };
+/// let scheduler = Scheduler::new(Watching::default(), config);
+/// let told = || std::mem::take(&mut *scheduler.host().0.lock().unwrap());
+///
+/// let demand = Demand::cpus(1.0).with_gpus(0.5);
 /// let (strategy, job) = (Strategy::default(), JobId(0));
-/// let new = NewGroup { bundles: &bundles, strategy, job, detached: false, by: None };
+/// let new = NewGroup { bundles: &[demand.clone()], strategy, job, detached: false, by: None };
 /// let group = scheduler.create_group(new).expect("the machine has as much");
 /// scheduler.remove_group(group);
-/// assert_eq!(*scheduler.host().0.lock().unwrap(), ["group: Ready", "group: Removed"]);
+/// assert_eq!(told(), ["group: Ready", "group: Removed"]);
+///
+/// scheduler.worker_joined(WorkerId(3), PoolId(0));
+/// let new = NewTask {
+///     spec: (),
+///     pool: PoolId(0),
+///     job,
+///     demand: &demand,
+///     dependencies: &[],
+///     returns: &[ObjectKey { index: 0, generation: 1 }],
+///     placement: Placement::default(),
+///     priority: 0,
+///     alike: 0,
+///     retries: Retries::NONE,
+///     parent: None,
+/// };
+/// let task = scheduler.submit(new).expect("the machine has as much");
+/// assert_eq!(told(), ["WorkerId(3) has [GpuShare { gpu: 0, share: 5000 }]"]);
+/// scheduler.cancel(task, CancelMode::default());
+/// assert_eq!(told(), ["WorkerId(3) is to ask its task to stop"]);
 /// ```
 pub trait Host: Send + Sync + 'static {
     /// What to run; opaque here.
