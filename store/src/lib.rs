@@ -237,7 +237,7 @@
 //! # Values in messages
 //! ```
 //! use rustyray_store::{ObjectId, OwnedValue, RefSink, Value, ValueSerializer, decode, encode};
-//! use rkyv::{Archive, Place, Serialize, rancor::Fallible};
+//! use rkyv::{Archive, Place, Serialize, rancor::{Error, Fallible, Source}};
 //!
 //! let words = encode(&7_u64, |bytes, nested| {
 //!     assert!(nested.is_empty());
@@ -270,14 +270,30 @@
 //! assert_eq!(ObjectId::from_words(id.to_words()), Some(id));
 //! encode(&Reference(id), |_, nested| assert_eq!(nested, [id]))?;
 //!
-//! /// A value is written by the serializer, which takes note of the references.
-//! fn references_of<T: Value>(value: &T, serializer: &mut ValueSerializer) -> usize {
-//!     value.write_to(serializer).map_or(0, |()| {
-//!         assert!(serializer.position() > 0);
-//!         serializer.nested().len()
-//!     })
+//! /// What refuses to be written when it holds other references than it should.
+//! struct Checked<T>(T, Vec<ObjectId>);
+//!
+//! impl<T> Archive for Checked<T> {
+//!     type Archived = ();
+//!     type Resolver = ();
+//!     fn resolve(&self, (): Self::Resolver, _: Place<Self::Archived>) {}
 //! }
-//! # let _ = references_of::<Reference>;
+//!
+//! impl<T: Value> Serialize<ValueSerializer> for Checked<T> {
+//!     fn serialize(&self, serializer: &mut ValueSerializer) -> Result<(), Error> {
+//!         let before = serializer.position();
+//!         // The serializer writes a value where it stands, and takes note of the references in it.
+//!         self.0.write_to(serializer)?;
+//!         let is_right = serializer.position() > before && serializer.nested() == self.1;
+//!         is_right.then_some(()).ok_or_else(|| Error::new(std::fmt::Error))
+//!     }
+//! }
+//!
+//! let both = [3, 4].map(|index| Reference(ObjectId { index, generation: 9 }));
+//! let ids = both.each_ref().map(|reference| reference.0);
+//! let (pair, single) = (Checked(both, ids.to_vec()), Checked(Reference(id), vec![]));
+//! encode(&pair, |_, nested| assert_eq!(nested, ids))?;
+//! encode(&single, |_, _| ()).expect_err("it holds one, and should hold none");
 //! # assert_ne!(<u64 as Value>::fingerprint(), <i64 as Value>::fingerprint());
 //! # Ok::<(), rkyv::rancor::Error>(())
 //! ```
