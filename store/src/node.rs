@@ -160,6 +160,16 @@ impl Node {
         self.core.serve(client, request)
     }
 
+    /// Has the objects that a dead client was just sealing wait for a value again, and nothing more: from then on
+    /// the next attempt at each can be named ([`Node::set_attempt`]), or the object failed. Reaping does the same,
+    /// but it also lets go of what the client held, which may have to outlast that. To be called only when the
+    /// process is known to have ended. Idempotent.
+    pub fn put_back(&self, client: ClientId) {
+        if self.client.is_ours() {
+            self.core.put_back(client);
+        }
+    }
+
     /// Clears away what a dead client left; afterwards its number is free. Idempotent. To be called
     /// only when the process is known to have ended, and by one thread at a time for each client.
     pub fn reap(&self, client: ClientId) -> Reaped {
@@ -181,7 +191,8 @@ impl Node {
     /// Says which attempt's seal counts, and that a task answers for the object from now on.
     ///
     /// # Errors
-    /// When the object is gone, sealed, or being sealed this instant.
+    /// When the object is gone, sealed, or being sealed this instant; by a client that has died meanwhile until
+    /// [`Node::put_back`].
     pub fn set_attempt(&self, id: ObjectId, attempt: u16) -> Result<(), AttemptError> {
         let core = &self.core;
         let generation = core.geometry.generation(id).ok_or_else(|| core.table.stale(id))?;

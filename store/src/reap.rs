@@ -3,7 +3,8 @@
 //! Every step is idempotent and looks at the table only, so reaping may run again after anything: the
 //! dead client may have stopped between any two instructions.
 //! 0. What it asked for and is still being answered is waited for; nothing more is answered.
-//! 1. What it was sealing waits again; the next attempt seals it.
+//! 1. What it was sealing waits again; the next attempt seals it. This can be had first and by itself
+//!    ([`crate::Node::put_back`]): whoever names that attempt, or fails the object, cannot while it is sealing.
 //! 2. What it sealed without waking those who wait is announced again.
 //! 3. Its stock of slots goes back.
 //! 4. Its holder and pin bits are cleared, and whatever nobody refers to any more is freed: also what
@@ -25,6 +26,24 @@ use crate::{
 };
 
 impl Core {
+    /// Has what the dead client was sealing wait again.
+    pub(crate) fn put_back(&self, client: ClientId) {
+        if client == ClientId::NODE {
+            return;
+        }
+        for index in self.touched_slots() {
+            self.put_slot_back(index, client);
+        }
+    }
+
+    fn put_slot_back(&self, index: u32, client: ClientId) {
+        let slot = self.table.slot(index);
+        if slot.state().load().phase() == Phase::Sealing {
+            // That of a living client is left alone.
+            let _ = slot.state().transition_from_sealing(client, slot.owner().attempt);
+        }
+    }
+
     /// Clears away what the dead client left.
     pub(crate) fn reap(&self, client: ClientId) -> Reaped {
         let mut reaped = Reaped::default();
@@ -82,9 +101,7 @@ impl Core {
                 }
                 return;
             }
-            Phase::Sealing => {
-                let _ = slot.state().transition_from_sealing(client, slot.owner().attempt);
-            }
+            Phase::Sealing => self.put_slot_back(index, client),
             Phase::Reserved => {}
             // It has a value or an error, wherever that is now: the dead client may have put it there and
             // woken nobody.

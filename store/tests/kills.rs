@@ -9,7 +9,7 @@ use std::{
 };
 
 use process::{Peer, play};
-use rustyray_store::{Client, Config, Error, Node, ObjectId, PinKind, Status, Tier};
+use rustyray_store::{AttemptError, Client, Config, Error, Node, ObjectId, PinKind, Status, Tier};
 
 const ROLES: &str = "in_another_process";
 const KILL_AT: &str = "RUSTYRAY_STORE_KILL_AT";
@@ -239,6 +239,44 @@ fn an_object_whose_sealer_was_killed_is_sealed_by_the_next_attempt_or_announced(
         }
         assert_eq!(client.view::<Vec<u64>>(id).expect("view").len(), 1000);
         client.release(id);
+        assert_eq!(node.stats().objects, 0);
+    }
+}
+
+#[test]
+fn what_a_dead_process_was_sealing_can_be_settled_before_the_rest_is_reaped() {
+    for point in ["seal.claimed", "seal.written"] {
+        let (node, client) = store();
+        let ids = [(); 2].map(|()| client.reserve().expect("reserve"));
+        for id in ids {
+            node.set_attempt(id, 0).expect("attempt");
+        }
+        let [failed, again] = ids;
+        let mut dead = Vec::new();
+        for id in ids {
+            let mut peer = Peer::start_with(&node, ROLES, "seal", &[(KILL_AT, point)]);
+            peer.next();
+            peer.answer(&id.to_words());
+            assert_eq!(peer.next(), None, "killed at {point}");
+            assert!(peer.wait_killed());
+            assert_eq!(node.set_attempt(id, 1), Err(AttemptError::Sealing(id)));
+            dead.push(peer);
+        }
+        node.put_back(dead[0].client);
+        node.put_back(dead[0].client);
+        let other = node.set_attempt(again, 1);
+        assert_eq!(other, Err(AttemptError::Sealing(again)), "what another was sealing stays");
+        node.set_attempt(failed, 1).expect("it waits again");
+        client.fail(failed, 1, b"its sealer died").expect("nobody is sealing it");
+        node.put_back(dead[1].client);
+        node.set_attempt(again, 1).expect("it waits again");
+        client.seal_value(again, 1, &vec![7u64; 1000]).expect("nobody is sealing it");
+        for peer in dead {
+            assert_eq!(node.reap(peer.client).orphans, []);
+        }
+        assert_eq!(client.status(failed), Status::Failed);
+        assert_eq!(client.view::<Vec<u64>>(again).expect("view").len(), 1000);
+        ids.into_iter().for_each(|id| client.release(id));
         assert_eq!(node.stats().objects, 0);
     }
 }

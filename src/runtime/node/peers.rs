@@ -75,6 +75,8 @@ impl Node {
     /// failed. Idempotent.
     pub(crate) fn left(self: &Arc<Self>, client: ClientId, how: &str, runs_tasks: bool) {
         let peer = &self.peers[client.index()];
+        // Before anybody names the next attempt at its tasks, or fails them: neither can be done while it is sealing.
+        self.store.put_back(client);
         if let Some(inbound) = &mut *peer.up.lock()
             && let Err(what) = self.drain_ring(client, inbound, true)
         {

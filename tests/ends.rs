@@ -1,0 +1,174 @@
+//! Ends that come at a bad moment: whoever waits is told, and nothing is taken from those who live.
+
+#![allow(unreachable_pub)] // what is `pub` here is what other processes may call
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rustyray::prelude::*;
+
+#[rustyray::remote(max_retries = 3)]
+fn again(value: u64) -> u64 {
+    2 * value
+}
+
+#[rustyray::remote(max_retries = 0)]
+fn once(value: u64) -> u64 {
+    3 * value
+}
+
+#[rustyray::actor]
+struct Resident;
+
+#[rustyray::actor_methods]
+impl Resident {
+    pub fn new() -> Self {
+        Resident
+    }
+
+    pub fn same(&self, value: u64) -> u64 {
+        value
+    }
+
+    /// Answers nobody until the file is there, and leaves another then.
+    pub fn wait_for(&self, file: String, seen: String) {
+        for _ in 0..60_000 {
+            if Path::new(&file).exists() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::fs::write(seen, "").expect("it can be written");
+    }
+}
+
+/// For what comes at once, or never.
+const LONG: Duration = Duration::from_secs(60);
+
+const SOCKET: &str = "RUSTYRAY_TEST_SOCKET";
+const KILL_AT: &str = "RUSTYRAY_STORE_KILL_AT";
+
+/// This test binary, started again for one ignored test; killed if the test ends before it.
+struct Process {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Process {
+    fn start(scenario: &str, variable: &str, value: impl AsRef<std::ffi::OsStr>) -> Process {
+        let mut child = Command::new(std::env::current_exe().expect("this executable"))
+            .args([scenario, "--exact", "--ignored", "--nocapture"])
+            .env(variable, value)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        Process { child, output }
+    }
+
+    /// Waits until it says so.
+    fn says(&mut self, word: &str) {
+        let mut line = String::new();
+        while !line.contains(word) {
+            line.clear();
+            assert_ne!(self.output.read_line(&mut line).expect("readable"), 0, "no {word}");
+        }
+    }
+
+    /// Has it go on.
+    fn go(&mut self) {
+        writeln!(self.child.stdin.as_mut().expect("piped")).expect("it reads");
+    }
+
+    fn ends_well(mut self) {
+        self.output.by_ref().lines().for_each(drop);
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// In such a process: says so, and waits until it may go on.
+fn say_and_wait(word: &str) {
+    println!("{word}");
+    std::io::stdin().read_line(&mut String::new()).expect("readable");
+}
+
+fn node(socket: &Path) -> rustyray::Runtime {
+    let builder = rustyray::Builder::new().num_cpus(1.0).first_workers(1).visible(false);
+    let builder = builder.object_store_memory(64 << 20).shutdown_grace(Duration::from_secs(1));
+    rustyray::block_on(builder.socket(socket).start()).expect("a node starts")
+}
+
+// --- a worker dies while it seals --------------------------------------------------------------------------
+
+/// Every process of this session dies at its fourth seal, this one too: it seals no more than the three errors.
+#[test]
+#[ignore = "a driver for the test below"]
+fn driver_whose_workers_die_sealing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let runtime = node(&directory.path().join("node.sock"));
+    let sealed_again = async |first: u64, count: u64| {
+        for value in first..first + count {
+            let result = again_remote::remote(value).await?;
+            assert_eq!(result.get_timeout(LONG).await?, 2 * value);
+        }
+        Ok::<_, Error>(())
+    };
+    rustyray::block_on(async {
+        // Each worker makes three of them, and the next one the fourth.
+        sealed_again(0, 10).await?;
+        let mut value = 0;
+        let error = loop {
+            match once_remote::remote(value).await?.get_timeout(LONG).await {
+                Ok(tripled) => assert_eq!(tripled, 3 * value),
+                Err(error) => break error,
+            }
+            value += 1;
+        };
+        assert!(matches!(error, Error::WorkerCrashed { .. }) && value < 4, "{value}: {error}");
+        // The next worker: what it dies of is the token of an actor.
+        sealed_again(0, 3).await?;
+        let unborn = Resident::options().max_restarts(0).remote().await?;
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || tell.send(rustyray::block_on(unborn.ready())));
+        let ready = told.recv_timeout(LONG).expect("it is settled");
+        let error = ready.expect_err("it died when it was constructed");
+        assert!(matches!(error, Error::ActorDied { .. }), "{error}");
+        // And this one, when it answers.
+        let resident = Resident::options().max_restarts(0).remote().await?;
+        let mut answers = 0;
+        let error = loop {
+            match resident.same(answers).await?.get_timeout(LONG).await {
+                Ok(answer) => assert_eq!(answer, answers),
+                Err(error) => break error,
+            }
+            answers += 1;
+        };
+        assert!(matches!(error, Error::ActorDied { .. }) && answers < 4, "{answers}: {error}");
+        Ok::<_, Error>(())
+    })
+    .expect("all of it is settled");
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn what_a_worker_was_sealing_when_it_died_is_settled() {
+    for point in ["seal.claimed:3", "seal.written:3"] {
+        Process::start("driver_whose_workers_die_sealing", KILL_AT, point).ends_well();
+    }
+}
