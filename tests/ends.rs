@@ -172,3 +172,50 @@ fn what_a_worker_was_sealing_when_it_died_is_settled() {
         Process::start("driver_whose_workers_die_sealing", KILL_AT, point).ends_well();
     }
 }
+
+// --- nothing can be waited by ------------------------------------------------------------------------------
+
+#[test]
+#[ignore = "a node for the test below"]
+fn node_without_descriptors() {
+    let socket = std::env::var_os(SOCKET).expect("the parent names the socket");
+    let _runtime = node(Path::new(&socket));
+    say_and_wait("LISTENS");
+    let theirs = rustyray::block_on(Resident::get("theirs")).expect("it has a name");
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("it can be had");
+    // What is open stays open, and is looked at a few at a time.
+    setrlimit(Resource::RLIMIT_NOFILE, 8, hard).expect("less is always possible");
+    println!("LIMITED");
+    // The driver hangs up, so its actor ends.
+    let call = async || theirs.same(1).await?.get().await;
+    while rustyray::block_on(call()).is_ok() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Wherever there is room.
+    for _ in 0..4 {
+        std::mem::forget(rustyray::blocking::put(&vec![2_u64; 1 << 20]).expect("there is room"));
+    }
+    say_and_wait("WRITTEN");
+    std::process::exit(0);
+}
+
+#[test]
+fn what_a_driver_reads_stays_when_its_node_cannot_wait_for_its_end() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("node.sock");
+    let mut node = Process::start("node_without_descriptors", SOCKET, &socket);
+    node.says("LISTENS");
+    let driver = rustyray::blocking::connect(&socket).expect("it lets us in");
+    let theirs = rustyray::block_on(Resident::options().name("theirs").remote()).expect("made");
+    rustyray::block_on(theirs.ready()).expect("it is constructed");
+    let numbers = rustyray::blocking::put(&vec![1_u64; 1 << 20]).expect("there is room");
+    let view = numbers.view_blocking().expect("it is there");
+    node.go();
+    node.says("LIMITED");
+    // Views can be read as long as this process lives.
+    rustyray::block_on(driver.shutdown()).expect("it lets go");
+    node.says("WRITTEN");
+    assert!(view.iter().all(|number| *number == 1), "somebody else has written there");
+    node.go();
+    node.ends_well();
+}

@@ -48,6 +48,8 @@ use crate::{
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a process may live on after its connection ended.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long to wait before one looks again whether a process lives that cannot be waited for.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What the pool keeps about itself.
 pub(crate) struct Pool {
@@ -182,8 +184,17 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
     let mut child = boot::spawn(&program.launch(), theirs, nonce)?;
     let pid = child.id();
     forward(node, &mut child);
-    let process = Arc::new(ProcessHandle::open(pid as i32).map_err(io)?);
-    let connection = Arc::new(Connection::from_fd(ours).map_err(io)?);
+    let watched = ProcessHandle::open(pid as i32)
+        .and_then(|process| Ok((Arc::new(process), Arc::new(Connection::from_fd(ours)?))));
+    let (process, connection) = match watched {
+        Ok(watched) => watched,
+        Err(error) => {
+            let _ = child.kill();
+            // It has been killed, so this is short.
+            let _ = child.wait();
+            return Err(io(error));
+        }
+    };
     let mut given = Given::default();
     let letting_in = let_worker_in(node, program, &connection, nonce, &process, &mut given);
     let joined = timeout(HANDSHAKE, letting_in).await;
@@ -210,7 +221,7 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
     node.watch_spares();
     listen(node, &connection, client).await;
     // The socket is closed: the process ends, or has lost its mind.
-    if timeout(GRACE, process.exited()).await.is_err() {
+    if timeout(GRACE, ended(&process)).await.is_err() {
         let _ = process.signal(Signal::SIGKILL);
     }
     let how = bury(&process, &mut child).await;
@@ -277,7 +288,7 @@ async fn attend(node: Arc<Node>, connection: Connection) {
             // It may have mapped what it was given, and write there for as long as it lives.
             let _ = connection.shutdown();
             tokio::select! {
-                _ = process.exited() => {}
+                () = ended(&process) => {}
                 _ = closed.wait_for(|&closed| closed) => return,
             }
         }
@@ -305,7 +316,7 @@ async fn attend(node: Arc<Node>, connection: Connection) {
     node.peers[client.index()].stopping.store(true, Ordering::Relaxed);
     node.hung_up(client);
     // Its memory may be used again only when nothing of it is left that could write.
-    let _ = process.exited().await;
+    ended(&process).await;
     node.left(client, "ended", false);
 }
 
@@ -395,9 +406,18 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
     }
 }
 
+/// Waits until a process has ended, and for no less: what it had is somebody else's then. Where no descriptor can be
+/// had to wait by, one looks until one can.
+async fn ended(process: &ProcessHandle) {
+    while process.exited().await.is_err() && process.is_alive() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// Waits for the end of a process and says how it ended.
 async fn bury(process: &ProcessHandle, child: &mut Child) -> String {
-    let _ = process.exited().await;
+    ended(process).await;
+    // It does not block any more.
     match child.wait() {
         Ok(status) => describe(status),
         Err(error) => format!("ended in an unknown way: {error}"),
