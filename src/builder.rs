@@ -15,8 +15,9 @@ use crate::{
     },
 };
 
-/// How long workers may take to finish what they were given when the runtime is shut down.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long workers may take to finish what they were given when the runtime is shut down; of an attached driver,
+/// how long it waits for the actors that it has called.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a worker beyond those that are kept stays with nothing to do.
 const IDLE_TIME: Duration = Duration::from_secs(10);
@@ -109,8 +110,8 @@ impl Builder {
         self
     }
 
-    /// How many gpus the node has to give, from 0 to 400,000; none by default. They are numbered from 0, and a task
-    /// finds the numbers of its own in `CUDA_VISIBLE_DEVICES`.
+    /// How many gpus the node has to give, from 0 to 400,000; none by default. They are numbered from 0, and on a
+    /// node that has some a task finds the numbers of its own, none included, in `CUDA_VISIBLE_DEVICES`.
     pub fn num_gpus(mut self, gpus: f64) -> Self {
         self.config.gpus = gpus;
         self
@@ -484,7 +485,8 @@ impl Runtime {
 
     /// Ends the runtime in order: workers finish what they were given, within the grace
     /// ([`Builder::shutdown_grace`]), and nothing is left behind. In an attached program it lets go of the node, which
-    /// goes on. Idempotent, also from several threads at once.
+    /// goes on, once actors have answered the calls that it made by direct lines, or after 5 s. Idempotent, also from
+    /// several threads at once.
     ///
     /// It happens on a thread of its own, and this one goes on with what else it has to do. Dropping the future once
     /// it was polled gives up waiting; the runtime ends all the same.

@@ -219,3 +219,33 @@ fn what_a_driver_reads_stays_when_its_node_cannot_wait_for_its_end() {
     node.go();
     node.ends_well();
 }
+
+// --- an actor does not answer ------------------------------------------------------------------------------
+
+#[test]
+fn a_driver_lets_go_of_an_actor_that_does_not_answer() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = |name: &str| directory.path().join(name);
+    let text = |name: &str| place(name).to_string_lossy().into_owned();
+    let node = node(&place("node.sock"));
+    std::thread::scope(|scope| {
+        let driver = scope.spawn(|| {
+            let driver = rustyray::blocking::connect(place("node.sock")).expect("it lets us in");
+            rustyray::block_on(async {
+                let resident = Resident::remote().await?;
+                // Often enough for a line.
+                for value in 0..60 {
+                    assert_eq!(resident.same(value).await?.get().await?, value);
+                }
+                drop(resident.wait_for(text("gate"), text("seen")).await?);
+                driver.shutdown().await
+            })
+            .expect("it lets go");
+            assert!(!place("seen").exists(), "it has waited for the answer");
+        });
+        driver.join().expect("no panic");
+    });
+    assert_eq!(node.direct_lines(), 1, "the call went by a line");
+    std::fs::write(place("gate"), "").expect("it can be written");
+    rustyray::block_on(node.shutdown()).expect("it ends");
+}

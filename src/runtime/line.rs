@@ -58,7 +58,8 @@
 //! # Nothing in transit is lost
 //! The producer holds every reference that a call carries (the actor's token, arguments, references inside
 //! them, results) until the call's results are settled. So the actor does not end by its last handle, and
-//! no argument is freed, while a call is on a line. A process that ends in order waits for its calls first.
+//! no argument is freed, while a call is on a line. A process that ends in order waits for its calls first; a driver
+//! that lets go of the node for a while only, after which they run for as long as its process lives.
 //!
 //! # Deaths, instruction by instruction
 //! | who dies | when | what happens |

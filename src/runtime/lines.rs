@@ -548,7 +548,8 @@ impl Lines {
                 Some(Some(pending)) => {
                     // A while at a time: what waits for room is sent in between.
                     let soon = Instant::now() + Duration::from_millis(100);
-                    let _ = core.block_until_settled(pending, Some(soon));
+                    let until = deadline.map_or(soon, |deadline| deadline.min(soon));
+                    let _ = core.block_until_settled(pending, Some(until));
                 }
             }
         }
@@ -556,7 +557,8 @@ impl Lines {
 
     /// The node closed a line: what its consumer had not claimed goes by the node, what it had may have run. In the
     /// node's process this waits for no route, since who has one may wait for what other threads do here; false when the
-    /// line's may be taken, and it is to be tried again.
+    /// line's may be taken, and it is to be tried again. In another one it does: not for the thread that hears of the
+    /// node's end, which may be all that ends the wait.
     pub(crate) fn closed(&self, core: &Core, id: LineId, error: &Error) -> bool {
         let mut is_certain = true;
         for way in self.all_ways() {
@@ -799,5 +801,45 @@ impl Open {
             self.holds_token = false;
             core.release(self.token);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        builder::Builder,
+        runtime::{Link, wire::ToClient},
+    };
+
+    /// The thread that listens to the node waits for no route: whoever has it may wait for the news of the end.
+    #[test]
+    fn the_end_of_a_node_is_heard_of_while_a_closed_line_waits_for_its_route() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("node.sock");
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false).socket(&socket);
+        let runtime = builder.start_blocking().expect("a node starts");
+        // Of another thread, since each has one runtime.
+        let connect = || crate::blocking::connect(&socket).expect("it lets us in");
+        let driver = std::thread::scope(|scope| scope.spawn(connect).join().expect("no panic"));
+        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
+        let token = driver.core.client.reserve().expect("there is room");
+        let way = driver.core.lines.way(token);
+        let route = way.route.lock();
+        let line = LineId { index: 0, generation: 1 };
+        let error = Error::invalid("an actor is gone").to_bytes();
+        let said = ToClient::LineClosed { line: line.to_word(), error }.to_bytes();
+        let peer = &node.peers[driver.core.client.id().index()];
+        let connection = peer.line.lock().clone().expect("it is attached");
+        crate::block_on(connection.send(&said, &[])).expect("it listens");
+        connection.shutdown().expect("it is open");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !driver.core.is_closed() {
+            assert!(Instant::now() < deadline, "nobody hears that the node is gone");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(route);
+        crate::block_on(driver.shutdown()).expect("it lets go");
+        crate::block_on(runtime.shutdown()).expect("it ends");
     }
 }

@@ -77,6 +77,7 @@ use self::{
 pub(crate) use self::{background::Alarm, node::Claim};
 use crate::{
     call::{Failure, FailureKind},
+    context::Running,
     error::{Error, Result},
     spec::Submitter,
     value::Value,
@@ -394,14 +395,17 @@ impl Core {
         self.bell.wake_local();
     }
 
-    /// The task is to stop: whoever waits for it here looks again.
-    pub(crate) fn interrupt(&self, task: u64) {
+    /// The task is to stop: whoever waits for it here looks again. Gives it if this process is at it, for
+    /// [`Core::fail_interrupted`].
+    pub(crate) fn interrupt(&self, task: u64) -> Option<Running> {
         self.interrupt_who(Submitter::Task(task));
-        // Code that cannot be stopped may take its time: whoever waits for its result learns at once that
-        // there will be none.
-        if let Some(running) = self.interrupts.begun(task)
-            && let Some(id) = running.returns
-        {
+        self.interrupts.begun(task)
+    }
+
+    /// Code that cannot be stopped may take its time: whoever waits for its result learns at once that there will be
+    /// none. This may wait for the node.
+    pub(crate) fn fail_interrupted(&self, running: &Running) {
+        if let Some(id) = running.returns {
             let cancelled = Error::TaskCancelled { task: running.name() };
             self.fail(id, running.header.attempt, &cancelled);
         }

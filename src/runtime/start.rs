@@ -256,7 +256,7 @@ impl Core {
             }
         }
         if let Link::Uplink(uplink) = &self.link {
-            self.lines.drain(self, None);
+            self.lines.drain(self, Instant::now().checked_add(grace));
             uplink.hang_up();
         }
         self.close();

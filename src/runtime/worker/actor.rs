@@ -306,7 +306,8 @@ impl Worker {
         }
         (self.home, seat.resident) = (None, None);
         self.core.move_out();
-        // What this process called by a line, it called.
+        // What this process called by a line, it called. Nobody waits for it here but a node that shuts down, and that
+        // has a grace.
         self.core.lines.drain(&self.core, None);
     }
 }

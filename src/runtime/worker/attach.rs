@@ -5,7 +5,9 @@ use std::{fs::File, os::fd::AsFd, path::Path, process, sync::Arc, time::Duration
 use rustyray_ipc::BlockingConnection;
 use rustyray_store::{Client, ClientId, Geometry, ObjectId, Transport, Wake};
 
+use super::errands::Errands;
 use crate::{
+    builder::GRACE,
     error::{Error, Result},
     registry,
     runtime::{
@@ -104,7 +106,7 @@ pub(crate) fn attach(
         Link::Uplink(uplink),
         control,
         doorbells,
-        Duration::ZERO,
+        GRACE,
         job,
     ));
     socket.send(&ToNode::Ready.to_bytes(), &[]).map_err(frame)?;
@@ -114,14 +116,20 @@ pub(crate) fn attach(
     Ok(core)
 }
 
-/// Starts the thread that acts on the node's last words, or on its death.
+/// Starts the thread that acts on the node's last words, or on its death. It waits for nothing else: what may take
+/// longer is an errand.
 fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
     let core = Arc::clone(core);
     let watch = move || {
+        let mut errands = Errands::of(&core);
         while let Ok(Some(message)) = socket.recv() {
             match ToClient::from_bytes(&message.bytes) {
                 Ok(ToClient::OnTop { words }) => core.put_on_top(words),
-                Ok(ToClient::Interrupt { task }) => core.interrupt(task),
+                Ok(ToClient::Interrupt { task }) => {
+                    if let Some(running) = core.interrupt(task) {
+                        errands.run(move |core| core.fail_interrupted(&running));
+                    }
+                }
                 Ok(ToClient::InterruptCall { index, generation }) => {
                     core.interrupt_who(Submitter::Call(ObjectId { index, generation }));
                 }
@@ -134,7 +142,14 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
                 }
                 Ok(ToClient::LineClosed { line, error }) => {
                     let error = Error::from_bytes("the loss of an actor", &error);
-                    core.lines.closed(&core, LineId::from_word(line), &error);
+                    let line = LineId::from_word(line);
+                    errands.run(move |core| {
+                        let is_certain = core.lines.closed(core, line, &error);
+                        debug_assert!(
+                            is_certain,
+                            "only in the node's process no route is waited for"
+                        );
+                    });
                 }
                 _ => {}
             }

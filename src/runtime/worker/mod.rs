@@ -13,6 +13,7 @@ mod actor;
 mod attach;
 mod calls;
 mod crew;
+mod errands;
 mod failure;
 pub(crate) mod fault;
 mod flights;
