@@ -29,9 +29,10 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// `waker` is woken for each cancellation from now on.
-    pub(super) fn attend(&self, waker: Waker) {
-        self.wakers.lock().push(waker);
+    /// `waker` is woken for each cancellation from now on, while what this gives lives.
+    pub(super) fn attend(&self, waker: Waker) -> Attending<'_> {
+        self.wakers.lock().push(waker.clone());
+        Attending { interrupts: self, waker }
     }
 
     /// The worker begins a task.
@@ -96,9 +97,55 @@ impl Interrupts {
     }
 }
 
+/// Has a waker woken for each cancellation.
+#[must_use = "nobody is woken after it was dropped"]
+pub(super) struct Attending<'a> {
+    interrupts: &'a Interrupts,
+    waker: Waker,
+}
+
+impl Drop for Attending<'_> {
+    fn drop(&mut self) {
+        let mut wakers = self.interrupts.wakers.lock();
+        if let Some(at) = wakers.iter().rposition(|waker| waker.will_wake(&self.waker)) {
+            wakers.swap_remove(at);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::{Arc, atomic::AtomicUsize},
+        task::Wake,
+    };
+
     use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_attends_is_woken_for_as_long_as_it_does() {
+        let interrupts = Interrupts::default();
+        let [stays, leaves] = [(); 2].map(|()| Arc::<Count>::default());
+        let staying = interrupts.attend(Arc::clone(&stays).into());
+        for task in 0..3 {
+            let leaving = interrupts.attend(Arc::clone(&leaves).into());
+            interrupts.insert(Submitter::Task(task));
+            drop(leaving);
+        }
+        interrupts.insert(Submitter::Task(3));
+        assert_eq!([stays, leaves].map(|count| count.0.load(Ordering::Relaxed)), [4, 3]);
+        drop(staying);
+        assert!(interrupts.wakers.lock().is_empty());
+    }
 
     #[test]
     fn a_cancellation_is_seen_until_its_task_has_ended() {

@@ -195,7 +195,7 @@ impl Shared {
     fn work(self: &Arc<Self>) {
         let _runtime = current::enter(&self.core);
         let executor = Executor::new();
-        self.core.interrupts.attend(executor.waker());
+        let _attending = self.core.interrupts.attend(executor.waker());
         let mut board = self.board.lock();
         board.coming = false;
         loop {

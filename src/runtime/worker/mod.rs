@@ -144,7 +144,8 @@ impl Worker {
         let executor = Executor::new();
         let in_flight = Flights::new(executor.waker());
         let mut seat = Seat { executor, resident: None, in_flight, tokio: None };
-        self.core.interrupts.attend(seat.executor.waker());
+        let attended = Arc::clone(&self.core);
+        let _attending = attended.interrupts.attend(seat.executor.waker());
         let (core, reports) = (Arc::downgrade(&self.core), Arc::clone(&self.reports));
         self.core.on_top.set_runner(Box::new(move |words| {
             if let Some(core) = core.upgrade() {

@@ -21,7 +21,7 @@ pub(super) fn run(core: &Arc<Core>, reports: &Arc<Reports>, words: &[u64]) {
         Err(error) => return eprintln!("rustyray: {error}"),
     };
     let executor = Executor::new();
-    core.interrupts.attend(executor.waker());
+    let _attending = core.interrupts.attend(executor.waker());
     let mut limit = None;
     let (returns, context, outcome) =
         begin(core, &header, rest_of(words), None, |running, returns| {
