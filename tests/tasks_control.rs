@@ -411,7 +411,24 @@ async fn gpus_are_given_out_by_name() -> rustyray::Result<()> {
     // Who asks for none gets none, also where others had some.
     let (ids, gpus, visible) = gpus_remote::options().num_gpus(0.0).remote().await?.get().await?;
     assert_eq!((ids, gpus), (vec![], 0.0));
-    assert!(visible.is_empty() || visible == "unset", "{visible}");
+    assert_eq!(visible, "");
+    Ok(())
+}
+
+/// The variables that this process began with.
+#[rustyray::remote]
+fn first_variables() -> Vec<u8> {
+    std::fs::read("/proc/self/environ").expect("readable")
+}
+
+/// C code on other threads may read the environment at any time: what names gpus is not added to it later.
+#[rustyray::test(num_cpus = 1, num_gpus = 1)]
+async fn a_worker_begins_with_a_name_for_gpus_and_none_in_it() -> rustyray::Result<()> {
+    let variables = first_variables_remote::remote().await?.get().await?;
+    let mut named = variables.split(|&byte| byte == 0);
+    assert!(named.any(|variable| variable == b"CUDA_VISIBLE_DEVICES="));
+    let (ids, _, visible) = gpus_remote::options().num_gpus(1.0).remote().await?.get().await?;
+    assert_eq!((ids, visible), (vec![0], "0".into()));
     Ok(())
 }
 

@@ -12,15 +12,23 @@
 //! Invariant: nothing but this module reads or writes the variable.
 
 use std::{
+    collections::BTreeMap,
+    ffi::{CStr, CString},
     fs::File,
     os::fd::{AsFd, OwnedFd},
     process::{Child, Command, Stdio},
+    sync::atomic::{Ordering, fence},
 };
+
+use parking_lot::Mutex;
 
 use super::program::Launch;
 use crate::error::{Error, Result};
 
 const VARIABLE: &str = "RUSTYRAY_WORKER";
+
+/// Names the gpus that libraries may use.
+const GPUS: &str = "CUDA_VISIBLE_DEVICES";
 
 /// Stands for the nonce where the process is to be a guard.
 const GUARD: &str = "guard";
@@ -29,7 +37,15 @@ const GUARD: &str = "guard";
 ///
 /// `socket` becomes the worker's end of the connection. Its output comes through pipes, never through the
 /// driver's own streams, so that a worker that outlives its driver for a moment holds nothing open.
-pub(crate) fn spawn(launch: &Launch<'_>, socket: OwnedFd, nonce: u64) -> Result<Child> {
+///
+/// Where the node gives out gpus the worker begins with none: the variable that names them is there from the start,
+/// see [`show_gpus`].
+pub(crate) fn spawn(
+    launch: &Launch<'_>,
+    socket: OwnedFd,
+    nonce: u64,
+    gives_gpus: bool,
+) -> Result<Child> {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(&launch.executable);
     if let Some(directory) = launch.directory {
@@ -37,6 +53,9 @@ pub(crate) fn spawn(launch: &Launch<'_>, socket: OwnedFd, nonce: u64) -> Result<
     }
     if let Some(environment) = launch.environment {
         command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+    }
+    if gives_gpus {
+        command.env(GPUS, "");
     }
     command
         .arg0("rustyray-worker")
@@ -113,12 +132,29 @@ extern "C" fn boot() {
 }
 
 /// Names the gpus that libraries may use in this worker, none included.
+///
+/// Threads that earlier tasks left may read the environment just now, and what C code reads it with takes no lock. So
+/// nothing that they may hold is freed: the variable is there from the start ([`spawn`]), the list of variables stays
+/// where it is, and one pointer in it is replaced by that to another text, each of which stays for good. There are as
+/// many as there are sets of gpus that this worker is ever given.
 pub(crate) fn show_gpus(gpus: &[u32]) {
-    let names: Vec<String> = gpus.iter().map(u32::to_string).collect();
-    // SAFETY: this is the thread that runs tasks, between two of them: no code of a task runs here. Rust code
-    // on other threads reads the environment under the lock of the standard library, which this takes too;
-    // the runtime's own threads do not read it by other means.
-    unsafe { std::env::set_var("CUDA_VISIBLE_DEVICES", names.join(",")) };
+    static SHOWN: Mutex<BTreeMap<Box<[u32]>, &'static CStr>> = Mutex::new(BTreeMap::new());
+    let mut shown = SHOWN.lock();
+    let text = shown.entry(gpus.into()).or_insert_with(|| {
+        let names: Vec<String> = gpus.iter().map(u32::to_string).collect();
+        let text = CString::new(format!("{GPUS}={}", names.join(","))).expect("no NUL in it");
+        Box::leak(text.into_boxed_c_str())
+    });
+    // Release: whoever finds the pointer finds the text. Its partner is the dependency of the text on the pointer.
+    fence(Ordering::Release);
+    // SAFETY: the text is of the form `NAME=value`, ends with a NUL, lives for ever, and nobody writes to it. Who
+    // changes other variables does it under the C library's own lock, which this takes too.
+    let put = unsafe { nix::libc::putenv(text.as_ptr().cast_mut()) };
+    if put != 0 {
+        // It would run with gpus that are not its own.
+        eprintln!("rustyray: the gpus of a worker could not be named: no memory");
+        end(2);
+    }
 }
 
 /// Ends the process without running the exit handlers of a program whose `main` never ran.

@@ -66,6 +66,8 @@ pub(crate) struct Pool {
     pub(crate) output: Arc<Output>,
     /// How many workers there can be.
     max_workers: usize,
+    /// The node has gpus to give.
+    gives_gpus: bool,
     nonces: AtomicU64,
     alive: watch::Sender<usize>,
     /// The same, read without a lock.
@@ -89,6 +91,7 @@ impl Pool {
         sockets: Vec<PathBuf>,
         daemon: bool,
         max_workers: usize,
+        gives_gpus: bool,
     ) -> Pool {
         let deaf = watch::Sender::new(sockets.is_empty());
         Pool {
@@ -97,6 +100,7 @@ impl Pool {
             sockets,
             daemon,
             max_workers,
+            gives_gpus,
             started: Instant::now(),
             started_at_ms: UNIX_EPOCH.elapsed().unwrap_or_default().as_millis() as u64,
             programs: Programs::new(),
@@ -181,7 +185,7 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
     let io = |error: std::io::Error| Error::io("starting a worker", &error);
     let (ours, theirs) = rustyray_ipc::pair().map_err(io)?;
     let nonce = node.pool.nonces.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-    let mut child = boot::spawn(&program.launch(), theirs, nonce)?;
+    let mut child = boot::spawn(&program.launch(), theirs, nonce, node.pool.gives_gpus)?;
     let pid = child.id();
     forward(node, &mut child);
     let watched = ProcessHandle::open(pid as i32)

@@ -144,7 +144,14 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         }
     }
     let sockets: Vec<_> = listeners.iter().map(|listener| listener.path().to_owned()).collect();
-    let pool = Pool::new(session, descriptor, sockets.clone(), config.daemon, config.max_workers);
+    let pool = Pool::new(
+        session,
+        descriptor,
+        sockets.clone(),
+        config.daemon,
+        config.max_workers,
+        config.gpus > 0.0,
+    );
     let usual = (cpus.ceil() as usize).clamp(1, available_cpus());
     let first = config.first_workers.unwrap_or(usual.min(config.max_workers));
     let kept = Kept { own: first.max(usual), other: usual, idle_time: config.idle_time };
