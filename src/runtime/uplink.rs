@@ -510,3 +510,33 @@ pub(super) fn answer_line(cells: &Words, cell: u64, asked: Asked<LineId>) {
 pub(super) fn answer(cells: &Words, cell: u64, words: &[u64]) {
     let _ = rustyray_ipc::answer(cells, CELLS, cell, words);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{builder::Builder, runtime::Link};
+
+    #[test]
+    fn what_a_submission_held_is_let_go_of_when_there_is_no_room_for_its_words() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("node.sock");
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false).socket(&socket);
+        let runtime = builder.object_store_memory(8 << 20).start_blocking().expect("a node starts");
+        // Of another thread, since each has one runtime.
+        let connect = || crate::blocking::connect(&socket).expect("it lets us in");
+        let driver = std::thread::scope(|scope| scope.spawn(connect).join().expect("no panic"));
+        let core = &driver.core;
+        let Link::Uplink(uplink) = &core.link else { panic!("it is attached") };
+        let [held, returned] = [(); 2].map(|()| core.client.reserve().expect("there is room"));
+        // More than the whole store takes.
+        let words = vec![0; 2 << 20];
+        let wanted = Wanted::default();
+        uplink
+            .submit(core, &wanted, &[], &words, vec![held], &[returned])
+            .expect_err("there is no room");
+        assert!(!core.client.holds(held), "what it was to be given");
+        assert!(!core.client.holds(returned), "what it was to make");
+        crate::block_on(driver.shutdown()).expect("it lets go");
+        crate::block_on(runtime.shutdown()).expect("it ends");
+    }
+}
