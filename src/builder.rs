@@ -29,7 +29,7 @@ const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 const THRESHOLD: f64 = 0.95;
 
 /// The most workers of one node: the rest of its 255 clients may be drivers.
-const MAX_WORKERS: usize = 240;
+pub(crate) const MAX_WORKERS: usize = 240;
 
 /// Starts a node in this process with other than the defaults.
 ///
@@ -119,7 +119,8 @@ impl Builder {
 
     /// How many worker processes there can be, those in which actors live included; from 1 to 240, which is the
     /// default. There are more workers than cpus only while tasks wait for others: where even these are too
-    /// few, what is waited for runs in the process that waits.
+    /// few, what is waited for runs in the process that waits. Where actors live in all of them, tasks and further
+    /// actors wait until one ends, which standard error and `rustyray status` say.
     pub fn max_workers(mut self, workers: usize) -> Self {
         self.config.max_workers = workers;
         self

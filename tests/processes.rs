@@ -17,7 +17,7 @@ use nix::{
     sys::signal::{SigHandler, Signal, kill, signal},
     unistd::Pid,
 };
-use rustyray::prelude::*;
+use rustyray::{prelude::*, state::Inspector};
 use tempfile::TempDir;
 
 #[rustyray::remote]
@@ -302,6 +302,70 @@ fn what_workers_write_comes_with_name_and_pid_and_is_folded() {
         ["again and again", "the last line came 4 times more", "good night"],
         "{stderr:?}"
     );
+}
+
+#[test]
+#[ignore = "a driver for the test below"]
+fn driver_whose_actors_take_all_workers() {
+    let gate = std::env::var(SOCKET).expect("the parent names it");
+    let builder = rustyray::Builder::new()
+        .num_cpus(2.0)
+        .max_workers(2)
+        .visible(false)
+        .socket(format!("{gate}.sock"));
+    rustyray::block_on(builder.start()).expect("a node starts");
+    rustyray::block_on(async {
+        let actors = [Speaker::remote().await?, Speaker::remote().await?];
+        for actor in &actors {
+            actor.speaks().await?.get().await?;
+        }
+        let further = Speaker::remote().await?;
+        let (call, task) = (further.speaks().await?, pid_remote::remote().await?);
+        // The parent opens the gate once it was said; if it never is, nobody is to wait for ever.
+        let until = Instant::now() + Duration::from_secs(60);
+        while !std::fs::exists(&gate).expect("the directory is there") {
+            assert!(Instant::now() < until, "nothing was said");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(!call.is_ready() && !task.is_ready(), "they have no worker");
+        let mut inspector = Inspector::connect(format!("{gate}.sock"))?;
+        assert_eq!(inspector.node()?.totals.crowded_out, 2);
+        drop(actors);
+        call.get().await?;
+        task.get().await?;
+        assert_eq!(inspector.node()?.totals.crowded_out, 0);
+        Ok::<_, Error>(())
+    })
+    .expect("all run");
+    rustyray::blocking::shutdown().expect("it ends");
+}
+
+#[test]
+fn standard_error_says_once_that_actors_have_all_workers_and_others_wait() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let gate = directory.path().join("gate");
+    let mut child = Command::new(std::env::current_exe().expect("this executable"))
+        .args(["driver_whose_actors_take_all_workers", "--exact", "--ignored", "--nocapture"])
+        .env(SOCKET, &gate)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the driver starts");
+    let stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut said = Vec::new();
+    for line in stderr.lines().map(|line| line.expect("text")) {
+        if line.contains("actors live in all 2 workers") {
+            assert!(
+                line.contains("2 tasks or actors wait") && line.contains("`max_workers`"),
+                "{line}"
+            );
+            // Only now do others get a worker.
+            std::fs::write(&gate, "").expect("it can be written");
+            said.push(line);
+        }
+    }
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(said.len(), 1, "{said:?}");
 }
 
 struct Driver {

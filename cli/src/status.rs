@@ -67,6 +67,12 @@ fn render(node: &NodeInfo) -> String {
         print::count(totals.actors, "actor"),
         print::count(totals.drivers, "attached program"),
     );
+    if totals.crowded_out > 0 {
+        said += &format!(
+            "  actors live in all workers that there can be: {} of these cannot begin until one ends\n",
+            totals.crowded_out
+        );
+    }
     if totals.crashed_workers > 0 {
         let died = print::count(totals.crashed_workers, "worker");
         said += &format!("  {died} died (`rustyray logs` may say why)\n");

@@ -69,6 +69,11 @@ impl<H: Host> Scheduler<H> {
         self.visit(|state, _| state.idle_workers())
     }
 
+    /// How many tasks outside of groups, actors to be created included, find all that they need but a worker.
+    pub fn awaiting_workers(&self) -> usize {
+        self.visit(|state, _| state.awaiting_workers())
+    }
+
     /// Gives the worker nothing any more; `false` when it has something to do. The host stops it, and
     /// [`Scheduler::worker_left`] follows.
     pub fn retire(&self, worker: WorkerId) -> bool {

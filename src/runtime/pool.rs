@@ -126,6 +126,11 @@ impl Pool {
         });
     }
 
+    /// How many workers there can be.
+    pub(crate) fn max_workers(&self) -> usize {
+        self.max_workers
+    }
+
     /// Whether no further worker can be started.
     pub(crate) fn is_full(&self) -> bool {
         self.alive() >= self.max_workers

@@ -352,6 +352,8 @@ record! {
         tasks: u64,
         /// Those of them that no worker has.
         queued_tasks: u64,
+        /// Tasks and actors that wait for a worker while actors live in all that there can be.
+        crowded_out: u64,
         /// Tasks that gave a result, since the node's start.
         finished_tasks: u64,
         /// Tasks that gave an error, since the node's start.

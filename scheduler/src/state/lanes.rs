@@ -50,6 +50,11 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
+    /// How many tasks find all that they need but a worker.
+    pub(super) fn awaiting_workers(&self) -> usize {
+        self.lanes.iter().filter(|lane| lane.awaits_worker).map(|lane| lane.queue.len()).sum()
+    }
+
     pub(super) fn at(&mut self, kind: u32) -> &mut Lane {
         let kind = kind as usize;
         if self.lanes.len() <= kind {

@@ -137,6 +137,10 @@ impl<H: Host> State<H> {
             .collect()
     }
 
+    pub(crate) fn awaiting_workers(&self) -> usize {
+        self.lanes.awaiting_workers()
+    }
+
     pub(crate) fn idle_workers(&self) -> Vec<WorkerId> {
         self.pools.iter().flat_map(|pool| &pool.idle).copied().map(WorkerId).collect()
     }

@@ -195,6 +195,7 @@ impl Node {
         totals.tasks = (self.scheduler().live() as u64).saturating_sub(alive);
         let held: usize = workers.iter().map(|worker| worker.queued).sum();
         totals.queued_tasks = totals.tasks.saturating_sub(held as u64);
+        totals.crowded_out = self.crowded_out() as u64;
         for peer in &self.peers {
             totals.finished_tasks += peer.ends.finished.get();
             totals.retried_tasks += peer.ends.retried.get();

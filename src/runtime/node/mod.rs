@@ -10,6 +10,7 @@ mod actors;
 mod awaited;
 mod cancel;
 mod cause;
+mod crowd;
 mod groups;
 mod host;
 pub(super) mod inspect;
@@ -131,6 +132,7 @@ pub(crate) struct Node {
     streams: streams::Streams,
     pub(super) memory: memory::Monitor,
     spares: spares::Spares,
+    crowd: crowd::Crowd,
     reviews: review::Reviews,
     /// The number of the next driver's job.
     pub(crate) next_job: AtomicU32,
@@ -211,6 +213,7 @@ impl Node {
             streams: streams::Streams::default(),
             memory: memory::Monitor::new(memory),
             spares: spares::Spares::new(kept),
+            crowd: crowd::Crowd::default(),
             reviews: review::Reviews::default(),
             next_job: AtomicU32::new(OWN_JOB + 1),
             pool,

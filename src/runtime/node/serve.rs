@@ -90,6 +90,7 @@ impl Node {
         }
         self.release_unreachable_actors();
         self.let_strangers_go();
+        self.tell_of_crowd();
     }
 
     /// Notes when a task began and ended, if the entry says so.
