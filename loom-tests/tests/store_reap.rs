@@ -124,32 +124,3 @@ fn the_next_attempt_seals_where_the_dead_one_did_not() {
         });
     }
 }
-
-/// The next attempt is named once what the dead one was sealing was put back, and seals while the rest is reaped.
-#[test]
-fn the_next_attempt_seals_while_the_dead_one_is_reaped() {
-    for steps in 0..=2 {
-        loom::model(move || {
-            let heap = Arc::new(Heap::new(SLOT_WORDS));
-            let slot = Slot::new(&*heap, 0);
-            slot.hold_unchecked(DEAD);
-            slot.hold_unchecked(LIVING);
-            assert_eq!(slot.state().transition_to_reserved(ClientId::NODE), Some(0));
-            seal_until(slot, steps);
-            put_back(slot);
-            assert_eq!(slot.state().transition_to_attempt(0, 1), Rename::Renamed);
-            let next = {
-                let heap = Arc::clone(&heap);
-                thread::spawn(move || {
-                    let state = Slot::new(&*heap, 0).state();
-                    assert_eq!(state.transition_to_sealing(0, 1, LIVING), BeginSeal::Begun);
-                    assert!(state.transition_to_sealed(0, LIVING, false), "it was taken from it");
-                })
-            };
-            reap(slot);
-            next.join().expect("the next attempt");
-            assert_eq!(slot.state().load().phase(), Phase::Sealed);
-            assert!(slot.holders().contains(LIVING) && !slot.holders().contains(DEAD));
-        });
-    }
-}
