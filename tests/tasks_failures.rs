@@ -413,3 +413,36 @@ async fn a_forked_child_that_comes_out_of_a_task_ends_there() -> rustyray::Resul
     assert_eq!(rustyray::get_all(&doubled).await?, expected);
     Ok(())
 }
+
+/// Dies, and leaves a child that has everything that this process had open, and never ends by itself.
+#[rustyray::remote(max_retries = 0)]
+fn leaves_a_child_and_dies(path: String) {
+    // SAFETY: the child does nothing but sleep.
+    match unsafe { fork() }.expect("forked") {
+        ForkResult::Child => loop {
+            nix::unistd::pause();
+        },
+        ForkResult::Parent { child } => {
+            std::fs::write(path, child.to_string()).expect("the directory is there");
+            std::process::abort();
+        }
+    }
+}
+
+#[rustyray::test]
+async fn a_worker_s_death_is_noticed_though_a_child_of_it_lives_on() -> rustyray::Result<()> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("child");
+    let died = leaves_a_child_and_dies_remote::remote(path.display().to_string()).await?;
+    let error = died.get_timeout(Duration::from_secs(60)).await.expect_err("it died");
+    let child = std::fs::read_to_string(&path).expect("it was written before");
+    let child = Pid::from_raw(child.parse().expect("a process id"));
+    // Without a signal: that it is there.
+    kill(child, None).expect("the child lives");
+    kill(child, Signal::SIGKILL).expect("it can be killed");
+    assert!(
+        matches!(&error, Error::WorkerCrashed { how, .. } if how.contains("SIGABRT")),
+        "{error}"
+    );
+    Ok(())
+}

@@ -228,8 +228,12 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
     };
     node.pool.failures.store(0, Ordering::Relaxed);
     node.watch_spares();
-    listen(node, &connection, client).await;
-    // The socket is closed: the process ends, or has lost its mind.
+    tokio::select! {
+        // The socket is closed: the process ends, or has lost its mind.
+        () = listen(node, &connection, client) => {}
+        // A process that it forked off has the socket, too, and may live on.
+        () = ended(&process) => {}
+    }
     if timeout(GRACE, ended(&process)).await.is_err() {
         let _ = process.signal(Signal::SIGKILL);
     }
@@ -315,6 +319,8 @@ async fn attend(node: Arc<Node>, connection: Connection) {
     };
     tokio::select! {
         () = listen(&node, &connection, client) => {}
+        // What it forked off may keep the socket open.
+        () = ended(&process) => {}
         _ = closed.wait_for(|&closed| closed) => {
             // The node has it too, and may be kept by somebody in this process, which lives on.
             let _ = connection.shutdown();
