@@ -6,7 +6,9 @@
 //! | 1 | which task |
 //! | 2 | which attempt |
 //!
-//! One thread writes, for one task at a time, and nobody waits for anybody: a sequence lock whose sequence is the time.
+//! One thread writes, for one task at a time, and nobody waits for anybody: a sequence lock, as Linux has them, whose
+//! sequence is the time. Where its fences have to be is Boehm's ("Can seqlocks get along with programming language
+//! memory models?", 2012).
 //! The first word is 0 while the others change, and no two of a process's tasks began at one tick, so a reader that
 //! finds it the same before and after has read what belongs together. The two ways in which that could fail, and what
 //! forbids them:
@@ -26,13 +28,25 @@ use rustyray_memory::{
 };
 
 /// Words of a [`Begun`]: a cache line, in which nobody else writes.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::{BEGUN_WORDS, Begun};
+/// use rustyray_memory::{Heap, Span};
+///
+/// // One for each of eight workers, side by side.
+/// let memory = Heap::new(8 * BEGUN_WORDS);
+/// let fourth = Begun::new(Span::new(memory, 3 * BEGUN_WORDS, BEGUN_WORDS));
+/// assert_eq!(fourth.get(), None);
+/// ```
 pub const BEGUN_WORDS: usize = LINE_WORDS;
 
 const BEGAN: usize = 0;
 const TASK: usize = 1;
 const ATTEMPT: usize = 2;
 
-/// See the module: three shared words that one thread writes and anybody reads.
+/// What one process is at, and since when: three shared words that one of its threads writes and any process reads,
+/// also after the writer was killed. Nobody waits for anybody: it is a sequence lock whose sequence is the time.
 ///
 /// # Examples
 /// ```
@@ -54,9 +68,25 @@ const ATTEMPT: usize = 2;
 pub struct Begun<M>(M);
 
 /// What a [`Begun`] tells.
+///
+/// # Examples
+/// ```
+/// use rustyray_ipc::UnderWay;
+/// use rustyray_memory::{Clock, Scale};
+///
+/// let clock = Clock::best();
+/// let mut scale = Scale::new(clock);
+/// let told = UnderWay { began: clock.ticks(), task: 7, attempt: 0 };
+/// // Much later: for how many nanoseconds has it run?
+/// let now = clock.ticks();
+/// scale.go_on();
+/// let ran_ns = scale.ns(now) - scale.ns(told.began);
+/// # assert!(ran_ns < 1_000_000_000_000);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnderWay {
-    /// When it began, in ticks; later for each task of the process, and never 0.
+    /// When it began, in ticks of the [`Clock`](rustyray_memory::Clock) that the processes have agreed on; later for
+    /// each task of the process, and never 0.
     pub began: u64,
     /// Which task, as the two sides number them.
     pub task: u64,
@@ -65,7 +95,7 @@ pub struct UnderWay {
 }
 
 impl<M: Memory> Begun<M> {
-    /// The words in `span`, of [`BEGUN_WORDS`].
+    /// The words in `span`, of [`BEGUN_WORDS`], all zero at first. The other calls panic when there are too few.
     pub fn new(span: M) -> Self {
         Begun(span)
     }
@@ -88,7 +118,8 @@ impl<M: Memory> Begun<M> {
         self.0.word(BEGAN).store(0, Relaxed);
     }
 
-    /// What is under way, as far as it is told; `None` also when it is just changing.
+    /// What is under way, as far as it is told; `None` also when it is just changing. Any thread of any process may
+    /// look: what it gets belongs together, and may be over by then.
     pub fn get(&self) -> Option<UnderWay> {
         // Acquire: pairs with the Release in `set`, so that the other two are of this task or a later one.
         let began = self.0.word(BEGAN).load(Acquire);

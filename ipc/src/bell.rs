@@ -17,6 +17,10 @@
 //! Bit 0 is the flag *ring me*; the bits above count rings. The low 32 bits are the futex word, so
 //! every ring and every change of the flag keeps a thread that was about to sleep awake.
 //!
+//! It is an event count (Reed and Kanodia, 1979) between processes: who means to sleep notes the count, looks, and
+//! sleeps only as long as the count is as noted. The flag spares ringers the system call, and its fences are those of
+//! Dekker's mutual exclusion: each side writes, fences, and reads what the other writes.
+//!
 //! # Protocol
 //! - *Publish and ring* (anybody): publish; fence; if the flag is up, take it down and count one ring
 //!   by one compare-and-swap; who succeeds wakes the helpers that sleep, and all sleepers if the kernel

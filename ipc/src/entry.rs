@@ -1,7 +1,8 @@
 //! The header word of one entry: whose turn it is.
 //!
 //! A header names the position it was last written for, so that an entry of an earlier lap can never
-//! be taken for one of this lap, and needs no clearing between laps.
+//! be taken for one of this lap, and needs no clearing between laps. It is the sequence number of Vyukov's bounded
+//! queue ("Bounded MPMC queue", 1024cores.net), with what else there is to say of an entry in the same word.
 //!
 //! | bits | what |
 //! | --- | --- |

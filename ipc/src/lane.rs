@@ -7,7 +7,9 @@
 //!
 //! There is room at `p` only if the consumer has passed `p - entries`, and it stores its head (Release)
 //! after its last look at the entry. The producer's Acquire of the head therefore comes after that
-//! look, so overwriting is safe. The head is read afresh only when the ring seems full; `seen_head` is
+//! look, so overwriting is safe. (Vyukov's bounded queue, see [`crate::entry`], tells of room by the entry, which the
+//! consumer then has to write; a head that only one side writes is Lamport's ring.) The head is read afresh only when
+//! the ring seems full; `seen_head` is
 //! a copy of it in the producers' own memory, so a push that finds room touches no line the consumer
 //! writes to.
 //!

@@ -23,7 +23,7 @@ use rustyray_memory::{
     },
 };
 
-/// Words of a [`LineHead`]: its state, its ends, and the producer's wish for room, a cache line each.
+/// Words of a [`LineHead`]: its state, its ends, and the producer's wish for room, a cache line each; zeroed at first.
 ///
 /// # Examples
 /// ```
@@ -71,7 +71,12 @@ pub enum LineState {
     Over,
 }
 
-/// See the module. Any of the three processes has one for each use that it has to do with.
+/// The words before the queue of a direct line, by which three processes agree on one *use* of it: the producer, the
+/// consumer, and who gives lines out, which alone opens and ends a use. Each has one for each use that it has to do
+/// with, and any of its threads may call.
+///
+/// A use is named by its generation: who comes with another's finds it to be [`LineState::Over`], whatever has become
+/// of the line since. Who finds it [`LineState::Open`] sees the ends, and what was done to the queue before.
 ///
 /// # Examples
 /// ```
@@ -107,7 +112,8 @@ pub struct LineHead<M> {
 }
 
 impl<M: Memory> LineHead<M> {
-    /// The head in `span` of the use with this generation.
+    /// The head in `span`, of [`LINE_HEAD_WORDS`], of the use with this generation. The other calls panic when
+    /// there are too few words.
     pub fn new(span: M, generation: u32) -> Self {
         LineHead { span, generation }
     }
@@ -162,7 +168,7 @@ impl<M: Memory> LineHead<M> {
         (self.span.word(ENDS).load(Relaxed) >> 8) as u8
     }
 
-    /// The producer found no room. It tries once more after this.
+    /// The producer found no room. It tries once more after this: then it finds room, or the consumer finds its wish.
     pub fn want_room(&self) {
         self.span.word(WANT_ROOM).store(1, Relaxed);
         // SeqCst: partner of the fence in `is_room_wanted`; forbids that the producer finds the queue full

@@ -95,7 +95,7 @@ pub enum BindError {
     },
 }
 
-/// Why a connection was not accepted. The listener goes on.
+/// Why a connection was not accepted. The listener goes on: after either, [`Listener::accept`] can be called again.
 ///
 /// # Examples
 /// How a node goes on whatever happens:
@@ -131,7 +131,8 @@ pub enum AcceptError {
         /// Who it was.
         peer: Peer,
     },
-    /// The kernel refused: too many open descriptors, as a rule. Wait before trying again.
+    /// The kernel refused: too many open descriptors, as a rule (`EMFILE`, `ENFILE`). The connection still waits to be
+    /// accepted, so that the next try fails as well: wait before it.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -206,7 +207,7 @@ impl Listener {
     }
 
     /// The next connection of a process of this user; one that closes at once was somebody who looked whether the
-    /// path is taken. Cancellation-safe.
+    /// path is taken. Cancellation-safe: a connection that was not given to anybody is given to the next call.
     ///
     /// # Errors
     /// See [`AcceptError`]; the listener can be used further after each of them.

@@ -5,7 +5,8 @@
 //! holder:  let go of the lock;        fence(SeqCst);  look at the note (there → do what was missed)
 //! ```
 //! Whichever fence comes first, the visitor finds the lock free, or the holder finds the note. That both miss is what
-//! the fences forbid. A note too many costs a look.
+//! the fences forbid: each side writes, fences, and reads what the other writes, as in Dekker's mutual exclusion. A
+//! note too many costs a look.
 //!
 //! The threads are of one process: its death leaves nothing to be done.
 
@@ -15,7 +16,9 @@ use rustyray_memory::sync::{
     fence,
 };
 
-/// See the module.
+/// A note for who has a lock, left by a visitor that does not wait for it: either the visitor's second try finds the
+/// lock free, or its holder, who looks after letting go, finds the note. For threads of one process; every call is one
+/// step that waits for nobody.
 ///
 /// # Examples
 /// ```
@@ -39,7 +42,7 @@ use rustyray_memory::sync::{
 pub struct Missed(AtomicBool);
 
 impl Missed {
-    /// Nobody has come by.
+    /// A note that is not there yet: nobody has come by.
     pub fn new() -> Missed {
         Missed(AtomicBool::new(false))
     }

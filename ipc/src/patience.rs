@@ -1,7 +1,9 @@
 //! How long to spin before sleeping, and the one way in which this workspace waits.
 //!
 //! A peer that runs answers within a microsecond; waking somebody who sleeps costs tens of them. So a
-//! waiter looks, spins for a budget, and only then sleeps. The budget follows what waiting brings:
+//! waiter looks, spins for a budget, and only then sleeps: who spins for as long as sleeping would cost loses at most
+//! as much again, whatever comes (Karlin, Li, Manasse and Owicki, "Empirical studies of competitive spinning for a
+//! shared-memory multiprocessor", 1991). The budget follows what waiting brings:
 //! - an answer that came while spinning, or would have come had the waiter spun for a little longer,
 //!   raises the budget, up to about twice the measured cost of a wakeup;
 //! - an answer that took longer than any budget lowers it, down to a microsecond;

@@ -5,7 +5,8 @@
 //! consumer: take the bits;      fence(SeqCst);  read the rings whose bits were set
 //! ```
 //! Whichever fence comes first, the producer finds its bit taken and sets it again, or the consumer finds
-//! the entry. That both miss is what the fences forbid. A bit too many costs a look at an empty ring.
+//! the entry. That both miss is what the fences forbid (Dekker's mutual exclusion rests on the same). A bit too many
+//! costs a look at an empty ring.
 //!
 //! Who finds a ring in another thread's hands, who may have seen it before the entry came, sets the bit
 //! again. A producer that dies between publishing and setting its bit leaves an entry that nobody is told

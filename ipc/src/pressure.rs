@@ -1,4 +1,5 @@
-//! Being told by the kernel that processes stall for want of memory (`/proc/pressure/memory`).
+//! Being told by the kernel that processes stall for want of memory: its pressure stall information
+//! (`/proc/pressure/memory`, Documentation/accounting/psi.rst).
 //!
 //! A trigger costs nothing until it fires, so this works where a timer would have to run for ever. It tells of
 //! a machine in trouble, not of one that will be: it is the net below those who look by the clock.
@@ -17,7 +18,8 @@ use crate::fd;
 /// Some process has stalled for 100 ms within 2 s; windows of whole 2 s are for those without privileges, too.
 const TRIGGER: &[u8] = b"some 100000 2000000\0";
 
-/// A trigger that has been set; it is taken back when this is dropped.
+/// A trigger that has been set: it fires when some process of the machine has stalled for want of memory for 100 ms
+/// within 2 s, and at most once in these 2 s. It is taken back when this is dropped.
 ///
 /// # Examples
 /// ```
@@ -40,10 +42,14 @@ const TRIGGER: &[u8] = b"some 100000 2000000\0";
 pub struct Pressure(AsyncFd<OwnedFd>);
 
 impl Pressure {
-    /// Sets a trigger, in the context of a tokio runtime.
+    /// Sets a trigger.
     ///
     /// # Errors
-    /// Where the kernel has none, or does not let this process.
+    /// Where the kernel has no pressure stall information, or none that can be waited for (before Linux 5.2), or does
+    /// not let this process have a trigger.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O enabled, where there could be a trigger.
     pub fn watch() -> io::Result<Pressure> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -54,7 +60,8 @@ impl Pressure {
         fd::register(file.into(), Interest::PRIORITY).map(Pressure)
     }
 
-    /// Ready when it has fired since the last time. Cancel safe.
+    /// Ready when it has fired since the last time; never again once it cannot tell any more, for its runtime has
+    /// ended. Cancellation-safe.
     pub async fn fired(&self) {
         match self.0.ready(Interest::PRIORITY).await {
             Ok(mut ready) => ready.clear_ready(),

@@ -13,17 +13,6 @@
 //! How long a tick is nobody needs to know while times are taken. Who reads them has a [`Scale`], which begins
 //! before the first is taken, and goes on whenever somebody reads: then both clocks are looked at, and what was
 //! between two looks is between what they showed.
-//!
-//! ```
-//! use rustyray_memory::{Clock, Scale};
-//!
-//! let clock = Clock::best();
-//! let mut scale = Scale::new(clock);
-//! let (began, ended) = (clock.ticks(), clock.ticks());
-//! // … much later, if at all
-//! scale.go_on();
-//! assert!(scale.ns(began) <= scale.ns(ended));
-//! ```
 
 use std::time::Duration;
 
@@ -32,17 +21,31 @@ use nix::time::{ClockId, clock_gettime};
 /// Where the kernel says by what it tells the time.
 const SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
 
-/// What times are taken by.
+/// What times are taken by, agreed on by all processes of a machine: the processor's counter where the kernel itself
+/// tells the time by it, the system's clock elsewhere.
+///
+/// # Examples
+/// ```
+/// use rustyray_memory::Clock;
+///
+/// // One process decides and tells the others, by a word that they share.
+/// let word = Clock::best().to_word();
+/// let theirs = Clock::from_word(word).expect("a clock");
+/// let began = theirs.ticks();
+/// assert!(Clock::best().ticks() >= began, "times of two processes can be compared");
+/// assert_eq!(Clock::from_word(0), None, "nobody has decided yet");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Clock {
-    /// `CLOCK_MONOTONIC`.
+    /// `CLOCK_MONOTONIC`, in nanoseconds.
     System,
-    /// The processor's counter, where the kernel vouches for it.
+    /// The processor's counter, where the kernel vouches for it, in ticks of whatever length.
     Counter,
 }
 
 impl Clock {
-    /// The counter where the kernel tells the time by it.
+    /// The counter where the kernel tells the time by it, else the system's clock. Reads a file: one look for
+    /// a whole machine of processes is enough.
     pub fn best() -> Clock {
         match std::fs::read_to_string(SOURCE) {
             Ok(source) if counter::SOURCE.is_some_and(|ours| ours == source.trim()) => {
@@ -70,7 +73,8 @@ impl Clock {
         }
     }
 
-    /// The time in ticks, which are of one length and count up.
+    /// The time in ticks, which are of one length and count up. The counter is read as soon as the processor comes to
+    /// it: that is not ordered against the loads and stores around it, by some tens of nanoseconds.
     #[inline]
     pub fn ticks(self) -> u64 {
         match self {
@@ -110,6 +114,18 @@ const MOMENTS: usize = 512;
 ///
 /// What it says of a tick before its last moment stays as it is when the scale goes on, but for a few nanoseconds
 /// when it has so many that it forgets every other one.
+///
+/// # Examples
+/// ```
+/// use rustyray_memory::{Clock, Scale};
+///
+/// let clock = Clock::best();
+/// let mut scale = Scale::new(clock);
+/// let (began, ended) = (clock.ticks(), clock.ticks());
+/// // … much later, if at all
+/// scale.go_on();
+/// assert!(scale.ns(began) <= scale.ns(ended));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Scale {
     clock: Clock,
@@ -118,12 +134,12 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// A scale that begins now.
+    /// A scale that begins now: of a tick before this it says 0.
     pub fn new(clock: Clock) -> Scale {
         Scale { clock, moments: vec![Moment::now(clock)] }
     }
 
-    /// Goes on up to now.
+    /// Goes on up to now: a look at both clocks, eight times over.
     pub fn go_on(&mut self) {
         self.add(Moment::now(self.clock));
     }

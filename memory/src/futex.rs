@@ -69,12 +69,15 @@ pub use os::{wait_as, wake};
 #[cfg(rustyray_loom)]
 pub use model::{wait_as, wake};
 
-/// Sleeps while the low half of `word` is `expected`, for at most `timeout`; any waker wakes it.
+/// Sleeps while the low half of `word` is `expected`, for at most `timeout` (`None` is for ever); any waker wakes it.
+///
+/// May end for no reason, so whoever sleeps looks again, with a load of its own: to be woken orders nothing.
 pub fn wait(word: &AtomicU64, expected: u32, timeout: Option<Duration>) -> Wakeup {
     wait_as(ANY, word, expected, timeout)
 }
 
-/// Wakes everybody in every process who sleeps on `word`.
+/// Wakes everybody in every process who sleeps on `word`. A system call each time; it is for the caller to know whether
+/// anybody sleeps.
 pub fn wake_all(word: &AtomicU64) {
     wake(ANY, word);
 }
@@ -109,7 +112,8 @@ mod os {
         }
     }
 
-    /// Sleeps while the low half of `word` is `expected`, for at most `timeout`, as one of `kind`.
+    /// Sleeps while the low half of `word` is `expected`, for at most `timeout` (`None` is for ever), as one of `kind`,
+    /// which is not 0. As [`wait`]: it orders nothing, and may end for no reason.
     pub fn wait_as(
         kind: u32,
         word: &AtomicU64,

@@ -111,11 +111,14 @@ impl Region {
         Self::of(Self::options(file, len_bytes)?.map_raw_read_only(file)?)
     }
 
-    /// The same, beginning at an address that is a multiple of `align_bytes`, a power of two: what the
+    /// The same, beginning at an address that is a multiple of `align_bytes`, itself one of the page size: what the
     /// system needs to put huge pages behind it.
     ///
     /// # Errors
     /// As for [`Region::map`].
+    ///
+    /// # Panics
+    /// When `align_bytes` is zero.
     pub fn map_read_only_aligned(
         file: &File,
         len_bytes: usize,
@@ -128,6 +131,9 @@ impl Region {
     ///
     /// # Errors
     /// As for [`Region::map`].
+    ///
+    /// # Panics
+    /// When `align_bytes` is zero.
     pub fn map_aligned(file: &File, len_bytes: usize, align_bytes: usize) -> io::Result<Self> {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         Self::aligned(file, len_bytes, align_bytes, protection)
