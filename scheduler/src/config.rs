@@ -3,6 +3,24 @@
 use std::time::Duration;
 
 /// What the machine offers, and how far work is pipelined.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use rustyray_scheduler::Config;
+///
+/// let config = Config {
+///     cpus: 4.0,
+///     memory_bytes: 8 << 30,
+///     custom: vec![("licence".to_owned(), 2.0)],
+///     queue_depth: Config::MAX_QUEUE_DEPTH,
+///     wake_cost: Duration::from_micros(50),
+///     ..Config::default()
+/// };
+/// assert!(config.worker_limit < config.max_workers);
+/// // The deaths of its worker that are nobody's fault, and cost a task no retry, have a bound.
+/// assert_eq!(Config::MAX_SPARED, 16);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Cpus to give out.
@@ -18,7 +36,7 @@ pub struct Config {
     pub queue_depth: usize,
     /// Every [`crate::WorkerId`] is below this.
     pub max_workers: usize,
-    /// What it costs to wake a worker that sleeps. Tasks that are known to be quick queue behind a busy worker
+    /// How long it takes to wake a worker that sleeps. Tasks that are known to be quick queue behind a busy worker
     /// for about as long before an idle one is woken for them; [`crate::Scheduler::review`] is the net below
     /// that. Zero wakes idle workers for every task.
     pub wake_cost: Duration,

@@ -1,4 +1,5 @@
-//! Indices of records that nobody uses, to be used again: a stack that any thread pushes to and pops from.
+//! Indices of records that nobody uses, to be used again: a stack that any thread pushes to and pops from, Treiber's
+//! ("Systems programming: coping with parallelism", 1986).
 //!
 //! The links lie in the records themselves. The head carries a tag that changes with every pop: a thread that
 //! read a head and its successor, and slept while that head was popped, used and pushed again, finds another

@@ -146,7 +146,7 @@ pub enum ActorState {
 /// ([`crate::Scheduler::settled`] in particular): what such a call makes possible is done after it, by the
 /// outer call before that returns, or by another thread that is at it.
 ///
-/// Some are told in order, from within: [`Host::push`], [`Host::take_back`], [`Host::granted`],
+/// Some are told in order, *from within* the step that places: [`Host::push`], [`Host::take_back`], [`Host::granted`],
 /// [`Host::actor_changed`], [`Host::group_changed`] and [`Host::review_wanted`]. While one of these runs no
 /// other thread places anything (nobody waits for it either), so they are to be short, take no lock under
 /// which the scheduler is called, and ask the scheduler nothing that has an answer beyond what is said to be
@@ -158,10 +158,10 @@ pub enum ActorState {
 /// # Examples
 /// The crate's documentation shows a whole host. What it leaves out can be left to its default:
 /// ```
-/// use std::sync::Mutex;
+/// use std::{sync::Mutex, time::{Duration, Instant}};
 /// use rustyray_scheduler::{
 ///     ActorId, ActorState, CancelMode, Config, DeathReason, Demand, GpuShare, GroupId, GroupState, Host, JobId,
-///     NewGroup, NewTask, ObjectKey, Placement, PoolId, Retries, Scheduler, Strategy, TaskId, WorkerId,
+///     NewGroup, NewTask, ObjectKey, Outcome, Placement, PoolId, Retries, Scheduler, Strategy, TaskId, WorkerId,
 /// };
 /// # use rustyray_scheduler::{Failure, QueueFull, Readiness};
 ///
@@ -188,6 +188,10 @@ pub enum ActorState {
 ///         self.0.lock().unwrap().push(format!("{worker:?} ends in good order"));
 ///     }
 ///
+///     fn review_wanted(&self) {
+///         self.0.lock().unwrap().push("look again in a while".to_owned()); // and wake who does
+///     }
+///
 ///     fn granted(&self, worker: WorkerId, gpus: &[GpuShare]) {
 ///         self.0.lock().unwrap().push(format!("{worker:?} has {gpus:?}"));
 ///     }
@@ -201,7 +205,8 @@ pub enum ActorState {
 ///     }
 /// }
 ///
-/// let config = Config { cpus: 1.0, gpus: 1.0, ..Config::default() };
+/// let wake_cost = Duration::from_micros(50);
+/// let config = Config { cpus: 2.0, gpus: 1.0, worker_limit: 2, wake_cost, ..Config::default() };
 /// let scheduler = Scheduler::new(Watching::default(), config);
 /// let told = || std::mem::take(&mut *scheduler.host().0.lock().unwrap());
 ///
@@ -213,11 +218,11 @@ pub enum ActorState {
 /// assert_eq!(told(), ["group: Ready", "group: Removed"]);
 ///
 /// scheduler.worker_joined(WorkerId(3), PoolId(0));
-/// let new = NewTask {
+/// let new = |demand, pool| NewTask {
 ///     spec: (),
-///     pool: PoolId(0),
+///     pool,
 ///     job,
-///     demand: &demand,
+///     demand,
 ///     dependencies: &[],
 ///     returns: &[ObjectKey { index: 0, generation: 1 }],
 ///     placement: Placement::default(),
@@ -226,10 +231,28 @@ pub enum ActorState {
 ///     retries: Retries::NONE,
 ///     parent: None,
 /// };
-/// let task = scheduler.submit(new).expect("the machine has as much");
+/// let task = scheduler.submit(new(&demand, PoolId(0))).expect("the machine has as much");
 /// assert_eq!(told(), ["WorkerId(3) has [GpuShare { gpu: 0, share: 5000 }]"]);
 /// scheduler.cancel(task, CancelMode::default());
 /// assert_eq!(told(), ["WorkerId(3) is to ask its task to stop"]);
+/// scheduler.completed(WorkerId(3), task, 0, Outcome::Cancelled, 0);
+///
+/// // A task took 2 µs, less than waking a worker does: the next of its sort queue for one that is awake.
+/// let one = Demand::cpus(1.0);
+/// let submit = |pool| scheduler.submit(new(&one, pool)).expect("the machine has as much");
+/// scheduler.completed(WorkerId(3), submit(PoolId(0)), 0, Outcome::Done, 2_000);
+/// scheduler.worker_joined(WorkerId(4), PoolId(0));
+/// assert_eq!(told(), ["WorkerId(3) has []"]);
+/// let queued = [submit(PoolId(0)), submit(PoolId(0))];
+/// assert_eq!(told(), ["look again in a while"]);
+/// assert_eq!(scheduler.review(Instant::now()), Some(wake_cost));
+///
+/// // Both are done. The two workers have nothing to do, and there can be no third for another pool.
+/// let awake = scheduler.workers().into_iter().find(|worker| worker.running.is_some());
+/// let awake = awake.expect("it has both").id;
+/// queued.map(|task| scheduler.completed(awake, task, 0, Outcome::Done, 2_000));
+/// submit(PoolId(1));
+/// assert!(told()[0].ends_with("ends in good order"));
 /// ```
 pub trait Host: Send + Sync + 'static {
     /// What to run; opaque here.
@@ -270,7 +293,7 @@ pub trait Host: Send + Sync + 'static {
     /// The task has ended, in whatever way, with this attempt: its arguments are no longer held.
     fn finished(&self, task: TaskId, attempt: u16, spec: Self::Spec);
 
-    /// Kills the worker's process; [`crate::Scheduler::worker_left`] follows.
+    /// Kills the worker's process, whatever it is at. [`crate::Scheduler::worker_left`] follows, once it is gone.
     fn kill(&self, worker: WorkerId);
 
     /// The running task is to be cancelled: tells the worker to ask it to stop. Told from within
@@ -280,13 +303,19 @@ pub trait Host: Send + Sync + 'static {
     }
 
     /// Tasks are queued behind a busy worker since they are expected to be quick, and another worker has nothing to
-    /// do: [`crate::Scheduler::review`] is to be called in a while, for as long as
-    /// [`crate::Scheduler::wants_review`]. Told from within, each time that comes to be so.
+    /// do. Whoever looks after that is to be woken, and to call [`crate::Scheduler::review`] after
+    /// [`crate::Config::wake_cost`], and again after what that answers, until it answers `None`.
+    ///
+    /// Told from within, once each time that comes to be so ([`crate::Scheduler::wants_review`]), and not again while
+    /// it is. A host whose `wake_cost` is zero is never told; one that does nothing leaves what waits behind a task
+    /// that proves to be long there until it has ended.
     fn review_wanted(&self) {}
 
     /// Ends a worker in good order: nobody will call its actor again, or it has nothing to do and workers of
-    /// another pool need its place.
-    /// [`crate::Scheduler::worker_left`] follows.
+    /// another pool need its place. It is given nothing any more.
+    ///
+    /// [`crate::Scheduler::worker_left`] follows, once it is gone; until then it keeps its place and what it holds. If
+    /// the host does not say how, it is killed.
     fn stop(&self, worker: WorkerId) {
         self.kill(worker);
     }

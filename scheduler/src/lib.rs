@@ -1,7 +1,8 @@
 //! Task records, the dependency graph, queues, resources and actors: who runs what, and when.
 //!
 //! A library over [`Host`], which knows how to reach a worker and what an object's state is; nothing in
-//! here knows of sockets, processes or shared memory.
+//! here knows of sockets, processes or shared memory. What a task, an actor and a placement group are, and when one is
+//! run again, is as in Ray (Moritz et al., "Ray: a distributed framework for emerging AI applications", 2018).
 //!
 #![doc = concat!("```\n", include_str!("../docs/first_program.rs"), "```\n")]
 //!
@@ -39,6 +40,8 @@
 //! assert_eq!((all.items, scheduler.live()), (vec![parent, next], 2));
 //! assert_eq!(scheduler.cancel(next, CancelMode::default()), Cancelled::Unstarted);
 //! assert_eq!(scheduler.cancel(next, CancelMode { force: true, recursive: true }), Cancelled::Unknown);
+//! // While another thread has its turn, `cancel` does not wait for it, and says so; this waits.
+//! assert_eq!(scheduler.cancel_in_turn(next, CancelMode::default()), Cancelled::Unknown);
 //!
 //! // Or the host has one run by other means.
 //! let later = scheduler.submit(task("later", &objects[3], &[objects[6]], &demand))?;
@@ -95,6 +98,7 @@
 //! assert!(scheduler.condemn(worker, Some(first), false, |spec| assert_eq!(spec.name, "first")));
 //! scheduler.worker_left(worker, "killed".to_owned());
 //! assert_eq!(run_all(&scheduler), ["first"]);
+//! assert_eq!(scheduler.attempts_lost(), 1);
 //!
 //! let left: Vec<WorkerInfo> = scheduler.workers();
 //! assert!(left.iter().all(|info| info.id != worker && info.running.is_none()));
@@ -105,7 +109,7 @@
 //! assert_eq!(scheduler.backlog(), 0);
 //!
 //! // Quick tasks queue for a busy worker; whether they should have is to be looked at from time to time.
-//! assert!(!scheduler.wants_review(), "nothing is queued");
+//! assert!(!scheduler.is_queueing() && !scheduler.wants_review(), "nothing is queued");
 //! assert_eq!(scheduler.review(Instant::now()), None);
 //! # Ok::<(), SubmitError<Job>>(())
 //! ```

@@ -33,7 +33,12 @@ thread_local! {
     static TELLING: Cell<usize> = Cell::new(0);
 }
 
-/// See the module; shared by all threads of the node.
+/// Who runs what, and when; shared by all threads of the node. The crate's documentation shows how it is used.
+///
+/// Any thread may call anything at any time. What concerns workers, resources, queues and actors is applied by one
+/// thread at a time, the caller if nobody is at it, and is otherwise left for who is: so no call waits for another
+/// thread's turn, but for those that ask about the whole ([`Scheduler::tasks`] and the other listings), tell of a worker's
+/// death, or say that they wait for their turn. Those must not be called from within [`Host`].
 pub struct Scheduler<H: Host> {
     pub(crate) shared: Shared<H>,
     pub(crate) token: Token<State<H>, Event>,

@@ -4,7 +4,8 @@
 //! an event takes the token if it is free and applies the event itself; that is two exchanges, and no event
 //! is stored. If somebody else has the token, the thread leaves the event in the inbox, marks the token, and
 //! goes away: the owner applies it before it gives the token back. So nobody blocks, nobody spins, and no
-//! system call is made.
+//! system call is made. That one thread does the work of those that come meanwhile is the idea of flat combining
+//! (Hendler, Incze, Shavit and Tzafrir, 2010), but that nobody waits here for what he left to be done.
 //!
 //! # States of the word
 //! - *free*: nobody owns the state, and the inbox holds no event whose sender has marked the token.
