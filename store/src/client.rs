@@ -35,7 +35,7 @@ use crate::{
     table::Table,
 };
 
-/// How a client's requests reach the node.
+/// How a client's requests reach the node; any thread of the client's process may call, several at once.
 pub trait Transport: Send + Sync {
     /// Carries a request to [`crate::Node::serve`] and its reply back; blocks until then.
     ///
@@ -44,7 +44,7 @@ pub trait Transport: Send + Sync {
     fn call(&self, request: Request) -> Result<Reply, TransportError>;
 }
 
-/// How a client wakes others.
+/// How a client wakes others; called by whatever thread sealed or freed something, so it is not to block.
 pub trait Wake: Send + Sync {
     /// Something that these clients wait for has happened; their dirty maps say where.
     fn wake(&self, clients: ClientSet);
@@ -63,7 +63,8 @@ pub enum Status {
     Gone,
 }
 
-/// A process's side of the store.
+/// A process's side of the store; its threads share it, and any of them may call anything. The crate's documentation
+/// shows how it is used.
 pub struct Client {
     geometry: Geometry,
     holdings: Arc<Holdings>,
@@ -209,7 +210,14 @@ impl Client {
     }
 
     /// Whether this process was forked off the one that attached. What is shared is that one's alone: here every
-    /// operation on it fails.
+    /// operation on it fails, with [`Error::Forked`].
+    ///
+    /// ```
+    /// # use rustyray_store::{Config, Node};
+    /// # let node = Node::create(Config { capacity_bytes: 64 << 20, ..Config::default() })?;
+    /// assert!(!node.client().is_forked(), "this very process made it");
+    /// # Ok::<(), rustyray_store::Error>(())
+    /// ```
     #[inline]
     pub fn is_forked(&self) -> bool {
         matches!(self.check_ours(), Err(NotOurs::Forked))

@@ -57,6 +57,9 @@ pub const fn words(slots: u32) -> usize {
 
 impl<'a, M: Memory> DeadMap<'a, M> {
     /// The map of `slots` slots whose words begin at `base`.
+    ///
+    /// # Panics
+    /// When there are more slots than a map has bits for.
     pub fn new(memory: &'a M, base: usize, slots: u32) -> Self {
         assert!(slots <= MAX_SLOTS, "{slots} slots are more than a map has bits for");
         let (mut bases, _) = layout(slots);

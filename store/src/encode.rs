@@ -28,7 +28,8 @@ struct CutShort {
     words: usize,
 }
 
-/// Archives `value` and gives its bytes, and the references inside it, to `body`.
+/// Archives `value` and gives its bytes, and the references inside it, to `body`. The bytes are in a buffer of the
+/// thread's, which is there as long as `body` runs.
 ///
 /// # Errors
 /// When the value refuses to be archived.

@@ -60,7 +60,22 @@ impl Node {
         Ok(())
     }
 
-    /// An object that was watched and is gone, each once.
+    /// An object that was watched and is gone, each once, in the order in which they went; `None` when there is no
+    /// further one by now. Any thread may ask.
+    ///
+    /// ```
+    /// # use rustyray_store::{Config, Node};
+    /// # let node = Node::create(Config { capacity_bytes: 64 << 20, ..Config::default() })?;
+    /// # let client = node.client();
+    /// let [one, other] = [client.put(&1_u64)?, client.put(&2_u64)?];
+    /// node.watch_end(one)?;
+    /// node.watch_end(other)?;
+    /// client.release(other);
+    /// client.release(one);
+    /// let ended: Vec<_> = std::iter::from_fn(|| node.next_ended()).collect();
+    /// assert_eq!(ended, [other, one]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn next_ended(&self) -> Option<ObjectId> {
         self.core.endings.gone.pop()
     }

@@ -74,6 +74,16 @@ pub struct Geometry {
 
 impl Geometry {
     /// Words of an encoded geometry.
+    ///
+    /// ```
+    /// # use rustyray_store::{Config, Geometry, Node};
+    /// # let node = Node::create(Config { capacity_bytes: 64 << 20, ..Config::default() })?;
+    /// let mut message = vec![0; 2 + Geometry::WORDS]; // after two words of the program's own
+    /// message[2..].copy_from_slice(&node.geometry().to_words());
+    /// assert_eq!(Geometry::from_words(&message[2..])?, node.geometry());
+    /// assert!(Geometry::from_words(&message).is_err());
+    /// # Ok::<(), rustyray_store::Error>(())
+    /// ```
     pub const WORDS: usize = 8;
 
     /// The geometry as words.

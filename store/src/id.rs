@@ -87,6 +87,15 @@ pub struct ClientSet([u64; 4]);
 
 impl ClientSet {
     /// The set of nobody.
+    ///
+    /// ```
+    /// use rustyray_store::{ClientId, ClientSet};
+    ///
+    /// let mut both = ClientSet::EMPTY;
+    /// both.insert(ClientId::NODE);
+    /// both.insert(ClientId::new(7));
+    /// assert_eq!(both.to_words(), [1 << 7 | 1, 0, 0, 0]);
+    /// ```
     pub const EMPTY: ClientSet = ClientSet([0; 4]);
 
     /// The set whose members are the bits of `words`, client 0 lowest.

@@ -1,5 +1,9 @@
 //! A plasma-style object store in shared memory.
 //!
+//! From Plasma, the store of Apache Arrow and of Ray, it has that an object is created, sealed once, and then read by
+//! every process where it lies. What differs is that objects are promised before they have a value, and that to
+//! read, to refer and to let go are steps on shared words, of which as a rule nobody is told.
+//!
 //! One process, the *node*, owns the memory; it and any number of other processes (*clients*) put
 //! values into it and read them where they lie. See `DESIGN.md` for the layouts and the protocols.
 //!

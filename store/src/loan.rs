@@ -90,7 +90,20 @@ impl Loan {
 }
 
 impl Pin {
-    /// A reference to each object that this one holds, where that is little work for many.
+    /// A reference to each object that this one holds, where that is little work for many: in the node's own process,
+    /// of an object that holds eight or more. `None` elsewhere, and of a client that was forked or has been abandoned:
+    /// there each is [retained](Client::retain) by itself.
+    ///
+    /// For who reads a value in place and finds references in it, in the order in which they were written:
+    /// ```
+    /// # use rustyray_store::{Config, Node};
+    /// # let node = Node::create(Config { capacity_bytes: 64 << 20, ..Config::default() })?;
+    /// # let client = node.client();
+    /// let plain = client.put(&7_u64)?;
+    /// assert!(client.pin(plain)?.lend().is_none(), "it holds none: see `Loan` for one that does");
+    /// # client.release(plain);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn lend(&self) -> Option<Loan> {
         let client = self.client();
         if client.table().slot(self.id().index).nested_count() < FEW || !client.is_ours() {

@@ -164,6 +164,16 @@ impl Node {
     /// the next attempt at each can be named ([`Node::set_attempt`]), or the object failed. Reaping does the same,
     /// but it also lets go of what the client held, which may have to outlast that. To be called only when the
     /// process is known to have ended. Idempotent.
+    ///
+    /// ```
+    /// # use rustyray_store::{Config, Node};
+    /// # let node = Node::create(Config { capacity_bytes: 64 << 20, ..Config::default() })?;
+    /// let dead = node.admit()?.client; // its process has ended since
+    /// node.put_back(dead);
+    /// // Its tasks are given to others, under their next attempts; then what it held can go.
+    /// assert!(node.reap(dead).orphans.is_empty());
+    /// # Ok::<(), rustyray_store::Error>(())
+    /// ```
     pub fn put_back(&self, client: ClientId) {
         if self.client.is_ours() {
             self.core.put_back(client);

@@ -3,7 +3,8 @@
 //! Only what is on disk can be lost: its file may be damaged, cut short or removed. The store then has whoever runs
 //! tasks make the object anew, under the same id: it goes back to *reserved* (`state.rs`), waits for a value as it did
 //! at first, and everybody who wants it waits with it. What that takes, the *origin*, is opaque here but for the
-//! objects that it holds, which are what the object is made from.
+//! objects that it holds, which are what the object is made from. To keep how data was made rather than copies of it is
+//! what Ray calls lineage, after Spark (Zaharia et al., "Resilient distributed datasets", 2012).
 //!
 //! # What an origin keeps
 //! As long as an object lives, its origin holds what it was made from, in the name of the node. Such an object that

@@ -12,7 +12,8 @@
 //! All four are `SeqCst`, so they are in one order that both agree on. If the user's bit comes before
 //! the freer's state, the freer sees the bit and goes back. If it comes after, the user sees *freeing*
 //! (or what came of it), waits for the decision and takes its bit back when the object is gone. That
-//! both miss each other is the one outcome that order forbids. It needs no fence: each side's first step
+//! both miss each other is the one outcome that order forbids (to announce first and look second is how Dekker's mutual
+//! exclusion works). It needs no fence: each side's first step
 //! is a read-modify-write ([`total_order`]).
 //!
 //! # Nobody forgets a dead object

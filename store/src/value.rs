@@ -12,7 +12,28 @@ use rkyv::{
 
 use crate::ValueSerializer;
 
-/// What owned values are made with.
+/// What owned values are made with: a type that is to come out of the store as a value of its own implements
+/// [`rkyv::Deserialize`] for this, or for every deserializer, as rkyv's derive does.
+///
+/// ```
+/// use rustyray_store::{OwnedValue, ValueDeserializer, decode, encode};
+///
+/// fn copy<T: OwnedValue>(value: &T) -> T
+/// where
+///     T::Archived: rkyv::Deserialize<T, ValueDeserializer>,
+/// {
+///     let words = encode(value, |bytes, _| (to_words(bytes), bytes.len())).expect("it can be written");
+///     decode(&words.0, words.1).expect("it was written just now")
+/// }
+/// # fn to_words(bytes: &[u8]) -> Vec<u64> {
+/// #     bytes.chunks(8).map(|chunk| {
+/// #         let mut word = [0; 8];
+/// #         word[..chunk.len()].copy_from_slice(chunk);
+/// #         u64::from_le_bytes(word)
+/// #     }).collect()
+/// # }
+/// assert_eq!(copy(&vec![1_u32, 2, 3]), [1, 2, 3]);
+/// ```
 pub type ValueDeserializer = HighDeserializer<rancor::Error>;
 
 /// A type whose values the store can hold. Implemented for every type that rkyv can serialise and
