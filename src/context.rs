@@ -256,9 +256,10 @@ pub(crate) fn running_call() -> Option<(Kind, u16)> {
     })
 }
 
-/// The name of the task that this thread runs just now.
+/// The name of the task that this thread runs just now; a thread that is ending runs nothing any more.
 pub(crate) fn running_name() -> Option<String> {
-    RUNNING.with(|running| running.borrow().last().map(Running::name))
+    let name = |running: &RefCell<Vec<Running>>| running.borrow().last().map(Running::name);
+    RUNNING.try_with(name).ok().flatten()
 }
 
 /// While it lives, this thread runs a task. Those of one thread end in the reverse order of their beginnings.

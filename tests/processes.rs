@@ -259,7 +259,7 @@ fn driver_whose_workers_speak() {
 }
 
 #[test]
-fn what_workers_write_comes_with_name_and_pid_and_is_folded() {
+fn what_workers_write_comes_with_pid_and_actor_and_is_folded() {
     let directory = tempfile::tempdir().expect("a directory");
     let gate = directory.path().join("gate");
     let mut child = Command::new(std::env::current_exe().expect("this executable"))
@@ -292,16 +292,108 @@ fn what_workers_write_comes_with_name_and_pid_and_is_folded() {
     std::fs::write(&gate, "").expect("it can be written");
     assert!(child.wait().expect("it ends").success());
     let line = |said: &str| stdout.iter().find(|line| line.ends_with(said)).expect("it was said");
-    let (_, spoken) = line("good morning").rsplit_once("(processes::speaks ").expect("a name");
+    let (_, spoken) = line("good morning").rsplit_once("(worker ").expect("a pid");
     let (pid, _) = spoken.split_once(") ").expect("a pid");
     assert!(pid.parse::<u32>().is_ok() && line("an actor says").contains("Speaker "), "{stdout:?}");
-    let prefix = format!("(processes::speaks {pid}) ");
+    let prefix = format!("(worker {pid}) ");
     let its: Vec<_> = stderr.iter().filter_map(|line| line.strip_prefix(&prefix)).collect();
     assert_eq!(
         its,
         ["again and again", "the last line came 4 times more", "good night"],
         "{stderr:?}"
     );
+}
+
+#[rustyray::remote(max_retries = 0)]
+fn stumbles() {
+    eprint!("stumbles: ");
+    panic!("a stone");
+}
+
+#[rustyray::remote]
+fn walks() {
+    eprintln!("walks: step");
+}
+
+#[rustyray::actor]
+struct Walker;
+
+#[rustyray::actor_methods]
+impl Walker {
+    pub fn new() -> Self {
+        Walker
+    }
+
+    pub fn walks(&self) {
+        eprintln!("the actor: step");
+    }
+
+    pub fn stumbles(&self) {
+        panic!("a root");
+    }
+}
+
+#[test]
+#[ignore = "a driver for the test below"]
+fn driver_whose_one_worker_runs_one_after_the_other() {
+    let gate = std::env::var(SOCKET).expect("the parent names it");
+    let builder = rustyray::Builder::new().num_cpus(1.0).max_workers(1).visible(false);
+    rustyray::block_on(builder.start()).expect("a node starts");
+    rustyray::block_on(async {
+        for _ in 0..50 {
+            stumbles_remote::remote().await?.get().await.expect_err("it panics");
+            walks_remote::remote().await?.get().await?;
+        }
+        let walker = Walker::remote().await?;
+        walker.walks().await?.get().await?;
+        walker.stumbles().await?.get().await.expect_err("it panics");
+        // What is read after the end may be lost.
+        let until = Instant::now() + Duration::from_secs(60);
+        while !std::fs::exists(&gate).expect("the directory is there") {
+            assert!(Instant::now() < until, "the last line was not read");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok::<_, Error>(())
+    })
+    .expect("all run");
+    rustyray::blocking::shutdown().expect("it ends");
+}
+
+#[test]
+fn no_line_has_the_name_of_another_task_and_a_panic_has_that_of_its_own() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let gate = directory.path().join("gate");
+    let mut child = Command::new(std::env::current_exe().expect("this executable"))
+        .args(["driver_whose_one_worker_runs_one_after_the_other", "--exact", "--ignored"])
+        .arg("--nocapture")
+        .env(SOCKET, &gate)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the driver starts");
+    let mut said = String::new();
+    for line in BufReader::new(child.stderr.take().expect("piped")).lines() {
+        said += &format!("{}\n", line.expect("text"));
+        if said.contains("a root") {
+            std::fs::write(&gate, "").expect("it can be written");
+        }
+    }
+    assert!(child.wait().expect("it ends").success(), "{said}");
+    let with = |what: &str| said.lines().filter(|line| line.contains(what)).collect::<Vec<_>>();
+    let (stumbled, walked) = (with("a stone"), with("walks: step"));
+    assert_eq!((stumbled.len(), walked.len()), (50, 50), "{said}");
+    let begins = |line: &str, with: &str| line.starts_with("(worker ") && line.contains(with);
+    let named = ") stumbles: `processes::stumbles` panicked at tests/processes.rs:";
+    assert!(stumbled.iter().all(|line| begins(line, named)), "{stumbled:?}");
+    assert!(walked.iter().all(|line| begins(line, ") walks: step")), "{walked:?}");
+    let [stepped] = with("the actor: step")[..] else { panic!("once: {said}") };
+    assert!(stepped.starts_with("(processes::Walker "), "{stepped}");
+    let [fell] = with("a root")[..] else { panic!("once: {said}") };
+    assert!(
+        fell.starts_with("(processes::Walker ") && fell.contains("Walker::stumbles` panicked at "),
+        "{fell}"
+    );
+    assert!(with("here lives").is_empty(), "{said}");
 }
 
 #[test]

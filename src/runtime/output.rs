@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    io::Write,
     sync::Arc,
     time::Instant,
 };
@@ -12,6 +13,26 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::state::{Line, Logs, Stream};
+
+/// What a worker writes to both of its streams at the end of a line, with a name, when an actor lives there from then
+/// on. In the stream it stands between what was written before and what the actor writes, however late it is read.
+const MOVED_IN: &str = "\x1erustyray: here lives ";
+
+/// Tells whoever reads this worker's output that from here on it is this actor's.
+pub(crate) fn say_moved_in(actor: &str) {
+    // One line, which a pipe takes as a whole.
+    let name: String = actor.chars().filter(|letter| !letter.is_control()).take(200).collect();
+    let said = format!("{MOVED_IN}{name}\n");
+    // Where nobody reads, nobody needs it.
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(said.as_bytes()).and_then(|()| stdout.flush());
+    let _ = std::io::stderr().write_all(said.as_bytes());
+}
+
+/// What a worker wrote in this line, and the actor that lives there after it, where that was said.
+pub(crate) fn split_moved_in(line: &str) -> (&str, Option<&str>) {
+    line.rsplit_once(MOVED_IN).map_or((line, None), |(before, actor)| (before, Some(actor)))
+}
 
 /// Bytes of text that are kept of one worker.
 const WORKER_BYTES: usize = 256 << 10;
@@ -117,6 +138,13 @@ mod tests {
         assert_eq!(before.text, "line 99999");
         assert_eq!(last.text.len(), LINE_BYTES);
         assert_eq!(output.lines(&Logs::new().after(before.number)).len(), 1);
+    }
+
+    #[test]
+    fn what_a_line_began_with_is_not_the_actors() {
+        assert_eq!(split_moved_in("a line"), ("a line", None));
+        assert_eq!(split_moved_in(&format!("{MOVED_IN}Clock")), ("", Some("Clock")));
+        assert_eq!(split_moved_in(&format!("begun{MOVED_IN}Clock")), ("begun", Some("Clock")));
     }
 
     #[test]

@@ -33,7 +33,7 @@ use super::{
     background, boot,
     guard::Guard,
     node::{Claim, Node, Place, inspect},
-    output::Output,
+    output::{self, Output},
     program::{Card, Program, Programs},
     wire::{BUSY, NO_LIMIT, PROTOCOL, Question, Role, ToClient, ToNode},
 };
@@ -652,37 +652,32 @@ async fn let_visitor_in(
     Ok(Visitor::Driver(client, program))
 }
 
-/// Keeps a worker's output, and passes it on to the driver's, each line with the name of what runs there, as far
-/// as that is known when the line is read, and the worker's pid; repeated lines folded.
+/// Keeps a worker's output, and passes it on to the driver's, each line with the worker's pid and the actor that lives
+/// there, where one does; repeated lines folded. Of a task there is no name: when a line is read the next one may
+/// run.
 fn forward(node: &Arc<Node>, child: &mut Child) {
     let pid = child.id();
     let output = &node.pool.output;
     if let Some(stdout) = child.stdout.take() {
         let keep = output.keeper(pid, Stream::Stdout);
-        tokio::spawn(copy_lines(Arc::clone(node), pid, OwnedFd::from(stdout), keep, |line| {
+        tokio::spawn(copy_lines(pid, OwnedFd::from(stdout), keep, |line| {
             // Whoever read it may be gone; the lines are kept all the same.
             let _ = writeln!(std::io::stdout(), "{line}");
         }));
     }
     if let Some(stderr) = child.stderr.take() {
         let keep = output.keeper(pid, Stream::Stderr);
-        tokio::spawn(copy_lines(Arc::clone(node), pid, OwnedFd::from(stderr), keep, |line| {
+        tokio::spawn(copy_lines(pid, OwnedFd::from(stderr), keep, |line| {
             let _ = writeln!(std::io::stderr(), "{line}");
         }));
     }
 }
 
-async fn copy_lines(
-    node: Arc<Node>,
-    pid: u32,
-    from: OwnedFd,
-    keep: impl Fn(&str),
-    print: fn(&str),
-) {
+async fn copy_lines(pid: u32, from: OwnedFd, keep: impl Fn(&str), print: fn(&str)) {
     let Ok(from) = pipe::Receiver::from_owned_fd(from) else { return };
     let mut lines = BufReader::new(from).split(b'\n');
     let (mut last, mut repeated) = (None::<String>, 0_usize);
-    let mut speaker = Speaker { node, pid, asked: None, name: String::new() };
+    let mut speaker = format!("worker {pid}");
     loop {
         // What was folded is said after a while; there is no timer where nothing was.
         let next = if repeated > 0 {
@@ -690,47 +685,35 @@ async fn copy_lines(
         } else {
             Some(lines.next_segment().await)
         };
-        let line = match next {
+        let read = match next {
             Some(Ok(Some(line))) => Some(String::from_utf8_lossy(&line).into_owned()),
             Some(_) | None if repeated == 0 => return,
             Some(_) | None => None,
         };
-        if let Some(line) = &line {
+        let (line, moved_in) = read.as_deref().map_or(("", None), output::split_moved_in);
+        let is_line = read.is_some() && !(moved_in.is_some() && line.is_empty());
+        if is_line {
             keep(line);
-            if last.as_ref() == Some(line) {
-                repeated += 1;
+        }
+        let again = is_line && last.as_deref() == Some(line);
+        if again {
+            repeated += 1;
+            if moved_in.is_none() {
                 continue;
             }
         }
         if repeated > 0 {
-            print(&format!("({}) the last line came {repeated} times more", speaker.name()));
+            print(&format!("({speaker}) the last line came {repeated} times more"));
             repeated = 0;
         }
-        if let Some(line) = line {
-            print(&format!("({}) {line}", speaker.name()));
-            last = Some(line);
+        if is_line && !again {
+            print(&format!("({speaker}) {line}"));
+            last = Some(line.to_owned());
         }
-    }
-}
-
-/// Who writes: what runs in a worker, and its pid.
-struct Speaker {
-    node: Arc<Node>,
-    pid: u32,
-    asked: Option<Instant>,
-    name: String,
-}
-
-impl Speaker {
-    /// Asked again only once in a while, lest a worker that writes much keep the scheduler busy.
-    fn name(&mut self) -> &str {
-        const WHILE: Duration = Duration::from_millis(5);
-        if self.asked.is_none_or(|asked| asked.elapsed() > WHILE) {
-            let what = self.node.runs_in(self.pid).unwrap_or_else(|| "worker".into());
-            self.name = format!("{what} {}", self.pid);
-            self.asked = Some(Instant::now());
+        if let Some(actor) = moved_in {
+            speaker = format!("{actor} {pid}");
+            last = None;
         }
-        &self.name
     }
 }
 

@@ -136,17 +136,6 @@ impl Node {
         self.dispatch();
     }
 
-    /// The name of what runs in the worker with this process id, as far as is known.
-    pub(crate) fn runs_in(&self, pid: u32) -> Option<String> {
-        let is_it =
-            |client: &u8| self.peers[usize::from(*client)].pid.load(Ordering::Relaxed) == pid;
-        let worker = WorkerId(u16::from((1..=u8::MAX).find(is_it)?));
-        match self.scheduler().actor_of(worker) {
-            Some(actor) => Some(self.label_of(actor)),
-            None => self.scheduler().running_on(worker, |job| job.name()),
-        }
-    }
-
     /// Ends a process at once, on purpose: it does not count as crashed.
     pub(super) fn kill(&self, client: ClientId) {
         self.peers[client.index()].killed.store(true, Ordering::Relaxed);

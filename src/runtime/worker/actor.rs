@@ -25,7 +25,7 @@ use crate::{
     options::MAX_CONCURRENCY,
     registry::{self, ActorClass},
     residence::Resident,
-    runtime::{background, executor::Executor, occupant::Occupant},
+    runtime::{background, executor::Executor, occupant::Occupant, output},
     spec::{self, Header},
 };
 
@@ -221,6 +221,11 @@ impl Worker {
         let wanted = extension.as_ref().and_then(|extension| extension.actor.as_ref());
         let out_of_order = wanted.is_some_and(|actor| actor.out_of_order);
         let incarnation = u32::from(header.attempt);
+        let name = extension.as_ref().and_then(|extension| extension.name.as_deref());
+        let label = match name {
+            Some(name) => format!("{} ({name})", class.name()),
+            None => class.name().to_owned(),
+        };
         let occupant = Occupant::new(class, token, incarnation, extension, lanes.of_method());
         self.core.move_in(occupant);
         let crew = Crew::new(Arc::clone(&self.core), Arc::clone(&self.reports), lanes.total());
@@ -242,6 +247,8 @@ impl Worker {
             // No actor after all: the process goes back to tasks.
             (self.home, seat.resident) = (None, None);
             self.core.move_out();
+        } else {
+            output::say_moved_in(&label);
         }
         self.complete(header, returns, outcome, take_exit());
     }

@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     call::{Failure, FailureKind, Later},
+    context,
     error::Error,
 };
 
@@ -24,7 +25,10 @@ pub(super) fn keep_panics() {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         // A thread that is ending has nothing to report to.
         let _ = PANIC.try_with(|slot| {
-            eprintln!("panicked at {location}: {message}");
+            // Here it is certain which task it is.
+            let name =
+                context::running_name().map_or_else(String::new, |name| format!("`{name}` "));
+            eprintln!("{name}panicked at {location}: {message}");
             *slot.borrow_mut() = Some((message, location));
         });
     }));
