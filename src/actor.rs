@@ -135,7 +135,8 @@ impl<A> ActorHandle<A> {
         self.name.as_deref()
     }
 
-    /// Calls a method and gives the reference to its result at once.
+    /// Calls a method and gives the reference to its result at once. It is done by the first poll; what is to be
+    /// cancelled then is the call ([`ObjectRef::cancel`]).
     ///
     /// # Errors
     /// [`Error::ActorDied`] when the actor is known to be dead, [`Error::PendingCallsLimit`] when it has too
@@ -489,7 +490,7 @@ impl<A> ActorHandle<A> {
     }
 
     /// Kills the actor's process as [`ActorHandle::kill`] does, and lets it be constructed again as after
-    /// a crash, if it has restarts left. Without any it is dead.
+    /// a crash, if it has restarts left. Without any it is dead. Blocks and is done as that is.
     ///
     /// # Errors
     /// When the runtime is gone.
@@ -552,7 +553,8 @@ impl<A> ActorHandle<A> {
 
     /// The object that is settled when the actor dies for good, with what it died of.
     ///
-    /// It is no handle: the actor may end while it is held. See [`crate::death`] for what to do with it.
+    /// It is no handle: the actor may end while it is held. See [`crate::death`] for what to do with it. In another
+    /// process than the node's it blocks this thread for a round trip to the node. It is done by the first poll.
     ///
     /// # Errors
     /// When the runtime is gone.
@@ -639,6 +641,10 @@ impl<A> Eq for ActorHandle<A> {}
 ///
 /// An error of the constructor is the cause of the [`Error::ActorDied`] that calls give, and what
 /// [`ActorHandle::ready`] returns.
+///
+/// It is done by the first poll, but where the options ask for a name: then it may wait until it is said who has that
+/// name, and in another process than the node's blocks this thread for a round trip to the node. Dropping the future
+/// meanwhile leaves nothing behind.
 ///
 /// # Errors
 /// [`Error::ActorNameTaken`] when another actor has the name that the options ask for, and what submitting a
@@ -729,7 +735,8 @@ async fn claim(
     }
 }
 
-/// A handle to the actor of `class` that has this name.
+/// A handle to the actor of `class` that has this name. In another process than the node's it blocks this thread for a
+/// round trip to the node. It is done by the first poll, and nothing is left to cancel.
 ///
 /// # Errors
 /// [`Error::ActorNotFound`] when no living actor has the name.

@@ -61,7 +61,8 @@ fn put_at(core: &Core, id: ObjectId, site: Site) -> ObjectId {
     id
 }
 
-/// Stores bytes as they are. A view of them is a [`Bytes`] over the shared memory.
+/// Stores bytes as they are. A view of them is a [`Bytes`] over the shared memory. They are copied by the first poll, as
+/// [`put`] copies a value.
 ///
 /// ```
 /// # #[rustyray::main]
@@ -91,6 +92,9 @@ pub fn put_bytes(bytes: impl AsRef<[u8]>) -> impl Future<Output = Result<ObjectR
 
 /// Reserves `len` bytes of the store to be written in place. Until they are written they hold zeroes, or what an
 /// earlier object left there.
+///
+/// It is done by the first poll, and nothing is left to cancel. Where the store has no room, that blocks this thread as
+/// [`put`] does.
 ///
 /// ```
 /// # #[rustyray::main]
@@ -194,9 +198,10 @@ const AHEAD: usize = 128;
 /// # }
 /// ```
 ///
+/// Dropping the future gives up waiting and has no other effect.
+///
 /// # Errors
-/// The error of the first reference, in order, that has one; what [`ObjectRef::get`] gives. Dropping the future gives
-/// up waiting and has no other effect.
+/// The error of the first reference, in order, that has one; what [`ObjectRef::get`] gives.
 pub async fn get_all<T: Value>(references: &[ObjectRef<T>]) -> Result<Vec<T>> {
     let mut values = Vec::with_capacity(references.len());
     for (at, reference) in references.iter().enumerate() {

@@ -192,9 +192,13 @@ impl Builder {
         self
     }
 
-    /// Has the kernel seal every object, so that not even a hostile process of this user can change it; without
-    /// it, seals are against accidents. Each object then takes whole pages, a descriptor of this process and
-    /// some tens of microseconds.
+    /// Has the kernel seal every object (`F_SEAL_WRITE`, fcntl(2)), so that not even a hostile process of this user can
+    /// change it; without it, seals are against accidents.
+    ///
+    /// Each object is then a memfd of its own: whole pages, which nobody used before, some 25 system calls for a put and
+    /// the first view of it together, and a descriptor of the node's process as long as it is in memory
+    /// (`RLIMIT_NOFILE` says how many there can be). So it is for objects that are few and large. A put fails with
+    /// [`Error::Io`] while another process has the object's memory mapped for writing.
     ///
     /// ```
     /// # fn main() -> rustyray::Result<()> {

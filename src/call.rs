@@ -342,7 +342,11 @@ impl<'a> Call<'a> {
         Ok(Finished(End::Sealed))
     }
 
-    /// Gives the result of `future` once it is done.
+    /// Gives the result of `future` once it is done. When the task is cancelled, the future is dropped at its
+    /// next `await`.
+    ///
+    /// # Errors
+    /// None here; what goes wrong with the result comes when `future` is done.
     pub fn finish_async<O: Outcome<M>, M>(
         &mut self,
         future: impl Future<Output = O> + 'static,

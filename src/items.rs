@@ -254,6 +254,8 @@ impl<'a> Items<'a> {
     /// # }
     /// ```
     ///
+    /// Dropping the future drops `items` and the item that waits, if one does; those before are given.
+    ///
     /// # Errors
     /// None at present.
     pub async fn send_stream<O: Outcome<M>, M>(

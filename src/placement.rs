@@ -274,7 +274,8 @@ impl PlacementGroup {
         PlacementGroupOptions::default()
     }
 
-    /// The group of this name.
+    /// The group of this name. In another process than the node's it blocks this thread for a round trip to the node. It
+    /// is done by the first poll, and nothing is left to cancel.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] when there is none.

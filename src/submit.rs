@@ -28,6 +28,9 @@ use crate::{
 ///
 /// `arguments` pushes one argument for each parameter, in order.
 ///
+/// It is done by the first poll; what is to be cancelled then is the task ([`ObjectRef::cancel`]). Where the store has
+/// no room for an argument, that blocks this thread as [`crate::put`] does.
+///
 /// # Errors
 /// [`Error::NotInitialized`] without a runtime, [`Error::Unschedulable`] when the node will never have what
 /// the options ask for, [`Error::Serialization`] for an argument that cannot be archived, and what the object

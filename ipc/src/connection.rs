@@ -72,7 +72,7 @@ impl Connection {
         })
     }
 
-    /// Connects to the listener at `path`.
+    /// Connects to the listener at `path`. Cancellation-safe: a connection that nobody is given is closed.
     ///
     /// # Errors
     /// When nobody listens there, or this user may not connect; `PermissionDenied` also when another user

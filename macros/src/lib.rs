@@ -135,7 +135,7 @@ pub fn remote(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// | `num_cpus`, `num_gpus`, `resources(…)`, `memory` | what it occupies while it lives | nothing |
 /// | `max_restarts = 2` | how often it is constructed again after its process died, -1 for as often as it takes | 0 |
 /// | `max_task_retries = 1` | how often a call that was under way then runs again | 0 |
-/// | `max_concurrency = 16` | how many `&self` calls and async calls may overlap | 1 |
+/// | `max_concurrency = 16` | how many `&self` calls may overlap, sync and async ones | 1 |
 /// | `max_pending_calls = 1000` | how many unfinished calls it accepts | no limit |
 /// | `out_of_order` | whether calls that wait for their arguments let later ones of their caller pass | `false` |
 /// | `concurrency_groups(io = 2, compute = 4)` | groups of methods with limits of their own | none |

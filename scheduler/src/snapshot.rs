@@ -79,7 +79,8 @@ pub struct WorkerInfo {
     pub retired: bool,
     /// The gpus that it holds.
     pub gpus: Vec<GpuShare>,
-    /// When it began what runs, as far as is known here: a number that grows.
+    /// When it began what runs, as far as is known here: a number that grows, in no unit of time. Who began later has
+    /// the larger one.
     pub since: u64,
     /// What it runs may be run again should it die, or the actor that lives there be restarted.
     pub retriable: bool,

@@ -74,6 +74,8 @@ impl Listing {
         })
     }
 
+    /// Whether its filters can be asked of rows of this kind.
+    ///
     /// # Errors
     /// [`Error::InvalidArgument`] when a filter names a field that the rows do not have.
     pub fn check<R: Row>(&self) -> Result<()> {
