@@ -107,6 +107,7 @@
 //! // A queue that was full has room again: what it held up is tried once more.
 //! scheduler.dispatch();
 //! assert_eq!(scheduler.backlog(), 0);
+//! assert_eq!(scheduler.awaiting_workers(), 0, "nothing waits for a worker alone");
 //!
 //! // Quick tasks queue for a busy worker; whether they should have is to be looked at from time to time.
 //! assert!(!scheduler.is_queueing() && !scheduler.wants_review(), "nothing is queued");

@@ -69,7 +69,8 @@ impl<H: Host> Scheduler<H> {
         self.visit(|state, _| state.idle_workers())
     }
 
-    /// How many tasks outside of groups, actors to be created included, find all that they need but a worker.
+    /// How many tasks outside of groups, actors to be created included, find all that they need but a worker: where that
+    /// stays above zero, [`Config::worker_limit`](crate::Config::worker_limit) is too low for what lives in workers.
     pub fn awaiting_workers(&self) -> usize {
         self.visit(|state, _| state.awaiting_workers())
     }
