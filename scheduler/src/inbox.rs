@@ -1,8 +1,8 @@
 //! Events left for the owner of the token: any thread pushes, the owner takes all there are, oldest first.
 //!
-//! A Treiber stack ("Systems programming: coping with parallelism", 1986) that is only ever emptied as a whole, so there is nothing to be mistaken about between reading the
-//! head and replacing it: a node that came back with the same address is a head like any other. The owner
-//! turns the taken chain round. An event costs an allocation, and is only left when somebody else has the
+//! A Treiber stack ("Systems programming: coping with parallelism", 1986) that is only ever emptied as a whole, so there
+//! is nothing to be mistaken about between reading the head and replacing it: a node that came back with the same
+//! address is a head like any other. The owner turns the taken chain round. An event costs an allocation, and is only left when somebody else has the
 //! token at that moment.
 
 use std::ptr;

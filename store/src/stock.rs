@@ -1,7 +1,8 @@
 //! Free slots: the node's stack of them, lock-free, most recently freed first (its lines are warm).
 //!
-//! The stack, Treiber's ("Systems programming: coping with parallelism", 1986), lives in the node's private memory. The head carries a tag that counts every change, so
-//! a slot that is popped and pushed again in between does not fool a compare-and-swap.
+//! The stack, Treiber's ("Systems programming: coping with parallelism", 1986), lives in the node's private memory. The
+//! head carries a tag that counts every change, so a slot that is popped and pushed again in between does not fool a
+//! compare-and-swap.
 
 use rustyray_memory::sync::{AtomicU32, AtomicU64, Ordering};
 
