@@ -32,8 +32,8 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// [`Error::NotInitialized`] without a runtime, [`Error::ObjectStoreFull`] when there is no room,
-/// [`Error::Serialization`] when the value cannot be archived, or is larger than the store; [`Error::ShutDown`] when the
+/// [`Error::NotInitialized`] without a runtime, [`Error::ObjectStoreFull`] when there is no room, or the
+/// value is larger than the store, [`Error::Serialization`] when it cannot be archived, [`Error::ShutDown`] when the
 /// node is gone.
 #[track_caller]
 pub fn put<T: Value>(value: &T) -> impl Future<Output = Result<ObjectRef<T>>> {

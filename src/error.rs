@@ -252,10 +252,11 @@ pub enum Error {
         /// What happened to it.
         reason: String,
     },
-    /// The object store has no room, and nothing in it could be spilled in time.
+    /// The object store has no room, and nothing in it could be spilled in time; or never will have, because the
+    /// object is larger than the store.
     #[error(
-        "the object store is full: {requested} bytes asked for, {used} of {capacity} bytes used, \
-         {pinned} pinned, {spilled} spilled"
+        "{}: {requested} bytes asked for, {used} of {capacity} bytes used, {pinned} pinned, {spilled} spilled",
+        if .requested > .capacity { "the object is larger than the object store" } else { "the object store is full" }
     )]
     ObjectStoreFull {
         /// Bytes asked for.
@@ -383,6 +384,9 @@ impl Error {
             Error::NodeEnded { .. } => {
                 "its objects, actors and tasks ended with it: attach with `rustyray::connect` to another one, started \
                  by `rustyray start` or by a program, and begin anew"
+            }
+            Error::ObjectStoreFull { requested, capacity, .. } if requested > capacity => {
+                "raise `Builder::object_store_memory`, or store the value in several parts"
             }
             Error::ObjectStoreFull { .. } => {
                 "drop references or views that are no longer needed, raise `Builder::object_store_memory`, or \

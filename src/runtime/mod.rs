@@ -569,6 +569,13 @@ pub(crate) fn store_error<T: ?Sized>(error: rustyray_store::Error) -> Error {
             pinned_bytes,
             spilled_bytes,
             requested_bytes,
+        }
+        | Store::TooLarge {
+            capacity_bytes,
+            used_bytes,
+            pinned_bytes,
+            spilled_bytes,
+            requested_bytes,
         } => Error::ObjectStoreFull {
             requested: requested_bytes,
             capacity: capacity_bytes,
@@ -579,8 +586,7 @@ pub(crate) fn store_error<T: ?Sized>(error: rustyray_store::Error) -> Error {
         Store::Serialize { .. }
         | Store::Nested { .. }
         | Store::ZeroLength
-        | Store::TooManyReferences { .. }
-        | Store::TooLarge { .. } => Error::Serialization {
+        | Store::TooManyReferences { .. } => Error::Serialization {
             what: std::any::type_name::<T>().to_owned(),
             reason: error.to_string(),
         },

@@ -528,7 +528,7 @@ impl Client {
             }
             let reply = reply?;
             let Reply::Extent { offset_bytes, len_bytes: granted, is_warm } = reply else {
-                return Self::no_room(reply, len_bytes, &self.geometry);
+                return self.no_room(reply, len_bytes);
             };
             fault::point("lease.granted");
             let block = (offset_bytes / block_bytes) as u32;
@@ -557,7 +557,7 @@ impl Client {
         self.wait_for_room(len_bytes, || {
             let reply = self.ask(Request::Extent { len_bytes })?;
             let Reply::Extent { offset_bytes, len_bytes: granted, is_warm } = reply else {
-                return Self::no_room(reply, len_bytes, &self.geometry);
+                return self.no_room(reply, len_bytes);
             };
             fault::point("extent.granted");
             if granted < len_bytes || !self.segment.contains(offset_bytes, granted) {
@@ -584,7 +584,7 @@ impl Client {
         self.wait_for_room(len_bytes, || {
             let reply = self.ask(Request::Create { len_bytes })?;
             let Reply::File { key, at, len_bytes: granted, .. } = reply else {
-                return Self::no_room(reply, len_bytes, &self.geometry);
+                return self.no_room(reply, len_bytes);
             };
             fault::point("strict.granted");
             let mapped = at
@@ -615,15 +615,28 @@ impl Client {
         }
     }
 
-    fn no_room<P>(reply: Reply, len_bytes: u64, geometry: &Geometry) -> Result<Room<P>, Error> {
+    fn no_room<P>(&self, reply: Reply, len_bytes: u64) -> Result<Room<P>, Error> {
         match reply {
             Reply::Full { .. } | Reply::CannotSpill { .. } => Ok(Room::None(disk_error(reply))),
             Reply::Refused(Refusal::NotStrict) => Err(Error::NotStrict),
-            Reply::Refused(Refusal::TooLarge) => Err(Error::TooLarge {
-                requested_bytes: len_bytes,
-                capacity_bytes: geometry.capacity_bytes,
-            }),
+            Reply::Refused(Refusal::TooLarge) => Err(self.too_large(len_bytes)),
             _ => Err(Error::Protocol("memory was asked for")),
+        }
+    }
+
+    fn too_large(&self, requested_bytes: u64) -> Error {
+        match self.ask(Request::Usage) {
+            Ok(Reply::Full { capacity_bytes, used_bytes, pinned_bytes, spilled_bytes }) => {
+                Error::TooLarge {
+                    capacity_bytes,
+                    used_bytes,
+                    pinned_bytes,
+                    spilled_bytes,
+                    requested_bytes,
+                }
+            }
+            Ok(_) => Error::Protocol("sizes were asked for"),
+            Err(error) => error,
         }
     }
 

@@ -28,10 +28,16 @@ pub enum Error {
     /// The object is larger than the store.
     #[error("an object of {requested_bytes} bytes does not fit a store of {capacity_bytes} bytes")]
     TooLarge {
-        /// Bytes asked for.
-        requested_bytes: u64,
-        /// Bytes the store may hold.
+        /// Bytes the store may hold in memory.
         capacity_bytes: u64,
+        /// Bytes in use.
+        used_bytes: u64,
+        /// Bytes of objects that somebody has a view of.
+        pinned_bytes: u64,
+        /// Bytes on disk.
+        spilled_bytes: u64,
+        /// Bytes this operation asked for.
+        requested_bytes: u64,
     },
     /// `create(0)`: there is nothing to write.
     #[error("an object of zero bytes cannot be created")]

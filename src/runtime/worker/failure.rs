@@ -46,7 +46,9 @@ impl Failure {
                 Error::TaskPanicked { task, worker, attempt, message, location }
             }
             FailureKind::Runtime(
-                error @ (Error::FunctionNotFound { .. } | Error::TypeMismatch { .. }),
+                error @ (Error::FunctionNotFound { .. }
+                | Error::TypeMismatch { .. }
+                | Error::ObjectStoreFull { .. }),
             ) => error,
             FailureKind::Runtime(error) => Error::TaskFailed {
                 task,
