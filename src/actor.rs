@@ -139,8 +139,8 @@ impl<A> ActorHandle<A> {
     /// cancelled then is the call ([`ObjectRef::cancel`]).
     ///
     /// # Errors
-    /// [`Error::ActorDied`] when the actor is known to be dead, [`Error::PendingCallsLimit`] when it has too
-    /// many unfinished calls, and what submitting a task returns.
+    /// [`Error::PendingCallsLimit`] when the actor has too many unfinished calls, and what submitting a task returns.
+    /// That the actor is dead, as any error of the call itself, arrives where the result is read.
     #[track_caller]
     pub fn call<Out>(
         &self,
@@ -298,7 +298,7 @@ impl<A> ActorHandle<A> {
     /// ```
     ///
     /// # Errors
-    /// As [`ActorHandle::call`].
+    /// As [`ActorHandle::call`], and [`Error::ActorDied`] when the actor is known to be dead.
     #[track_caller]
     pub fn try_call<Out, G>(
         &self,
@@ -360,7 +360,7 @@ impl<A> ActorHandle<A> {
     /// ```
     ///
     /// # Errors
-    /// As [`ActorHandle::call`].
+    /// As [`ActorHandle::try_call`].
     #[track_caller]
     pub fn try_call_several<Out: SeveralReturns, G>(
         &self,
@@ -422,7 +422,7 @@ impl<A> ActorHandle<A> {
     /// ```
     ///
     /// # Errors
-    /// As [`ActorHandle::call`].
+    /// As [`ActorHandle::try_call`].
     #[track_caller]
     pub fn try_call_stream<Out, G>(
         &self,

@@ -217,7 +217,16 @@ fn submit_call(
         }
         (Link::Node(node), None) => {
             node.take_completions_at_times();
-            node.submit(wanted, words, reserved.ids(), &dependencies, held.take(), CallerId(0))?
+            let returns = reserved.ids();
+            let submitted =
+                node.submit(wanted, words, returns, &dependencies, held.take(), CallerId(0));
+            match submitted {
+                // As in every other process, which does not wait for the node: it comes where the result is asked for.
+                Err(dead @ Error::ActorDied { .. }) if is_call && !is_tried => {
+                    reserved.as_slice().iter().for_each(|&id| node.settle_failed(id, &dead));
+                }
+                submitted => submitted?,
+            }
         }
         (Link::Uplink(uplink), None) => {
             let nested = nested_of(held.ids(), &dependencies);

@@ -252,7 +252,7 @@ impl Node {
     }
 
     /// Settles an object with an error, unless it is settled already, and tells who waits for it.
-    pub(super) fn settle_failed(&self, id: ObjectId, error: &Error) {
+    pub(crate) fn settle_failed(&self, id: ObjectId, error: &Error) {
         // Whoever still runs for it comes too late from here on. What a dead process was sealing has been put back.
         let _ = self.store.set_attempt(id, BY_NODE);
         let _ = self.client.fail(id, BY_NODE, &error.to_bytes());
