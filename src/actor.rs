@@ -647,7 +647,8 @@ impl<A> Eq for ActorHandle<A> {}
 /// meanwhile leaves nothing behind.
 ///
 /// # Errors
-/// [`Error::ActorNameTaken`] when another actor has the name that the options ask for, and what submitting a
+/// [`Error::ActorNameTaken`] when another actor has the name that the options ask for,
+/// [`Error::InvalidArgument`] for options that cannot be, and what submitting a
 /// task returns.
 #[track_caller]
 pub fn create<A: 'static>(
@@ -669,6 +670,7 @@ async fn create_at<A: 'static>(
 ) -> Result<ActorHandle<A>> {
     let core = current::get()?;
     core.check_open()?;
+    options.demand.check()?;
     options.check_concurrency(class.options.unwrap_or(options))?;
     let mut wanted = Wanted::actor(class.name(), options);
     let construct = |named: Option<ObjectId>| -> Result<ObjectId> {

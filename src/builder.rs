@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    amount::{Amount, units},
     error::{Error, Result},
     runtime::{
         Core, EnterGuard, Limits, Link, current,
@@ -105,15 +106,15 @@ impl Builder {
 
     /// How many cpus the node has to give, from 0 to 400,000; fractions count to 1/10000. By default as many as this
     /// process may use. Also how many workers it starts with, at most one per core.
-    pub fn num_cpus(mut self, cpus: f64) -> Self {
-        self.config.cpus = Some(cpus);
+    pub fn num_cpus(mut self, cpus: impl Amount) -> Self {
+        self.config.cpus = Some(units(cpus));
         self
     }
 
     /// How many gpus the node has to give, from 0 to 400,000; none by default. They are numbered from 0, and on a
     /// node that has some a task finds the numbers of its own, none included, in `CUDA_VISIBLE_DEVICES`.
-    pub fn num_gpus(mut self, gpus: f64) -> Self {
-        self.config.gpus = gpus;
+    pub fn num_gpus(mut self, gpus: impl Amount) -> Self {
+        self.config.gpus = units(gpus);
         self
     }
 
@@ -155,8 +156,8 @@ impl Builder {
     }
 
     /// How much of a custom resource the node has to give, from 0 to 400,000; fractions count to 1/10000.
-    pub fn resource(mut self, name: impl Into<String>, amount: f64) -> Self {
-        self.config.custom.push((name.into(), amount));
+    pub fn resource(mut self, name: impl Into<String>, amount: impl Amount) -> Self {
+        self.config.custom.push((name.into(), units(amount)));
         self
     }
 

@@ -28,6 +28,7 @@ extern crate self as rustyray;
 mod actor;
 #[doc = include_str!("../docs/actors.md")]
 pub mod actors {}
+mod amount;
 mod api;
 mod args;
 pub mod blocking;
@@ -72,6 +73,7 @@ pub use rustyray_store::{Native, ObjectId};
 
 pub use crate::{
     actor::ActorHandle,
+    amount::Amount,
     api::{ObjectWriter, create, exit_actor, get_all, put, put_bytes},
     builder::{Builder, Runtime, connect, init, shutdown},
     cancel::CancelOptions,

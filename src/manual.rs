@@ -172,6 +172,7 @@ impl WithoutPrelude for &Prelude {
 
 pub use crate::{
     actor::{Actor, ActorHandle, ArchivedActorHandle, Handle, create, get},
+    amount::units,
     args::{ArgWriter, IntoArg},
     call::{
         Call, Constructed, Failure, Fallible, FallibleReturn, FallibleSeveral, Finished, IntoCause,

@@ -14,14 +14,24 @@ use crate::{
 /// How many custom resources one task or actor may ask for.
 ///
 /// ```
-/// use rustyray::{Bundle, manual::MAX_CUSTOM_RESOURCES};
+/// use rustyray::{Bundle, Error, PlacementGroup, PlacementStrategy, manual::MAX_CUSTOM_RESOURCES};
 ///
+/// # fn main() -> rustyray::Result<()> {
 /// let names = ["camera", "robot", "scanner", "licence", "desk"];
 /// let asked_for = |count: usize| {
-///     names[..count].iter().fold(Bundle::new(), |asked, name| asked.resource(name, 1.0))
+///     names[..count].iter().fold(Bundle::new(), |asked, name| asked.resource(name, 1))
 /// };
-/// assert_ne!(asked_for(MAX_CUSTOM_RESOURCES), Bundle::new());
-/// assert!(std::panic::catch_unwind(|| asked_for(MAX_CUSTOM_RESOURCES + 1)).is_err());
+/// let builder = names.iter().fold(rustyray::Builder::new(), |node, &name| node.resource(name, 1));
+/// # rustyray::block_on(async {
+/// builder.start().await?;
+/// let most = [asked_for(MAX_CUSTOM_RESOURCES)];
+/// PlacementGroup::create(most, PlacementStrategy::Pack).await?.ready().await?;
+/// let beyond = [asked_for(MAX_CUSTOM_RESOURCES + 1)];
+/// let refused = PlacementGroup::create(beyond, PlacementStrategy::Pack).await;
+/// assert!(matches!(refused, Err(Error::InvalidArgument { .. })));
+/// rustyray::shutdown().await
+/// # })
+/// # }
 /// ```
 pub const MAX_CUSTOM_RESOURCES: usize = 4;
 
@@ -49,18 +59,35 @@ pub const MAX_CONCURRENCY_GROUPS: usize = 8;
 /// const BUSIEST: ActorOptions = ActorOptions::new().max_concurrency(MAX_CONCURRENCY);
 /// assert_ne!(BUSIEST, ActorOptions::new());
 /// // In a constant it would be an error of the compiler.
-/// let beyond = || ActorOptions::new().max_concurrency(MAX_CONCURRENCY + 1);
+/// let beyond = || ActorOptions::new().max_concurrency(MAX_CONCURRENCY + 1).checked();
 /// assert!(std::panic::catch_unwind(beyond).is_err());
 /// ```
 pub const MAX_CONCURRENCY: u32 = 1024;
 
 /// Amounts of resources, in ten-thousandths.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Demand {
     pub(crate) cpus: u32,
     pub(crate) gpus: u32,
     pub(crate) memory_bytes: u64,
     pub(crate) custom: [Option<(&'static str, u32)>; MAX_CUSTOM_RESOURCES],
+    unfit: Option<Unfit>,
+}
+
+/// A setting that cannot be. It is kept until the task or actor is asked for, which then fails with it: setters have
+/// nowhere to return an error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Unfit {
+    option: &'static str,
+    value: f64,
+    why: &'static str,
+}
+
+impl Unfit {
+    fn error(self) -> Error {
+        let Unfit { option, value, why } = self;
+        Error::invalid(format!("`{option}` is {value}: {why}"))
+    }
 }
 
 /// How many parts one unit of a resource is divided into.
@@ -68,7 +95,67 @@ pub(crate) const UNIT: u32 = 10_000;
 
 impl Demand {
     pub(crate) const fn new(cpus: u32) -> Self {
-        Demand { cpus, gpus: 0, memory_bytes: 0, custom: [None; MAX_CUSTOM_RESOURCES] }
+        let custom = [None; MAX_CUSTOM_RESOURCES];
+        Demand { cpus, gpus: 0, memory_bytes: 0, custom, unfit: None }
+    }
+
+    pub(crate) const fn num_cpus(mut self, cpus: f64) -> Self {
+        self.cpus = self.parts("num_cpus", cpus);
+        self
+    }
+
+    pub(crate) const fn num_gpus(mut self, gpus: f64) -> Self {
+        self.gpus = self.parts("num_gpus", gpus);
+        self
+    }
+
+    pub(crate) const fn resource(mut self, name: &'static str, amount: f64) -> Self {
+        let parts = self.parts(name, amount);
+        let mut at = 0;
+        while at < MAX_CUSTOM_RESOURCES {
+            let free = match self.custom[at] {
+                None => true,
+                Some((taken, _)) => same(taken, name),
+            };
+            if free {
+                self.custom[at] = Some((name, parts));
+                return self;
+            }
+            at += 1;
+        }
+        let why = "it is one custom resource more than can be asked for together";
+        self.unfit = Some(Unfit { option: name, value: amount, why });
+        self
+    }
+
+    pub(crate) const fn memory(mut self, bytes: u64) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+
+    /// `amount` in ten-thousandths, rounded to the nearest.
+    const fn parts(&mut self, option: &'static str, amount: f64) -> u32 {
+        if amount >= 0.0 && amount <= 400_000.0 {
+            return (amount * UNIT as f64 + 0.5) as u32;
+        }
+        let why = "an amount of a resource lies between 0 and 400000";
+        self.unfit = Some(Unfit { option, value: amount, why });
+        0
+    }
+
+    /// That every amount can be.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.unfit {
+            None => Ok(()),
+            Some(unfit) => Err(unfit.error()),
+        }
+    }
+
+    /// The same in a constant, where it is an error of the compiler.
+    const fn checked(&self) {
+        if let Some(unfit) = self.unfit {
+            panic!("{}", unfit.why)
+        }
     }
 }
 
@@ -96,73 +183,39 @@ impl fmt::Debug for Demand {
     }
 }
 
-/// `amount` of a resource in ten-thousandths, rounded to the nearest.
-///
-/// # Panics
-/// When the amount is negative, not a number, or above 400,000. In a constant that is a compile error.
-pub(crate) const fn parts(amount: f64) -> u32 {
-    assert!(
-        amount >= 0.0 && amount <= 400_000.0,
-        "an amount of a resource lies between 0 and 400000"
-    );
-    (amount * UNIT as f64 + 0.5) as u32
-}
-
-/// The setters that everything has which asks for resources.
+/// The setters that options have which ask for resources.
 macro_rules! demand_options {
     () => {
-        /// How many cpus it occupies while it runs; fractions count to 1/10000.
-        ///
-        /// # Panics
-        /// When `cpus` is negative, not a number, or above 400,000. In a constant that is an error of the compiler.
+        /// How many cpus it occupies while it runs, from 0 to 400,000; fractions count to 1/10000.
         #[must_use]
         pub const fn num_cpus(mut self, cpus: f64) -> Self {
-            self.demand.cpus = $crate::options::parts(cpus);
+            self.demand = self.demand.num_cpus(cpus);
             self
         }
 
-        /// How many gpus it occupies while it runs; fractions count to 1/10000.
-        ///
-        /// # Panics
-        /// When `gpus` is negative, not a number, or above 400,000. In a constant that is an error of the compiler.
+        /// How many gpus it occupies while it runs, from 0 to 400,000; fractions count to 1/10000.
         #[must_use]
         pub const fn num_gpus(mut self, gpus: f64) -> Self {
-            self.demand.gpus = $crate::options::parts(gpus);
+            self.demand = self.demand.num_gpus(gpus);
             self
         }
 
-        /// How much of a custom resource it occupies while it runs.
-        ///
-        /// # Panics
-        /// When the amount is negative, not a number, or above 400,000, or when more than
-        /// [`MAX_CUSTOM_RESOURCES`](crate::manual::MAX_CUSTOM_RESOURCES) are named.
+        /// How much of a custom resource it occupies while it runs, from 0 to 400,000; of at most
+        /// [`MAX_CUSTOM_RESOURCES`].
         #[must_use]
         pub const fn resource(mut self, name: &'static str, amount: f64) -> Self {
-            let mut at = 0;
-            while at < $crate::options::MAX_CUSTOM_RESOURCES {
-                let free = match self.demand.custom[at] {
-                    None => true,
-                    Some((taken, _)) => $crate::registry::same(taken, name),
-                };
-                if free {
-                    self.demand.custom[at] = Some((name, $crate::options::parts(amount)));
-                    return self;
-                }
-                at += 1;
-            }
-            panic!("more custom resources than a task or actor may ask for")
+            self.demand = self.demand.resource(name, amount);
+            self
         }
 
         /// How much memory it needs, in bytes; a promise to the scheduler, not a limit that is enforced.
         #[must_use]
         pub const fn memory(mut self, bytes: u64) -> Self {
-            self.demand.memory_bytes = bytes;
+            self.demand = self.demand.memory(bytes);
             self
         }
     };
 }
-
-pub(crate) use demand_options;
 
 /// Where tasks and actors run among the bundles of a placement group.
 macro_rules! placement_options {
@@ -314,6 +367,17 @@ impl TaskOptions {
 
     demand_options!();
     placement_options!();
+
+    /// The same options, in a constant: what cannot be is an error of the compiler there. Elsewhere it is
+    /// [`Error::InvalidArgument`] when the task is submitted.
+    ///
+    /// # Panics
+    /// When an amount of a resource cannot be.
+    #[must_use]
+    pub const fn checked(self) -> Self {
+        self.demand.checked();
+        self
+    }
 
     /// The name under which the task appears in errors and listings, instead of its function's.
     #[must_use]
@@ -475,6 +539,22 @@ impl ActorOptions {
     demand_options!();
     placement_options!();
 
+    /// The same options, in a constant: what cannot be is an error of the compiler there. Elsewhere it is
+    /// [`Error::InvalidArgument`] when the actor is made.
+    ///
+    /// # Panics
+    /// When an amount of a resource or `max_concurrency` cannot be.
+    #[must_use]
+    pub const fn checked(self) -> Self {
+        self.demand.checked();
+        assert!(self.max_concurrency > 0, "an actor runs at least one call at a time");
+        assert!(
+            self.max_concurrency <= MAX_CONCURRENCY,
+            "an actor runs at most 1024 calls at a time"
+        );
+        self
+    }
+
     /// The name under which any process finds the actor, by `Class::get`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -510,15 +590,10 @@ impl ActorOptions {
         self
     }
 
-    /// How many `&self` calls may overlap, sync and async ones; 1 for one call at a time. A call of a
-    /// concurrency group counts in its group only.
-    ///
-    /// # Panics
-    /// When it is zero, or more than [`MAX_CONCURRENCY`].
+    /// How many `&self` calls may overlap, sync and async ones, from 1, for one call at a time, to
+    /// [`MAX_CONCURRENCY`]. A call of a concurrency group counts in its group only.
     #[must_use]
     pub const fn max_concurrency(mut self, calls: u32) -> Self {
-        assert!(calls > 0, "an actor runs at least one call at a time");
-        assert!(calls <= MAX_CONCURRENCY, "an actor runs at most 1024 calls at a time");
         self.max_concurrency = calls;
         self
     }
@@ -566,6 +641,11 @@ impl ActorOptions {
 
     /// That no more calls than can be are allowed to be under way, all groups of `class` together.
     pub(crate) fn check_concurrency(&self, class: &Self) -> Result<()> {
+        if self.max_concurrency == 0 {
+            return Err(Error::invalid(
+                "`max_concurrency` is 0: an actor runs at least one call at a time",
+            ));
+        }
         let groups = class.groups.iter().flatten().map(|&(_, limit)| u64::from(limit));
         let together = u64::from(self.max_concurrency) + groups.sum::<u64>();
         if together > u64::from(MAX_CONCURRENCY) {
@@ -617,8 +697,29 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_asked_for_is_named() {
+        let refused =
+            |options: TaskOptions| options.demand.check().expect_err("it cannot be").to_string();
+        let range = "an amount of a resource lies between 0 and 400000";
+        assert_eq!(
+            refused(TaskOptions::new().num_cpus(-1.0)),
+            format!("`num_cpus` is -1: {range}")
+        );
+        assert_eq!(
+            refused(TaskOptions::new().num_gpus(f64::NAN)),
+            format!("`num_gpus` is NaN: {range}")
+        );
+        let named = TaskOptions::new().resource("tpu", f64::INFINITY);
+        assert_eq!(refused(named), format!("`tpu` is inf: {range}"));
+        let many = ["a", "b", "c", "d", "e"];
+        let many =
+            many.iter().fold(TaskOptions::new(), |options, name| options.resource(name, 2.0));
+        assert!(refused(many).starts_with("`e` is 2: it is one custom resource more"));
+    }
+
+    #[test]
     #[should_panic(expected = "between 0 and 400000")]
-    fn a_negative_amount_is_refused() {
-        let _ = TaskOptions::new().num_cpus(-1.0);
+    fn in_a_constant_it_is_refused_at_once() {
+        let _ = TaskOptions::new().num_cpus(-1.0).checked();
     }
 }

@@ -40,10 +40,11 @@ use rkyv::{
 use rustyray_store::{ClientId, ObjectId, RefSink};
 
 use crate::{
+    amount::{Amount, units},
     context,
     error::{Error, Result},
     object::{ArchivedObjectRef, ObjectRef},
-    options::{Demand, demand_options},
+    options::Demand,
     runtime::{
         Link, current,
         submission::{BundleWanted, GroupWanted},
@@ -88,13 +89,13 @@ pub enum PlacementStrategy {
 /// let builder = rustyray::Builder::new().num_cpus(2.0).num_gpus(1.0).resource("camera", 1.0);
 /// # rustyray::block_on(async {
 /// builder.start().await?;
-/// const EYE: Bundle = Bundle::new().num_cpus(1.0).num_gpus(0.5).resource("camera", 1.0);
-/// const MIND: Bundle = Bundle::new().num_cpus(1.0).memory(1 << 20);
-/// let group = PlacementGroup::create([EYE, MIND], PlacementStrategy::Pack).await?;
+/// let eye = Bundle::new().num_cpus(1).num_gpus(0.5).resource("camera", 1);
+/// let mind = Bundle::new().num_cpus(1).memory(1 << 20);
+/// let group = PlacementGroup::create([eye, mind], PlacementStrategy::Pack).await?;
 /// group.ready().await?;
 ///
 /// // More cameras than there are will never be free.
-/// let two_eyes = PlacementGroup::create([EYE, EYE], PlacementStrategy::Pack).await;
+/// let two_eyes = PlacementGroup::create([eye, eye], PlacementStrategy::Pack).await;
 /// assert!(matches!(two_eyes, Err(Error::Unschedulable { .. })));
 /// rustyray::shutdown().await
 /// # })
@@ -118,7 +119,34 @@ impl Bundle {
         Bundle { demand: Demand::new(0) }
     }
 
-    demand_options!();
+    /// How many cpus, from 0 to 400,000; fractions count to 1/10000.
+    #[must_use]
+    pub fn num_cpus(mut self, cpus: impl Amount) -> Self {
+        self.demand = self.demand.num_cpus(units(cpus));
+        self
+    }
+
+    /// How many gpus, from 0 to 400,000; fractions count to 1/10000.
+    #[must_use]
+    pub fn num_gpus(mut self, gpus: impl Amount) -> Self {
+        self.demand = self.demand.num_gpus(units(gpus));
+        self
+    }
+
+    /// How much of a custom resource, from 0 to 400,000; of at most
+    /// [`MAX_CUSTOM_RESOURCES`](crate::manual::MAX_CUSTOM_RESOURCES).
+    #[must_use]
+    pub fn resource(mut self, name: &'static str, amount: impl Amount) -> Self {
+        self.demand = self.demand.resource(name, units(amount));
+        self
+    }
+
+    /// How much memory, in bytes.
+    #[must_use]
+    pub const fn memory(mut self, bytes: u64) -> Self {
+        self.demand = self.demand.memory(bytes);
+        self
+    }
 }
 
 impl Default for Bundle {
@@ -179,6 +207,7 @@ impl PlacementGroupOptions {
         if bundles.is_empty() {
             return Err(Error::invalid("a placement group has at least one bundle"));
         }
+        bundles.iter().try_for_each(|bundle| bundle.demand.check())?;
         if strategy == PlacementStrategy::StrictSpread && bundles.len() > 1 {
             return Err(Error::Unschedulable {
                 task: "placement group".into(),

@@ -136,6 +136,7 @@ pub fn submit_stream<Out>(
     async move {
         current::with(|core| {
             let options = options.borrow();
+            options.demand.check()?;
             let mut wanted = Wanted::task(options);
             let call = Invocation::new(Kind::Task, function.id(), 0, site);
             ObjectRefStream::submit(core, call, &mut wanted, options.backpressure, arguments)

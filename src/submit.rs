@@ -32,8 +32,8 @@ use crate::{
 /// no room for an argument, that blocks this thread as [`crate::put`] does.
 ///
 /// # Errors
-/// [`Error::NotInitialized`] without a runtime, [`Error::Unschedulable`] when the node will never have what
-/// the options ask for, [`Error::Serialization`] for an argument that cannot be archived, and what the object
+/// [`Error::NotInitialized`] without a runtime, [`Error::InvalidArgument`] for options that cannot be,
+/// [`Error::Unschedulable`] when the node will never have what they ask for, [`Error::Serialization`] for an argument that cannot be archived, and what the object
 /// store returns when it has no room. Nothing was submitted then.
 #[track_caller]
 pub fn submit<Out>(
@@ -91,6 +91,7 @@ fn submit_function(
     site: Site,
     arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
 ) -> Result<Ids> {
+    options.demand.check()?;
     let call = Invocation { returns, ..Invocation::new(Kind::Task, function.id(), 0, site) };
     submit_words(core, call, &mut Wanted::task(options), arguments)
 }

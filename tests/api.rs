@@ -5,7 +5,10 @@
 
 use std::{future::Future, ops::DerefMut, path::Path, time::Duration};
 
-use rustyray::{Builder, Bytes, CancelOptions, Context, Error, ObjectRef, Runtime, View};
+use rustyray::{
+    Builder, Bundle, Bytes, CancelOptions, Context, Error, ObjectRef, PlacementGroup,
+    PlacementStrategy, Runtime, View,
+};
 
 /// A module whose macros are all that it takes of the prelude; and one that does without.
 mod first_program {
@@ -171,12 +174,9 @@ fn every_name_has_the_shape_that_programs_rely_on() {
         of(named.kill()).await?;
         e.leave().await?.get().await?;
         let error = loop {
-            match e.value().await {
-                Ok(value) => match value.get().await {
-                    Err(error) => break error,
-                    Ok(_) => std::thread::yield_now(),
-                },
+            match e.value().await?.get().await {
                 Err(error) => break error,
+                Ok(_) => std::thread::yield_now(),
             }
         };
         assert!(matches!(error, Error::ActorDied { .. }), "{error:?}");
@@ -190,6 +190,103 @@ fn every_name_has_the_shape_that_programs_rely_on() {
         of(rustyray::shutdown()).await
     })
     .expect("all of it works");
+}
+
+#[test]
+fn an_amount_is_a_whole_number_or_a_fraction() {
+    rustyray::block_on(async {
+        let half: f32 = 0.5;
+        let cores: usize = 4;
+        let builder = Builder::new().num_cpus(cores).num_gpus(2).resource("tpu", 3_u64);
+        let builder = builder.resource("camera", half).visible(false);
+        builder.start().await?;
+        let options = add_remote::options().num_cpus(1).num_gpus(0).resource("tpu", 1_u32);
+        assert_eq!(options.remote(1, 2).await?.get().await?, 3);
+        let options = add_remote::options().num_cpus(half).num_gpus(0.5).resource("tpu", 0.5);
+        assert_eq!(options.remote(1, 2).await?.get().await?, 3);
+        let options = Counter::options().num_cpus(1).num_gpus(1).resource("tpu", 1_i64);
+        assert_eq!(options.remote(5).await?.value().await?.get().await?, 5);
+        let bundles = [Bundle::new().num_cpus(1).num_gpus(0.5).resource("tpu", 1)];
+        PlacementGroup::create(bundles, PlacementStrategy::Pack).await?.ready().await?;
+        of(rustyray::shutdown()).await
+    })
+    .expect("all of them are amounts");
+}
+
+#[test]
+fn an_amount_that_cannot_be_is_refused_where_it_is_asked_for() {
+    let what = |refused: Error| match refused {
+        Error::InvalidArgument { what } => what,
+        other => panic!("{other:?}"),
+    };
+    rustyray::block_on(async {
+        runtime().start().await?;
+        let refused = add_remote::options().num_cpus(-1).remote(1, 2).await.unwrap_err();
+        let range = "an amount of a resource lies between 0 and 400000";
+        assert_eq!(what(refused), format!("`num_cpus` is -1: {range}"));
+        let refused = add_remote::options().num_gpus(f64::NAN).remote(1, 2).await.unwrap_err();
+        assert_eq!(what(refused), format!("`num_gpus` is NaN: {range}"));
+        let refused = items_remote::options().resource("tpu", 1e9).remote(1).await.unwrap_err();
+        assert_eq!(what(refused), format!("`tpu` is 1000000000: {range}"));
+        let refused = Counter::options().num_cpus(-0.5).remote(1).await.unwrap_err();
+        assert_eq!(what(refused), format!("`num_cpus` is -0.5: {range}"));
+        let refused = Counter::options().max_concurrency(0).remote(1).await.unwrap_err();
+        assert!(what(refused).starts_with("`max_concurrency` is 0"));
+        let bundles = [Bundle::new(), Bundle::new().num_cpus(-2)];
+        let refused = PlacementGroup::create(bundles, PlacementStrategy::Pack).await.unwrap_err();
+        assert_eq!(what(refused), format!("`num_cpus` is -2: {range}"));
+        of(rustyray::shutdown()).await
+    })
+    .expect("nothing else is wrong");
+}
+
+#[rustyray::remote]
+fn zeroes(len: usize) -> Vec<u8> {
+    vec![0; len]
+}
+
+#[test]
+fn what_is_larger_than_the_store_finds_it_full() {
+    const STORE: u64 = 64 << 20;
+    let beyond = vec![0_u8; STORE as usize + 1];
+    let check = |refused: Error| {
+        let Error::ObjectStoreFull { requested, capacity, .. } = &refused else {
+            panic!("{refused:?}")
+        };
+        assert!(*requested > STORE && *capacity == STORE, "{refused}");
+        assert!(refused.to_string().contains("larger than the object store"), "{refused}");
+        assert!(refused.help().expect("something can be done").contains("object_store_memory"));
+    };
+    rustyray::block_on(async {
+        runtime().start().await?;
+        check(rustyray::put(&beyond).await.unwrap_err());
+        check(rustyray::put_bytes(&beyond).await.unwrap_err());
+        check(rustyray::create(beyond.len()).await.map(drop).unwrap_err());
+        check(zeroes_remote::remote(beyond.len()).await?.get().await.unwrap_err());
+        of(rustyray::shutdown()).await
+    })
+    .expect("nothing else is wrong");
+}
+
+#[rustyray::remote]
+async fn asks(counter: CounterHandle) -> rustyray::Result<String> {
+    Ok(counter.value().await?.get().await.unwrap_err().to_string())
+}
+
+#[test]
+fn that_an_actor_is_dead_arrives_where_the_result_is_asked_for() {
+    rustyray::block_on(async {
+        runtime().start().await?;
+        let counter = Counter::remote(0).await?;
+        counter.kill().await?;
+        counter.died().await?;
+        let (here, there) = (counter.value().await?, asks_remote::remote(&counter).await?);
+        let error = here.get().await.unwrap_err();
+        assert!(matches!(error, Error::ActorDied { .. }), "{error:?}");
+        assert_eq!(there.get().await?, error.to_string());
+        of(rustyray::shutdown()).await
+    })
+    .expect("the calls themselves are made");
 }
 
 #[test]

@@ -106,7 +106,7 @@ async fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let builder = rustyray::Builder::new();
     match options.cpus {
-        Some(cpus) => builder.num_cpus(cpus.get().into()).start().await?,
+        Some(cpus) => builder.num_cpus(cpus.get()).start().await?,
         None => builder.start().await?,
     };
     let starting = started.elapsed();

@@ -89,6 +89,7 @@ impl Handle<'_> {
              The actor ends with its last handle, unless it is detached."
         ));
         let label = handle.to_string();
+        let checked = setters.checked();
         let prelude = crate::prelude::used(root);
         quote_spanned! {here=>
             #(#cfgs)*
@@ -106,7 +107,7 @@ impl Handle<'_> {
                 impl #root::manual::Actor for #ident {
                     type Handle = #handle;
                     const OPTIONS: #root::manual::ActorOptions =
-                        #root::manual::ActorOptions::new() #setters;
+                        #root::manual::ActorOptions::new() #setters #checked;
                 }
 
                 impl #root::manual::Handle for #handle {

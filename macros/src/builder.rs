@@ -20,12 +20,22 @@ fn delegate(name: &'static str, parameter: TokenStream, doc: &'static str) -> De
 
 fn demand_delegates(root: &Root) -> Vec<Delegate> {
     vec![
-        delegate("num_cpus", quote!(f64), "How many cpus it occupies; fractions count to 1/10000."),
-        delegate("num_gpus", quote!(f64), "How many gpus it occupies; fractions count to 1/10000."),
+        Delegate {
+            name: "num_cpus",
+            parameters: quote!(cpus: impl #root::Amount),
+            passed: quote!(#root::manual::units(cpus)),
+            doc: "How many cpus it occupies; fractions count to 1/10000.",
+        },
+        Delegate {
+            name: "num_gpus",
+            parameters: quote!(gpus: impl #root::Amount),
+            passed: quote!(#root::manual::units(gpus)),
+            doc: "How many gpus it occupies; fractions count to 1/10000.",
+        },
         Delegate {
             name: "resource",
-            parameters: quote!(name: &'static str, amount: f64),
-            passed: quote!(name, amount),
+            parameters: quote!(name: &'static str, amount: impl #root::Amount),
+            passed: quote!(name, #root::manual::units(amount)),
             doc: "How much of a custom resource it occupies.",
         },
         delegate("memory", quote!(u64), "How much memory it needs, in bytes."),

@@ -58,6 +58,11 @@ impl Setters {
         let name = Ident::new(&name.to_string(), span);
         self.0.push(quote_spanned!(span=> .#name(#arguments)));
     }
+
+    /// What makes values that cannot be errors of the compiler, where the calls end in a constant.
+    pub(crate) fn checked(&self) -> Option<TokenStream> {
+        (!self.0.is_empty()).then(|| quote_spanned!(Span::mixed_site()=> .checked()))
+    }
 }
 
 impl quote::ToTokens for Setters {

@@ -83,6 +83,7 @@ impl ToTokens for Remote {
         let namespace = format_ident!("{}_remote", signature.ident, span = at);
         let options = format_ident!("{}_task_options", signature.ident, span = here);
         let (cfgs, setters) = (&signature.attributes.cfgs, &task.setters);
+        let checked = setters.checked();
         let allow = signature.attributes.allow_deprecated();
 
         let doc = signature.attributes.documented(&format!(
@@ -112,7 +113,7 @@ impl ToTokens for Remote {
                 #assertion
 
                 const __OPTIONS: #root::manual::TaskOptions =
-                    #root::manual::TaskOptions::new() #setters;
+                    #root::manual::TaskOptions::new() #setters #checked;
 
                 impl #namespace {
                     #submit

@@ -64,18 +64,22 @@ const _: () = {
     impl add_task_options {
         /// How many cpus it occupies; fractions count to 1/10000.
         #[must_use]
-        pub fn num_cpus(self, num_cpus: f64) -> Self {
-            Self(self.0.num_cpus(num_cpus))
+        pub fn num_cpus(self, cpus: impl ::rustyray::Amount) -> Self {
+            Self(self.0.num_cpus(::rustyray::manual::units(cpus)))
         }
         /// How many gpus it occupies; fractions count to 1/10000.
         #[must_use]
-        pub fn num_gpus(self, num_gpus: f64) -> Self {
-            Self(self.0.num_gpus(num_gpus))
+        pub fn num_gpus(self, gpus: impl ::rustyray::Amount) -> Self {
+            Self(self.0.num_gpus(::rustyray::manual::units(gpus)))
         }
         /// How much of a custom resource it occupies.
         #[must_use]
-        pub fn resource(self, name: &'static str, amount: f64) -> Self {
-            Self(self.0.resource(name, amount))
+        pub fn resource(
+            self,
+            name: &'static str,
+            amount: impl ::rustyray::Amount,
+        ) -> Self {
+            Self(self.0.resource(name, ::rustyray::manual::units(amount)))
         }
         /// How much memory it needs, in bytes.
         #[must_use]

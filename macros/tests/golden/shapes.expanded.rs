@@ -38,7 +38,8 @@ const _: () = {
         .retry_exceptions(true)
         .timeout_ms(1000)
         .name("load")
-        .priority(3);
+        .priority(3)
+        .checked();
     impl load_remote {
         /// Submits a task that runs `load` in a worker process.
         ///
@@ -47,7 +48,7 @@ const _: () = {
         #[track_caller]
         pub(crate) fn remote(
             path: impl ::rustyray::manual::IntoArg<String>,
-            call: impl ::rustyray::manual::IntoArg<View<Vec<u8>>>,
+            call: impl ::rustyray::manual::IntoView<View<Vec<u8>>, Vec<u8>>,
         ) -> impl ::core::future::Future<
             Output = ::rustyray::Result<
                 ::rustyray::ObjectRef<
@@ -79,18 +80,22 @@ const _: () = {
     impl load_task_options {
         /// How many cpus it occupies; fractions count to 1/10000.
         #[must_use]
-        pub(crate) fn num_cpus(self, num_cpus: f64) -> Self {
-            Self(self.0.num_cpus(num_cpus))
+        pub(crate) fn num_cpus(self, cpus: impl ::rustyray::Amount) -> Self {
+            Self(self.0.num_cpus(::rustyray::manual::units(cpus)))
         }
         /// How many gpus it occupies; fractions count to 1/10000.
         #[must_use]
-        pub(crate) fn num_gpus(self, num_gpus: f64) -> Self {
-            Self(self.0.num_gpus(num_gpus))
+        pub(crate) fn num_gpus(self, gpus: impl ::rustyray::Amount) -> Self {
+            Self(self.0.num_gpus(::rustyray::manual::units(gpus)))
         }
         /// How much of a custom resource it occupies.
         #[must_use]
-        pub(crate) fn resource(self, name: &'static str, amount: f64) -> Self {
-            Self(self.0.resource(name, amount))
+        pub(crate) fn resource(
+            self,
+            name: &'static str,
+            amount: impl ::rustyray::Amount,
+        ) -> Self {
+            Self(self.0.resource(name, ::rustyray::manual::units(amount)))
         }
         /// How much memory it needs, in bytes.
         #[must_use]
@@ -141,7 +146,7 @@ const _: () = {
         pub(crate) fn remote(
             self,
             path: impl ::rustyray::manual::IntoArg<String>,
-            call: impl ::rustyray::manual::IntoArg<View<Vec<u8>>>,
+            call: impl ::rustyray::manual::IntoView<View<Vec<u8>>, Vec<u8>>,
         ) -> impl ::core::future::Future<
             Output = ::rustyray::Result<
                 ::rustyray::ObjectRef<
@@ -192,7 +197,8 @@ const _: () = {
         },
     );
     const __OPTIONS: ::rustyray::manual::TaskOptions = ::rustyray::manual::TaskOptions::new()
-        .num_returns(2);
+        .num_returns(2)
+        .checked();
     impl split_remote {
         /// Submits a task that runs `split` in a worker process.
         ///
@@ -228,18 +234,18 @@ const _: () = {
     impl split_task_options {
         /// How many cpus it occupies; fractions count to 1/10000.
         #[must_use]
-        fn num_cpus(self, num_cpus: f64) -> Self {
-            Self(self.0.num_cpus(num_cpus))
+        fn num_cpus(self, cpus: impl ::rustyray::Amount) -> Self {
+            Self(self.0.num_cpus(::rustyray::manual::units(cpus)))
         }
         /// How many gpus it occupies; fractions count to 1/10000.
         #[must_use]
-        fn num_gpus(self, num_gpus: f64) -> Self {
-            Self(self.0.num_gpus(num_gpus))
+        fn num_gpus(self, gpus: impl ::rustyray::Amount) -> Self {
+            Self(self.0.num_gpus(::rustyray::manual::units(gpus)))
         }
         /// How much of a custom resource it occupies.
         #[must_use]
-        fn resource(self, name: &'static str, amount: f64) -> Self {
-            Self(self.0.resource(name, amount))
+        fn resource(self, name: &'static str, amount: impl ::rustyray::Amount) -> Self {
+            Self(self.0.resource(name, ::rustyray::manual::units(amount)))
         }
         /// How much memory it needs, in bytes.
         #[must_use]
@@ -336,7 +342,8 @@ const _: () = {
         "`num_returns = 3000`, but the function returns another number of values"
     );
     const __OPTIONS: my::rustyray::manual::TaskOptions = my::rustyray::manual::TaskOptions::new()
-        .num_returns(3000);
+        .num_returns(3000)
+        .checked();
     impl many_remote {
         /// Submits a task that runs `many` in a worker process.
         ///
@@ -368,18 +375,22 @@ const _: () = {
     impl many_task_options {
         /// How many cpus it occupies; fractions count to 1/10000.
         #[must_use]
-        fn num_cpus(self, num_cpus: f64) -> Self {
-            Self(self.0.num_cpus(num_cpus))
+        fn num_cpus(self, cpus: impl my::rustyray::Amount) -> Self {
+            Self(self.0.num_cpus(my::rustyray::manual::units(cpus)))
         }
         /// How many gpus it occupies; fractions count to 1/10000.
         #[must_use]
-        fn num_gpus(self, num_gpus: f64) -> Self {
-            Self(self.0.num_gpus(num_gpus))
+        fn num_gpus(self, gpus: impl my::rustyray::Amount) -> Self {
+            Self(self.0.num_gpus(my::rustyray::manual::units(gpus)))
         }
         /// How much of a custom resource it occupies.
         #[must_use]
-        fn resource(self, name: &'static str, amount: f64) -> Self {
-            Self(self.0.resource(name, amount))
+        fn resource(
+            self,
+            name: &'static str,
+            amount: impl my::rustyray::Amount,
+        ) -> Self {
+            Self(self.0.resource(name, my::rustyray::manual::units(amount)))
         }
         /// How much memory it needs, in bytes.
         #[must_use]
@@ -474,7 +485,8 @@ const _: () = {
         },
     );
     const __OPTIONS: ::rustyray::manual::TaskOptions = ::rustyray::manual::TaskOptions::new()
-        .backpressure(8);
+        .backpressure(8)
+        .checked();
     impl count_remote {
         /// Submits a task that runs `count` in a worker process.
         ///
@@ -503,18 +515,18 @@ const _: () = {
     impl count_task_options {
         /// How many cpus it occupies; fractions count to 1/10000.
         #[must_use]
-        fn num_cpus(self, num_cpus: f64) -> Self {
-            Self(self.0.num_cpus(num_cpus))
+        fn num_cpus(self, cpus: impl ::rustyray::Amount) -> Self {
+            Self(self.0.num_cpus(::rustyray::manual::units(cpus)))
         }
         /// How many gpus it occupies; fractions count to 1/10000.
         #[must_use]
-        fn num_gpus(self, num_gpus: f64) -> Self {
-            Self(self.0.num_gpus(num_gpus))
+        fn num_gpus(self, gpus: impl ::rustyray::Amount) -> Self {
+            Self(self.0.num_gpus(::rustyray::manual::units(gpus)))
         }
         /// How much of a custom resource it occupies.
         #[must_use]
-        fn resource(self, name: &'static str, amount: f64) -> Self {
-            Self(self.0.resource(name, amount))
+        fn resource(self, name: &'static str, amount: impl ::rustyray::Amount) -> Self {
+            Self(self.0.resource(name, ::rustyray::manual::units(amount)))
         }
         /// How much memory it needs, in bytes.
         #[must_use]
@@ -640,18 +652,18 @@ const _: () = {
     impl lines_task_options {
         /// How many cpus it occupies; fractions count to 1/10000.
         #[must_use]
-        fn num_cpus(self, num_cpus: f64) -> Self {
-            Self(self.0.num_cpus(num_cpus))
+        fn num_cpus(self, cpus: impl ::rustyray::Amount) -> Self {
+            Self(self.0.num_cpus(::rustyray::manual::units(cpus)))
         }
         /// How many gpus it occupies; fractions count to 1/10000.
         #[must_use]
-        fn num_gpus(self, num_gpus: f64) -> Self {
-            Self(self.0.num_gpus(num_gpus))
+        fn num_gpus(self, gpus: impl ::rustyray::Amount) -> Self {
+            Self(self.0.num_gpus(::rustyray::manual::units(gpus)))
         }
         /// How much of a custom resource it occupies.
         #[must_use]
-        fn resource(self, name: &'static str, amount: f64) -> Self {
-            Self(self.0.resource(name, amount))
+        fn resource(self, name: &'static str, amount: impl ::rustyray::Amount) -> Self {
+            Self(self.0.resource(name, ::rustyray::manual::units(amount)))
         }
         /// How much memory it needs, in bytes.
         #[must_use]
