@@ -8,7 +8,7 @@ use std::{
     any::TypeId,
     fmt,
     hash::{Hash, Hasher},
-    ops::Deref,
+    ops::{Deref, RangeBounds},
     ptr::NonNull,
     sync::Arc,
 };
@@ -38,9 +38,12 @@ use crate::{Client, ObjectId, OwnedValue, Pin, PinKind, Value, ViewError};
 /// assert_eq!(view.pin().id(), view.id());
 ///
 /// let id = client.put_bytes(b"abc")?;
-/// let bytes: bytes::Bytes = client.view::<bytes::Bytes>(id)?.bytes();
+/// let view: View<bytes::Bytes> = client.view(id)?;
+/// assert_eq!((&view, view.to_vec()), (&b"abc"[..], b"abc".to_vec()));
+/// let (bytes, end): (bytes::Bytes, bytes::Bytes) = (view.bytes(), view.slice(1..));
 /// client.release(id);
-/// assert_eq!(bytes, "abc", "so does a slice of its bytes");
+/// drop(view);
+/// assert_eq!((bytes, end), ("abc".into(), "bc".into()), "so do its bytes");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct View<T: Value> {
@@ -196,6 +199,27 @@ impl View<Bytes> {
         let start = inner.as_ptr() as usize - self.pin.as_ptr() as usize;
         let len = inner.len();
         Bytes::from_owner(self.pin.clone()).slice(start..start + len)
+    }
+
+    /// Those of a range, where they lie; they too keep the object in place.
+    ///
+    /// # Panics
+    /// When the range goes beyond the end.
+    pub fn slice(&self, range: impl RangeBounds<usize>) -> Bytes {
+        self.bytes().slice(range)
+    }
+}
+
+impl AsRef<[u8]> for View<Bytes> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+/// Bytes are equal, whoever has them.
+impl<S: AsRef<[u8]> + ?Sized> PartialEq<S> for View<Bytes> {
+    fn eq(&self, other: &S) -> bool {
+        **self == *other.as_ref()
     }
 }
 
