@@ -647,8 +647,8 @@ impl<A> Eq for ActorHandle<A> {}
 /// meanwhile leaves nothing behind.
 ///
 /// # Errors
-/// [`Error::ActorNameTaken`] when another actor has the name that the options ask for,
-/// [`Error::InvalidArgument`] for options that cannot be, and what submitting a
+/// [`Error::ActorNameTaken`] when another actor has the name that the options ask for, [`Error::TypeMismatch`] when
+/// `get_if_exists` finds one of another class, [`Error::InvalidArgument`] for options that cannot be, and what submitting a
 /// task returns.
 #[track_caller]
 pub fn create<A: 'static>(
@@ -687,7 +687,8 @@ async fn create_at<A: 'static>(
     // Released unless it becomes a handle, also when the future is dropped while it waits.
     let reserved = ObjectRef::<()>::adopt(&core, token);
     if let Some(found) = claim(&core, name, token, options.get_if_exists).await? {
-        return Ok(adopt(found));
+        let found = adopt(found);
+        return check_class(&core, class, name, found.token).map(|()| found);
     }
     // From here on it is the construction's.
     std::mem::forget(reserved);
@@ -741,7 +742,8 @@ async fn claim(
 /// round trip to the node. It is done by the first poll, and nothing is left to cancel.
 ///
 /// # Errors
-/// [`Error::ActorNotFound`] when no living actor has the name.
+/// [`Error::ActorNotFound`] when no living actor has the name, [`Error::TypeMismatch`] when one of another class has
+/// it.
 pub async fn get<A: 'static>(class: &'static ActorClass, name: &str) -> Result<ActorHandle<A>> {
     let core = current::get()?;
     let token = match &core.link {
@@ -750,7 +752,25 @@ pub async fn get<A: 'static>(class: &'static ActorClass, name: &str) -> Result<A
     };
     let found = token.filter(|&token| core.retain(token).is_ok());
     let token = found.ok_or_else(|| Error::ActorNotFound { name: name.to_owned() })?;
-    Ok(ActorHandle::adopt(&core, token, class.id(), Some(name.into())))
+    let found = ActorHandle::adopt(&core, token, class.id(), Some(name.into()));
+    check_class(&core, class, name, token).map(|()| found)
+}
+
+/// That the actor of this token, which was found by its name, is one of `class`.
+fn check_class(core: &Core, class: &ActorClass, name: &str, token: ObjectId) -> Result<()> {
+    let found = match &core.link {
+        Link::Node(node) => node.class_of(token),
+        Link::Uplink(uplink) => uplink.class_of(token)?,
+    };
+    // One that is just gone is of no class; a call says what became of it.
+    let Some(other) = found.filter(|&found| found != class.id()) else { return Ok(()) };
+    let found = match registry::class_name(other) {
+        None => "a class of another program".to_owned(),
+        Some(same) if same == class.name() => format!("{same} of another build"),
+        Some(other) => other,
+    };
+    let (object, expected) = (format!("actor `{name}`"), class.name().to_owned());
+    Err(Error::TypeMismatch { object, expected, found })
 }
 
 /// An [`ActorHandle`] inside an archived value.

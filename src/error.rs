@@ -270,10 +270,10 @@ pub enum Error {
         /// Bytes that were moved to disk.
         spilled: u64,
     },
-    /// The object holds a value of another type.
-    #[error("object {object} holds `{found}`, not `{expected}`")]
+    /// The object holds a value of another type, or the actor of the name is of another class.
+    #[error("{} `{found}`, not `{expected}`", Holder(.object))]
     TypeMismatch {
-        /// The object.
+        /// The object, or the actor.
         object: String,
         /// The type asked for.
         expected: String,
@@ -547,7 +547,22 @@ impl fmt::Display for Cause {
 
 impl std::error::Error for Cause {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.next.as_deref().map(|next| next as _)
+        match self.below.as_deref()? {
+            Below::Cause(next) => Some(next),
+            Below::Error(error) => error.source(),
+        }
+    }
+}
+
+/// `object 1f-2 holds`, or ``actor `name` is``.
+struct Holder<'a>(&'a str);
+
+impl fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.starts_with("actor ") {
+            true => write!(f, "{} is", self.0),
+            false => write!(f, "object {} holds", self.0),
+        }
     }
 }
 

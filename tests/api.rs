@@ -290,6 +290,74 @@ fn that_an_actor_is_dead_arrives_where_the_result_is_asked_for() {
 }
 
 #[test]
+fn a_view_of_bytes_is_as_good_as_bytes() {
+    rustyray::block_on(async {
+        runtime().start().await?;
+        let seven = rustyray::put_bytes(b"seven").await?;
+        let view: View<Bytes> = seven.view().await?;
+        drop(seven);
+        let (head, all): (Bytes, Bytes) = (view.slice(..3), view.slice(..));
+        assert_eq!((&head[..], &all), (&b"sev"[..], &view.bytes()));
+        assert_eq!((view.len(), view[0], &view[3..]), (5, b's', &b"en"[..]));
+        assert_eq!(view, b"seven");
+        assert_eq!(view, b"seven"[..]);
+        assert_eq!(view, all);
+        assert_ne!(view, head);
+        let taken = |bytes: &dyn AsRef<[u8]>| bytes.as_ref().to_vec();
+        assert_eq!((taken(&view), view.to_vec()), (b"seven".to_vec(), b"seven".to_vec()));
+        // Over the shared memory, and longer than the view.
+        assert_eq!(all.as_ptr(), view.as_ptr());
+        drop(view);
+        assert_eq!(all, &b"seven"[..]);
+        of(rustyray::shutdown()).await
+    })
+    .expect("it can be read");
+}
+
+#[rustyray::actor]
+struct Other;
+
+#[rustyray::actor_methods]
+impl Other {
+    pub fn new() -> Self {
+        Other
+    }
+    pub fn value(&self) -> i64 {
+        7
+    }
+}
+
+#[rustyray::remote]
+async fn finds_the_wrong_one() -> rustyray::Result<String> {
+    let by_name = Other::get("global").await.unwrap_err();
+    let options = Other::options().name("global").get_if_exists(true);
+    assert_eq!(options.remote().await.unwrap_err(), by_name);
+    Ok(by_name.to_string())
+}
+
+#[test]
+fn an_actor_of_another_class_is_not_what_was_asked_for() {
+    rustyray::block_on(async {
+        runtime().start().await?;
+        let counter = Counter::options().name("global").remote(4).await?;
+        let error = Other::get("global").await.unwrap_err();
+        assert!(matches!(error, Error::TypeMismatch { .. }), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            "actor `global` is `api::without_the_prelude::Counter`, not `api::Other`"
+        );
+        let options = Other::options().name("global").get_if_exists(true);
+        assert_eq!(options.remote().await.unwrap_err(), error);
+        assert_eq!(finds_the_wrong_one_remote::remote().await?.get().await?, error.to_string());
+        // Whose name it is has taken no harm.
+        assert_eq!(counter.value().await?.get().await?, 4);
+        assert_eq!(Counter::get("global").await?.value().await?.get().await?, 4);
+        of(rustyray::shutdown()).await
+    })
+    .expect("nothing else is wrong");
+}
+
+#[test]
 fn the_same_without_async() {
     let _: fn() -> rustyray::Result<Runtime> = rustyray::blocking::init;
     let _ = |path: &Path| -> rustyray::Result<Runtime> { rustyray::blocking::connect(path) };

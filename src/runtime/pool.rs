@@ -351,6 +351,10 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
         node.catch_up(client);
         let token = match question {
             Question::ActorNamed(name) => node.actor_named(&name),
+            Question::ClassOf { index, generation } => {
+                let class = node.class_of(ObjectId { index, generation });
+                class.map(|class| ObjectId { index: 0, generation: class })
+            }
             Question::CreateGroup { wanted, index, generation } => {
                 let token = ObjectId { index, generation };
                 match node.create_group(&wanted, token, client) {

@@ -272,6 +272,13 @@ impl Uplink {
         self.ask(Question::ActorNamed(name.to_owned()))
     }
 
+    /// The class of the actor of this token.
+    pub(crate) fn class_of(&self, token: ObjectId) -> Result<Option<u64>> {
+        let ObjectId { index, generation } = token;
+        let answer = self.ask(Question::ClassOf { index, generation })?;
+        Ok(answer.map(|class| class.generation))
+    }
+
     /// Asks the node to kill an actor.
     pub(crate) fn kill_actor(&self, token: ObjectId, restart: bool) -> Result<()> {
         let ObjectId { index, generation } = token;

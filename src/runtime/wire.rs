@@ -87,6 +87,8 @@ pub(crate) struct Program {
 pub(crate) enum Question {
     /// Which actor has this name?
     ActorNamed(String),
+    /// Of which class is the actor of this token? The answer has its number for a generation.
+    ClassOf { index: u32, generation: u64 },
     /// Kill the actor of this token; with `restart` it is constructed again if its restarts allow.
     KillActor { index: u32, generation: u64, restart: bool },
     /// Keep this name for an actor that the client is about to create under this token. The answer is nothing

@@ -28,6 +28,7 @@ use crate::{
 /// An actor, as its token names it.
 pub(super) struct Resident {
     pub(super) actor: ActorId,
+    pub(super) class: u64,
     pub(super) label: String,
     pub(super) name: Option<String>,
     pub(super) detached: bool,
@@ -140,9 +141,9 @@ impl Node {
             self.release_all(&job);
             return Err(Error::ActorNameTaken { name: name.clone() });
         }
+        let class = header.function;
         // What overlaps, or may go first, has to be at the worker.
-        let is_overlapping = actor.max_concurrency > 1
-            || job.header().is_some_and(|header| registry::has_groups(header.function));
+        let is_overlapping = actor.max_concurrency > 1 || registry::has_groups(class);
         // Without the lock: the scheduler tells of changes from within.
         let created = self.scheduler().create_actor(NewActor {
             spec: job,
@@ -186,6 +187,7 @@ impl Node {
         actors.by_id.insert(created, token);
         let resident = Resident {
             actor: created,
+            class,
             label,
             name,
             detached: actor.detached,
@@ -384,6 +386,11 @@ impl Node {
     /// The actor of this name: its token.
     pub(crate) fn actor_named(&self, name: &str) -> Option<ObjectId> {
         self.actors.read().by_name.get(name).copied()
+    }
+
+    /// The class of the actor of this token.
+    pub(crate) fn class_of(&self, token: ObjectId) -> Option<u64> {
+        self.actors.read().by_token.get(&token).map(|resident| resident.class)
     }
 
     /// Keeps a name for the actor that `client` is about to create under `token`.
