@@ -83,10 +83,14 @@ impl Failure {
     /// # }
     /// ```
     pub fn error(error: &(dyn std::error::Error + 'static)) -> Failure {
-        Failure(FailureKind::Returned {
-            message: error.to_string(),
-            cause: error.source().map(Cause::chain),
-        })
+        let (message, cause) = match error.downcast_ref::<Error>() {
+            Some(ours) => {
+                let (message, cause) = ours.returned();
+                (message, Some(cause))
+            }
+            None => (error.to_string(), error.source().map(Cause::chain)),
+        };
+        Failure(FailureKind::Returned { message, cause })
     }
 }
 

@@ -495,6 +495,37 @@ impl Error {
         Error::io(format_args!("{verb} {}", path.display()), error)
     }
 
+    /// The error that a task returned as its own and that is in this one, as its cause.
+    fn within(&self) -> Option<&Error> {
+        match self {
+            Error::TaskFailed { cause: Some(cause), .. } => cause.error(),
+            _ => None,
+        }
+    }
+
+    /// What the task that returns this error as its own says, and the cause of that: who failed, and of what in the
+    /// end. What is between is told by the causes alone, or the line would have all of the chain.
+    pub(crate) fn returned(&self) -> (String, Cause) {
+        let chain = || std::iter::successors(Some(self), |error| error.within());
+        let message = match (self, chain().last()) {
+            (Error::TaskFailed { task, worker, attempt, .. }, Some(last))
+                if self.within().is_some() =>
+            {
+                let last = match last {
+                    Error::TaskFailed { message, .. } => message.clone(),
+                    last => last.to_string(),
+                };
+                format!("task `{task}` failed{}: {last}", Place(worker, attempt))
+            }
+            _ => self.to_string(),
+        };
+        let kept = match self.within() {
+            Some(within) if chain().count() >= LONGEST_CHAIN => within,
+            _ => self,
+        };
+        (message, Cause::chain(kept))
+    }
+
     pub(crate) fn invalid(what: impl Into<String>) -> Error {
         Error::InvalidArgument { what: what.into() }
     }
@@ -526,15 +557,62 @@ pub struct Cause {
     /// What this cause said of itself.
     pub message: String,
     #[rkyv(omit_bounds)]
-    next: Option<Box<Cause>>,
+    below: Option<Box<Below>>,
 }
+
+/// What a cause goes on with.
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+#[rkyv(serialize_bounds(__S: rkyv::ser::Writer + rkyv::ser::Allocator, __S::Error: rancor::Source))]
+#[rkyv(deserialize_bounds(__D::Error: rancor::Source))]
+#[rkyv(bytecheck(bounds(__C: rkyv::validation::ArchiveContext, __C::Error: rancor::Source)))]
+enum Below {
+    /// Another cause.
+    Cause(#[rkyv(omit_bounds)] Cause),
+    /// The error of this library that this cause is; its own causes follow.
+    Error(#[rkyv(omit_bounds)] Error),
+}
+
+/// How many errors of this library are kept below one another, as causes: a task that fails since one that it waited
+/// for did, which waited for another. Of a longer chain the near end and the far end are left.
+const LONGEST_CHAIN: usize = 32;
 
 impl Cause {
     /// The chain that begins with `error`.
     pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> Cause {
-        Cause {
-            message: error.to_string(),
-            next: error.source().map(|next| Box::new(Cause::chain(next))),
+        let below = match error.downcast_ref::<Error>() {
+            Some(ours) => Some(Below::Error(ours.clone())),
+            None => error.source().map(|next| Below::Cause(Cause::chain(next))),
+        };
+        Cause { message: error.to_string(), below: below.map(Box::new) }
+    }
+
+    /// The error of this library that this cause is, if it is one: what a task returns as its own error that it got from
+    /// another task or from the store.
+    ///
+    /// ```
+    /// # use rustyray::prelude::*;
+    /// #[rustyray::remote]
+    /// fn inner() -> u64 {
+    ///     panic!("out of luck")
+    /// }
+    ///
+    /// #[rustyray::remote]
+    /// async fn outer() -> rustyray::Result<u64> {
+    ///     inner_remote::remote().await?.get().await
+    /// }
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// let error = outer_remote::remote().await?.get().await.unwrap_err();
+    /// let Error::TaskFailed { cause: Some(cause), .. } = error else { unreachable!() };
+    /// assert!(matches!(cause.error(), Some(Error::TaskPanicked { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn error(&self) -> Option<&Error> {
+        match self.below.as_deref() {
+            Some(Below::Error(error)) => Some(error),
+            Some(Below::Cause(_)) | None => None,
         }
     }
 }
@@ -606,7 +684,10 @@ fn write_chain(
     f: &mut fmt::Formatter<'_>,
     error: &(dyn std::error::Error + 'static),
 ) -> fmt::Result {
-    let help = |error: &(dyn std::error::Error + 'static)| error.downcast_ref::<Error>()?.help();
+    let help = |error: &(dyn std::error::Error + 'static)| {
+        let within = || error.downcast_ref::<Cause>().and_then(Cause::error);
+        error.downcast_ref::<Error>().or_else(within)?.help()
+    };
     write!(f, "{error}")?;
     let mut advice = help(error);
     let mut cause = error.source();
@@ -665,6 +746,36 @@ mod tests {
     fn an_error_that_found_no_room_is_no_corruption() {
         let lost = Error::from_bytes("7@3", &[]);
         assert!(matches!(&lost, Error::ObjectLost { object, .. } if object == "7@3"), "{lost}");
+    }
+
+    #[test]
+    fn of_a_long_chain_the_ends_are_left() {
+        let failed = |task: String, (message, cause)| Error::TaskFailed {
+            task,
+            worker: 1,
+            attempt: 0,
+            message,
+            cause,
+        };
+        let innermost = failed("0".into(), ("no luck".into(), None));
+        let outermost = (1..1000).fold(innermost, |error, depth| {
+            let (message, cause) = error.returned();
+            failed(depth.to_string(), (message, Some(cause)))
+        });
+        assert_eq!(
+            outermost.to_string(),
+            "task `999` failed on worker 1: task `998` failed on worker 1: no luck"
+        );
+        let chain = std::iter::successors(Some(&outermost), |error| error.within());
+        let tasks: Vec<&str> = chain
+            .map(|error| match error {
+                Error::TaskFailed { task, .. } => &**task,
+                other => panic!("{other}"),
+            })
+            .collect();
+        assert_eq!(tasks.len(), LONGEST_CHAIN);
+        assert_eq!((tasks[0], tasks[LONGEST_CHAIN - 1]), ("999", "0"));
+        assert_eq!(Error::from_bytes("an object", &outermost.to_bytes()), outermost);
     }
 
     #[test]

@@ -306,3 +306,40 @@ async fn bytes_are_stored_as_they_are_and_written_in_place() -> rustyray::Result
     assert_eq!(&view[..], b"abc");
     Ok(())
 }
+
+/// Fails at the bottom of as many tasks that wait for one another.
+#[rustyray::remote(name = "fails below")]
+async fn fails_below(depth: u32) -> rustyray::Result<u64> {
+    match depth {
+        0 => divided_remote::remote(7, 0).await?.get().await,
+        _ => fails_below_remote::remote(depth - 1).await?.get().await,
+    }
+}
+
+#[rustyray::remote(name = "divided")]
+fn divided(number: u64, by: u64) -> Result<u64, String> {
+    number.checked_div(by).ok_or_else(|| "division by zero".to_owned())
+}
+
+#[rustyray::test]
+async fn a_deep_failure_is_told_line_by_line() -> rustyray::Result<()> {
+    let error = fails_below_remote::remote(3).await?.get().await.unwrap_err();
+    let lines: Vec<String> = format!("{error:?}").lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), 5, "{error:?}");
+    for line in &lines {
+        assert!(line.ends_with("division by zero"), "who failed, and of what in the end: {line}");
+        assert!(line.matches("failed").count() <= 2, "{line}");
+    }
+    assert!(lines[4].starts_with("  caused by: task `divided` failed on worker "), "{}", lines[4]);
+
+    // The errors themselves are there, and not their texts alone.
+    let (mut inner, mut depth) = (&error, 0);
+    while let Error::TaskFailed { cause: Some(cause), .. } = inner {
+        (inner, depth) = (cause.error().expect("each is an error of ours"), depth + 1);
+    }
+    let Error::TaskFailed { task, message, .. } = inner else { panic!("{inner:?}") };
+    assert_eq!((depth, &**task, &**message), (4, "divided", "division by zero"));
+    let sources = std::iter::successors(std::error::Error::source(&error), |error| error.source());
+    assert_eq!(sources.count(), 4);
+    Ok(())
+}
