@@ -7,18 +7,24 @@
 use std::{sync::OnceLock, task::Waker, time::Instant};
 
 use tokio::{
-    runtime::{Builder, Handle, Runtime},
+    runtime::{Builder, Handle, Id, Runtime},
     task::AbortHandle,
 };
 
 use crate::error::{Error, Result};
+
+static BACKGROUND: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+
+/// Whether that is the background runtime, which is of all nodes and so says nothing of which is meant.
+pub(crate) fn is(id: Id) -> bool {
+    matches!(BACKGROUND.get(), Some(Ok(background)) if background.handle().id() == id)
+}
 
 /// The background runtime.
 ///
 /// # Errors
 /// When the process cannot have another thread.
 pub(crate) fn handle() -> Result<&'static Handle> {
-    static BACKGROUND: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
     BACKGROUND
         .get_or_init(|| {
             Builder::new_multi_thread()

@@ -16,7 +16,7 @@ use std::{
 
 use parking_lot::RwLock;
 
-use super::Core;
+use super::{Core, background};
 use crate::error::{Error, Result};
 
 thread_local! {
@@ -64,8 +64,10 @@ struct Entry {
 
 static RUNTIMES: RwLock<Vec<Entry>> = RwLock::new(Vec::new());
 
+/// The tokio runtime of the user's that this thread belongs to.
 fn tokio_id() -> Option<tokio::runtime::Id> {
-    tokio::runtime::Handle::try_current().ok().map(|handle| handle.id())
+    let id = tokio::runtime::Handle::try_current().ok().map(|handle| handle.id());
+    id.filter(|&id| !background::is(id))
 }
 
 /// Runs `f` on the runtime that is meant here.

@@ -28,8 +28,9 @@ use std::{
 
 use parking_lot::Mutex;
 use rustyray_store::{ObjectId, Status};
+use tokio::runtime::Handle;
 
-use super::{Core, MOST_AWAITED};
+use super::{Core, MOST_AWAITED, background};
 
 /// An object that a future of this thread's executor waits for.
 struct Interest {
@@ -259,12 +260,22 @@ impl Executor {
 
 /// Runs `future` to its end on this thread.
 ///
-/// It waits as the runtime's blocking calls do: it helps, spins for a calibrated time, then sleeps. Timers
-/// and sockets of tokio need a tokio runtime that is entered on this thread and driven by another.
+/// It waits as the runtime's blocking calls do: it helps, spins for a calibrated time, then sleeps. Timers and sockets
+/// of tokio work in it, driven by a thread in the background; on a thread that is in a tokio runtime already they are
+/// that one's.
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// assert_eq!(rustyray::block_on(async { 6 * 7 }), 42);
+/// rustyray::block_on(tokio::time::sleep(Duration::from_millis(1)));
 /// ```
 pub fn block_on<F: Future>(future: F) -> F::Output {
+    // Where the process cannot have that thread, all else works.
+    let background = match Handle::try_current() {
+        Ok(_) => None,
+        Err(_) => background::handle().ok(),
+    };
+    let _entered = background.map(Handle::enter);
     Executor::new().run(future)
 }
