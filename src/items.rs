@@ -10,7 +10,7 @@ use futures_core::Stream;
 use rustyray_store::{ObjectId, Status};
 
 use crate::{
-    call::{Call, End, Failure, FailureKind, Finished, Ids, Outcome, Returns},
+    call::{Call, End, Failure, FailureKind, Finished, Ids, IntoCause, Outcome, Returns},
     context,
     error::Error,
     object::Settled,
@@ -347,6 +347,17 @@ impl Call<'_> {
         self.stream_later(async move |to: &mut Items<'_>| to.send_stream(items.await).await)
     }
 
+    /// The same for a function that may fail before there is a stream; see [`opened`].
+    ///
+    /// # Errors
+    /// None here; what the function returned as an error comes when `items` is done.
+    pub fn finish_opened_async<O: Outcome<M>, S: Stream<Item = O> + 'static, M>(
+        &mut self,
+        items: impl Future<Output = Result<S, Failure>> + 'static,
+    ) -> Result<Finished, Failure> {
+        self.stream_later(async move |to: &mut Items<'_>| to.send_stream(items.await?).await)
+    }
+
     /// Runs a method that gives items and has the actor to itself.
     ///
     /// ```
@@ -574,6 +585,41 @@ impl Call<'_> {
             to.finish()
         }))))
     }
+}
+
+/// The iterator or stream of a function that may fail before it has one. The error is the only item that its caller
+/// sees, as one of the task as a whole.
+///
+/// ```
+/// # use rustyray::manual::{self, Function, Plain, TaskOptions};
+/// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+/// # #[linkme(crate = rustyray::manual::linkme)]
+/// static DIGITS: Function = Function::new("docs::digits", concat!(file!(), ":", line!()), |call| {
+///     let text: String = call.arg("text")?;
+///     let digits = |number: u64| number.to_string().into_bytes().into_iter();
+///     let digits = manual::opened(text.parse().map(digits))?;
+///     call.finish_stream(digits.map(Plain))
+/// });
+///
+/// # #[rustyray::main]
+/// # async fn main() -> rustyray::Result<()> {
+/// let digits = async |text: &str| {
+///     let push = |args: &mut manual::ArgWriter<'_>| args.push::<String, _>("text", text);
+///     manual::submit_stream::<u8>(&DIGITS, TaskOptions::new(), push).await
+/// };
+/// let mut seven = digits("7").await?;
+/// assert_eq!(seven.next().await.expect("a digit").get().await?, b'7');
+/// let mut none = digits("seven").await?;
+/// assert!(none.next().await.expect("the error").get().await.is_err());
+/// assert!(none.next().await.is_none());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// The error that is in the place of the items.
+pub fn opened<I, E: IntoCause<M>, M>(items: Result<I, E>) -> Result<I, Failure> {
+    items.map_err(E::failure)
 }
 
 /// The items of a stream, each wrapped as an [`Outcome`].

@@ -179,7 +179,7 @@ pub use crate::{
         Outcome, Parameter, Plain, Several, SeveralReturns, returns_match,
     },
     entry::{Exit, run_main, run_test},
-    items::{Items, outcomes},
+    items::{Items, opened, outcomes},
     options::{
         ActorOptions, MAX_CONCURRENCY, MAX_CONCURRENCY_GROUPS, MAX_CUSTOM_RESOURCES, TaskOptions,
     },

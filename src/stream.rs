@@ -51,8 +51,8 @@ pub(crate) const BACKPRESSURE: u32 = 64;
 /// It is a [`Stream`], has [`next`](ObjectRefStream::next) for programs without the traits of the `futures`
 /// crates, and is an iterator for programs without async: `for item in stream` blocks until the next item
 /// is there. An item is an [`ObjectRef`] that is settled already. An item that is an `Err` fails at its
-/// `get`, and the stream goes on; an error of the task as a whole (a panic, a crash after the retries are
-/// spent) is the last item.
+/// `get`, and the stream goes on; an error of the task as a whole (an `Err` in the place of all items, a panic, a
+/// crash after the retries are spent) is the last item.
 ///
 /// At most as many items as the task's `backpressure` are made ahead of the consumer. Dropping the stream
 /// stops the task.

@@ -56,6 +56,90 @@ impl Stream for Ticks {
 }
 
 #[rustyray::remote(num_returns = "streaming")]
+fn lines(text: String) -> Result<impl Iterator<Item = String>, std::io::Error> {
+    match text.is_empty() {
+        true => Err(std::io::Error::other("nothing to read")),
+        false => Ok(text.split('\n').map(str::to_owned).collect::<Vec<_>>().into_iter()),
+    }
+}
+
+#[rustyray::remote(num_returns = "streaming")]
+async fn checked_ticks(to: u64) -> rustyray::Result<impl Stream<Item = Result<u64, String>>> {
+    let to = rustyray::put(&to).await?.get_timeout(Duration::from_secs(60)).await?;
+    match to {
+        0 => Err(rustyray::Error::TaskCancelled { task: "none".into() }),
+        _ => Ok(rustyray::manual::outcomes(ticks(to), |tick| {
+            if tick == 1 { Err("one".into()) } else { Ok(tick) }
+        })),
+    }
+}
+
+#[rustyray::actor]
+struct Shelf {
+    books: Vec<String>,
+}
+
+#[rustyray::actor_methods]
+impl Shelf {
+    pub(crate) fn new(books: Vec<String>) -> Self {
+        Shelf { books }
+    }
+
+    #[method(num_returns = "streaming")]
+    pub(crate) fn books(&self) -> Result<impl Iterator<Item = String>, String> {
+        let books = self.books.clone().into_iter();
+        if self.books.is_empty() { Err("it is empty".into()) } else { Ok(books) }
+    }
+
+    #[method(num_returns = "streaming")]
+    pub(crate) async fn taken(&mut self) -> Result<impl Stream<Item = u64> + use<>, String> {
+        match self.books.pop() {
+            None => Err("it is empty".into()),
+            Some(book) => Ok(ticks(book.len() as u64)),
+        }
+    }
+}
+
+#[rustyray::test]
+async fn there_may_be_no_stream_but_an_error() {
+    let mut read = lines_remote::remote("to be\nor not".to_owned()).await.expect("submitted");
+    assert_eq!(read.next().await.expect("the first").get().await.expect("a line"), "to be");
+    assert_eq!(read.next().await.expect("the second").get().await.expect("a line"), "or not");
+    assert!(read.next().await.is_none());
+
+    let mut none = lines_remote::remote(String::new()).await.expect("submitted");
+    let error = none.next().await.expect("the error").get().await.unwrap_err();
+    let Error::TaskFailed { message, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(message, "nothing to read");
+    assert!(none.next().await.is_none());
+
+    let mut three = checked_ticks_remote::remote(3).await.expect("submitted");
+    assert_eq!(three.next().await.expect("the first").get().await.expect("a tick"), 0);
+    assert!(three.next().await.expect("the second").get().await.is_err());
+    assert_eq!(three.next().await.expect("the third").get().await.expect("a tick"), 2);
+    assert!(three.next().await.is_none());
+    let mut none = checked_ticks_remote::remote(0).await.expect("submitted");
+    let error = none.next().await.expect("the error").get().await.unwrap_err();
+    assert!(error.to_string().contains("task `none` was cancelled"), "{error}");
+    assert!(none.next().await.is_none());
+
+    let shelf = Shelf::remote(vec!["Emma".to_owned()]).await.expect("made");
+    let mut books = shelf.books().await.expect("called");
+    assert_eq!(books.next().await.expect("a book").get().await.expect("a book"), "Emma");
+    assert!(books.next().await.is_none());
+    let mut taken = shelf.taken().await.expect("called");
+    assert_eq!(taken.next().await.expect("a tick").get().await.expect("a tick"), 0);
+    drop(taken);
+    let mut none = shelf.books().await.expect("called");
+    let error = none.next().await.expect("the error").get().await.unwrap_err();
+    assert!(error.to_string().ends_with("it is empty"), "{error}");
+    let mut none = shelf.taken().await.expect("called");
+    let error = none.next().await.expect("the error").get().await.unwrap_err();
+    assert!(error.to_string().ends_with("it is empty"), "{error}");
+    assert!(none.next().await.is_none());
+}
+
+#[rustyray::remote(num_returns = "streaming")]
 fn odd_ones_fail(to: u64) -> impl Iterator<Item = Result<u64, String>> {
     (0..to).map(|n| if n % 2 == 0 { Ok(n) } else { Err(format!("{n} is odd")) })
 }

@@ -21,6 +21,8 @@ pub(crate) struct Outcome {
     ty: Type,
     /// Whether that type is called `Result`, so that an `Err` fails the task.
     fallible: bool,
+    /// Whether the iterator or stream is in a `Result`, so that there may be none.
+    in_result: bool,
     /// How it is stored.
     shape: Shape,
 }
@@ -55,7 +57,7 @@ impl Outcome {
         match returns {
             NumReturns::One => {
                 let ty = travel::check(&ty, Role::Result, complaints);
-                Outcome { fallible: is_result(&ty), ty, shape: Shape::One }
+                Outcome { fallible: is_result(&ty), in_result: false, ty, shape: Shape::One }
             }
             NumReturns::Several(count) => {
                 let ty = travel::check(&ty, Role::Result, complaints);
@@ -63,21 +65,23 @@ impl Outcome {
                     true => Shape::Several(count.clone()),
                     false => Shape::One,
                 };
-                Outcome { fallible: is_result(&ty), ty, shape }
+                Outcome { fallible: is_result(&ty), in_result: false, ty, shape }
             }
-            NumReturns::Streaming => match streamed(&ty) {
+            NumReturns::Streaming => match members(&ty).and_then(streamed) {
                 Some((item, shape)) => {
                     let item = travel::check(&item, Role::Item, complaints);
-                    Outcome { fallible: is_result(&item), ty: item, shape }
+                    let in_result = is_result(&ty);
+                    Outcome { fallible: is_result(&item), in_result, ty: item, shape }
                 }
                 None => {
                     let advice = "`num_returns = \"streaming\"` is for functions that return \
-                                  `impl Iterator<Item = T>` or `impl Stream<Item = T>`";
+                                  `impl Iterator<Item = T>` or `impl Stream<Item = T>`, or a \
+                                  `Result` of it";
                     match output {
                         ReturnType::Default => complaints.about(quote!(#ty), advice),
                         ReturnType::Type(..) => complaints.about(&ty, advice),
                     }
-                    Outcome { ty, fallible: false, shape: Shape::Iterator }
+                    Outcome { ty, fallible: false, in_result: false, shape: Shape::Iterator }
                 }
             },
         }
@@ -89,7 +93,7 @@ impl Outcome {
             ReturnType::Default => syn::parse_quote!(()),
             ReturnType::Type(_, ty) => (**ty).clone(),
         };
-        Outcome { fallible: is_result(&ty), ty, shape: Shape::One }
+        Outcome { fallible: is_result(&ty), in_result: false, ty, shape: Shape::One }
     }
 
     pub(crate) fn shape(&self) -> &Shape {
@@ -144,6 +148,19 @@ impl Outcome {
         let mut wrapped = Group::new(Delimiter::Parenthesis, result);
         wrapped.set_span(Span::mixed_site().located_at(last));
         quote!(#wrapper #wrapped)
+    }
+
+    /// The iterator or stream that `result` is, or has: an `Err` in its place ends what this stands in.
+    pub(crate) fn opened(&self, root: &Root, result: TokenStream) -> TokenStream {
+        match self.in_result {
+            true => quote!(#root::manual::opened(#result)?),
+            false => result,
+        }
+    }
+
+    /// Whether there may be an error in the place of the iterator or stream.
+    pub(crate) fn is_in_result(&self) -> bool {
+        self.in_result
     }
 
     /// A name whose type errors are about this outcome, and are shown at the type.
@@ -336,6 +353,10 @@ mod tests {
         let (shown, _) =
             parsed(parse_quote!(-> impl Stream<Item = io::Result<u8>>), NumReturns::Streaming);
         assert!(shown.starts_with("Fallible "), "{shown}");
+        let result = parse_quote!(-> io::Result<impl Iterator<Item = u8>>);
+        assert_eq!(parsed(result, NumReturns::Streaming).0, "Plain ObjectRefStream<u8>");
+        let (_, errors) = parsed(parse_quote!(-> Result<u8, E>), NumReturns::Streaming);
+        assert!(errors[0].contains("or a `Result` of it"), "{errors:?}");
         let (_, errors) = parsed(parse_quote!(-> Vec<u8>), NumReturns::Streaming);
         assert!(errors[0].contains("impl Iterator<Item = T>"), "{errors:?}");
     }

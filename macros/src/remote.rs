@@ -184,7 +184,17 @@ impl Remote {
             }
             (Shape::Iterator, _) => {
                 let finish = blamed("finish_stream");
-                quote_spanned!(here=> #call.#finish(::core::iter::Iterator::map(#result, #wrapper)))
+                let items = signature.outcome.opened(root, result);
+                quote_spanned!(here=> #call.#finish(::core::iter::Iterator::map(#items, #wrapper)))
+            }
+            (Shape::Stream, _) if signature.outcome.is_in_result() => {
+                let finish = blamed("finish_opened_async");
+                let items = signature.outcome.opened(root, result);
+                quote_spanned! {here=>
+                    #call.#finish(async move {
+                        ::core::result::Result::Ok(#root::manual::outcomes(#items, #wrapper))
+                    })
+                }
             }
             (Shape::Stream, _) => {
                 let finish = blamed("finish_stream_async");

@@ -151,6 +151,7 @@ impl Class {
             }
             (Shape::Iterator, _) => {
                 let (run, send) = (of("_stream"), signature.outcome.blamed("send_all"));
+                let result = signature.outcome.opened(root, result);
                 quote_spanned! {here=>
                     #call.#run(move |#actor: &#mutability #path, #items| {
                         #items.#send(::core::iter::Iterator::map(#result, #wrapper))
@@ -159,6 +160,7 @@ impl Class {
             }
             (Shape::Stream, _) => {
                 let (run, send) = (of("_stream_async"), signature.outcome.blamed("send_stream"));
+                let result = signature.outcome.opened(root, result);
                 quote_spanned! {here=>
                     #call.#run(async move |
                         #actor: &#mutability #path,
