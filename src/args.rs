@@ -207,6 +207,17 @@ pub trait IntoArg<P> {
     fn pass(&self, name: &'static str, to: &mut ArgWriter<'_>) -> Result<()>;
 }
 
+/// What a parameter of type `P` takes, where that is a `View<T>`: what [`IntoArg`] says, with `T` for messages.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not accepted for a parameter of type `{P}`",
+    label = "expected `{T}`, `ObjectRef<{T}>` or `&ObjectRef<{T}>`"
+)]
+pub trait IntoView<P, T>: IntoArg<P> {}
+
+#[diagnostic::do_not_recommend]
+impl<A: IntoArg<P>, P, T> IntoView<P, T> for A {}
+
 impl<T: Value> IntoArg<T> for T {
     #[inline]
     fn pass(&self, name: &'static str, to: &mut ArgWriter<'_>) -> Result<()> {

@@ -173,7 +173,7 @@ impl WithoutPrelude for &Prelude {
 pub use crate::{
     actor::{Actor, ActorHandle, ArchivedActorHandle, Handle, create, get},
     amount::units,
-    args::{ArgWriter, IntoArg},
+    args::{ArgWriter, IntoArg, IntoView},
     call::{
         Call, Constructed, Failure, Fallible, FallibleReturn, FallibleSeveral, Finished, IntoCause,
         Outcome, Parameter, Plain, Several, SeveralReturns, returns_match,

@@ -220,7 +220,8 @@ fn an_amount_that_cannot_be_is_refused_where_it_is_asked_for() {
         other => panic!("{other:?}"),
     };
     rustyray::block_on(async {
-        runtime().start().await?;
+        let spill = tempfile::tempdir().expect("a directory");
+        runtime(spill.path()).start().await?;
         let refused = add_remote::options().num_cpus(-1).remote(1, 2).await.unwrap_err();
         let range = "an amount of a resource lies between 0 and 400000";
         assert_eq!(what(refused), format!("`num_cpus` is -1: {range}"));
@@ -258,7 +259,8 @@ fn what_is_larger_than_the_store_finds_it_full() {
         assert!(refused.help().expect("something can be done").contains("object_store_memory"));
     };
     rustyray::block_on(async {
-        runtime().start().await?;
+        let spill = tempfile::tempdir().expect("a directory");
+        runtime(spill.path()).start().await?;
         check(rustyray::put(&beyond).await.unwrap_err());
         check(rustyray::put_bytes(&beyond).await.unwrap_err());
         check(rustyray::create(beyond.len()).await.map(drop).unwrap_err());
@@ -276,7 +278,8 @@ async fn asks(counter: CounterHandle) -> rustyray::Result<String> {
 #[test]
 fn that_an_actor_is_dead_arrives_where_the_result_is_asked_for() {
     rustyray::block_on(async {
-        runtime().start().await?;
+        let spill = tempfile::tempdir().expect("a directory");
+        runtime(spill.path()).start().await?;
         let counter = Counter::remote(0).await?;
         counter.kill().await?;
         counter.died().await?;
@@ -292,7 +295,8 @@ fn that_an_actor_is_dead_arrives_where_the_result_is_asked_for() {
 #[test]
 fn a_view_of_bytes_is_as_good_as_bytes() {
     rustyray::block_on(async {
-        runtime().start().await?;
+        let spill = tempfile::tempdir().expect("a directory");
+        runtime(spill.path()).start().await?;
         let seven = rustyray::put_bytes(b"seven").await?;
         let view: View<Bytes> = seven.view().await?;
         drop(seven);
@@ -338,7 +342,8 @@ async fn finds_the_wrong_one() -> rustyray::Result<String> {
 #[test]
 fn an_actor_of_another_class_is_not_what_was_asked_for() {
     rustyray::block_on(async {
-        runtime().start().await?;
+        let spill = tempfile::tempdir().expect("a directory");
+        runtime(spill.path()).start().await?;
         let counter = Counter::options().name("global").remote(4).await?;
         let error = Other::get("global").await.unwrap_err();
         assert!(matches!(error, Error::TypeMismatch { .. }), "{error:?}");

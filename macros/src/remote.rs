@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{
-    Attribute, Ident, Visibility,
+    Attribute, FnArg, Ident, Visibility,
     parse::{Parse, ParseStream},
 };
 
@@ -55,6 +55,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     };
     let mut misfits = Complaints::default();
     let Function { attributes, visibility, signature } = &function;
+    let is_method = matches!(signature.inputs.first(), Some(FnArg::Receiver(_)));
     let signature = Signature::parse(
         Kind::Function,
         attributes,
@@ -65,6 +66,10 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     );
     let remote = Remote { task, signature, is_stand_in: !misfits.is_empty() };
     complaints.append(misfits);
+    if is_method {
+        // Beside it, in an `impl`, nothing of what is generated could stand.
+        return quote!(#item #complaints);
+    }
     quote!(#item #remote #complaints)
 }
 

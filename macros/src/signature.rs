@@ -11,8 +11,8 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{
-    Attribute, FnArg, GenericParam, Generics, Ident, Meta, Pat, PatType, Safety, Type, Visibility,
-    ext::IdentExt, spanned::Spanned,
+    Attribute, FnArg, GenericArgument, GenericParam, Generics, Ident, Meta, Pat, PatType,
+    PathArguments, Safety, Type, Visibility, ext::IdentExt, spanned::Spanned,
 };
 
 use crate::{
@@ -40,6 +40,28 @@ pub(crate) struct Parameter {
     pub(crate) ident: Ident,
     pub(crate) name: String,
     pub(crate) ty: Type,
+}
+
+impl Parameter {
+    /// What is taken for it: `IntoArg<i64>`; of a view also what it is of, for the compiler's message.
+    fn bound(&self, root: &Root) -> TokenStream {
+        let ty = &self.ty;
+        match viewed(ty) {
+            Some(of) => quote_spanned!(Span::mixed_site()=> #root::manual::IntoView<#ty, #of>),
+            None => quote_spanned!(Span::mixed_site()=> #root::manual::IntoArg<#ty>),
+        }
+    }
+}
+
+/// `T` of what is written as a `View<T>`.
+fn viewed(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ty else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == "View")?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    match arguments.args.first() {
+        Some(GenericArgument::Type(of)) if arguments.args.len() == 1 => Some(of),
+        _ => None,
+    }
 }
 
 /// The attributes of an item that hold for what is generated from it too.
@@ -178,8 +200,9 @@ impl Signature {
     /// `a: impl IntoArg<i64>, …`: what the generated function takes.
     pub(crate) fn taken(&self, root: &Root) -> TokenStream {
         let here = Span::mixed_site();
-        let taken = self.parameters.iter().map(|Parameter { ident, ty, .. }| {
-            quote_spanned!(here=> #ident: impl #root::manual::IntoArg<#ty>)
+        let taken = self.parameters.iter().map(|parameter| {
+            let (ident, bound) = (&parameter.ident, parameter.bound(root));
+            quote_spanned!(here=> #ident: impl #bound)
         });
         quote!(#(#taken),*)
     }
@@ -188,8 +211,9 @@ impl Signature {
     pub(crate) fn taken_by_name(&self, root: &Root) -> (TokenStream, TokenStream) {
         let here = Span::mixed_site();
         let (mut types, mut taken) = (TokenStream::new(), TokenStream::new());
-        for (given, Parameter { ident, ty, .. }) in self.given().iter().zip(&self.parameters) {
-            types.extend(quote_spanned!(here=> #given: #root::manual::IntoArg<#ty>,));
+        for (given, parameter) in self.given().iter().zip(&self.parameters) {
+            let (ident, bound) = (&parameter.ident, parameter.bound(root));
+            types.extend(quote_spanned!(here=> #given: #bound,));
             taken.extend(quote_spanned!(here=> #ident: #given,));
         }
         (types, taken)
