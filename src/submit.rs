@@ -33,8 +33,8 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::NotInitialized`] without a runtime, [`Error::InvalidArgument`] for options that cannot be,
-/// [`Error::Unschedulable`] when the node will never have what they ask for, [`Error::Serialization`] for an argument that cannot be archived, and what the object
-/// store returns when it has no room. Nothing was submitted then.
+/// [`Error::Unschedulable`] when the node will never have what they ask for, [`Error::Serialization`] for an argument
+/// that cannot be archived, and what the object store returns when it has no room. Nothing was submitted then.
 #[track_caller]
 pub fn submit<Out>(
     function: &'static Function,
@@ -209,25 +209,18 @@ fn submit_call(
                 _ => false,
             };
             let kept = Kept { parent, returns: reserved.ids(), held: held.take() };
-            core.lines.call(
-                core,
-                way,
-                token,
-                LineCall { words, kept, dependencies, is_counted },
-            )?;
+            let call = LineCall { words, kept, dependencies, is_counted };
+            match (link, core.lines.call(core, way, token, call)) {
+                // As in every other process, which does not wait for the node: it comes where the result is asked for.
+                (Link::Node(node), Err(dead @ Error::ActorDied { .. })) if !is_tried => {
+                    reserved.as_slice().iter().for_each(|&id| node.settle_failed(id, &dead));
+                }
+                (_, called) => called?,
+            }
         }
         (Link::Node(node), None) => {
             node.take_completions_at_times();
-            let returns = reserved.ids();
-            let submitted =
-                node.submit(wanted, words, returns, &dependencies, held.take(), CallerId(0));
-            match submitted {
-                // As in every other process, which does not wait for the node: it comes where the result is asked for.
-                Err(dead @ Error::ActorDied { .. }) if is_call && !is_tried => {
-                    reserved.as_slice().iter().for_each(|&id| node.settle_failed(id, &dead));
-                }
-                submitted => submitted?,
-            }
+            node.submit(wanted, words, reserved.ids(), &dependencies, held.take(), CallerId(0))?
         }
         (Link::Uplink(uplink), None) => {
             let nested = nested_of(held.ids(), &dependencies);

@@ -279,7 +279,7 @@ async fn a_constructor_that_fails_at_the_restart_fails_what_waited_for_it() -> r
         let death = victim.died().await?;
         assert_eq!(death.reason, ActorEnd::NotConstructed);
         assert!(death.cause.expect("there is one").to_string().contains("it is forbidden"));
-        let error = victim.note("late".to_owned()).await.expect_err("it is dead");
+        let error = victim.note("late".to_owned()).await?.get().await.expect_err("it is dead");
         let Error::ActorDied { cause: Some(cause), .. } = &error else { panic!("{error:?}") };
         assert!(cause.to_string().contains("it is forbidden"), "{cause}");
     }
