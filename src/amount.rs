@@ -19,14 +19,14 @@ pub trait Amount: sealed::Number {}
 
 mod sealed {
     pub trait Number {
-        fn as_f64(self) -> f64;
+        fn into_f64(self) -> f64;
     }
 }
 
 /// The number itself; generated code and the setters read it.
 #[doc(hidden)]
 pub fn units(amount: impl Amount) -> f64 {
-    amount.as_f64()
+    amount.into_f64()
 }
 
 macro_rules! amounts {
@@ -34,7 +34,7 @@ macro_rules! amounts {
         impl Amount for $number {}
 
         impl sealed::Number for $number {
-            fn as_f64(self) -> f64 {
+            fn into_f64(self) -> f64 {
                 self as f64
             }
         }
