@@ -75,7 +75,7 @@ fn the_limits_of_one_node_are_passed() {
 fn the_limits_of_the_machine_are_measured() {
     let limits = run(&["physics", "--json", "--seconds", "0.002", "--copy-mib", "1"]);
     let limits = limits.as_object().unwrap();
-    assert_eq!(limits.len(), 11);
+    assert_eq!(limits.len(), 12);
     assert!(limits.values().all(|limit| limit.as_f64().unwrap() > 0.0), "{limits:?}");
 }
 

@@ -268,7 +268,7 @@ impl Executor {
 /// use std::time::Duration;
 ///
 /// assert_eq!(rustyray::block_on(async { 6 * 7 }), 42);
-/// rustyray::block_on(tokio::time::sleep(Duration::from_millis(1)));
+/// rustyray::block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
 /// ```
 pub fn block_on<F: Future>(future: F) -> F::Output {
     // Where the process cannot have that thread, all else works.

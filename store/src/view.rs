@@ -39,7 +39,8 @@ use crate::{Client, ObjectId, OwnedValue, Pin, PinKind, Value, ViewError};
 ///
 /// let id = client.put_bytes(b"abc")?;
 /// let view: View<bytes::Bytes> = client.view(id)?;
-/// assert_eq!((&view, view.to_vec()), (&b"abc"[..], b"abc".to_vec()));
+/// assert_eq!(view, *b"abc");
+/// assert_eq!(view.to_vec(), b"abc");
 /// let (bytes, end): (bytes::Bytes, bytes::Bytes) = (view.bytes(), view.slice(1..));
 /// client.release(id);
 /// drop(view);
