@@ -95,6 +95,34 @@ impl Asker {
     }
 }
 
+/// Its calls block threads, two at a time.
+#[rustyray::actor(max_concurrency = 2)]
+struct Porter;
+
+#[rustyray::actor_methods]
+impl Porter {
+    pub fn new() -> Self {
+        Porter
+    }
+
+    pub fn nothing(&self) {}
+
+    /// Whether the file is there, for which it waits a while.
+    pub fn wait_for(&self, file: String) -> bool {
+        let mut looks = 0..20_000;
+        while !Path::new(&file).exists() && looks.next().is_some() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Path::new(&file).exists()
+    }
+
+    /// Ends when the file is there.
+    pub fn leave_when(&self, file: String) -> rustyray::Result<()> {
+        assert!(self.wait_for(file), "somebody makes it");
+        rustyray::exit_actor()
+    }
+}
+
 fn is_told_of_the_exit(heard: &str) -> bool {
     heard.contains("Leaver") && heard.ends_with("it exited on its own")
 }
@@ -134,6 +162,37 @@ async fn a_call_that_is_under_way_does_not_wait_for_one_that_begins_no_more() ->
         leaving.get().await?;
         std::fs::remove_file(file).expect("it was made");
         assert_eq!(leaver.died().await?.reason, rustyray::ActorEnd::Exited);
+    }
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn nothing_begins_in_the_place_of_a_call_on_a_thread_that_asked_for_the_end()
+-> rustyray::Result<()> {
+    for by_line in [false, true] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let porter = Porter::remote().await?;
+        for _ in 0..if by_line { OFTEN } else { 0 } {
+            porter.nothing().await?.get().await?;
+        }
+        let (first, second) = (directory.path().join("first"), directory.path().join("second"));
+        let path = |file: &Path| file.to_string_lossy().into_owned();
+        let staying = porter.wait_for(path(&second)).await?;
+        let leaving = porter.leave_when(path(&first)).await?;
+        let mut turned_away = Vec::new();
+        for _ in 0..4 {
+            turned_away.push(porter.wait_for(path(&second)).await?);
+        }
+        std::fs::write(&first, "").expect("it can be written");
+        leaving.get().await.expect("leaving");
+        // Only afterwards can the call end that is under way.
+        for call in turned_away {
+            let told = call.get().await.expect_err("it does not begin").to_string();
+            assert!(told.contains("Porter") && told.ends_with("it exited on its own"), "{told}");
+        }
+        std::fs::write(&second, "").expect("it can be written");
+        assert!(staying.get().await.expect("staying"), "it is there");
+        assert_eq!(porter.died().await?.reason, rustyray::ActorEnd::Exited);
     }
     Ok(())
 }

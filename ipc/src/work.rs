@@ -218,6 +218,33 @@ impl<M: Memory> WorkConsumer<M> {
         self.cursor.header(self.cursor.position()).turn() == Turn::Vacant
     }
 
+    /// What the next entry that is pushed is to be called, as far as the producers say: the mark between what has come
+    /// by now and what comes later.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use rustyray_ipc::{RingShape, WorkConsumer, WorkProducer};
+    /// # use rustyray_memory::Heap;
+    /// # const SHAPE: RingShape = RingShape { entries: 4, payload_words: 7 };
+    /// # let memory = Arc::new(Heap::new(SHAPE.words()));
+    /// # let node = WorkProducer::new(Arc::clone(&memory), SHAPE);
+    /// # let mut worker = WorkConsumer::new(memory, SHAPE);
+    /// node.push(&[1]).expect("there is room");
+    /// let now = worker.next_ticket();
+    /// assert_eq!(node.push(&[2]), Ok(now));
+    /// assert!(!worker.has_come_to(now));
+    /// assert_eq!(worker.claim(&mut [0; 7]), Ok(Some(1)));
+    /// assert!(worker.has_come_to(now), "nothing is left of what had come then");
+    /// ```
+    pub fn next_ticket(&self) -> Ticket {
+        Ticket(self.cursor.position().wrapping_add(self.cursor.len() as u64))
+    }
+
+    /// Whether every entry before this one was passed.
+    pub fn has_come_to(&self, ticket: Ticket) -> bool {
+        self.cursor.position() >= ticket.0
+    }
+
     /// Whether no entry is there to be claimed: what was taken back does not count.
     #[inline]
     pub fn is_empty(&self) -> bool {

@@ -61,6 +61,10 @@
 //! no argument is freed, while a call is on a line. A process that ends in order waits for its calls first; a driver
 //! that lets go of the node for a while only, after which they run for as long as its process lives.
 //!
+//! # An end in order
+//! An actor that exits on its own begins nothing any more, but calls that run may take a while. Until they have ended
+//! the consumer claims what comes and fails it itself: a line that it gave up would fail what runs, too.
+//!
 //! # Deaths, instruction by instruction
 //! | who dies | when | what happens |
 //! | --- | --- | --- |

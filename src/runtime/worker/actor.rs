@@ -79,6 +79,8 @@ impl Home {
                 [_] => self.lanes.has_room(0),
                 _ => self.parked() < MOST_PARKED,
             }
+            // After the room: it may be that of the call that asked for the end.
+            && !self.has_exited()
     }
 
     /// Whether something that was claimed can begin now.
@@ -107,6 +109,7 @@ impl Home {
     fn first_parked(&self) -> Option<usize> {
         (0..self.parked.len())
             .find(|&lane| !self.parked[lane].is_empty() && self.lanes.has_room(lane))
+            .filter(|_| !self.has_exited())
     }
 
     /// Whether a call may begin after later ones of its caller, when it waits for an argument.
@@ -273,19 +276,29 @@ impl Worker {
         }
     }
 
-    /// Fails what was claimed and has not begun, and gives the lines up: nobody is to wait for an actor on its way
-    /// out, which may itself be waiting for whoever does.
+    /// Fails what has not begun, of what was claimed and of what comes by lines: nobody is to wait for an actor on its
+    /// way out, which may itself be waiting for whoever does. The lines stay until the calls that run have ended,
+    /// since who loses one takes for lost what was claimed.
     pub(super) fn turn_away(&mut self) {
-        let Some(home) = &mut self.home else { return };
-        let mut orders: Vec<Order> = home.gate.take().into_iter().collect();
-        orders.extend(home.parked.iter_mut().flat_map(|lane| lane.drain(..)));
-        orders.extend(self.give_up_lines());
+        let mut orders = self.take_parked();
+        orders.extend(self.claim_lines());
+        self.refuse(&orders);
+    }
+
+    /// What was claimed and has not begun.
+    fn take_parked(&mut self) -> Vec<Order> {
+        let Some(home) = &mut self.home else { return Vec::new() };
+        let parked = home.parked.iter_mut().flat_map(|lane| lane.drain(..));
+        home.gate.take().into_iter().chain(parked).collect()
+    }
+
+    fn refuse(&mut self, orders: &[Order]) {
         if orders.is_empty() {
             return;
         }
         let death = self.death();
         for order in orders {
-            self.fail_waited(&order, Failure(FailureKind::Downstream(death.clone().into())));
+            self.fail_waited(order, Failure(FailureKind::Downstream(death.clone().into())));
         }
     }
 
@@ -302,7 +315,9 @@ impl Worker {
 
     /// Ends the process in order.
     pub(super) fn stop(&mut self, seat: &mut Seat) {
-        self.turn_away();
+        let mut orders = self.take_parked();
+        orders.extend(self.give_up_lines());
+        self.refuse(&orders);
         let class = self.home.as_ref().map(|home| home.class);
         if let Some(class) = class
             && let Some(hook) = class.on_stop

@@ -111,7 +111,8 @@ impl Crew {
 
     /// Whether one of its calls asked for the actor's end.
     pub(super) fn has_exited(&self) -> bool {
-        self.shared.exited.load(Ordering::Relaxed)
+        // Acquire: pairs with the release in `Shared::run`.
+        self.shared.exited.load(Ordering::Acquire)
     }
 
     /// Whether calls have been short enough lately for a thread of the crew to lead.
@@ -267,16 +268,21 @@ impl Shared {
             Err(failure) => Err(failure),
         };
         let exits = take_exit();
-        if exits {
-            // Relaxed: read after the node's answer to what is reported next.
-            self.exited.store(true, Ordering::Relaxed);
-        }
         self.reports.complete(&order.header, &returns, outcome, exits);
+        if exits {
+            // Before the slot is given back: nothing is to begin in it. Release: pairs with the acquire in
+            // `Crew::has_exited`; who sees it also tells the node of what was reported.
+            self.exited.store(true, Ordering::Release);
+        }
         drop(context);
         drop(resident);
         // Release: pairs with the acquire in `Crew::is_busy`.
         self.busy.fetch_sub(1, Ordering::Release);
         drop(slot);
+        if exits {
+            // At once: calls that run, here too, may wait for those that are turned away.
+            self.core.wake_waiters();
+        }
         exits
     }
 }

@@ -128,6 +128,38 @@ impl Worker {
         self.reports.publish(header, &Returns::none(&self.core), super::DONE, false);
     }
 
+    /// Claims all that has come by the lines, and begins none of it.
+    pub(super) fn claim_lines(&mut self) -> Vec<Order> {
+        let mut orders = Vec::new();
+        let mut entry = [0; ENTRY_WORDS];
+        for mut intake in std::mem::take(&mut self.intakes.lines) {
+            let waiting = intake.head.take().into_iter().chain(intake.aside.drain(..));
+            orders.extend(waiting.map(|waiting| waiting.order));
+            let last = intake.queue.next_ticket();
+            let mut is_over = intake.is_over();
+            while !is_over && !intake.queue.has_come_to(last) {
+                match intake.queue.claim(&mut entry).map(|len| len.map(|len| &entry[..len])) {
+                    Ok(None) => break,
+                    Ok(Some(words)) => match Header::parse(words) {
+                        Ok(header) => orders.push(Order::new(header, rest_of(words))),
+                        Err(error) => eprintln!("rustyray: {error}"),
+                    },
+                    Err(garbage) => {
+                        eprintln!("rustyray: a direct line is damaged: {garbage}");
+                        is_over = true;
+                    }
+                }
+            }
+            if is_over {
+                self.uplink.line_done(intake.line.id());
+            } else {
+                intake.tell_of_room(&self.core);
+                self.intakes.lines.push(intake);
+            }
+        }
+        orders
+    }
+
     /// Claims nothing from any line any more: gives what was claimed and has not begun. What was not claimed is its
     /// producer's to take back.
     pub(super) fn give_up_lines(&mut self) -> Vec<Order> {

@@ -188,6 +188,7 @@ impl Worker {
     /// Takes what there is, until something is held: from the node and from each line in turn. Breaks off when the
     /// work queue is damaged. Without the main thread's seat by another thread, which leads.
     fn take_all(&mut self, mut seat: Option<&mut Seat>) -> ControlFlow<()> {
+        self.exiting |= self.home.as_ref().is_some_and(Home::has_exited);
         if self.exiting {
             self.turn_away();
             return ControlFlow::Continue(());
@@ -231,10 +232,12 @@ impl Worker {
         !self.exiting && self.held.is_none() && self.home.as_ref().is_none_or(Home::may_claim)
     }
 
-    /// Whether there is something to be begun.
+    /// Whether there is something to be begun, or turned away.
     fn has_next(&self) -> bool {
-        let claimed = self.home.as_ref().is_some_and(Home::has_next);
-        (claimed && !self.exiting)
+        if self.exiting {
+            return self.intakes.has_next(&self.core);
+        }
+        self.home.as_ref().is_some_and(|home| home.has_exited() || home.has_next())
             || (self.may_claim()
                 && ((!self.stopping && !self.work.is_empty()) || self.intakes.has_next(&self.core)))
     }
@@ -308,11 +311,7 @@ impl Worker {
         };
         let rest = rest_of(entry);
         match header.kind {
-            Kind::Stop => {
-                self.stopping = true;
-                // Who takes calls is not told by the thread that ran the one.
-                self.exiting |= self.home.as_ref().is_some_and(Home::has_exited);
-            }
+            Kind::Stop => self.stopping = true,
             Kind::Gpus => self.take_gpus(&header, rest),
             Kind::Attach => self.attach_line(&header),
             Kind::Method => self.take_call(seat, header, rest),
