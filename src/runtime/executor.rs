@@ -192,7 +192,7 @@ impl Executor {
             match core {
                 Some(core) => {
                     if !self.spin(&core, &|| false) {
-                        self.sleep(&core, &|| false);
+                        self.sleep(&core, None, &|| false);
                     }
                 }
                 None => {
@@ -235,23 +235,29 @@ impl Executor {
         come
     }
 
-    /// Sleeps on the runtime's doorbell until there is a wake or `ready`; a while at most, where something ahead is
-    /// waited for.
-    pub(crate) fn sleep(&self, core: &Arc<Core>, ready: &dyn Fn() -> bool) {
+    /// Sleeps on the runtime's doorbell until there is a wake or `ready`, or until a moment; a while at most, where
+    /// something ahead is waited for.
+    pub(crate) fn sleep(
+        &self,
+        core: &Arc<Core>,
+        until: Option<Instant>,
+        ready: &dyn Fn() -> bool,
+    ) {
         *self.parker.bell.lock() = Some(Arc::clone(core));
-        let mut deadline = None;
+        let mut soon = None;
         for interest in self.waiting.borrow_mut().iter_mut() {
             let ahead = interest.ahead.take();
             if !Arc::ptr_eq(&interest.core, core) {
                 // An object of another runtime rings that one's doorbell, whose service wakes this thread.
                 interest.core.wake_when_settled(interest.id, &self.waker);
             } else if ahead.is_some_and(|ahead| core.subscribe(ahead) == Status::Pending) {
-                deadline.get_or_insert_with(|| Instant::now() + AHEAD);
+                soon.get_or_insert_with(|| Instant::now() + AHEAD);
             } else {
                 core.subscribe(interest.id);
             }
         }
         let awaited = self.awaited(core);
+        let deadline = [until, soon].into_iter().flatten().min();
         core.wait(deadline, &awaited, || (ready() || self.is_woken()).then_some(()));
         *self.parker.bell.lock() = None;
         self.parker.take();

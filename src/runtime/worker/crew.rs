@@ -11,6 +11,10 @@
 //!
 //! Calls that are short are not handed over one by one: see [`super::lead`].
 //!
+//! Where the system gives no further thread, what is on the board waits for those there are: these may wait for it in
+//! turn, so it is tried again, by who takes the actor's calls, which never waits on the board itself. Where there is
+//! no thread at all the actor's own runs the calls.
+//!
 //! Invariant: a thread of the crew reads the actor and never has it for itself. The actor's own thread begins
 //! no exclusive call while the crew is at work, so calls of one caller do not overtake each other there.
 
@@ -21,6 +25,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -38,6 +43,9 @@ use crate::{
     residence::Resident,
     runtime::{Core, background, current, executor::Executor},
 };
+
+/// After how long a thread is tried to be started again that could not be had.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// See the module.
 pub(super) struct Crew {
@@ -69,6 +77,10 @@ pub(super) struct Shared {
     busy: AtomicUsize,
     /// A call asked for the actor's end.
     exited: AtomicBool,
+    /// Calls on the board may wait for a thread that could not be had. Written with the board's lock.
+    is_short: AtomicBool,
+    /// That was said.
+    has_been_short: AtomicBool,
     pub(super) desk: Desk,
 }
 
@@ -94,6 +106,8 @@ impl Crew {
             most,
             busy: AtomicUsize::new(0),
             exited: AtomicBool::new(false),
+            is_short: AtomicBool::new(false),
+            has_been_short: AtomicBool::new(false),
             desk: Desk::new(),
         };
         Crew { shared: Arc::new(shared) }
@@ -118,6 +132,22 @@ impl Crew {
     /// Whether calls have been short enough lately for a thread of the crew to lead.
     pub(super) fn may_lead(&self) -> bool {
         self.shared.desk.may_be_used()
+    }
+
+    /// Whether it is to be tried again to have a further thread.
+    pub(super) fn is_short(&self) -> bool {
+        self.shared.is_short.load(Ordering::Relaxed)
+    }
+
+    /// Tries that, where it is to be; when the next time is.
+    pub(super) fn reinforce_again(&self) -> Option<Instant> {
+        if !self.is_short() {
+            return None;
+        }
+        let board = self.shared.board.lock();
+        self.shared.is_short.store(false, Ordering::Relaxed);
+        self.shared.reinforce(board);
+        self.is_short().then(|| Instant::now() + AGAIN)
     }
 
     /// Hands a call over.
@@ -175,22 +205,50 @@ impl Shared {
         let mut board = self.board.lock();
         board.coming = false;
         board.threads -= 1;
-        if board.threads == 0 {
-            eprintln!("rustyray: no thread for a call, which runs alone: {error}");
-            while let Some(errand) = board.errands.pop_front() {
-                drop(board);
-                match errand {
-                    Errand::Run(call) => drop(self.run(&Executor::new(), call)),
-                    Errand::Lead(mut worker, call) => {
-                        self.begin_one();
-                        worker.exiting |= self.run(&Executor::new(), call);
-                        self.desk.give_back(worker);
-                    }
-                }
-                self.core.wake_waiters();
-                board = self.board.lock();
-            }
+        if board.threads > 0 {
+            return self.wait_for_thread(board, error);
         }
+        eprintln!("rustyray: no thread for a call, which runs alone: {error}");
+        while let Some(errand) = board.errands.pop_front() {
+            drop(board);
+            match errand {
+                Errand::Run(call) => drop(self.run(&Executor::new(), call)),
+                Errand::Lead(mut worker, call) => {
+                    self.begin_one();
+                    worker.exiting |= self.run(&Executor::new(), call);
+                    self.desk.give_back(worker);
+                }
+            }
+            self.core.wake_waiters();
+            board = self.board.lock();
+        }
+    }
+
+    /// Leaves what is on the board until there is a thread for it. What takes the actor's calls does not lie there
+    /// with the call that was to be led with: it goes back to the main thread.
+    fn wait_for_thread(&self, mut board: MutexGuard<'_, Board>, error: &std::io::Error) {
+        if !self.has_been_short.swap(true, Ordering::Relaxed) {
+            let threads = board.threads;
+            eprintln!("rustyray: no further thread, calls wait for one of {threads}: {error}");
+        }
+        let mut back = None;
+        for errand in std::mem::take(&mut board.errands) {
+            board.errands.push_back(match errand {
+                Errand::Lead(worker, call) => {
+                    self.begin_one();
+                    back = Some(worker);
+                    Errand::Run(call)
+                }
+                run => run,
+            });
+        }
+        self.is_short.store(!board.errands.is_empty(), Ordering::Relaxed);
+        drop(board);
+        if let Some(worker) = back {
+            self.desk.decline(worker);
+        }
+        // Who takes the actor's calls may sleep, and tries again.
+        self.core.wake_waiters();
     }
 
     fn work(self: &Arc<Self>) {

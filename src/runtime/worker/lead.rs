@@ -190,6 +190,12 @@ impl Desk {
         self.main.unpark();
     }
 
+    /// There is no thread to lead: the main thread is to have the worker, and hands calls over for a while.
+    pub(super) fn decline(&self, worker: Box<Worker>) {
+        self.do_without(0);
+        self.give_back(worker);
+    }
+
     /// On the main thread, after a leader was sent: returns with the worker, which is back or was taken.
     fn watch(&self) -> Box<Worker> {
         let (mut seen, mut few, mut quiet) = (0, 0, 0);

@@ -33,6 +33,7 @@ use tokio::runtime::EnterGuard;
 use self::{
     actor::Home,
     calls::{InFlight, rest_of},
+    crew::Crew,
     flights::Flights,
     intake::Intakes,
     lead::Held,
@@ -273,6 +274,9 @@ impl Worker {
         }
         self.core.lines.rest(&self.core);
         self.reports.nudge();
+        let crew = self.home.as_ref().map(|home| &home.crew);
+        let until = crew.and_then(Crew::reinforce_again);
+        let ready = || ready() || (until.is_none() && crew.is_some_and(Crew::is_short));
         self.core.interrupts.forget_if(|| {
             self.work.is_empty() && self.is_quiet(seat) && self.core.on_top.is_empty()
         });
@@ -282,10 +286,10 @@ impl Worker {
         let awaited = if is_wanted() { executor.awaited(&self.core) } else { Vec::new() };
         if awaited.is_empty() {
             let knew = is_wanted();
-            return executor.sleep(&self.core, &|| ready() || (!knew && is_wanted()));
+            return executor.sleep(&self.core, until, &|| ready() || (!knew && is_wanted()));
         }
         self.uplink.rests(&awaited);
-        executor.sleep(&self.core, &ready);
+        executor.sleep(&self.core, until, &ready);
         self.uplink.goes_on();
     }
 
