@@ -1,9 +1,9 @@
-//! An actor that ends by `exit_actor`, and those who wait for it: they are told, also by an actor whose process
-//! waits for them before it ends.
+//! An actor that ends in order, by `exit_actor` or at the shutdown, and those who call it: who waits is told, also by
+//! an actor whose process waits for them before it ends, and who goes on calling keeps nobody from ending.
 
 #![allow(unreachable_pub)] // what is `pub` here is what other processes may call
 
-use std::{path::Path, time::Duration};
+use std::{collections::VecDeque, path::Path, time::Duration};
 
 use rustyray::prelude::*;
 
@@ -194,5 +194,137 @@ async fn nothing_begins_in_the_place_of_a_call_on_a_thread_that_asked_for_the_en
         assert!(staying.get().await.expect("staying"), "it is there");
         assert_eq!(porter.died().await?.reason, rustyray::ActorEnd::Exited);
     }
+    Ok(())
+}
+
+/// Says at its end how often it was called, if it is told where.
+#[rustyray::actor]
+struct Counter {
+    called: u64,
+    file: Option<String>,
+}
+
+#[rustyray::actor_methods]
+impl Counter {
+    pub fn new(file: Option<String>) -> Self {
+        Counter { called: 0, file }
+    }
+
+    fn on_stop(&mut self) {
+        if let Some(file) = &self.file {
+            std::fs::write(file, self.called.to_string()).expect("it can be written");
+        }
+    }
+
+    pub fn call(&mut self) -> u64 {
+        std::thread::sleep(Duration::from_millis(2));
+        self.called += 1;
+        self.called
+    }
+
+    pub fn process(&self) -> u32 {
+        std::process::id()
+    }
+}
+
+/// Calls, with many calls under way at any time, until one fails: how many were answered, and what that one failed
+/// with.
+async fn call_for_ever(counter: &CounterHandle, begun: &str) -> (u64, String) {
+    let (mut calls, mut answered) = (VecDeque::new(), 0);
+    loop {
+        let failed = match counter.call().await {
+            Ok(call) => {
+                calls.push_back(call);
+                if calls.len() < 200 {
+                    continue;
+                }
+                match calls.pop_front().expect("there are so many").get().await {
+                    Ok(_) => {
+                        answered += 1;
+                        if answered == 100 {
+                            std::fs::write(begun, "").expect("it can be written");
+                        }
+                        continue;
+                    }
+                    Err(failed) => failed,
+                }
+            }
+            Err(refused) => refused,
+        };
+        // What was called later is not answered either.
+        for call in calls {
+            call.get().await.expect_err("calls of one caller stay in order");
+        }
+        return (answered, failed.to_string());
+    }
+}
+
+#[rustyray::remote(num_cpus = 0.0)]
+async fn pester(counter: CounterHandle, begun: String, told: String) {
+    let (answered, failed) = call_for_ever(&counter, &begun).await;
+    std::fs::write(told, format!("{answered} {failed}")).expect("it can be written");
+}
+
+async fn until_exists(file: &Path) {
+    for _ in 0..30_000 {
+        if file.exists() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("nobody makes {}", file.display());
+}
+
+#[test]
+fn who_goes_on_calling_does_not_keep_an_actor_from_its_end_at_the_shutdown() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| directory.path().join(name);
+    let path = |name: &str| file(name).to_string_lossy().into_owned();
+    let builder = rustyray::Builder::new().num_cpus(2.0).visible(false);
+    rustyray::block_on(async {
+        let runtime = builder.shutdown_grace(Duration::from_secs(20)).start().await?;
+        let counter = Counter::remote(Some(path("called"))).await?;
+        pester_remote::remote(&counter, path("begun"), path("told")).await?;
+        until_exists(&file("begun")).await;
+        runtime.shutdown().await
+    })
+    .expect("it ends");
+    let called = std::fs::read_to_string(file("called")).expect("`on_stop` ran");
+    let told = std::fs::read_to_string(file("told")).expect("the caller was told");
+    let (answered, failed) = told.split_once(' ').expect("both");
+    assert_eq!(called, answered, "what ran is what was answered");
+    assert!(failed.contains("Counter"), "{failed}");
+    assert!(failed.ends_with("the runtime was shut down"), "{failed}");
+}
+
+/// Has a thread that calls another actor for as long as the process lives.
+#[rustyray::actor]
+struct Nag;
+
+#[rustyray::actor_methods]
+impl Nag {
+    pub fn new() -> Self {
+        Nag
+    }
+
+    pub fn nag(&self, counter: CounterHandle, begun: String) -> u32 {
+        std::thread::spawn(move || rustyray::block_on(call_for_ever(&counter, &begun)));
+        std::process::id()
+    }
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_process_ends_though_a_thread_of_it_goes_on_calling() -> rustyray::Result<()> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let begun = directory.path().join("begun");
+    let counter = Counter::remote(None).await?;
+    let nag = Nag::remote().await?;
+    nag.nag(&counter, begun.to_string_lossy().into_owned()).await?.get().await?;
+    until_exists(&begun).await;
+    let death = nag.death().await?;
+    drop(nag);
+    let death = death.get_timeout(Duration::from_secs(30)).await?;
+    assert_eq!(death.reason, rustyray::ActorEnd::Unreachable);
+    assert_ne!(counter.process().await?.get().await?, 0, "the one that was called lives on");
     Ok(())
 }

@@ -237,12 +237,7 @@ impl Executor {
 
     /// Sleeps on the runtime's doorbell until there is a wake or `ready`, or until a moment; a while at most, where
     /// something ahead is waited for.
-    pub(crate) fn sleep(
-        &self,
-        core: &Arc<Core>,
-        until: Option<Instant>,
-        ready: &dyn Fn() -> bool,
-    ) {
+    pub(crate) fn sleep(&self, core: &Arc<Core>, until: Option<Instant>, ready: &dyn Fn() -> bool) {
         *self.parker.bell.lock() = Some(Arc::clone(core));
         let mut soon = None;
         for interest in self.waiting.borrow_mut().iter_mut() {

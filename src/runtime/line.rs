@@ -58,12 +58,16 @@
 //! # Nothing in transit is lost
 //! The producer holds every reference that a call carries (the actor's token, arguments, references inside
 //! them, results) until the call's results are settled. So the actor does not end by its last handle, and
-//! no argument is freed, while a call is on a line. A process that ends in order waits for its calls first; a driver
-//! that lets go of the node for a while only, after which they run for as long as its process lives.
+//! no argument is freed, while a call is on a line. A process that ends in order waits first for the calls that it
+//! had made by then; a driver that lets go of the node for a while only, after which they run for as long as its
+//! process lives.
 //!
 //! # An end in order
-//! An actor that exits on its own begins nothing any more, but calls that run may take a while. Until they have ended
-//! the consumer claims what comes and fails it itself: a line that it gave up would fail what runs, too.
+//! The node tells the consumer to end by an entry of its own queue. The consumer answers what has come by its lines
+//! until it claims that entry. What comes later it claims and fails at once, so that no producer keeps it from its end,
+//! nor waits for it. An actor that exits on its own does that with all that it has not begun. Only when the calls that
+//! run have ended does the consumer say that it is done: a line that it gave up before would fail what runs, too. Then
+//! the producer takes back what is left and hands it to the node, which refuses it with what the actor died of.
 //!
 //! # Deaths, instruction by instruction
 //! | who dies | when | what happens |

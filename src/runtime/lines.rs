@@ -173,6 +173,23 @@ impl Route {
     fn may_have_line(&self) -> bool {
         self.line.is_some() || self.calls >= OFTEN.saturating_add(self.refused)
     }
+
+    /// What the calls of the line are to make, of those that may not be settled.
+    fn returns(&self) -> impl Iterator<Item = ObjectId> {
+        let calls = self.line.iter().flat_map(|open| {
+            let overflowed = open.overflow.iter().map(|(_, kept)| kept);
+            open.sent.iter().map(|(_, kept)| kept).chain(overflowed)
+        });
+        calls.flat_map(|kept| kept.returns.as_slice()).copied()
+    }
+
+    fn unsettled(&self, core: &Core) -> Vec<ObjectId> {
+        self.returns().filter(|&id| core.is_pending(id)).collect()
+    }
+
+    fn makes(&self, id: ObjectId) -> bool {
+        self.returns().any(|returned| returned == id)
+    }
 }
 
 /// A route, and whether somebody came by who found it taken. Handles share it, so that a call looks for nothing.
@@ -526,30 +543,24 @@ impl Lines {
         }
     }
 
-    /// Waits until every call by a line is settled, or `deadline`: before this process ends in order.
+    /// Waits until every call by a line that was made until now is settled, or `deadline`: before this process ends
+    /// in order. Not for what other threads call meanwhile, which may have no end, nor for what the node has taken over.
     pub(crate) fn drain(&self, core: &Core, deadline: Option<Instant>) {
-        while !core.is_closed() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            let left = self.all_ways().into_iter().find_map(|way| {
-                self.with_route(core, &way, |route| {
-                    let open = route.line.as_mut()?;
-                    if !open.overflow.is_empty() {
-                        self.flush_one(core, open);
-                    }
-                    let mut returns =
-                        open.sent.iter().flat_map(|(_, kept)| kept.returns.as_slice());
-                    let pending = returns.find(|&&id| core.is_pending(id)).copied();
-                    // All that was sent may have been settled since there was no room for the rest.
-                    (pending.is_some() || !open.overflow.is_empty()).then_some(pending)
-                })
-            });
-            match left {
-                None => return,
-                Some(None) => std::thread::yield_now(),
-                Some(Some(pending)) => {
-                    // A while at a time: what waits for room is sent in between.
-                    let soon = Instant::now() + Duration::from_millis(100);
-                    let until = deadline.map_or(soon, |deadline| deadline.min(soon));
-                    let _ = core.block_until_settled(pending, Some(until));
+        let is_over = || core.is_closed() || deadline.is_some_and(|at| Instant::now() >= at);
+        let unsettled = |way: Arc<Way>| {
+            let calls = self.with_route(core, &way, |route| route.unsettled(core));
+            calls.into_iter().map(move |id| (Arc::clone(&way), id))
+        };
+        let calls: Vec<_> = self.all_ways().into_iter().flat_map(unsettled).collect();
+        for (way, id) in calls {
+            while core.is_pending(id) && !is_over() {
+                self.flush(core);
+                // A while at a time: what waits for room is sent in between.
+                let soon = Instant::now() + Duration::from_millis(100);
+                let until = deadline.map_or(soon, |deadline| deadline.min(soon));
+                let waited = core.block_until_settled(id, Some(until));
+                if waited.is_err() && !self.with_route(core, &way, |route| route.makes(id)) {
+                    break;
                 }
             }
         }

@@ -276,16 +276,22 @@ impl Worker {
         }
     }
 
-    /// Fails what has not begun, of what was claimed and of what comes by lines: nobody is to wait for an actor on its
-    /// way out, which may itself be waiting for whoever does. The lines stay until the calls that run have ended,
-    /// since who loses one takes for lost what was claimed.
+    /// Fails what has not begun: nobody is to wait for an actor on its way out, which may itself be waiting for whoever
+    /// does. The lines stay until the calls that run have ended, since who loses one takes for lost what was claimed.
     pub(super) fn turn_away(&mut self) {
         let mut orders = self.take_parked();
-        orders.extend(self.claim_lines());
+        orders.extend(self.intakes.begin_no_more());
         self.refuse(&orders);
+        self.refuse_late();
     }
 
-    /// What was claimed and has not begun.
+    /// Fails what came when the end had been asked for.
+    pub(super) fn refuse_late(&mut self) {
+        let late = self.claim_late();
+        self.refuse(&late);
+    }
+
+    /// What was claimed from the node's queue and has not begun.
     fn take_parked(&mut self) -> Vec<Order> {
         let Some(home) = &mut self.home else { return Vec::new() };
         let parked = home.parked.iter_mut().flat_map(|lane| lane.drain(..));
@@ -302,7 +308,8 @@ impl Worker {
         }
     }
 
-    /// How callers are told of the end that this actor asked for.
+    /// How callers are told of an end in order. When it is not the actor that asked for it they could not call if there
+    /// were no handles, so the runtime ends.
     fn death(&self) -> Death {
         let class = self.home.as_ref().map_or("?", |home| home.class.name());
         let extension = self.core.occupant().and_then(|actor| actor.extension().cloned());
@@ -310,7 +317,8 @@ impl Worker {
             Some(name) => format!("{class} ({name})"),
             None => class.to_owned(),
         };
-        Death { actor, reason: ActorEnd::Exited, cause: None }
+        let reason = if self.exiting { ActorEnd::Exited } else { ActorEnd::ShutDown };
+        Death { actor, reason, cause: None }
     }
 
     /// Ends the process in order.

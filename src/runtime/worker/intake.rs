@@ -2,10 +2,15 @@
 //!
 //! A line's calls begin in order. One that waits for an argument is kept as the line's *head*, and nothing
 //! behind it is claimed; one that may go out of order stands *aside* meanwhile.
+//!
+//! # An end in order
+//! When the node asks for the end, what has come by the lines until then is answered. What comes later is *late*, and
+//! refused at once: a caller that goes on calling would keep the actor from its end, and calls that run may wait for
+//! others that do not begin. When the actor asks for its end itself, all that has not begun is late.
 
 use std::sync::Arc;
 
-use rustyray_ipc::WorkConsumer;
+use rustyray_ipc::{Ticket, WorkConsumer};
 use rustyray_store::{ObjectId, Status};
 
 use super::{
@@ -36,6 +41,8 @@ pub(super) struct Intake {
     aside: Vec<Waiting>,
     /// How many were claimed since the producer was last asked whether it wants room.
     claimed: usize,
+    /// From here on all is late: the end was asked for.
+    late: Option<Ticket>,
 }
 
 /// A call whose arguments are not all there.
@@ -58,6 +65,11 @@ impl Intake {
             // What was taken back is to be passed: its producer may wait for the room.
             None => !self.queue.is_caught_up(),
         }
+    }
+
+    /// Whether what comes next is late.
+    fn is_late(&self) -> bool {
+        self.head.is_none() && self.late.is_some_and(|late| self.queue.has_come_to(late))
     }
 
     /// Tells the producer of room, if it waits for some.
@@ -98,12 +110,34 @@ impl Intakes {
             .any(|line| line.has_next(core) || line.has_next_aside(core) || line.is_over())
     }
 
-    /// Whether nothing is left on any line.
+    /// Whether nothing is left on any line of what is to be answered.
     pub(super) fn are_empty(&self) -> bool {
         self.lines.iter().all(|line| {
-            line.is_over()
-                || (line.head.is_none() && line.aside.is_empty() && line.queue.is_empty())
+            let is_done = || line.queue.is_empty() || line.is_late();
+            line.is_over() || (line.head.is_none() && line.aside.is_empty() && is_done())
         })
+    }
+
+    /// Whether there is something that is to be refused.
+    pub(super) fn has_late(&self) -> bool {
+        self.lines.iter().any(|line| line.is_late() && !line.queue.is_caught_up())
+    }
+
+    /// The node asks for the end: what comes from now on is late.
+    pub(super) fn answer_no_more(&mut self) {
+        for line in &mut self.lines {
+            line.late = Some(line.queue.next_ticket());
+        }
+    }
+
+    /// All that has not begun is late; gives what was claimed of it.
+    pub(super) fn begin_no_more(&mut self) -> Vec<Order> {
+        let mut waiting = Vec::new();
+        for line in &mut self.lines {
+            line.late = Some(Ticket::from_raw(0));
+            waiting.extend(line.head.take().into_iter().chain(line.aside.drain(..)));
+        }
+        waiting.into_iter().map(|waiting| waiting.order).collect()
     }
 }
 
@@ -119,8 +153,8 @@ impl Worker {
         });
         match line.zip(control.line_consumer(id)) {
             Some((line, queue)) => {
-                let intake = Intake { line, queue, head: None, aside: Vec::new(), claimed: 0 };
-                self.intakes.lines.push(intake);
+                let (head, aside, claimed, late) = (None, Vec::new(), 0, None);
+                self.intakes.lines.push(Intake { line, queue, head, aside, claimed, late });
             }
             None => self.uplink.line_done(id),
         }
@@ -128,16 +162,15 @@ impl Worker {
         self.reports.publish(header, &Returns::none(&self.core), super::DONE, false);
     }
 
-    /// Claims all that has come by the lines, and begins none of it.
-    pub(super) fn claim_lines(&mut self) -> Vec<Order> {
+    /// Claims what has come late, which is to be refused.
+    pub(super) fn claim_late(&mut self) -> Vec<Order> {
         let mut orders = Vec::new();
         let mut entry = [0; ENTRY_WORDS];
         for mut intake in std::mem::take(&mut self.intakes.lines) {
-            let waiting = intake.head.take().into_iter().chain(intake.aside.drain(..));
-            orders.extend(waiting.map(|waiting| waiting.order));
-            let last = intake.queue.next_ticket();
             let mut is_over = intake.is_over();
-            while !is_over && !intake.queue.has_come_to(last) {
+            // What comes meanwhile has the next turn.
+            let end = intake.queue.next_ticket();
+            while !is_over && intake.is_late() && !intake.queue.has_come_to(end) {
                 match intake.queue.claim(&mut entry).map(|len| len.map(|len| &entry[..len])) {
                     Ok(None) => break,
                     Ok(Some(words)) => match Header::parse(words) {
@@ -231,6 +264,9 @@ impl Worker {
             let Some(head) = intake.head.take_if(|head| head.is_ready(core)) else { return false };
             self.begin_waited(seat, head);
             return true;
+        }
+        if intake.is_late() {
+            return false;
         }
         let entry = match intake.queue.claim(entry) {
             Ok(Some(len)) => &entry[..len],

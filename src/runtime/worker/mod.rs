@@ -99,7 +99,7 @@ struct Worker {
     held: Option<Held>,
     /// How many entries were claimed since the node was last told of room.
     claimed: usize,
-    /// The node asked for the end, after everything that came before.
+    /// The node asked for the end, after everything that has come until then.
     stopping: bool,
     /// The actor asked for its end: nothing is begun any more.
     exiting: bool,
@@ -210,6 +210,9 @@ impl Worker {
             }
         }
         self.take_from_lines(seat);
+        if self.stopping {
+            self.refuse_late();
+        }
         ControlFlow::Continue(())
     }
 
@@ -239,6 +242,7 @@ impl Worker {
             return self.intakes.has_next(&self.core);
         }
         self.home.as_ref().is_some_and(|home| home.has_exited() || home.has_next())
+            || (self.stopping && self.intakes.has_late())
             || (self.may_claim()
                 && ((!self.stopping && !self.work.is_empty()) || self.intakes.has_next(&self.core)))
     }
@@ -315,7 +319,10 @@ impl Worker {
         };
         let rest = rest_of(entry);
         match header.kind {
-            Kind::Stop => self.stopping = true,
+            Kind::Stop => {
+                self.stopping = true;
+                self.intakes.answer_no_more();
+            }
             Kind::Gpus => self.take_gpus(&header, rest),
             Kind::Attach => self.attach_line(&header),
             Kind::Method => self.take_call(seat, header, rest),
