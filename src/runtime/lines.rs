@@ -219,6 +219,8 @@ struct Open {
 #[derive(Default)]
 pub(crate) struct Lines {
     ways: Mutex<HashMap<ObjectId, Arc<Way>>>,
+    /// How many lines are open.
+    open: AtomicUsize,
     /// Lines with calls that found no room.
     overflowing: AtomicUsize,
     /// Some calls were not settled when this process went to rest.
@@ -314,7 +316,14 @@ impl Lines {
             route.calls = route.calls.saturating_add(1);
             if route.calls > OFTEN + route.refused {
                 match ask(core, token) {
-                    Ok(Asked::Granted(line)) => route.line = Some(line),
+                    Ok(Asked::Granted(line)) => {
+                        route.line = Some(line);
+                        self.open.fetch_add(1, Ordering::Relaxed);
+                        if let Link::Uplink(uplink) = &core.link {
+                            // From now on it is looked once in a while what is kept of settled calls.
+                            uplink.have_looked();
+                        }
+                    }
                     Ok(Asked::NotNow) => (route.calls, route.refused) = (0, AGAIN),
                     Ok(Asked::Never) => route.refused = u32::MAX - OFTEN,
                     Err(error) => {
@@ -487,6 +496,11 @@ impl Lines {
         !self.ways.lock().is_empty()
     }
 
+    /// Whether there is any line, whose calls may hold something.
+    pub(crate) fn are_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
+    }
+
     /// Lets go of what settled calls hold, and waits for nobody; whether there are others, or may be.
     pub(crate) fn let_go(&self, core: &Core) -> bool {
         self.needed(core).iter().fold(false, |others, way| {
@@ -584,6 +598,7 @@ impl Lines {
             };
             if let Some(open) = route.line.take_if(|open| open.line.id() == id) {
                 (route.calls, route.refused) = (0, 0);
+                self.open.fetch_sub(1, Ordering::Relaxed);
                 if !open.overflow.is_empty() {
                     self.overflowing.fetch_sub(1, Ordering::Relaxed);
                 }

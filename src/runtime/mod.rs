@@ -16,6 +16,7 @@ pub(crate) mod executor;
 mod guard;
 mod history;
 mod interrupts;
+mod leftovers;
 pub(crate) mod lending;
 pub(crate) mod line;
 pub(crate) mod lines;

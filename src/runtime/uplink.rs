@@ -26,10 +26,12 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    mem,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering as Private},
     },
+    thread::Thread,
     time::Duration,
 };
 
@@ -81,6 +83,8 @@ struct InTransit {
     held: VecDeque<(u64, ObjectId)>,
     /// How many times there came more since it was looked.
     unlooked: u32,
+    /// There was nothing, so who looks once in a while does not: it is to be woken when there is.
+    nobody_looks: bool,
 }
 
 /// A client's end of the way to the node.
@@ -96,6 +100,7 @@ pub(crate) struct Uplink {
     questions: AtomicU64,
     answers: Mutex<HashMap<u64, Option<ObjectId>>>,
     in_transit: Mutex<InTransit>,
+    looks: OnceLock<Thread>,
     /// The texts that the node was told.
     pub(super) said: Said,
     closed: AtomicBool,
@@ -123,6 +128,7 @@ impl Uplink {
             questions: AtomicU64::new(0),
             answers: Mutex::new(HashMap::new()),
             in_transit: Mutex::default(),
+            looks: OnceLock::new(),
             said: Said::default(),
             closed: AtomicBool::new(false),
             hung_up: AtomicBool::new(false),
@@ -133,6 +139,7 @@ impl Uplink {
     pub(crate) fn close(&self) {
         self.closed.store(true, Private::Release);
         self.bell.wake_local();
+        self.have_looked();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -182,6 +189,30 @@ impl Uplink {
         if in_transit.unlooked >= TOGETHER {
             self.release_passed(&mut in_transit, release);
         }
+        let wakes = !in_transit.held.is_empty() && mem::take(&mut in_transit.nobody_looks);
+        drop(in_transit);
+        if wakes {
+            self.have_looked();
+        }
+    }
+
+    /// This thread looks from now on what is held and needed no more ([`super::leftovers`]).
+    pub(super) fn look_by(&self, thread: Thread) {
+        let _ = self.looks.set(thread);
+    }
+
+    /// Wakes the thread that looks, if there is one.
+    pub(super) fn have_looked(&self) {
+        if let Some(thread) = self.looks.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Whether nothing is held for the node; then the thread that looks is woken when there is something.
+    pub(super) fn holds_nothing(&self) -> bool {
+        let mut in_transit = self.in_transit.lock();
+        in_transit.nobody_looks = in_transit.held.is_empty();
+        in_transit.nobody_looks
     }
 
     /// Gives what the node has taken over since to `release`; whether there is anything left.
@@ -522,6 +553,35 @@ pub(super) fn answer(cells: &Words, cell: u64, words: &[u64]) {
 mod tests {
     use super::*;
     use crate::{builder::Builder, runtime::Link};
+
+    /// The program waits for nothing and submits nothing more.
+    #[test]
+    fn what_is_held_for_the_node_is_let_go_of_when_the_program_rests() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("node.sock");
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false).socket(&socket);
+        let runtime = builder.start_blocking().expect("a node starts");
+        // Of another thread, since each has one runtime.
+        let connect = || crate::blocking::connect(&socket).expect("it lets us in");
+        let driver = std::thread::scope(|scope| scope.spawn(connect).join().expect("no panic"));
+        let core = &driver.core;
+        let Link::Uplink(uplink) = &core.link else { panic!("it is attached") };
+        // The second time nobody has looked for a while.
+        for pause in [Duration::ZERO, Duration::from_millis(1500)] {
+            std::thread::sleep(pause);
+            let held = core.client.reserve().expect("there is room");
+            let position = uplink.publish(&[UP_ROOM]).expect("the node lives");
+            uplink.ring_node();
+            uplink.keep_in_transit(position, [held], |id| core.release(id));
+            let deadline = std::time::Instant::now() + Duration::from_secs(60);
+            while core.client.holds(held) {
+                assert!(std::time::Instant::now() < deadline, "nobody lets go of it");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        crate::block_on(driver.shutdown()).expect("it lets go");
+        crate::block_on(runtime.shutdown()).expect("it ends");
+    }
 
     #[test]
     fn what_a_submission_held_is_let_go_of_when_there_is_no_room_for_its_words() {

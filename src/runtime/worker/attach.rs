@@ -15,6 +15,7 @@ use crate::{
         control::Control,
         current,
         doorbells::Doorbells,
+        leftovers,
         line::LineId,
         places, program, store_error,
         uplink::Uplink,
@@ -113,6 +114,9 @@ pub(crate) fn attach(
     socket.set_timeout(None).map_err(io)?;
     watch_node(&core, socket, role);
     current::register(&core);
+    if role == Role::Driver {
+        leftovers::watch(&core);
+    }
     Ok(core)
 }
 
