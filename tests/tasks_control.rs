@@ -485,8 +485,8 @@ fn waits_for_its_stuck(begun: String) -> rustyray::Result<u64> {
     rustyray::block_on(is_stuck_after_remote::remote(1, begun))?.get_blocking()
 }
 
-fn with_one_worker(body: impl AsyncFnOnce() -> rustyray::Result<()>) {
-    let builder = rustyray::Builder::new().num_cpus(1.0).max_workers(1).visible(false);
+fn with_workers(workers: usize, body: impl AsyncFnOnce() -> rustyray::Result<()>) {
+    let builder = rustyray::Builder::new().num_cpus(1.0).max_workers(workers).visible(false);
     let builder = builder.shutdown_grace(Duration::from_millis(200));
     rustyray::block_on(async {
         builder.start().await?;
@@ -494,6 +494,32 @@ fn with_one_worker(body: impl AsyncFnOnce() -> rustyray::Result<()>) {
         rustyray::shutdown().await
     })
     .expect("it works");
+}
+
+fn with_one_worker(body: impl AsyncFnOnce() -> rustyray::Result<()>) {
+    with_workers(1, body);
+}
+
+/// Waits for any of these and for one of its own, blocking, and gives the sum of what has come.
+#[rustyray::remote]
+fn waits_for_any(of: Vec<ObjectRef<u64>>) -> rustyray::Result<u64> {
+    rustyray::block_on(async {
+        let mut of = of;
+        of.push(add_remote::remote(3, 4).await?);
+        let (come, _) = rustyray::wait(of, 1, None).await?;
+        Ok(rustyray::get_all(&come).await?.into_iter().sum())
+    })
+}
+
+/// Calls the actor by a line, with something that has no worker.
+#[rustyray::remote]
+fn calls_with_its_own(host: HostHandle) -> rustyray::Result<u64> {
+    rustyray::block_on(async {
+        for number in 0..60 {
+            assert_eq!(host.twice(number).await?.get().await?, 2 * number);
+        }
+        host.twice(add_remote::remote(3, 4).await?).await?.get().await
+    })
 }
 
 /// Waits for tasks beside other calls.
@@ -508,6 +534,10 @@ impl Host {
 
     pub async fn adds(&self, one: u64, other: u64) -> rustyray::Result<u64> {
         add_remote::remote(one, other).await?.get().await
+    }
+
+    pub fn twice(&self, number: u64) -> u64 {
+        2 * number
     }
 
     pub async fn waits_for(&self, path: String) -> u64 {
@@ -538,6 +568,37 @@ fn what_an_async_actor_waits_for_runs_on_top_of_it_where_there_is_no_other_worke
         assert_eq!(host.adds(1, 1).await?.get().await?, 2);
         touch(&marks.text("gate"));
         assert_eq!(sum.get().await?, 5);
+        Ok(())
+    });
+}
+
+/// How long something may take that does happen: more than any machine takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn of_many_that_are_waited_for_any_may_run_on_top() {
+    with_workers(2, async || {
+        let host = Host::options().max_concurrency(40).remote().await?;
+        let marks = Marks::new();
+        // More than it names when it goes to sleep, and none comes before it has ended.
+        let mut stuck = Vec::new();
+        for _ in 0..30 {
+            stuck.push(host.waits_for(marks.text("gate")).await?);
+        }
+        let any = waits_for_any_remote::remote(stuck.clone()).await?;
+        assert_eq!(any.get_timeout(PATIENCE).await?, 7);
+        touch(&marks.text("gate"));
+        assert_eq!(rustyray::get_all(&stuck).await?, [1; 30]);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_a_call_on_a_line_waits_for_runs_on_top_of_the_actor() {
+    with_workers(2, async || {
+        let host = Host::remote().await?;
+        let task = calls_with_its_own_remote::remote(&host).await?;
+        assert_eq!(task.get_timeout(PATIENCE).await?, 14);
         Ok(())
     });
 }

@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use rustyray_store::{ObjectId, Status};
 use tokio::runtime::Handle;
 
-use super::{Core, MOST_AWAITED, background};
+use super::{Core, background};
 
 /// An object that a future of this thread's executor waits for.
 struct Interest {
@@ -219,11 +219,11 @@ impl Executor {
         settled || self.parker.woken.load(Ordering::Acquire)
     }
 
-    /// Some of what the futures of this executor wait for at this runtime.
+    /// What the futures of this executor wait for at this runtime.
     pub(super) fn awaited(&self, core: &Arc<Core>) -> Vec<ObjectId> {
         let waiting = self.waiting.borrow();
         let ours = waiting.iter().filter(|interest| Arc::ptr_eq(&interest.core, core));
-        ours.map(|interest| interest.id).take(MOST_AWAITED).collect()
+        ours.map(|interest| interest.id).collect()
     }
 
     /// Waits within the spin budget for a wake or for `ready`; `false` when it is used up.
@@ -251,9 +251,8 @@ impl Executor {
                 core.subscribe(interest.id);
             }
         }
-        let awaited = self.awaited(core);
         let deadline = [until, soon].into_iter().flatten().min();
-        core.wait(deadline, &awaited, || (ready() || self.is_woken()).then_some(()));
+        core.wait(deadline, &|| self.awaited(core), || (ready() || self.is_woken()).then_some(()));
         *self.parker.bell.lock() = None;
         self.parker.take();
     }

@@ -94,8 +94,14 @@ pub(crate) mod tag {
     pub(crate) const ITEM: u8 = 3;
 }
 
-/// How many of the objects that a task waits for the node is told of.
-pub(crate) const MOST_AWAITED: usize = 8;
+/// Why a task that sleeps goes on.
+enum Woken<R> {
+    Found(R),
+    /// It is to name the rest of what it waits for.
+    Asked,
+    /// It is to run this on top.
+    OnTop(Vec<u64>),
+}
 
 /// How this process reaches the node.
 pub(crate) enum Link {
@@ -736,7 +742,7 @@ impl Core {
     pub(crate) fn wait<R>(
         &self,
         deadline: Option<Instant>,
-        awaited: &[ObjectId],
+        awaited: &dyn Fn() -> Vec<ObjectId>,
         mut poll: impl FnMut() -> Option<R>,
     ) -> Option<R> {
         let uplink = match &self.link {
@@ -746,20 +752,28 @@ impl Core {
         if let Some(found) = self.spin(&mut poll) {
             return Some(found);
         }
-        let blocked = uplink::blocked(uplink::UP_BLOCKED, awaited);
+        let awaited = awaited();
         loop {
-            uplink.publish(&blocked);
-            uplink.ring_node();
-            // What it came to, or what is to be done before it can.
-            let woken = self.wait_letting_go(deadline, || match poll() {
-                Some(found) => Some(Ok(found)),
-                None => self.on_top.pop().map(Err),
-            });
-            uplink.publish(&[uplink::UP_UNBLOCKED]);
+            let mut unnamed = uplink.blocks(&awaited);
+            let woken = loop {
+                // Where tasks wait for a worker, any of these may be needed to go on.
+                let is_asked = || !unnamed.is_empty() && self.control.backlog() > 0;
+                // What it came to, or what is to be done before it can.
+                let woken = self.wait_letting_go(deadline, || match poll() {
+                    Some(found) => Some(Woken::Found(found)),
+                    None if is_asked() => Some(Woken::Asked),
+                    None => self.on_top.pop().map(Woken::OnTop),
+                });
+                match woken {
+                    Some(Woken::Asked) => uplink.blocks_also(std::mem::take(&mut unnamed)),
+                    woken => break woken,
+                }
+            };
+            uplink.goes_on();
             match woken {
-                Some(Ok(found)) => return Some(found),
-                Some(Err(words)) => self.on_top.run(words),
-                None => return None,
+                Some(Woken::Found(found)) => return Some(found),
+                Some(Woken::OnTop(words)) => self.on_top.run(words),
+                Some(Woken::Asked) | None => return None,
             }
             if let Some(found) = poll() {
                 return Some(found);
@@ -824,7 +838,7 @@ impl Core {
         }
         if self.spin(settled).is_none() {
             self.subscribe(id);
-            self.wait(deadline, &[id], settled).ok_or_else(|| Error::GetTimeout {
+            self.wait(deadline, &|| vec![id], settled).ok_or_else(|| Error::GetTimeout {
                 object: id.to_string(),
                 waited_ms: started.elapsed().as_millis() as u64,
             })?;

@@ -8,7 +8,7 @@
 //! | [`UP_SUBMIT_BODY`] | index and generation of an object that holds the words of one |
 //! | [`UP_COMPLETE`] | task, attempt; then, where a restart failed, the object that holds the error; while tasks are recorded, a record ([`super::record`]) |
 //! | [`UP_REQUEST`] | a request to the store; bits 8 … of the first word name the cell for its reply |
-//! | [`UP_BLOCKED`] | some of the objects that the sleeping task waits for: index and generation of each; with [`RESTS`] those of an actor's calls that wait, beside which it takes others |
+//! | [`UP_BLOCKED`] | objects that the sleeping task waits for: index and generation of each; with [`RESTS`] those of an actor's calls that wait, beside which it takes others; with [`ALSO`] beside those that were named; with [`MORE`] there are others |
 //! | [`UP_UNBLOCKED`] | none |
 //! | [`UP_EXIT`] | none: the actor that lives in the client ends on its own |
 //! | [`UP_STREAM`] | the end of a stream and the grant it has come to: index and generation of each |
@@ -40,7 +40,7 @@ use rustyray_ipc::{Asker, Bell, BlockingConnection, Full, Patience, Producer};
 use rustyray_store::{ClientId, ObjectId, Reply, Request, Transport, TransportError};
 
 use super::{
-    Core, MOST_AWAITED,
+    Core,
     control::{CELLS, Control, Words},
     doorbells::Doorbells,
     line::LineId,
@@ -62,6 +62,8 @@ pub(super) const UP_COMPLETE: u64 = 3;
 pub(super) const UP_REQUEST: u64 = 4;
 pub(super) const UP_BLOCKED: u64 = 5;
 pub(super) const RESTS: u64 = 1 << 8;
+pub(super) const ALSO: u64 = 1 << 9;
+pub(super) const MORE: u64 = 1 << 10;
 pub(super) const UP_UNBLOCKED: u64 = 6;
 pub(super) const UP_EXIT: u64 = 7;
 pub(super) const UP_STREAM: u64 = 8;
@@ -71,6 +73,9 @@ pub(super) const UP_RECORD: u64 = 11;
 pub(super) const UP_TEXT: u64 = 12;
 pub(super) const UP_SITE: u64 = 13;
 pub(super) const UP_ROOM: u64 = 14;
+
+/// How many of the objects that somebody sleeps for are named in one entry.
+const NAMED: usize = 8;
 
 /// How many times something is kept in transit before it is looked how far the node has come: that is in a cache line
 /// which the node writes for each entry.
@@ -489,14 +494,35 @@ impl Uplink {
         question.read().ok()
     }
 
-    /// An actor rests, and its calls that wait do so for these: it gives its cpus to others, and what it waits for may
-    /// be run here where it cannot be run elsewhere.
-    pub(super) fn rests(&self, awaited: &[ObjectId]) {
-        self.publish(&blocked(UP_BLOCKED | RESTS, awaited));
+    /// A task is about to sleep for these. Names the first few, which is enough as long as every task has a worker;
+    /// gives the others, which are to be named when it has not.
+    pub(super) fn blocks<'a>(&self, awaited: &'a [ObjectId]) -> &'a [ObjectId] {
+        let (first, others) = awaited.split_at(awaited.len().min(NAMED));
+        let more = if others.is_empty() { 0 } else { MORE };
+        self.publish(&blocked(UP_BLOCKED | more, first));
+        self.ring_node();
+        others
+    }
+
+    /// It sleeps for these as well.
+    pub(super) fn blocks_also(&self, awaited: &[ObjectId]) {
+        for named in awaited.chunks(NAMED) {
+            let is_last = std::ptr::eq(named.as_ptr_range().end, awaited.as_ptr_range().end);
+            let more = if is_last { 0 } else { MORE };
+            self.publish(&blocked(UP_BLOCKED | ALSO | more, named));
+        }
         self.ring_node();
     }
 
-    /// The actor that rested goes on.
+    /// An actor rests, and its calls that wait do so for these: it gives its cpus to others, and what it waits for may
+    /// be run here where it cannot be run elsewhere.
+    pub(super) fn rests(&self, awaited: &[ObjectId]) {
+        let (first, others) = awaited.split_at(awaited.len().min(NAMED));
+        self.publish(&blocked(UP_BLOCKED | RESTS, first));
+        self.blocks_also(others);
+    }
+
+    /// The task that slept, or the actor that rested, goes on.
     pub(super) fn goes_on(&self) {
         self.publish(&[UP_UNBLOCKED]);
     }
@@ -507,10 +533,9 @@ impl Uplink {
     }
 }
 
-/// The entry that says for what somebody sleeps.
-pub(super) fn blocked(first: u64, awaited: &[ObjectId]) -> Vec<u64> {
-    let names = awaited.iter().take(MOST_AWAITED);
-    let names = names.flat_map(|id| [u64::from(id.index), id.generation]);
+/// The entry that says for what somebody sleeps, or for some of it.
+fn blocked(first: u64, awaited: &[ObjectId]) -> Vec<u64> {
+    let names = awaited.iter().flat_map(|id| [u64::from(id.index), id.generation]);
     std::iter::once(first).chain(names).collect()
 }
 

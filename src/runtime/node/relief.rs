@@ -6,10 +6,13 @@
 //! objects, one that is to make them. So what runs on top is always something the task below needs, and the
 //! one below can wait for it in peace.
 //!
-//! - Whoever goes to sleep in a task names the objects it waits for (`UP_BLOCKED`). Who serves the node relieves
+//! - Whoever goes to sleep in a task names objects it waits for (`UP_BLOCKED`). Who serves the node relieves
 //!   one that sleeps whenever all do and tasks are ready that have no worker.
-//! - An actor whose calls wait while it takes others says so only where tasks are ready that have no worker. It is
-//!   asked once if it sleeps when that comes to be so, and it comes last: what runs on top keeps it from its calls.
+//! - At first it names a few, and the others only where tasks are ready that have no worker: any of them may be what
+//!   it can go on with, and the others may never come before it does.
+//! - An actor whose calls wait while it takes others says so only then, too, also of calls that wait for their
+//!   arguments on a direct line, of which nobody else knows. It comes last: what runs on top keeps it from its calls.
+//! - Whoever sleeps already when that comes to be so is asked once.
 //! - The scheduler gives the task back ([`rustyray_scheduler::Scheduler::withdraw`]): the node keeps it with the
 //!   worker, under a number of its own ([`ON_TOP`]), until the worker reports it.
 //! - A worker that dies leaves what was on top to be scheduled again, as a further attempt.
@@ -48,7 +51,7 @@ use crate::{
 /// Marks the number of a task that runs on top of another; no task of the scheduler has this bit.
 pub(crate) const ON_TOP: u64 = 1 << 63;
 
-/// How far the objects are followed for which a task waits.
+/// How far the objects are followed for which a task waits, beyond those that it names.
 const LOOKS: usize = 4096;
 
 /// Tasks on their way out of the schedule.
@@ -62,7 +65,7 @@ pub(super) struct Relief {
     asleep: AtomicUsize,
     /// How many rest whose actors have calls that wait.
     resting: AtomicUsize,
-    /// Actors were asked what they wait for, since there last was no task without a worker.
+    /// Those that sleep were asked what they wait for, since there last was no task without a worker.
     asked: AtomicBool,
     /// How many tasks run on top of others.
     on_top: AtomicUsize,
@@ -72,6 +75,8 @@ pub(super) struct Relief {
 #[derive(Clone)]
 pub(super) struct Asleep {
     pub(super) awaited: Vec<ObjectId>,
+    /// There are others that it has not named.
+    pub(super) is_cut: bool,
     /// It lives for an actor that takes calls meanwhile.
     pub(super) rests: bool,
 }
@@ -148,6 +153,19 @@ impl Node {
         *self.peers[client.index()].awaits.lock() = Some(asleep);
     }
 
+    /// It does so for these as well.
+    pub(super) fn sleeps_also(
+        &self,
+        client: ClientId,
+        awaited: impl Iterator<Item = ObjectId>,
+        is_cut: bool,
+    ) {
+        if let Some(asleep) = &mut *self.peers[client.index()].awaits.lock() {
+            asleep.awaited.extend(awaited);
+            asleep.is_cut = is_cut;
+        }
+    }
+
     /// It goes on.
     pub(super) fn wakes(&self, client: ClientId) {
         if let Some(asleep) = self.peers[client.index()].awaits.lock().take() {
@@ -183,19 +201,25 @@ impl Node {
         if asleep > 0 && relieve(false) {
             return true;
         }
-        self.ask_actors();
+        self.ask_sleepers();
         self.relief.resting.load(Ordering::Relaxed) > 0 && !self.runs_any_task() && relieve(true)
     }
 
-    /// Has actors that sleep say what they wait for, if their calls do.
-    fn ask_actors(&self) {
+    /// Has those that sleep say what they wait for, where they have not: actors whose calls do, and tasks that wait for
+    /// many objects.
+    fn ask_sleepers(&self) {
         if self.relief.asked.swap(true, Ordering::Relaxed) {
             return;
         }
+        let is_cut = |client: ClientId| {
+            let awaits = self.peers[client.index()].awaits.lock();
+            awaits.as_ref().is_some_and(|asleep| asleep.is_cut)
+        };
         for worker in self.scheduler().workers() {
-            if worker.actor.is_some() {
+            let client = client_of(worker.id);
+            if worker.actor.is_some() || is_cut(client) {
                 // It finds the word that says how much waits, which was written before.
-                self.doorbells.kick(client_of(worker.id));
+                self.doorbells.kick(client);
             }
         }
     }
@@ -213,7 +237,7 @@ impl Node {
         let asleep = self.peers[client.index()].awaits.lock().clone();
         let Some(asleep) = asleep.filter(|asleep| asleep.rests == rests) else { return false };
         let mut objects = asleep.awaited;
-        for _ in 0..LOOKS {
+        for _ in 0..LOOKS + objects.len() {
             let Some(object) = objects.pop() else { return false };
             let Some(task) = self.scheduler().producer(key(object)) else { continue };
             if !self.relief.insert(task, client, self.scheduler().parent(task)) {

@@ -18,8 +18,8 @@ use crate::{
         record::{Batch, is_record},
         submission::{Extension, Wanted},
         uplink::{
-            self, RESTS, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_LINE, UP_LINE_DONE, UP_RECORD,
-            UP_REQUEST, UP_ROOM, UP_SITE, UP_STREAM, UP_SUBMIT, UP_SUBMIT_BODY, UP_TEXT,
+            self, ALSO, MORE, RESTS, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_LINE, UP_LINE_DONE,
+            UP_RECORD, UP_REQUEST, UP_ROOM, UP_SITE, UP_STREAM, UP_SUBMIT, UP_SUBMIT_BODY, UP_TEXT,
             UP_UNBLOCKED,
         },
         worker::{CANCELLED, FAILED, FLAG_EXIT, RAN_SHIFT, REPORTED},
@@ -236,10 +236,15 @@ impl Node {
                 let names = entry[1..].as_chunks::<2>().0.iter();
                 let awaited =
                     names.map(|&[index, generation]| ObjectId { index: index as u32, generation });
-                let asleep = Asleep { awaited: awaited.collect(), rests: first & RESTS != 0 };
-                self.scheduler().blocked(worker);
-                self.dispatch();
-                self.sleeps(client, asleep);
+                let is_cut = first & MORE != 0;
+                if first & ALSO != 0 {
+                    self.sleeps_also(client, awaited, is_cut);
+                } else {
+                    let (awaited, rests) = (awaited.collect(), first & RESTS != 0);
+                    self.scheduler().blocked(worker);
+                    self.dispatch();
+                    self.sleeps(client, Asleep { awaited, is_cut, rests });
+                }
             }
             UP_STREAM if entry.len() >= 5 => {
                 let id =

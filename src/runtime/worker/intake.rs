@@ -80,6 +80,11 @@ impl Intake {
         }
     }
 
+    /// The calls that wait for their arguments.
+    fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.head.iter().chain(&self.aside)
+    }
+
     fn has_next_aside(&self, core: &Core) -> bool {
         self.aside.iter().any(|waiting| waiting.is_ready(core))
     }
@@ -108,6 +113,18 @@ impl Intakes {
         self.lines
             .iter()
             .any(|line| line.has_next(core) || line.has_next_aside(core) || line.is_over())
+    }
+
+    /// The arguments that calls wait for.
+    pub(super) fn awaited(&self, core: &Core) -> impl Iterator<Item = ObjectId> {
+        let waiting = self.lines.iter().flat_map(Intake::waiting);
+        let arguments = waiting.flat_map(|waiting| waiting.arguments.iter().copied());
+        arguments.filter(|&id| core.client.status(id) == Status::Pending)
+    }
+
+    /// Whether there are any.
+    pub(super) fn await_any(&self, core: &Core) -> bool {
+        self.awaited(core).next().is_some()
     }
 
     /// Whether nothing is left on any line of what is to be answered.

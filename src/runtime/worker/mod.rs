@@ -285,9 +285,14 @@ impl Worker {
             self.work.is_empty() && self.is_quiet(seat) && self.core.on_top.is_empty()
         });
         // Where tasks wait for a worker, what this actor's calls wait for may be one of them.
-        let awaits = seat.is_some_and(|seat| !seat.in_flight.is_empty());
+        let awaits = self.intakes.await_any(&self.core)
+            || seat.is_some_and(|seat| !seat.in_flight.is_empty());
         let is_wanted = || awaits && self.core.control().backlog() > 0;
-        let awaited = if is_wanted() { executor.awaited(&self.core) } else { Vec::new() };
+        let mut awaited = Vec::new();
+        if is_wanted() {
+            awaited = executor.awaited(&self.core);
+            awaited.extend(self.intakes.awaited(&self.core));
+        }
         if awaited.is_empty() {
             let knew = is_wanted();
             return executor.sleep(&self.core, until, &|| ready() || (!knew && is_wanted()));
