@@ -124,3 +124,34 @@ fn the_next_attempt_seals_where_the_dead_one_did_not() {
         });
     }
 }
+
+/// The next attempt is named once what the dead one was sealing was put back, and seals while the rest is reaped.
+///
+/// It is the reaper that is spawned. Loom compares each step with the last one at the same word: a thread that looks
+/// and then changes what it saw hides from it that another has looked before, so that it would never try a look in
+/// between. A look after a change it does see, and tries it earlier.
+#[test]
+fn the_next_attempt_seals_while_the_dead_one_is_reaped() {
+    for steps in 0..=2 {
+        loom::model(move || {
+            let heap = Arc::new(Heap::new(SLOT_WORDS));
+            let slot = Slot::new(&*heap, 0);
+            slot.hold_unchecked(DEAD);
+            slot.hold_unchecked(LIVING);
+            assert_eq!(slot.state().transition_to_reserved(ClientId::NODE), Some(0));
+            seal_until(slot, steps);
+            put_back(slot);
+            assert_eq!(slot.state().transition_to_attempt(0, 1), Rename::Renamed);
+            let reaping = {
+                let heap = Arc::clone(&heap);
+                thread::spawn(move || reap(Slot::new(&*heap, 0)))
+            };
+            assert_eq!(slot.state().transition_to_sealing(0, 1, LIVING), BeginSeal::Begun);
+            assert!(slot.state().transition_to_sealed(0, LIVING, false), "it was taken from it");
+            let woke = reaping.join().expect("the reaper");
+            assert!(!woke, "nobody waits");
+            assert_eq!(slot.state().load().phase(), Phase::Sealed);
+            assert!(slot.holders().contains(LIVING) && !slot.holders().contains(DEAD));
+        });
+    }
+}
