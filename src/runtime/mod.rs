@@ -31,6 +31,7 @@ pub(crate) mod places;
 mod pool;
 mod program;
 pub(crate) mod record;
+mod seat;
 pub(crate) mod sites;
 pub(crate) mod start;
 #[cfg(test)]

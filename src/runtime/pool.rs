@@ -35,6 +35,7 @@ use super::{
     node::{Claim, Node, Place, inspect},
     output::{self, Output},
     program::{Card, Program, Programs},
+    seat::{Seat, ended},
     wire::{BUSY, NO_LIMIT, PROTOCOL, Question, Role, ToClient, ToNode},
 };
 use crate::{
@@ -48,8 +49,6 @@ use crate::{
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a process may live on after its connection ended.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long to wait before one looks again whether a process lives that cannot be waited for.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// What the pool keeps about itself.
 pub(crate) struct Pool {
@@ -207,12 +206,12 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
     let mut given = Given::default();
     let letting_in = let_worker_in(node, program, &connection, nonce, &process, &mut given);
     let joined = timeout(HANDSHAKE, letting_in).await;
-    let client = match joined {
-        Ok(Ok(client)) => client,
+    let seat = match joined {
+        Ok(Ok(seat)) => seat,
         other => {
             let _ = process.signal(Signal::SIGKILL);
             let how = bury(&process, &mut child).await;
-            given.take_back(node);
+            given.take_back(node).await;
             return Err(match other {
                 Ok(Err(error @ Error::RegistryMismatch { .. })) => error,
                 Ok(Err(error)) => Error::io(
@@ -226,6 +225,7 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
             });
         }
     };
+    let client = seat.client();
     node.pool.failures.store(0, Ordering::Relaxed);
     node.watch_spares();
     tokio::select! {
@@ -239,7 +239,7 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
     }
     let how = bury(&process, &mut child).await;
     node.until_there_is_room(client).await;
-    node.left(client, &how, true);
+    node.left(seat.vacated().await, &how, true);
     Ok(())
 }
 
@@ -297,18 +297,17 @@ async fn attend(node: Arc<Node>, connection: Connection) {
     let mut given = Given::default();
     let letting_in = let_visitor_in(&node, &connection, &process, &mut given);
     let Ok(Ok(visitor)) = timeout(HANDSHAKE, letting_in).await else {
-        if given.client.is_some() {
-            // It may have mapped what it was given, and write there for as long as it lives.
+        if given.seat.is_some() {
             let _ = connection.shutdown();
-            tokio::select! {
-                () = ended(&process) => {}
-                _ = closed.wait_for(|&closed| closed) => return,
-            }
         }
-        return given.take_back(&node);
+        tokio::select! {
+            () = given.take_back(&node) => {}
+            _ = closed.wait_for(|&closed| closed) => {}
+        }
+        return;
     };
-    let (client, program) = match visitor {
-        Visitor::Driver(client, program) => (client, program),
+    let (seat, program) = match visitor {
+        Visitor::Driver(seat, program) => (seat, program),
         Visitor::Observer => {
             tokio::select! {
                 () = inspect::serve(&node, &connection) => {}
@@ -317,6 +316,7 @@ async fn attend(node: Arc<Node>, connection: Connection) {
             return;
         }
     };
+    let client = seat.client();
     tokio::select! {
         () = listen(&node, &connection, client) => {}
         // What it forked off may keep the socket open.
@@ -331,13 +331,12 @@ async fn attend(node: Arc<Node>, connection: Connection) {
     node.peers[client.index()].stopping.store(true, Ordering::Relaxed);
     node.hung_up(client);
     // Its memory may be used again only when nothing of it is left that could write.
-    ended(&process).await;
-    node.left(client, "ended", false);
+    node.left(seat.vacated().await, "ended", false);
 }
 
 /// A process that connected by itself and was let in.
 enum Visitor {
-    Driver(ClientId, Arc<Program>),
+    Driver(Seat, Arc<Program>),
     Observer,
 }
 
@@ -425,14 +424,6 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
     }
 }
 
-/// Waits until a process has ended, and for no less: what it had is somebody else's then. Where no descriptor can be
-/// had to wait by, one looks until one can.
-async fn ended(process: &ProcessHandle) {
-    while process.exited().await.is_err() && process.is_alive() {
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
 /// Waits for the end of a process and says how it ended.
 async fn bury(process: &ProcessHandle, child: &mut Child) -> String {
     ended(process).await;
@@ -459,19 +450,19 @@ fn describe(status: ExitStatus) -> String {
 #[derive(Default)]
 struct Given {
     /// Its place, until it has joined.
-    client: Option<ClientId>,
+    seat: Option<Seat>,
     /// It counts among the drivers of this program, until it is let in.
     program: Option<Arc<Program>>,
 }
 
 impl Given {
-    /// A process that was given a place has ended, and never joined.
-    fn take_back(self, node: &Node) {
+    /// The process never joined. It may have mapped what it was given, and write there for as long as it lives.
+    async fn take_back(self, node: &Node) {
         if let Some(program) = self.program {
             program.detach();
         }
-        if let Some(client) = self.client {
-            node.store.reap(client);
+        if let Some(seat) = self.seat {
+            seat.vacated().await.reap(&node.store);
         }
     }
 }
@@ -544,13 +535,14 @@ impl Handshake<'_> {
         hello: &Hello,
         process: &Arc<ProcessHandle>,
         given: &mut Given,
-    ) -> Result<ClientId> {
+    ) -> Result<Seat> {
         let admission = match node.store.admit().map_err(super::store_error::<()>) {
             Ok(admission) => admission,
             Err(error) => return Err(self.refuse(error).await),
         };
         let client = admission.client;
-        given.client = Some(client);
+        // The process at the other end is this one, and what it is sent goes to no other.
+        given.seat = Some(Seat::of(client, process));
         node.control.clear(client);
         let job = match hello.role {
             Role::Driver => node.next_job.fetch_add(1, Ordering::Relaxed),
@@ -565,27 +557,30 @@ impl Handshake<'_> {
             geometry: admission.geometry.to_words().to_vec(),
         };
         let mut descriptors = vec![node.pool.control.as_fd()];
-        descriptors
-            .extend(admission.segments.descriptors().iter().map(|descriptor| descriptor.as_fd()));
+        // SAFETY: they are sent to the process, which attaches by them (`worker/attach.rs`), and dropped here.
+        let of_the_store = unsafe { admission.segments.descriptors() };
+        descriptors.extend(of_the_store.iter().map(|descriptor| descriptor.as_fd()));
         let sent =
             self.connection.send(&welcome.to_bytes(), &descriptors).await.map_err(frame_error);
         let ready = match sent {
             Ok(()) => self.next().await,
             Err(error) => Err(error),
         };
-        match ready {
-            Ok((ToNode::Ready, _)) => {
+        match (ready, given.seat.take()) {
+            (Ok((ToNode::Ready, _)), Some(seat)) => {
                 let peer = &node.peers[client.index()];
                 *peer.process.lock() = Some(Arc::clone(process));
                 *peer.line.lock() = Some(Arc::clone(self.connection));
                 peer.job.store(job, Ordering::Relaxed);
                 node.joined(client, hello.pid, program.pool, hello.role == Role::Worker);
-                given.client = None;
-                Ok(client)
+                Ok(seat)
             }
-            other => Err(other
-                .err()
-                .unwrap_or_else(|| Error::invalid("a process did not say that it is ready"))),
+            (other, seat) => {
+                given.seat = seat;
+                Err(other
+                    .err()
+                    .unwrap_or_else(|| Error::invalid("a process did not say that it is ready")))
+            }
         }
     }
 }
@@ -602,7 +597,7 @@ async fn let_worker_in(
     nonce: u64,
     process: &Arc<ProcessHandle>,
     given: &mut Given,
-) -> Result<ClientId> {
+) -> Result<Seat> {
     let handshake = Handshake { connection };
     let hello = handshake.hello().await?;
     let pid = hello.pid;
@@ -651,9 +646,9 @@ async fn let_visitor_in(
         }
     };
     given.program = Some(Arc::clone(&program));
-    let client = handshake.admit(node, &program, &hello, process, given).await?;
+    let seat = handshake.admit(node, &program, &hello, process, given).await?;
     given.program = None;
-    Ok(Visitor::Driver(client, program))
+    Ok(Visitor::Driver(seat, program))
 }
 
 /// Keeps a worker's output, and passes it on to the driver's, each line with the worker's pid and the actor that lives
@@ -774,7 +769,12 @@ mod tests {
         let (ours, theirs) = rustyray_ipc::pair().expect("a pair");
         let connection = Arc::new(Connection::from_fd(ours).expect("a socket"));
         let here = std::process::id();
-        let process = Arc::new(ProcessHandle::open(here as i32).expect("it lives"));
+        // Who never joins is another process.
+        let mut other = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let process = Arc::new(ProcessHandle::open(other.id() as i32).expect("it lives"));
         let theirs = BlockingConnection::from_fd(theirs).expect("a socket");
         let hello = ToNode::Hello {
             protocol: PROTOCOL,
@@ -786,8 +786,8 @@ mod tests {
         let executable = std::fs::File::open("/proc/self/exe").expect("it can be read");
         theirs.send(&hello.to_bytes(), &[executable.as_fd()]).expect("there is room");
         let mut given = Given::default();
+        let waiter = &mut std::task::Context::from_waker(std::task::Waker::noop());
         {
-            let waiter = &mut std::task::Context::from_waker(std::task::Waker::noop());
             let mut letting_in =
                 std::pin::pin!(let_visitor_in(node, &connection, &process, &mut given));
             let welcomed = std::thread::spawn(move || {
@@ -802,10 +802,14 @@ mod tests {
             }
             drop(welcomed.join().expect("it is welcome"));
         }
-        let client = given.client.expect("it has a place");
+        let client = given.seat.as_ref().expect("it has a place").client();
         assert!(given.program.is_some());
+        let mut taking_back = std::pin::pin!(given.take_back(node));
+        assert!(taking_back.as_mut().poll(waiter).is_pending(), "it lives");
         assert_ne!(node.store.admit().expect("there are others").client, client);
-        given.take_back(node);
+        other.kill().expect("it lives");
+        background::handle().expect("it runs").block_on(taking_back);
+        other.wait().expect("it has ended");
         assert_eq!(node.store.admit().expect("it is free").client, client);
         crate::blocking::shutdown().expect("it ends");
         std::fs::remove_dir(directory).expect("nothing else is there");

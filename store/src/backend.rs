@@ -54,16 +54,19 @@ pub enum Backend {
 ///
 /// let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
 /// let segments = node.admit()?.segments;
-/// // In the other process, from the descriptors that came over a socket:
-/// let Segments::Descriptors(descriptors) = segments else { panic!("the default backend") };
-/// assert_eq!(Segments::from(descriptors).descriptors().len(), 2);
+/// // SAFETY: nobody writes by them: they are duplicated, as they are on their way over a socket, and closed.
+/// let descriptors = unsafe { segments.descriptors() };
+/// let received = descriptors.iter().map(|descriptor| descriptor.try_clone().expect("duplicated"));
+/// // In the other process:
+/// let segments = Segments::from(received.collect::<Vec<_>>());
+/// # assert!(matches!(segments, Segments::Descriptors(_)));
 /// # Ok::<(), rustyray_store::Error>(())
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Segments {
-    /// Descriptors to pass to the client's process, in this order.
-    Descriptors(Vec<OwnedFd>),
+    /// What [`Segments::descriptors`] gives.
+    Descriptors(Descriptors),
     /// The client is in the node's own process.
     Process(Local),
     /// The names of the segments.
@@ -76,6 +79,11 @@ pub enum Segments {
     },
 }
 
+/// Descriptors of the memory: the table's, then the objects'.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Descriptors(Vec<OwnedFd>);
+
 /// Memory of this process.
 #[doc(hidden)]
 #[derive(Clone, Debug)]
@@ -85,10 +93,20 @@ pub struct Local {
 }
 
 impl Segments {
-    /// The descriptors to pass on; none when the memory is not reached by descriptors.
-    pub fn descriptors(&self) -> &[OwnedFd] {
+    /// The descriptors to pass to the client's process, in this order; none when the memory is not reached by
+    /// descriptors.
+    ///
+    /// # Safety
+    /// Whoever has them can write to objects that others read. So nothing is done with them, nor with duplicates of
+    /// them, but to pass them on to who [attaches](crate::Client::attach) by them.
+    #[allow(unsafe_code, reason = "it has a contract, and does nothing by itself")]
+    pub unsafe fn descriptors(&self) -> &[OwnedFd] {
+        self.as_descriptors()
+    }
+
+    pub(crate) fn as_descriptors(&self) -> &[OwnedFd] {
         match self {
-            Segments::Descriptors(descriptors) => descriptors,
+            Segments::Descriptors(Descriptors(descriptors)) => descriptors,
             _ => &[],
         }
     }
@@ -96,7 +114,7 @@ impl Segments {
 
 impl From<Vec<OwnedFd>> for Segments {
     fn from(descriptors: Vec<OwnedFd>) -> Self {
-        Segments::Descriptors(descriptors)
+        Segments::Descriptors(Descriptors(descriptors))
     }
 }
 
@@ -156,7 +174,7 @@ impl Memory {
         Ok(match &self.origin {
             Origin::Memfd { table } => {
                 let data = self.data.descriptor().ok_or(Error::Protocol("no data segment"))?;
-                Segments::Descriptors(vec![duplicate(table)?, duplicate(&data)?])
+                vec![duplicate(table)?, duplicate(&data)?].into()
             }
             Origin::Heap => Segments::Process(Local {
                 table: Arc::clone(&self.table),
@@ -178,7 +196,7 @@ pub(crate) fn attach(
     let table_bytes = geometry.table_words() * WORD_BYTES;
     let data_bytes = geometry.capacity_bytes as usize;
     let (table, data) = match segments {
-        Segments::Descriptors(descriptors) => {
+        Segments::Descriptors(Descriptors(descriptors)) => {
             let [table, data]: [OwnedFd; 2] = descriptors
                 .try_into()
                 .map_err(|_| Error::Protocol("a client attaches with two descriptors"))?;

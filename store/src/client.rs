@@ -35,9 +35,10 @@ use crate::{
     table::Table,
 };
 
-/// How a client's requests reach the node; any thread of the client's process may call, several at once.
+/// How a client's requests reach the node; any thread of the client's process may call, several at once. What the
+/// client relies on is said where it is [attached](Client::attach).
 pub trait Transport: Send + Sync {
-    /// Carries a request to [`crate::Node::serve`] and its reply back; blocks until then.
+    /// Carries a request to [`crate::Node::serve`], once, and its reply back; blocks until then.
     ///
     /// # Errors
     /// When the node cannot be reached.
@@ -120,7 +121,16 @@ impl Client {
     ///
     /// # Errors
     /// When the memory is not that of a store of this version, or cannot be mapped.
-    pub fn attach(
+    ///
+    /// # Safety
+    /// The client writes where it is told that memory was lent to it, and reads what others sealed as what does not
+    /// change. So
+    /// - `geometry`, `segments` and `client` are those of one [`Admission`](crate::Admission), by which nobody else is
+    ///   attached and which has not been reaped, and nothing but the node and its clients writes to the segments;
+    /// - `transport` has [`crate::Node::serve`] of the node that admitted it answer each request, once, under the number
+    ///   `client`, and gives the reply to that very request, or an error.
+    #[allow(unsafe_code, reason = "it has a contract, and does nothing by itself")]
+    pub unsafe fn attach(
         geometry: Geometry,
         segments: impl Into<Segments>,
         client: ClientId,

@@ -25,7 +25,8 @@ struct Direct {
 impl Transport for Direct {
     fn call(&self, request: Request) -> Result<Reply, TransportError> {
         fault::point("request.asked");
-        let reply = death::spares(|| self.node.serve(self.client, request));
+        // SAFETY: this is the transport of the client that has this number.
+        let reply = death::spares(|| unsafe { self.node.serve(self.client, request) });
         fault::point("request.answered");
         Ok(reply)
     }
@@ -141,7 +142,10 @@ impl World {
     fn join(node: &Arc<Node>) -> Arc<Client> {
         let Admission { client, geometry, segments, .. } = node.admit().expect("there is room");
         let transport = Arc::new(Direct { node: Arc::clone(node), client });
-        Client::attach(geometry, segments, client, transport, Arc::new(Silent)).expect("attached")
+        // SAFETY: all of it is of this admission; and `Direct` has the node answer on the spot.
+        let client =
+            unsafe { Client::attach(geometry, segments, client, transport, Arc::new(Silent)) };
+        client.expect("attached")
     }
 
     /// A step of a client, which may die in it: then it is reaped, and `None` is the outcome.
@@ -172,7 +176,9 @@ impl World {
         self.objects.iter_mut().for_each(|object| {
             object.holders.remove(&client);
         });
-        let _ = self.node.reap(number);
+        // SAFETY: what it was writing is dropped below, after it was abandoned; nobody had a view of its, nor uses it
+        // any more. It has been replaced by another before its number is reaped again.
+        let _ = unsafe { self.node.reap(number) };
         self.clients[client] = Self::join(&self.node);
         for draft in &mut self.drafts {
             draft.other.take_if(|other| *other == client);

@@ -5,10 +5,14 @@
 //! host                                  client
 //! welcome, with the descriptors  ──────►
 //!                                ◄──────  hello, with a descriptor of its process
+//! hello                          ──────►
 //!                                ◄──────  request     (64 bytes, one at a time)
 //! reply                          ──────►
 //!                                ◄──────  goodbye, or it dies
 //! ```
+//! The client maps nothing before its hello is answered: the host may not have got the descriptor, and then has nothing
+//! to wait by for its end.
+//!
 //! The host reaps the client when it says goodbye, which the last owner of its [`Client`] does, views included, or
 //! when its process ends, whichever comes first. That the socket is closed says nothing: others may have it, and
 //! shut it down, while the process lives and reads what it has views of. Such a client gets no answers any more, and
@@ -21,7 +25,10 @@
 //! Who listens on which path, and who may connect, is the program's to say (`std::os::unix::net`); both ends
 //! refuse peers of other users.
 //!
-//! One of the crate's unsafe files: it owns descriptors that the kernel delivers.
+//! One of the crate's unsafe files: it owns descriptors that the kernel delivers, and vouches to the store for what the
+//! two ends say. Each takes the other for what it says it is, a host or a client of this version, as any process of the
+//! user is taken (`DESIGN.md`), and takes what comes over the stream for its words: whoever keeps a clone of the stream
+//! and writes to it speaks in its name.
 
 use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},
@@ -78,13 +85,18 @@ impl Node {
         self.hosted.lock().insert(client, hang_up);
         let result = welcome(&stream, client, geometry, &segments)
             .and_then(|()| receive_hello(&stream))
+            .and_then(|process| answer_hello(&stream).map(|()| process))
             .map_err(os("letting a client in"))
             .map(|process| self.answer_until_gone(&stream, &process, client));
         drop(segments);
         self.hosted.lock().remove(&client);
-        // Who never said hello has nothing.
+        // Who was not let in has nothing.
         if !matches!(result, Ok(Ending::Unknown)) {
-            for orphan in self.reap(client).orphans {
+            // SAFETY: its number was drawn above and is let go of here. Either no hello was answered, and nobody
+            // attaches before that. Or the process that said it has ended; or has said goodbye, which the client's
+            // transport does when nobody has it any more, nor a writer, pin or view with it.
+            let reaped = unsafe { self.reap(client) };
+            for orphan in reaped.orphans {
                 // Sealed meanwhile by somebody else, or gone: either is as good.
                 let _ = self.client().fail(orphan, 0, b"the process that was to seal it has ended");
             }
@@ -110,7 +122,9 @@ impl Node {
             }
             let request = Request::from_words(words(&frame));
             let reply = match request {
-                Some(request) => self.serve(client, request),
+                // SAFETY: it was sent by `Socket`, the transport of the client that joined at the other end, which
+                // sends each request once, and waits for the reply before it sends another.
+                Some(request) => unsafe { self.serve(client, request) },
                 None => Reply::Refused(crate::Refusal::Garbage),
             };
             if (&*stream).write_all(&bytes(&reply.to_words())).is_err() {
@@ -178,10 +192,15 @@ impl Client {
         check_user(&stream)?;
         let (client, geometry, segments) = receive_welcome(&stream).map_err(os)??;
         send_hello(&stream).map_err(os)?;
+        hear_hello(&stream).map_err(os)?;
         let watched = stream.try_clone().map_err(os)?;
-        let socket = Socket { stream: Mutex::new(stream), owner: std::process::id() };
+        let socket = Arc::new(Socket { stream: Mutex::new(stream), owner: std::process::id() });
+        // SAFETY: number, geometry and segments are a host's welcome, which is of an admission of its own for each
+        // stream, and used up here. `Socket` sends a request and takes the next frame for its reply, under a lock; the
+        // host answers in that order. It reaps the client when the process that said hello, which is this one, has
+        // ended, or when `Socket` says goodbye.
         let client =
-            Client::attach(geometry, segments, client, Arc::new(socket), Arc::new(Alarms))?;
+            unsafe { Client::attach(geometry, segments, client, socket, Arc::new(Alarms)) }?;
         let weak = Arc::downgrade(&client);
         std::thread::Builder::new()
             .name("rustyray-store".into())
@@ -314,6 +333,21 @@ fn receive_hello(stream: &UnixStream) -> io::Result<Process> {
     }
 }
 
+/// The last word of letting a client in: it may attach.
+fn answer_hello(mut stream: &UnixStream) -> io::Result<()> {
+    stream.write_all(&bytes(&[HELLO, 0, 0, 0, 0, 0, 0, 0]))
+}
+
+/// Waits for it.
+fn hear_hello(mut stream: &UnixStream) -> io::Result<()> {
+    let mut frame = [0; FRAME_BYTES];
+    stream.read_exact(&mut frame)?;
+    match words(&frame)[0] {
+        HELLO => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it does not answer a hello")),
+    }
+}
+
 /// Sends bytes, and descriptors with them.
 fn send_with(mut stream: &UnixStream, frame: &[u8], descriptors: &[RawFd]) -> io::Result<()> {
     let control = [ControlMessage::ScmRights(descriptors)];
@@ -361,7 +395,8 @@ fn welcome(
             return Err(io::Error::other("the store's memory is that of one process"));
         }
     };
-    let descriptors: Vec<RawFd> = segments.descriptors().iter().map(AsRawFd::as_raw_fd).collect();
+    let descriptors: Vec<RawFd> =
+        segments.as_descriptors().iter().map(AsRawFd::as_raw_fd).collect();
     let mut words = vec![u64::from(client.get()), descriptors.len() as u64];
     words.extend(names.iter().map(|name| name.len() as u64));
     words.extend(geometry.to_words());
@@ -396,7 +431,7 @@ fn receive_welcome(mut stream: &UnixStream) -> io::Result<Result<Welcome, Error>
         Err(error) => return Ok(Err(error)),
     };
     let segments = match names.as_slice() {
-        [table, data] if table.is_empty() && data.is_empty() => Segments::Descriptors(descriptors),
+        [table, data] if table.is_empty() && data.is_empty() => descriptors.into(),
         #[cfg(feature = "shared_memory")]
         [table, data] => Segments::Names { table: table.clone(), data: data.clone() },
         _ => {

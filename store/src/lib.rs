@@ -160,7 +160,8 @@
 //!     fn call(&self, request: Request) -> Result<Reply, TransportError> {
 //!         let there: [u64; 8] = request.to_words(); // goes to the node's process, which does this:
 //!         let request = Request::from_words(there).ok_or(TransportError::Closed)?;
-//!         let back = self.0.serve(self.1, request).to_words();
+//!         // SAFETY: this is the transport of client `self.1`, which the request comes from.
+//!         let back = unsafe { self.0.serve(self.1, request) }.to_words();
 //!         Reply::from_words(back).ok_or(TransportError::Closed)
 //!     }
 //! }
@@ -176,10 +177,13 @@
 //!
 //! node.connect_wake(Arc::new(Doorbells));
 //! let Admission { client: number, geometry, segments } = node.admit()?;
-//! assert_eq!(segments.descriptors().len(), 2, "to be passed to the other process");
+//! // SAFETY: they are only counted. To be passed to the other process they would be sent over a socket.
+//! assert_eq!(unsafe { segments.descriptors() }.len(), 2);
 //! assert_eq!(Geometry::from_words(&geometry.to_words())?, node.geometry());
 //! let transport = Arc::new(Words(Arc::clone(&node), number));
-//! let other = Client::attach(geometry, segments, number, transport, Arc::new(Doorbells))?;
+//! let doorbells = Arc::new(Doorbells);
+//! // SAFETY: all of it is of the admission above, and used once; `Words` goes to the same node.
+//! let other = unsafe { Client::attach(geometry, segments, number, transport, doorbells) }?;
 //! assert_eq!((other.id(), other.geometry()), (number, client.geometry()));
 //!
 //! // Waiting without a thread: a subscription reports in a group of objects.
@@ -196,7 +200,8 @@
 //! let promised = other.reserve()?;
 //! client.retain(promised)?;
 //! other.abandon();
-//! let left: Reaped = node.reap(number);
+//! // SAFETY: nobody uses `other` from here on, and nobody has a view of its.
+//! let left: Reaped = unsafe { node.reap(number) };
 //! assert_eq!(left.orphans, [promised], "nobody else will settle it");
 //! client.fail(promised, 0, b"its process is gone")?;
 //! assert_eq!(client.view::<u64>(id)?.to_native(), 5, "what is settled stays");
@@ -302,10 +307,11 @@
 //! # Ok::<(), rkyv::rancor::Error>(())
 //! ```
 //!
-//! What requests and replies are made of (`FileAt`, `SealRequest`, `Refusal`), and the node's memory in its own process
-//! (`Local`), are the store's own affair and not shown here.
+//! What requests and replies are made of (`FileAt`, `SealRequest`, `Refusal`), and what the segments are made of
+//! (`Descriptors`, `Local`), are the store's own affair and not shown here.
 //!
-//! Unsafe code is in the modules that say so here, and nowhere else.
+//! Unsafe code is in the modules that say so here, and nowhere else. What a program has to vouch for that carries
+//! requests itself is said where it does: [`Client::attach`], [`Node::serve`], [`Node::reap`], [`Segments::descriptors`].
 
 #![deny(unsafe_code)]
 
@@ -329,6 +335,7 @@ mod config;
 mod core;
 mod deadmap;
 #[cfg(all(test, not(rustyray_loom)))]
+#[allow(unsafe_code)]
 mod deaths;
 mod dirty;
 #[cfg(not(rustyray_loom))]
@@ -347,6 +354,7 @@ mod fingerprint;
 mod fork;
 #[cfg(all(not(rustyray_loom), any(test, feature = "fuzzing")))]
 #[doc(hidden)]
+#[allow(unsafe_code)]
 pub mod fuzzing;
 #[cfg(not(rustyray_loom))]
 mod geometry;
@@ -431,7 +439,7 @@ pub use dirty::DIRTY_GROUPS;
 pub use id::{ClientId, ClientSet, ObjectId};
 #[cfg(not(rustyray_loom))]
 pub use {
-    backend::{Backend, Local, Segments},
+    backend::{Backend, Descriptors, Local, Segments},
     client::{Client, Status, Transport, Wake},
     config::{Config, Stats},
     encode::{decode, encode},

@@ -153,7 +153,13 @@ impl Node {
     }
 
     /// Answers a request of a client. Any thread may call; it may read or write a spill file.
-    pub fn serve(&self, client: ClientId, request: Request) -> Reply {
+    ///
+    /// # Safety
+    /// By requests a client also gives memory back, which is lent to others then. So either the [`Client`] that is
+    /// attached under this number gave the request to its [`Transport`](crate::Transport), and it has not been answered
+    /// before; or nobody is attached under the number, and nobody has a view of anything in memory that was lent to it.
+    #[allow(unsafe_code, reason = "it has a contract, and does nothing by itself")]
+    pub unsafe fn serve(&self, client: ClientId, request: Request) -> Reply {
         if !self.client.is_ours() {
             return Reply::Refused(Refusal::Closed);
         }
@@ -162,27 +168,42 @@ impl Node {
 
     /// Has the objects that a dead client was just sealing wait for a value again, and nothing more: from then on
     /// the next attempt at each can be named ([`Node::set_attempt`]), or the object failed. Reaping does the same,
-    /// but it also lets go of what the client held, which may have to outlast that. To be called only when the
-    /// process is known to have ended. Idempotent.
+    /// but it also lets go of what the client held, which may have to outlast that. Idempotent.
     ///
     /// ```
     /// # use rustyray_store::{Config, Node};
     /// # let node = Node::create(Config { capacity_bytes: 64 << 20, ..Config::default() })?;
     /// let dead = node.admit()?.client; // its process has ended since
-    /// node.put_back(dead);
+    /// // SAFETY: nobody ever attached by it.
+    /// unsafe { node.put_back(dead) };
     /// // Its tasks are given to others, under their next attempts; then what it held can go.
-    /// assert!(node.reap(dead).orphans.is_empty());
+    /// // SAFETY: as above.
+    /// assert!(unsafe { node.reap(dead) }.orphans.is_empty());
     /// # Ok::<(), rustyray_store::Error>(())
     /// ```
-    pub fn put_back(&self, client: ClientId) {
+    ///
+    /// # Safety
+    /// As for [`Node::reap`]: a client that lived would go on writing to the headers of these objects, beside the next
+    /// attempt.
+    #[allow(unsafe_code, reason = "it has a contract, and does nothing by itself")]
+    pub unsafe fn put_back(&self, client: ClientId) {
         if self.client.is_ours() {
             self.core.put_back(client);
         }
     }
 
-    /// Clears away what a dead client left; afterwards its number is free. Idempotent. To be called
-    /// only when the process is known to have ended, and by one thread at a time for each client.
-    pub fn reap(&self, client: ClientId) -> Reaped {
+    /// Clears away what a dead client left; afterwards its number is free. Idempotent.
+    ///
+    /// # Safety
+    /// What was lent to the client, and what it had views of, is lent to others from then on, so nobody may read or
+    /// write there any more: the process that was admitted under this number has ended, or nobody in it attached; or
+    /// whoever did has dropped the client with all its writers, pins and views; or has [abandoned](Client::abandon) it,
+    /// is in no call of it, and neither reads its views nor writes to its writers from here on.
+    ///
+    /// And the number is still that process's: nobody else reaps it meanwhile, nor has it been given away again since.
+    /// (In a process that was forked off the node's nothing happens, whatever the number.)
+    #[allow(unsafe_code, reason = "it has a contract, and does nothing by itself")]
+    pub unsafe fn reap(&self, client: ClientId) -> Reaped {
         if !self.client.is_ours() {
             return Reaped::default();
         }
@@ -217,6 +238,11 @@ impl Node {
             Rename::Sealed => Err(AttemptError::AlreadySealed(id)),
             Rename::Gone => Err(core.table.stale(id).into()),
         }
+    }
+
+    /// How many bytes are in objects that somebody has a view of. Looks at all slots.
+    pub fn pinned_bytes(&self) -> u64 {
+        self.core.pinned_bytes()
     }
 
     /// What the store holds. Looks at all slots.

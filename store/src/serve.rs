@@ -251,14 +251,17 @@ impl Core {
 
     /// The sizes that a failed put reports. Looks at all slots.
     fn usage(&self) -> Reply {
-        let pinned_bytes = self
-            .touched_slots()
+        self.full(self.pinned_bytes())
+    }
+
+    /// What is in objects that somebody has a view of. Looks at all slots.
+    pub(crate) fn pinned_bytes(&self) -> u64 {
+        self.touched_slots()
             .map(|index| self.table.slot(index))
             .filter(|slot| slot.state().load().phase() == Phase::Sealed && !slot.pins().is_empty())
             .map(|slot| slot.header().len_bytes)
             // What clients said.
-            .fold(0, u64::saturating_add);
-        self.full(pinned_bytes)
+            .fold(0, u64::saturating_add)
     }
 
     fn shrink(&self, client: ClientId, offset_bytes: u64, len_bytes: u64) -> Reply {

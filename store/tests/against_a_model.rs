@@ -1,6 +1,8 @@
 //! The object table does what a plain table does, step by step: several clients put, refer, view, nest and let
 //! go, memory runs short, and clients die between any two steps, with work half done.
 
+mod direct;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -8,24 +10,6 @@ use std::{
 
 use proptest::prelude::*;
 use rustyray_store::*;
-
-/// A client's requests, answered at once.
-struct Direct {
-    node: Arc<Node>,
-    client: ClientId,
-}
-
-impl Transport for Direct {
-    fn call(&self, request: Request) -> Result<Reply, TransportError> {
-        Ok(self.node.serve(self.client, request))
-    }
-}
-
-struct Silent;
-
-impl Wake for Silent {
-    fn wake(&self, _clients: ClientSet) {}
-}
 
 const CLIENTS: usize = 3;
 
@@ -104,9 +88,7 @@ impl World {
     }
 
     fn join(node: &Arc<Node>) -> Arc<Client> {
-        let Admission { client, geometry, segments, .. } = node.admit().expect("there is room");
-        let transport = Arc::new(Direct { node: Arc::clone(node), client });
-        Client::attach(geometry, segments, client, transport, Arc::new(Silent)).expect("attached")
+        direct::join(node).expect("there is room")
     }
 
     /// The objects that somebody refers to or views, and what they contain.
@@ -181,12 +163,9 @@ impl World {
                 // From here on it does nothing any more, as a process that was killed.
                 dead.abandon();
                 drop(half);
-                let number = dead.id();
                 self.views.retain(|view| view.0 != client);
-                self.clients[client] = {
-                    let _ = self.node.reap(number);
-                    Self::join(&self.node)
-                };
+                let _ = direct::end(&self.node, dead);
+                self.clients[client] = Self::join(&self.node);
                 self.objects.values_mut().for_each(|known| known.references[client] = 0);
             }
         }
@@ -245,8 +224,7 @@ impl World {
     fn end(mut self) -> Result<(), TestCaseError> {
         self.views.clear();
         for client in &self.clients {
-            client.abandon();
-            let _ = self.node.reap(client.id());
+            let _ = direct::end(&self.node, client);
         }
         self.node.collect(usize::MAX);
         let stats = self.node.stats();

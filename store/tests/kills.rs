@@ -194,9 +194,10 @@ fn a_process_killed_at_any_step_leaves_nothing() {
                 assert_ne!(passes, 0, "{point} was not passed");
                 peer.kill();
             }
-            let number = peer.client;
-            node.reap(number);
-            assert_eq!(node.reap(number), Default::default(), "reaping again finds nothing");
+            peer.reap();
+            // SAFETY: it has ended, and nobody else is admitted meanwhile.
+            let again = unsafe { node.reap(peer.client) };
+            assert_eq!(again, Default::default(), "reaping again finds nothing");
             node.collect(usize::MAX);
             let after = node.stats();
             assert_eq!(after.used_bytes, before.used_bytes, "killed at {at}");
@@ -225,7 +226,7 @@ fn an_object_whose_sealer_was_killed_is_sealed_by_the_next_attempt_or_announced(
         peer.answer(&id.to_words());
         assert_eq!(peer.next(), None, "killed at {point}");
         assert!(peer.wait_killed());
-        let reaped = node.reap(peer.client);
+        let reaped = peer.reap();
         assert!(reaped.orphans.is_empty(), "a task answers for it");
         if point == "seal.published" || point == "seal.unannounced" {
             assert!(reaped.wake.contains(client.id()));
@@ -262,17 +263,17 @@ fn what_a_dead_process_was_sealing_can_be_settled_before_the_rest_is_reaped() {
             assert_eq!(node.set_attempt(id, 1), Err(AttemptError::Sealing(id)));
             dead.push(peer);
         }
-        node.put_back(dead[0].client);
-        node.put_back(dead[0].client);
+        dead[0].put_back();
+        dead[0].put_back();
         let other = node.set_attempt(again, 1);
         assert_eq!(other, Err(AttemptError::Sealing(again)), "what another was sealing stays");
         node.set_attempt(failed, 1).expect("it waits again");
         client.fail(failed, 1, b"its sealer died").expect("nobody is sealing it");
-        node.put_back(dead[1].client);
+        dead[1].put_back();
         node.set_attempt(again, 1).expect("it waits again");
         client.seal_value(again, 1, &vec![7u64; 1000]).expect("nobody is sealing it");
-        for peer in dead {
-            assert_eq!(node.reap(peer.client).orphans, []);
+        for mut peer in dead {
+            assert_eq!(peer.reap().orphans, []);
         }
         assert_eq!(client.status(failed), Status::Failed);
         assert_eq!(client.view::<Vec<u64>>(again).expect("view").len(), 1000);
@@ -288,7 +289,7 @@ fn a_reservation_that_nobody_will_seal_is_an_orphan() {
     let id = peer.next_object();
     client.retain(id).expect("the other process holds it");
     peer.kill();
-    assert_eq!(node.reap(peer.client).orphans, [id]);
+    assert_eq!(peer.reap().orphans, [id]);
     client.fail(id, 0, b"its owner died").expect("fail");
     assert_eq!(client.status(id), Status::Failed);
 }
@@ -333,7 +334,7 @@ fn a_process_killed_while_objects_come_and_go_from_disk_harms_nobody() {
                 }
                 Some(_) => peer.kill(),
             }
-            node.reap(peer.client);
+            peer.reap();
             node.collect(usize::MAX);
             for (i, &id) in ids.iter().enumerate() {
                 assert_eq!(client.pin(id).expect("pin")[..], value(i as u8), "killed at {at}");

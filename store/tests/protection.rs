@@ -1,25 +1,21 @@
 //! Memory that goes from one thread of a process to another by way of the node stays writable for who has it.
 
+mod direct;
+
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI32, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicI32, Ordering},
     thread,
     time::Duration,
 };
 
+use direct::Direct;
 use nix::unistd::gettid;
-use rustyray_store::{
-    Admission, Client, ClientId, ClientSet, Config, Node, Reply, Request, Transport,
-    TransportError, Wake,
-};
+use rustyray_store::{Config, Node, Reply, Request, Transport, TransportError};
 
 /// Answers at once, but for the request that closes a block: that one is answered when another thread has got as
 /// far as it can with the memory that the node lent to it meanwhile.
 struct Slow {
-    node: Arc<Node>,
-    client: ClientId,
+    direct: Direct,
     /// The block is closed.
     is_closed: AtomicBool,
     /// The thread that was lent an extent since; 0 until then.
@@ -29,10 +25,9 @@ struct Slow {
 }
 
 impl Slow {
-    fn new(node: &Arc<Node>, client: ClientId) -> Self {
+    fn over(direct: Direct) -> Self {
         Slow {
-            node: Arc::clone(node),
-            client,
+            direct,
             is_closed: AtomicBool::new(false),
             borrower: AtomicI32::new(0),
             is_done: AtomicBool::new(false),
@@ -42,7 +37,7 @@ impl Slow {
 
 impl Transport for Slow {
     fn call(&self, request: Request) -> Result<Reply, TransportError> {
-        let reply = self.node.serve(self.client, request);
+        let reply = self.direct.call(request);
         match request {
             Request::Lease { closing: Some(_) } => {
                 self.is_closed.store(true, Ordering::SeqCst);
@@ -56,14 +51,8 @@ impl Transport for Slow {
             }
             _ => {}
         }
-        Ok(reply)
+        reply
     }
-}
-
-struct Silent;
-
-impl Wake for Silent {
-    fn wake(&self, _: ClientSet) {}
 }
 
 fn until(is_so: impl Fn() -> bool) {
@@ -104,12 +93,7 @@ fn what_a_thread_is_lent_where_another_has_just_closed_a_block_can_be_written() 
         ..Config::default()
     };
     let node = Node::create(config).expect("a store");
-    let Admission { client, geometry, segments } = node.admit().expect("admitted");
-    let transport = Arc::new(Slow::new(&node, client));
-    let client = {
-        let transport: Arc<dyn Transport> = Arc::clone(&transport) as _;
-        Client::attach(geometry, segments, client, transport, Arc::new(Silent)).expect("attached")
-    };
+    let (client, transport) = direct::join_by(&node, Slow::over).expect("attached");
     // Small objects fill a block, behind an extent that goes with them.
     let before = client.create(16 << 10).expect("room");
     let small: Vec<_> = (0..5).map(|_| client.put(&[1_u8; SMALL]).expect("room")).collect();

@@ -3,37 +3,12 @@
 //! The tests that are ignored are the full size; `cargo test --release -p rustyray-store --test scale -- --ignored
 //! --nocapture --test-threads 1` runs them and prints what they measured.
 
-use std::sync::{Arc, Weak};
+mod direct;
 
-use rustyray_store::{
-    Admission, Client, ClientId, ClientSet, Config, Error, Node, Reply, Request, Transport,
-    TransportError, View, Wake,
-};
+use std::sync::Arc;
 
-/// Requests answered on the spot.
-struct Direct {
-    node: Weak<Node>,
-    client: ClientId,
-}
-
-impl Transport for Direct {
-    fn call(&self, request: Request) -> Result<Reply, TransportError> {
-        let node = self.node.upgrade().ok_or(TransportError::Closed)?;
-        Ok(node.serve(self.client, request))
-    }
-}
-
-struct Silent;
-
-impl Wake for Silent {
-    fn wake(&self, _: ClientSet) {}
-}
-
-fn join(node: &Arc<Node>) -> Result<Arc<Client>, Error> {
-    let Admission { client, geometry, segments, .. } = node.admit()?;
-    let transport = Arc::new(Direct { node: Arc::downgrade(node), client });
-    Client::attach(geometry, segments, client, transport, Arc::new(Silent))
-}
+use direct::join;
+use rustyray_store::{Config, Error, Node, View};
 
 fn node(capacity_bytes: u64) -> Arc<Node> {
     Node::create(Config { capacity_bytes, ..Config::default() }).expect("a store")

@@ -632,12 +632,14 @@ fn a_seal_of_more_than_the_file_has_is_refused() {
         // What the value and its list take together is 0 in 64 bits.
         (0u64.wrapping_sub(16 * u64::from(u32::MAX)), u32::MAX),
     ] {
-        let made = node.serve(client, Request::Create { len_bytes: 8192 });
+        // SAFETY: nobody attaches under this number, and nothing that is made for it is ever viewed.
+        let made = unsafe { node.serve(client, Request::Create { len_bytes: 8192 }) };
         let Reply::File { key, .. } = made else { panic!("no file was made: {made:?}") };
         let is_failed = false;
         let seal =
             SealRequest { id, attempt: 0, key, len_bytes, fingerprint: 1, nested, is_failed };
-        let reply = node.serve(client, Request::Seal(seal));
+        // SAFETY: as above.
+        let reply = unsafe { node.serve(client, Request::Seal(seal)) };
         assert_eq!(
             reply,
             Reply::Refused(Refusal::Garbage),

@@ -214,11 +214,7 @@ impl Node {
         store.peak_used_bytes = stats.peak_used_bytes;
         store.spilled_bytes = stats.spilled_bytes;
         store.objects = stats.objects;
-        if let rustyray_store::Reply::Full { pinned_bytes, .. } =
-            self.store.serve(ClientId::NODE, rustyray_store::Request::Usage)
-        {
-            store.pinned_bytes = pinned_bytes;
-        }
+        store.pinned_bytes = self.store.pinned_bytes();
         store
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    runtime::{background, program, record::Batch, trace, wire::ToClient},
+    runtime::{background, program, record::Batch, seat::Vacated, trace, wire::ToClient},
     spec,
 };
 
@@ -72,11 +72,12 @@ impl Node {
     }
 
     /// A process is dead: what it published counts, what it held is released, what it ran is run again or
-    /// failed. Idempotent.
-    pub(crate) fn left(self: &Arc<Self>, client: ClientId, how: &str, runs_tasks: bool) {
+    /// failed.
+    pub(crate) fn left(self: &Arc<Self>, vacated: Vacated, how: &str, runs_tasks: bool) {
+        let client = vacated.client();
         let peer = &self.peers[client.index()];
         // Before anybody names the next attempt at its tasks, or fails them: neither can be done while it is sealing.
-        self.store.put_back(client);
+        vacated.put_back(&self.store);
         if let Some(inbound) = &mut *peer.up.lock()
             && let Err(what) = self.drain_ring(client, inbound, true)
         {
@@ -114,7 +115,7 @@ impl Node {
         self.free_from_top(client, &cause);
         *peer.process.lock() = None;
         *peer.line.lock() = None;
-        let reaped = self.store.reap(client);
+        let reaped = vacated.reap(&self.store);
         for orphan in reaped.orphans {
             let lost = Error::ObjectLost {
                 object: orphan.to_string(),

@@ -92,14 +92,15 @@ pub(crate) fn attach(
     let uplink =
         Arc::new(Uplink::new(&control, client, role, Arc::clone(&doorbells), Arc::clone(&socket)));
     let geometry = Geometry::from_words(&geometry).map_err(store_error::<()>)?;
-    let store = Client::attach(
-        geometry,
-        descriptors.collect::<Vec<_>>(),
-        client,
-        Arc::clone(&uplink) as Arc<dyn Transport>,
-        Arc::clone(&doorbells) as Arc<dyn Wake>,
-    )
-    .map_err(store_error::<()>)?;
+    let descriptors: Vec<_> = descriptors.collect();
+    let transport = Arc::clone(&uplink) as Arc<dyn Transport>;
+    let wake = Arc::clone(&doorbells) as Arc<dyn Wake>;
+    // SAFETY: number, geometry and descriptors are what the node gave this process in its welcome, of one admission
+    // (`Handshake::admit` in `pool.rs`), and it is attached by them here and once; the node reaps it when it has ended.
+    // The uplink carries each request by an entry of the up ring, which the node serves once (`node/serve.rs`), and
+    // gets the answer in a cell that is this question's until then (`ipc/src/cells.rs`).
+    let store = unsafe { Client::attach(geometry, descriptors, client, transport, wake) };
+    let store = store.map_err(store_error::<()>)?;
     let core = Arc::new(Core::new(
         session,
         path.map(Path::to_path_buf).into_iter().collect(),

@@ -5,32 +5,16 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use rustyray_store::*;
 
-use crate::{Over, containers::Ref, store};
-
-/// A client's requests, answered at once.
-struct Direct {
-    node: Arc<Node>,
-    client: ClientId,
-}
-
-impl Transport for Direct {
-    fn call(&self, request: Request) -> Result<Reply, TransportError> {
-        let request = Request::from_words(request.to_words()).expect("a request");
-        Ok(Reply::from_words(self.node.serve(self.client, request).to_words()).expect("a reply"))
-    }
-}
-
-struct Silent;
-
-impl Wake for Silent {
-    fn wake(&self, _clients: ClientSet) {}
-}
+use crate::{
+    Over,
+    containers::Ref,
+    direct::{self, Direct},
+    store,
+};
 
 /// One more client.
 pub(crate) fn join(node: &Arc<Node>) -> Arc<Client> {
-    let Admission { client, geometry, segments, .. } = node.admit().expect("admitted");
-    let transport = Arc::new(Direct { node: Arc::clone(node), client });
-    Client::attach(geometry, segments, client, transport, Arc::new(Silent)).expect("attached")
+    direct::join(node).expect("admitted")
 }
 
 pub(crate) fn what_one_client_puts_another_reads(over: Over) {
@@ -98,12 +82,8 @@ impl Transport for Thief {
 
 pub(crate) fn what_was_given_back_can_be_written_by_who_has_it_next(over: Over) {
     let (node, _home) = store(over);
-    let Admission { client, geometry, segments, .. } = node.admit().expect("admitted");
-    let direct = Direct { node: Arc::clone(&node), client };
-    let thief = Arc::new(Thief { direct, client: OnceLock::new(), stolen: Mutex::default() });
-    let transport: Arc<dyn Transport> = Arc::clone(&thief) as _;
-    let client =
-        Client::attach(geometry, segments, client, transport, Arc::new(Silent)).expect("attached");
+    let by = |direct| Thief { direct, client: OnceLock::new(), stolen: Mutex::default() };
+    let (client, thief) = direct::join_by(&node, by).expect("attached");
     thief.client.set(Arc::downgrade(&client)).expect("once");
     let mut writer = client.create(6 << 20).expect("create");
     writer.fill(1);
@@ -134,7 +114,9 @@ pub(crate) fn what_is_lent_to_a_client_while_it_is_reaped_comes_back(over: Over)
                 scope.spawn(move || {
                     // Few enough that there is always room.
                     for _ in 0..30 {
-                        if node.serve(client, request) == Reply::Refused(Refusal::UnknownClient) {
+                        // SAFETY: nobody attaches under this number, so nobody uses what is lent to it.
+                        let reply = unsafe { node.serve(client, request) };
+                        if reply == Reply::Refused(Refusal::UnknownClient) {
                             break;
                         }
                     }
@@ -143,7 +125,8 @@ pub(crate) fn what_is_lent_to_a_client_while_it_is_reaped_comes_back(over: Over)
             for _ in 0..round {
                 std::thread::yield_now();
             }
-            node.reap(client);
+            // SAFETY: as above; and it is reaped once, before the next is admitted.
+            unsafe { node.reap(client) };
         });
         let after = node.stats();
         assert_eq!((after.used_bytes, after.objects), (before.used_bytes, before.objects));
@@ -166,9 +149,7 @@ pub(crate) fn what_a_dead_client_left_is_cleared_away(over: Over) {
     let small = two.put(&2u64).expect("put");
     let large = two.put(&vec![3u8; 2 << 20]).expect("put");
     let writer = two.create(1 << 20).expect("create");
-    // As its death would.
-    two.abandon();
-    let reaped = node.reap(number);
+    let reaped = direct::end(&node, &two);
     assert_eq!(reaped.orphans, [promised]);
     assert_eq!((one.status(small), one.status(large)), (Status::Gone, Status::Gone));
     drop(writer);
@@ -226,7 +207,7 @@ pub(crate) fn the_end_of_a_watched_object_is_told_however_it_comes(over: Over) {
     one.release(large);
 
     let held_by_the_dead = given_to_two();
-    assert_eq!(node.reap(two.id()).freed, 1);
+    assert_eq!(direct::end(&node, &two).freed, 1);
     assert_eq!(ended(), [held_by_the_dead]);
     assert_eq!(node.stats().objects, 0);
 }

@@ -4,6 +4,8 @@
 
 mod clients;
 mod containers;
+#[path = "../direct/mod.rs"]
+mod direct;
 mod references;
 mod threads;
 mod values;

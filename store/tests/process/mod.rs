@@ -22,8 +22,8 @@ use nix::sys::socket::{
     sendmsg, socketpair,
 };
 use rustyray_store::{
-    Admission, Client, ClientId, ClientSet, Geometry, Node, ObjectId, Reply, Request, Transport,
-    TransportError, Wake,
+    Admission, Client, ClientId, ClientSet, Geometry, Node, ObjectId, Reaped, Reply, Request,
+    Transport, TransportError, Wake,
 };
 
 const ROLE: &str = "RUSTYRAY_STORE_TEST_ROLE";
@@ -122,8 +122,11 @@ pub(crate) fn play(roles: impl FnOnce(&str, Arc<Client>, Arc<Parent>)) {
     let parent = Arc::new(Parent { socket: Mutex::new(()) });
     let client = ClientId::new(packet[0] as u8);
     let transport: Arc<dyn Transport> = Arc::clone(&parent) as _;
-    let client = Client::attach(geometry, descriptors, client, transport, Arc::new(NoWake))
-        .expect("attached");
+    // SAFETY: all of it came in the packet by which the parent lets this process in, and nobody else. `Parent` sends a
+    // request and takes the next packet for its reply, under a lock; the parent answers one after another.
+    let client =
+        unsafe { Client::attach(geometry, descriptors, client, transport, Arc::new(NoWake)) };
+    let client = client.expect("attached");
     roles(&role, client, parent);
     std::process::exit(0);
 }
@@ -135,6 +138,9 @@ pub(crate) struct Peer {
     node: Arc<Node>,
     pub(crate) client: ClientId,
     child: Child,
+    has_ended: bool,
+    /// Its number may be another's.
+    is_reaped: bool,
     reports: mpsc::Receiver<Vec<u64>>,
     answers: mpsc::Sender<[u64; 8]>,
     serving: Option<JoinHandle<()>>,
@@ -168,7 +174,9 @@ impl Peer {
         let mut packet = [0; 10];
         packet[0] = client.get().into();
         packet[2..].copy_from_slice(&geometry.to_words());
-        let raw: Vec<RawFd> = segments.descriptors().iter().map(AsRawFd::as_raw_fd).collect();
+        // SAFETY: they go to the child, which attaches by them, and are closed here.
+        let descriptors = unsafe { segments.descriptors() };
+        let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
         send(ours.as_raw_fd(), packet, &raw).expect("sent");
         let (report, reports) = mpsc::channel();
         let (answers, answer) = mpsc::channel::<[u64; 8]>();
@@ -179,7 +187,9 @@ impl Peer {
                 if packet[0] == REQUEST {
                     let words = packet[2..].try_into().expect("eight words");
                     let request = Request::from_words(words).expect("a request");
-                    reply[2..].copy_from_slice(&serving_node.serve(client, request).to_words());
+                    // SAFETY: the child, which has this number, sent it by its transport, once.
+                    let served = unsafe { serving_node.serve(client, request) };
+                    reply[2..].copy_from_slice(&served.to_words());
                 } else {
                     let words = packet[2..2 + packet[1] as usize].to_vec();
                     if report.send(words).is_err() {
@@ -193,7 +203,16 @@ impl Peer {
                 }
             }
         });
-        Peer { node: Arc::clone(node), client, child, reports, answers, serving: Some(serving) }
+        Peer {
+            node: Arc::clone(node),
+            client,
+            child,
+            has_ended: false,
+            is_reaped: false,
+            reports,
+            answers,
+            serving: Some(serving),
+        }
     }
 
     /// What the process reports next; `None` when it has ended.
@@ -228,12 +247,28 @@ impl Peer {
     /// Waits for the end of the process.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let status = self.child.wait().expect("waited");
+        self.has_ended = true;
         // The serving thread may wait for an answer: it ends with the channel.
         self.answers = mpsc::channel().0;
         if let Some(serving) = self.serving.take() {
             serving.join().expect("served");
         }
         status
+    }
+
+    /// Has the node put back what the process was sealing, which has ended.
+    pub(crate) fn put_back(&self) {
+        assert!(self.has_ended && !self.is_reaped, "it has its number, and uses it no more");
+        // SAFETY: see the line above.
+        unsafe { self.node.put_back(self.client) }
+    }
+
+    /// Has the node clear away what the process left, which has ended.
+    pub(crate) fn reap(&mut self) -> Reaped {
+        assert!(self.has_ended && !self.is_reaped, "it has its number, and uses it no more");
+        self.is_reaped = true;
+        // SAFETY: see the lines above.
+        unsafe { self.node.reap(self.client) }
     }
 
     /// Waits for the process to end by SIGKILL, or well.
@@ -247,11 +282,14 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It has been waited for already, or there is nothing that could be done about it.
+        self.has_ended = self.has_ended || self.child.wait().is_ok();
         self.answers = mpsc::channel().0;
         if let Some(serving) = self.serving.take() {
             let _ = serving.join();
         }
-        self.node.reap(self.client);
+        if self.has_ended && !self.is_reaped {
+            self.reap();
+        }
     }
 }
