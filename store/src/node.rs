@@ -277,7 +277,8 @@ impl Node {
 
     /// Ends the store for everybody, and says what was still alive. Afterwards nothing goes in and nothing is
     /// freed, requests are refused, and what was on disk is gone; views can still be read, for as long as they
-    /// live. Idempotent: only the first call has something to say.
+    /// live. Of strict objects only what has views keeps its memory. Idempotent: only the first call has something to
+    /// say.
     ///
     /// A node that is dropped does the same, and in debug builds writes what was alive to standard error, since
     /// nobody is there to be told.
@@ -295,6 +296,7 @@ impl Node {
         }
         let _turn = self.core.moving.lock();
         self.core.ledger.lock().spills.close();
+        self.core.close_files();
         report
     }
 }

@@ -56,6 +56,8 @@ pub(crate) struct Files {
     sealed: HashMap<u32, Sealed>,
     /// By slot: the first generation that can be sealed there. Those before it were, or are not to be any more.
     unsealed_from: HashMap<u32, u64>,
+    /// The store has ended: there are none any more.
+    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -141,7 +143,20 @@ impl Files {
     /// somebody had the node believe that the slot is free.
     #[must_use]
     fn enter(&mut self, index: u32, sealed: Sealed) -> u64 {
+        if self.is_closed {
+            return sealed.footprint_bytes;
+        }
         self.sealed.insert(index, sealed).map_or(0, |before| before.footprint_bytes)
+    }
+
+    /// Closes all of them, and those that are asked for from now on: whoever has a view of one has it mapped. How many
+    /// bytes they had.
+    #[must_use]
+    fn close(&mut self) -> u64 {
+        self.is_closed = true;
+        let open: u64 = self.open.drain().map(|(_, open)| open.len_bytes).sum();
+        let sealed: u64 = self.sealed.drain().map(|(_, sealed)| sealed.footprint_bytes).sum();
+        open + sealed
     }
 }
 
@@ -173,6 +188,10 @@ impl Core {
                     ledger.space.discharge(len_bytes);
                     return Reply::Refused(Refusal::NoFiles);
                 };
+                if ledger.files.is_closed {
+                    ledger.space.discharge(len_bytes);
+                    return Reply::Refused(Refusal::Closed);
+                }
                 let key = ledger.files.key();
                 ledger.files.open.insert(key, Open { file, len_bytes, client });
                 Reply::File { key, at, len_bytes, fingerprint: 0, is_failed: false }
@@ -320,6 +339,14 @@ impl Core {
         Reply::File { key: 0, at, len_bytes, fingerprint, is_failed }
     }
 
+    /// The store has ended, and whoever has it still, as a thread that is about to end may for long, is not to keep
+    /// what nobody can get at any more: memory, and descriptors of the process.
+    pub(crate) fn close_files(&self) {
+        let mut ledger = self.ledger.lock();
+        let bytes = ledger.files.close();
+        ledger.space.discharge(bytes);
+    }
+
     /// The object in the slot is gone, or on disk: so is its file, if it had one.
     pub(crate) fn free_strict(&self, index: u32) {
         let mut ledger = self.ledger.lock();
@@ -373,3 +400,33 @@ impl Core {
 }
 
 const _: () = assert!(SEALS.contains(SealFlag::F_SEAL_WRITE));
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Config, Node, Tier, View};
+
+    #[test]
+    fn the_files_of_a_store_go_with_its_end_whoever_still_has_it() {
+        let config = Config { capacity_bytes: 1 << 20, spill_dir: None, ..Config::default() };
+        let node = Node::create(config).expect("a store");
+        let client = node.client();
+        // As the thread does that makes memory ready, however long it waits for a processor.
+        let core = Arc::clone(&node.core);
+        let id = client.put_in(Tier::Strict, &7_u64).expect("room");
+        let Reply::File { at: sealed, .. } = core.find_strict(id) else { panic!("it is strict") };
+        let made = core.make_strict(ClientId::NODE, 5000);
+        let Reply::File { at: open, .. } = made else { panic!("there is room: {made:?}") };
+        let view: View<u64> = client.view(id).expect("a view");
+        assert!(sealed.open(false).is_ok() && open.open(false).is_ok());
+
+        node.shutdown();
+        assert!(sealed.open(false).is_err() && open.open(false).is_err(), "they are open");
+        let used_bytes = core.ledger.lock().space.used_bytes();
+        assert_eq!((used_bytes, *view), (0, 7.into()), "views can still be read");
+        let late = core.make_strict(ClientId::NODE, 5000);
+        assert_eq!(late, Reply::Refused(Refusal::Closed), "who asked before the end");
+    }
+}
