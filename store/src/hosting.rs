@@ -442,3 +442,24 @@ fn receive_welcome(mut stream: &UnixStream) -> io::Result<Result<Welcome, Error>
     };
     Ok(Ok((ClientId::new(client), geometry, segments)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    #[test]
+    fn who_is_not_heard_attaches_nothing() {
+        let config = Config { capacity_bytes: 1 << 20, spill_dir: None, ..Config::default() };
+        let node = Node::create(config).expect("a store");
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        let joining = std::thread::spawn(move || Client::join(theirs));
+        let Admission { client, geometry, segments } = node.admit().expect("admitted");
+        welcome(&ours, client, geometry, &segments).expect("it reads");
+        receive_hello(&ours).expect("it says who it is");
+        // As a host does that cannot have one more descriptor, and so does not know whose end to wait for.
+        drop(ours);
+        let error = joining.join().expect("no panic").expect_err("it was not let in");
+        assert!(matches!(error, Error::Os { .. }), "{error:?}");
+    }
+}
