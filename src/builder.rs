@@ -120,8 +120,9 @@ impl Builder {
 
     /// How many worker processes there can be, those in which actors live included; from 1 to 240, which is the
     /// default. There are more workers than cpus only while tasks wait for others: where even these are too
-    /// few, what is waited for runs in the process that waits. Where actors live in all of them, tasks and further
-    /// actors wait until one ends, which standard error and `rustyray status` say.
+    /// few, what is waited for runs in the process that waits. Of each sixteen, one is kept for tasks. Where actors live
+    /// in all the others, further actors wait until one ends, and tasks too where there are fewer than sixteen; standard
+    /// error and `rustyray status` say so.
     pub fn max_workers(mut self, workers: usize) -> Self {
         self.config.max_workers = workers;
         self

@@ -446,7 +446,7 @@ fn standard_error_says_once_that_actors_have_all_workers_and_others_wait() {
     let stderr = BufReader::new(child.stderr.take().expect("piped"));
     let mut said = Vec::new();
     for line in stderr.lines().map(|line| line.expect("text")) {
-        if line.contains("actors live in all 2 workers") {
+        if line.contains("actors live in all 2 workers in which they may") {
             assert!(
                 line.contains("2 tasks or actors wait") && line.contains("`max_workers`"),
                 "{line}"
@@ -458,6 +458,34 @@ fn standard_error_says_once_that_actors_have_all_workers_and_others_wait() {
     }
     assert!(child.wait().expect("it ends").success());
     assert_eq!(said.len(), 1, "{said:?}");
+}
+
+#[test]
+fn of_many_workers_some_are_kept_for_tasks_whatever_lives() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("node.sock");
+    let builder = rustyray::Builder::new().num_cpus(1.0).max_workers(16).visible(false);
+    rustyray::block_on(async {
+        let runtime = builder.socket(&socket).start().await?;
+        let mut actors = Vec::new();
+        for _ in 0..15 {
+            let actor = Speaker::remote().await?;
+            actor.ready().await?;
+            actors.push(actor);
+        }
+        let further = Speaker::remote().await?;
+        let call = further.speaks().await?;
+        let task = pid_remote::remote().await?;
+        task.get_timeout(Duration::from_secs(60)).await?;
+        assert!(!call.is_ready(), "it has no worker");
+        let mut inspector = Inspector::connect(&socket)?;
+        assert_eq!(inspector.node()?.totals.crowded_out, 1);
+        actors.pop();
+        call.get().await?;
+        assert_eq!(inspector.node()?.totals.crowded_out, 0);
+        runtime.shutdown().await
+    })
+    .expect("all run");
 }
 
 struct Driver {

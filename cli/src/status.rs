@@ -69,7 +69,7 @@ fn render(node: &NodeInfo) -> String {
     );
     if totals.crowded_out > 0 {
         said += &format!(
-            "  actors live in all workers that there can be: {} of these cannot begin until one ends\n",
+            "  actors live in all workers in which they may: {} of these cannot begin until one ends\n",
             totals.crowded_out
         );
     }

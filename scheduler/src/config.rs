@@ -42,6 +42,8 @@ pub struct Config {
     pub wake_cost: Duration,
     /// How many workers there can be at one time.
     pub worker_limit: usize,
+    /// In how many of them actors may live at one time: the others are for tasks, whatever lives. Further actors wait.
+    pub actor_limit: usize,
 }
 
 impl Config {
@@ -63,6 +65,7 @@ impl Default for Config {
             max_workers: 256,
             wake_cost: Duration::ZERO,
             worker_limit: 255,
+            actor_limit: 255,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Kinds of tasks: pool, job, priority and demand, interned, so that a record names its kind by a number.
+//! Kinds of tasks: pool, job, priority and demand, and whether they create actors; interned, so that a record names its kind by a number.
 //!
 //! Looking a kind up reads a hash table that only grows; entering a new one takes a lock, which happens once
 //! for each kind there ever is.
@@ -22,12 +22,23 @@ use crate::{
 const MAX_KINDS: usize = if LOOM { 8 } else { 1 << 14 };
 const CHUNK: usize = if LOOM { 4 } else { 1 << 8 };
 
+/// What tasks of a kind have in common besides what they need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sort {
+    pub(crate) pool: PoolId,
+    pub(crate) job: JobId,
+    pub(crate) priority: i32,
+    /// They create actors. These may have to wait for the end of others, and no task is to wait behind them.
+    pub(crate) creates: bool,
+}
+
 /// A kind of tasks: they are served first come, first served.
 #[derive(Debug)]
 pub(crate) struct Kind {
     pub(crate) pool: PoolId,
     pub(crate) job: JobId,
     pub(crate) priority: i32,
+    pub(crate) creates: bool,
     pub(crate) demand: Demand,
     pub(crate) need: Need,
     /// Kinds of one shape (pool and need) share a worker's queue under one lease.
@@ -96,21 +107,17 @@ impl Kinds {
 
     /// The number of a kind.
     #[inline]
-    pub(crate) fn find(
-        &self,
-        pool: PoolId,
-        job: JobId,
-        priority: i32,
-        demand: &Demand,
-    ) -> Result<u32, Refusal> {
+    pub(crate) fn find(&self, sort: Sort, demand: &Demand) -> Result<u32, Refusal> {
+        let Sort { pool, job, priority, creates } = sort;
         let same = |kind: &Kind| {
             kind.job == job
                 && kind.priority == priority
                 && kind.pool == pool
+                && kind.creates == creates
                 && kind.demand == *demand
         };
         let mixed = (u64::from(pool.0) << 32 | u64::from(job.0))
-            .wrapping_add(u64::from(priority as u32) << 16)
+            .wrapping_add(u64::from(priority as u32) << 16 | u64::from(creates))
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             ^ demand.hash_word();
         let mut at = (mixed ^ mixed >> 32) as usize & (self.table.len() - 1);
@@ -121,19 +128,18 @@ impl Kinds {
             }
             at = (at + 1) & (self.table.len() - 1);
         }
-        self.add(at, pool, job, priority, demand, same)
+        self.add(at, sort, demand, same)
     }
 
     #[cold]
     fn add(
         &self,
         mut at: usize,
-        pool: PoolId,
-        job: JobId,
-        priority: i32,
+        sort: Sort,
         demand: &Demand,
         same: impl Fn(&Kind) -> bool,
     ) -> Result<u32, Refusal> {
+        let Sort { pool, job, priority, creates } = sort;
         let need = self.need(demand)?;
         let mut growing = self.growing.lock();
         // Another thread may have been faster; only who has the lock fills a place.
@@ -152,7 +158,8 @@ impl Kinds {
             growing.shapes.push((pool, need.clone()));
             growing.shapes.len() - 1
         }) as u32;
-        let _ = place.set(Kind { pool, job, priority, demand: demand.clone(), need, shape });
+        let demand = demand.clone();
+        let _ = place.set(Kind { pool, job, priority, creates, demand, need, shape });
         growing.kinds += 1;
         // Release: pairs with the Acquire of `find`.
         self.table[at].store(number + 1, Release);
@@ -164,15 +171,21 @@ impl Kinds {
 mod tests {
     use super::*;
 
+    fn sort(job: u32, priority: i32) -> Sort {
+        Sort { pool: PoolId(0), job: JobId(job), priority, creates: false }
+    }
+
     #[test]
     fn a_kind_is_found_again_and_shapes_are_shared() {
         let kinds = Kinds::new(&Config { cpus: 4.0, ..Config::default() });
         let find = |job, priority, cpus| {
-            kinds.find(PoolId(0), JobId(job), priority, &Demand::cpus(cpus)).expect("feasible")
+            kinds.find(sort(job, priority), &Demand::cpus(cpus)).expect("feasible")
         };
         let one = find(1, 0, 1.0);
         assert_eq!(one, find(1, 0, 1.0));
-        let others = [find(2, 0, 1.0), find(1, 5, 1.0), find(1, 0, 2.0)];
+        let creates = Sort { creates: true, ..sort(1, 0) };
+        let creation = kinds.find(creates, &Demand::cpus(1.0)).expect("feasible");
+        let others = [find(2, 0, 1.0), find(1, 5, 1.0), find(1, 0, 2.0), creation];
         assert!(!others.contains(&one));
         assert_eq!(kinds.at(others[0]).shape, kinds.at(one).shape);
         assert_ne!(kinds.at(others[2]).shape, kinds.at(one).shape);
@@ -181,7 +194,7 @@ mod tests {
     #[test]
     fn what_can_never_be_is_refused_with_what_there_is() {
         let kinds = Kinds::new(&Config { cpus: 4.0, gpus: 2.0, ..Config::default() });
-        let refusal = |demand: Demand| kinds.find(PoolId(0), JobId(0), 0, &demand).unwrap_err();
+        let refusal = |demand: Demand| kinds.find(sort(0, 0), &demand).unwrap_err();
         let said = refusal(Demand::cpus(5.0)).to_string();
         assert_eq!(said, "it needs cpus 5, and there are only cpus 4, gpus 2");
         assert!(matches!(
@@ -196,10 +209,10 @@ mod tests {
         let kinds = Kinds::new(&Config { cpus: 4.0, ..Config::default() });
         let demand = Demand::cpus(1.0);
         for priority in 0..MAX_KINDS as i32 {
-            kinds.find(PoolId(0), JobId(0), priority, &demand).expect("room");
+            kinds.find(sort(0, priority), &demand).expect("room");
         }
-        let refused = kinds.find(PoolId(0), JobId(0), -1, &demand);
+        let refused = kinds.find(sort(0, -1), &demand);
         assert_eq!(refused, Err(Refusal::TooManyKinds { limit: MAX_KINDS }));
-        assert!(kinds.find(PoolId(0), JobId(0), 5, &demand).is_ok());
+        assert!(kinds.find(sort(0, 5), &demand).is_ok());
     }
 }

@@ -69,10 +69,16 @@ impl<H: Host> Scheduler<H> {
         self.visit(|state, _| state.idle_workers())
     }
 
-    /// How many tasks outside of groups, actors to be created included, find all that they need but a worker: where that
+    /// How many tasks, actors to be created included, find all that they need but a worker: where that
     /// stays above zero, [`Config::worker_limit`](crate::Config::worker_limit) is too low for what lives in workers.
     pub fn awaiting_workers(&self) -> usize {
         self.visit(|state, _| state.awaiting_workers())
+    }
+
+    /// How many of them are actors that wait for the end of another, since so many live as may:
+    /// [`Config::actor_limit`](crate::Config::actor_limit).
+    pub fn awaiting_places(&self) -> usize {
+        self.visit(|state, _| state.awaiting_places())
     }
 
     /// Gives the worker nothing any more; `false` when it has something to do. The host stops it, and

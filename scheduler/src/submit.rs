@@ -10,12 +10,13 @@ use smallvec::SmallVec;
 
 use crate::{
     ActorId, CallError, CallRefusal, CallerId, Config, GroupId, Host, JobId, NewActor, NewCall,
-    NewTask, ObjectKey, Placement, PoolId, Readiness, Refusal, Scheduler, SubmitError, TaskId,
+    NewTask, ObjectKey, Placement, Readiness, Refusal, Scheduler, SubmitError, TaskId,
     actor_gate::NOWHERE,
     event::{Event, NewActorState},
     gate::{MAX_PENDING, Met},
     group_gate,
     ids::split,
+    kinds::Sort,
     record::{ANY_BUNDLE, CALL, CAPTURES, CREATION, Record},
     records::MAX_TASKS,
     shared::{MAX_GATES, actor_id},
@@ -63,7 +64,9 @@ impl<H: Host> Scheduler<H> {
         let placed = if attempt > new.retries.max {
             Err(Refusal::RetriesSpent { max: new.retries.max })
         } else {
-            self.kind_of(new.pool, new.job, new.priority, new.demand, new.placement, new.parent)
+            let NewTask { pool, job, priority, .. } = new;
+            let sort = Sort { pool, job, priority, creates: false };
+            self.kind_of(sort, new.demand, new.placement, new.parent)
         };
         let (kind, group, bundle, captures) = match placed {
             Ok(placed) => placed,
@@ -95,8 +98,9 @@ impl<H: Host> Scheduler<H> {
         &self,
         new: NewActor<'_, H::Spec>,
     ) -> Result<ActorId, SubmitError<H::Spec>> {
-        let placed =
-            self.kind_of(new.pool, new.job, new.priority, new.demand, new.placement, new.parent);
+        let NewActor { pool, job, priority, .. } = new;
+        let sort = Sort { pool, job, priority, creates: true };
+        let placed = self.kind_of(sort, new.demand, new.placement, new.parent);
         let (kind, group, bundle, captures) = match placed {
             Ok(placed) => placed,
             Err(why) => return Err(SubmitError { spec: new.spec, why }),
@@ -194,14 +198,12 @@ impl<H: Host> Scheduler<H> {
     #[inline]
     fn kind_of(
         &self,
-        pool: PoolId,
-        job: JobId,
-        priority: i32,
+        sort: Sort,
         demand: &crate::Demand,
         placement: Placement,
         parent: Option<TaskId>,
     ) -> Result<(u32, u64, u16, bool), Refusal> {
-        let kind = self.shared.kinds.find(pool, job, priority, demand)?;
+        let kind = self.shared.kinds.find(sort, demand)?;
         let inherited = || {
             let (record, _) = self.shared.records.live(parent?)?;
             let group = GroupId::from_bits(record.group.get());

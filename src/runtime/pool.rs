@@ -50,6 +50,12 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a process may live on after its connection ended.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// In how many of so many workers actors may live: one in sixteen is kept for tasks, where there are so many, since
+/// actors end when their owners like and what they wait for may be a task.
+pub(crate) fn most_actors(max_workers: usize) -> usize {
+    max_workers - max_workers / 16
+}
+
 /// What the pool keeps about itself.
 pub(crate) struct Pool {
     pub(crate) session: u64,
@@ -128,6 +134,11 @@ impl Pool {
     /// How many workers there can be.
     pub(crate) fn max_workers(&self) -> usize {
         self.max_workers
+    }
+
+    /// In how many of them actors may live.
+    pub(crate) fn max_actors(&self) -> usize {
+        most_actors(self.max_workers)
     }
 
     /// Whether no further worker can be started.

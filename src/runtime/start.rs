@@ -123,6 +123,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         memory_bytes,
         custom: config.custom,
         worker_limit: config.max_workers,
+        actor_limit: pool::most_actors(config.max_workers),
         wake_cost: WAKE_COST,
         ..Config::default()
     };

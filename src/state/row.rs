@@ -352,7 +352,7 @@ record! {
         tasks: u64,
         /// Those of them that no worker has.
         queued_tasks: u64,
-        /// Tasks and actors that wait for a worker while actors live in all that there can be.
+        /// Tasks and actors that wait for a worker while actors live in all in which they may.
         crowded_out: u64,
         /// Tasks that gave a result, since the node's start.
         finished_tasks: u64,

@@ -124,7 +124,8 @@ impl<H: Host> State<H> {
     /// The creation was handed to a worker, which is the actor's from now on.
     pub(super) fn moved_in(&mut self, shared: &Shared<H>, id: ActorId, worker: WorkerId) {
         if let Some(known) = self.worker(worker.0) {
-            known.actor = Some(id);
+            let was = known.actor.replace(id);
+            self.housed += usize::from(was.is_none());
         }
         self.refit(shared, worker.0);
         self.house(shared, id, Some(worker));

@@ -25,6 +25,8 @@ pub(super) enum Stall {
     Worker,
     /// A busy worker will have room for it sooner than an idle one would be awake.
     Room,
+    /// It is an actor to be created, and so many live as may.
+    Actors,
 }
 
 impl<H: Host> State<H> {
@@ -63,6 +65,12 @@ impl<H: Host> State<H> {
     pub(super) fn place(&mut self, shared: &Shared<H>, index: u32) -> Result<(), Stall> {
         let record = shared.records.at(index);
         let kind = shared.kinds.at(record.kind.get());
+        if record.is(CREATION)
+            && self.housed >= shared.config.actor_limit
+            && self.is_free(shared, record)
+        {
+            return Err(Stall::Actors);
+        }
         let pool = self.pool(kind.pool);
         if let Some(&worker) = self.pools[pool].idle.back() {
             if shared.config.wake_cost > Duration::ZERO && !record.is(CREATION) {
@@ -161,7 +169,7 @@ impl<H: Host> State<H> {
                     let place = crate::record::Place::Lane;
                     let lane = self.lanes.at(kind);
                     lane.queue.push_front(&shared.records, first, place);
-                    lane.awaits_worker = stall == Stall::Worker;
+                    lane.stall = Some(stall);
                     let since = *lane.stalled_since.get_or_insert(placed);
                     if stall == Stall::Resources
                         && placed - since > PATIENCE

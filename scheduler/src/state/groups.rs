@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{State, workers::Bits, workers::Doom};
+use super::{State, dispatch::Stall, workers::Bits, workers::Doom};
 use crate::{
     ActorId, DeathReason, Failure, GpuShare, GroupId, GroupState, Host, JobId, TaskId, WorkerId,
     event::Act,
@@ -30,11 +30,35 @@ pub(super) struct Group {
     /// Leases out of its bundles.
     pub(super) leases: usize,
     /// Ready tasks, by kind and bundle, in turn.
-    lanes: VecDeque<(u32, u16, Queue)>,
+    lanes: VecDeque<Lane>,
     /// Workers with room whose lease is out of this group.
     pub(super) room: Bits,
     /// Tasks that wait for objects.
     waiting: usize,
+}
+
+/// The ready tasks of one kind for one bundle.
+#[derive(Debug)]
+struct Lane {
+    kind: u32,
+    bundle: u16,
+    queue: Queue,
+    /// Why its first one was not placed when that was tried last.
+    stall: Option<Stall>,
+}
+
+impl Lane {
+    fn is_of(&self, kind: u32, bundle: u16) -> bool {
+        (self.kind, self.bundle) == (kind, bundle)
+    }
+}
+
+impl Group {
+    /// How many of its tasks are not placed for such a reason.
+    pub(super) fn stalled(&self, is_meant: impl Fn(Stall) -> bool) -> usize {
+        let stalled = self.lanes.iter().filter(|lane| lane.stall.is_some_and(&is_meant));
+        stalled.map(|lane| lane.queue.len()).sum()
+    }
 }
 
 impl<H: Host> State<H> {
@@ -132,17 +156,18 @@ impl<H: Host> State<H> {
         let (kind, bundle) = (record.kind.get(), record.bundle.get());
         let Some(group) = self.group(GroupId::from_bits(record.group.get())) else { return };
         let was_empty = group.lanes.is_empty();
-        let at = match group.lanes.iter().position(|lane| (lane.0, lane.1) == (kind, bundle)) {
+        let at = match group.lanes.iter().position(|lane| lane.is_of(kind, bundle)) {
             Some(at) => at,
             None => {
                 let priority = |kind| shared.kinds.at(kind).priority;
                 let mine = priority(kind);
-                let at = group.lanes.partition_point(|lane| priority(lane.0) >= mine);
-                group.lanes.insert(at, (kind, bundle, Queue::default()));
+                let at = group.lanes.partition_point(|lane| priority(lane.kind) >= mine);
+                let queue = Queue::default();
+                group.lanes.insert(at, Lane { kind, bundle, queue, stall: None });
                 at
             }
         };
-        let queue = &mut group.lanes[at].2;
+        let queue = &mut group.lanes[at].queue;
         match in_order {
             true => queue.push_in_order(&shared.records, index, Place::Lane),
             false => queue.push_back(&shared.records, index, Place::Lane),
@@ -167,10 +192,10 @@ impl<H: Host> State<H> {
         let record = shared.records.at(index);
         let (kind, bundle) = (record.kind.get(), record.bundle.get());
         let Some(group) = self.group(GroupId::from_bits(record.group.get())) else { return };
-        let at = group.lanes.iter().position(|lane| (lane.0, lane.1) == (kind, bundle));
+        let at = group.lanes.iter().position(|lane| lane.is_of(kind, bundle));
         let Some(at) = at else { return };
-        group.lanes[at].2.remove(&shared.records, index);
-        if group.lanes[at].2.is_empty() {
+        group.lanes[at].queue.remove(&shared.records, index);
+        if group.lanes[at].queue.is_empty() {
             group.lanes.remove(at);
         }
     }
@@ -183,19 +208,20 @@ impl<H: Host> State<H> {
             while let Some(Some(group)) = self.groups.get_mut(index as usize)
                 && let Some(lane) = group.lanes.get_mut(at)
             {
-                let (kind, bundle) = (lane.0, lane.1);
-                let Some(first) = lane.2.pop(&shared.records) else {
+                let (kind, bundle) = (lane.kind, lane.bundle);
+                let Some(first) = lane.queue.pop(&shared.records) else {
                     group.lanes.remove(at);
                     continue;
                 };
                 match self.place(shared, first) {
                     Ok(()) => self.lanes.ready -= 1,
-                    Err(_) => {
+                    Err(stall) => {
                         if let Some(Some(group)) = self.groups.get_mut(index as usize)
                             && let Some(lane) = group.lanes.get_mut(at)
-                            && (lane.0, lane.1) == (kind, bundle)
+                            && lane.is_of(kind, bundle)
                         {
-                            lane.2.push_front(&shared.records, first, Place::Lane);
+                            lane.stall = Some(stall);
+                            lane.queue.push_front(&shared.records, first, Place::Lane);
                         }
                         at += 1;
                     }
@@ -222,7 +248,7 @@ impl<H: Host> State<H> {
         let mut lanes = std::mem::take(&mut group.lanes);
         shared.group(id).into_iter().for_each(group_gate::GroupGate::close);
         self.busy_groups.retain(|&busy| busy != group_gate::index(id));
-        while let Some((.., mut queue)) = lanes.pop_front() {
+        while let Some(Lane { mut queue, .. }) = lanes.pop_front() {
             while let Some(index) = queue.pop(&shared.records) {
                 self.lanes.ready -= 1;
                 self.fail_removed(shared, shared.records.id(index), id);

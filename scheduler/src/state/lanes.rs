@@ -18,8 +18,8 @@ pub(super) struct Lane {
     pub(super) queue: Queue,
     /// How many tasks had been placed when its first one did not find what it needs.
     pub(super) stalled_since: Option<u64>,
-    /// What it needs is there, but for a worker.
-    pub(super) awaits_worker: bool,
+    /// Why its first one was not placed when that was tried last.
+    pub(super) stall: Option<Stall>,
 }
 
 /// The kinds of one job that have ready tasks, the one whose turn it is first.
@@ -50,9 +50,10 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// How many tasks find all that they need but a worker.
-    pub(super) fn awaiting_workers(&self) -> usize {
-        self.lanes.iter().filter(|lane| lane.awaits_worker).map(|lane| lane.queue.len()).sum()
+    /// How many tasks are not placed for such a reason.
+    fn stalled(&self, is_meant: impl Fn(Stall) -> bool) -> usize {
+        let stalled = self.lanes.iter().filter(|lane| lane.stall.is_some_and(&is_meant));
+        stalled.map(|lane| lane.queue.len()).sum()
     }
 
     pub(super) fn at(&mut self, kind: u32) -> &mut Lane {
@@ -103,6 +104,12 @@ impl Lanes {
 }
 
 impl<H: Host> State<H> {
+    /// How many tasks, those of groups included, are not placed for such a reason.
+    pub(super) fn stalled(&self, is_meant: impl Fn(Stall) -> bool) -> usize {
+        let in_groups = self.groups.iter().flatten().map(|group| group.stalled(&is_meant));
+        self.lanes.stalled(&is_meant) + in_groups.sum::<usize>()
+    }
+
     /// A task is ready: it is placed at once if it is its kind's turn and there is room.
     pub(super) fn enqueue(&mut self, shared: &Shared<H>, task: TaskId) {
         let (index, _) = split(task.to_bits());
@@ -122,8 +129,8 @@ impl<H: Host> State<H> {
             if placed == Some(Ok(())) {
                 return;
             }
-            self.lanes.at(kind).awaits_worker = placed == Some(Err(Stall::Worker));
-        } else if self.lanes.at(kind).awaits_worker {
+            self.lanes.at(kind).stall = placed.and_then(Result::err);
+        } else if self.lanes.at(kind).stall == Some(Stall::Worker) {
             let pool = self.pool(known.pool);
             self.note_want(shared, pool, index);
         }

@@ -1,6 +1,6 @@
 //! Copies of what there is, for those who list it.
 
-use super::State;
+use super::{State, dispatch::Stall};
 use crate::{
     ActorId, ActorInfo, Cursor, GroupId, GroupInfo, Host, JobId, Page, ResourceInfo, TaskId,
     TaskInfo, TaskState, WorkerId, WorkerInfo,
@@ -138,7 +138,11 @@ impl<H: Host> State<H> {
     }
 
     pub(crate) fn awaiting_workers(&self) -> usize {
-        self.lanes.awaiting_workers()
+        self.stalled(|stall| matches!(stall, Stall::Worker | Stall::Actors))
+    }
+
+    pub(crate) fn awaiting_places(&self) -> usize {
+        self.stalled(|stall| stall == Stall::Actors)
     }
 
     pub(crate) fn idle_workers(&self) -> Vec<WorkerId> {

@@ -61,6 +61,8 @@ pub(crate) struct State<H: Host> {
     pools: Vec<Pool>,
     workers: Vec<Option<Worker>>,
     workers_len: usize,
+    /// In how many of them actors live.
+    housed: usize,
     /// Workers with room for one more task, by the shape of their lease.
     feeders: Vec<Feeders>,
     /// Workers with tasks behind the running one.
@@ -100,6 +102,7 @@ impl<H: Host> State<H> {
             pools: Vec::new(),
             workers: (0..shared.config.max_workers).map(|_| None).collect(),
             workers_len: 0,
+            housed: 0,
             feeders: Vec::new(),
             behind: Bits::new(shared.config.max_workers),
             behind_len: 0,

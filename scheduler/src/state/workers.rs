@@ -212,8 +212,9 @@ impl<H: Host> State<H> {
 
     /// A worker without a task, whose actor is no more: it is as good as before.
     pub(super) fn free_of_actor(&mut self, shared: &Shared<H>, worker: u16) {
-        if let Some(known) = self.worker(worker) {
-            known.actor = None;
+        if self.worker(worker).and_then(|known| known.actor.take()).is_some() {
+            self.housed -= 1;
+            self.dirty = true;
         }
         self.rest_if_empty(shared, worker);
     }
@@ -287,6 +288,7 @@ impl<H: Host> State<H> {
         self.unfit(worker.0);
         let Some(mut gone) = self.workers[usize::from(worker.0)].take() else { return };
         self.workers_len -= 1;
+        self.housed -= usize::from(gone.actor.is_some());
         self.blocked_len -= usize::from(gone.blocked > 0);
         self.pools[gone.pool].idle.retain(|&idle| idle != worker.0);
         if let Some(lease) = gone.lease.take() {

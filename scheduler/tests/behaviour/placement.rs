@@ -48,6 +48,20 @@ fn gpus_are_given_out_by_id_and_told_of_before_the_first_push() {
 }
 
 #[test]
+fn tasks_of_a_group_that_wait_for_a_worker_are_counted() {
+    let world = World::new(Config { cpus: 4.0, worker_limit: 1, ..Config::default() });
+    world.join(1);
+    let group = group(&world, &[Demand::cpus(2.0)]).expect("it fits");
+    let (running, ..) = world.submit(&[]);
+    let waiting = [(); 2].map(|()| world.submit_as(&[], within(group)).0);
+    assert_eq!(world.scheduler.awaiting_workers(), 2, "what they need is there");
+    assert_eq!(world.run(1), Some(running));
+    assert_eq!(world.run_all(), waiting);
+    assert_eq!(world.scheduler.awaiting_workers(), 0);
+    world.scheduler.remove_group(group);
+}
+
+#[test]
 fn what_waits_keeps_its_gpu() {
     let world = world(1.0, 1.0);
     world.submit_as(&[], Wish { demand: Demand::cpus(1.0).with_gpus(1.0), ..Wish::default() });

@@ -186,6 +186,46 @@ fn where_there_can_be_no_more_workers_idle_ones_make_place_for_those_of_another_
 }
 
 #[test]
+fn workers_are_kept_for_tasks_whatever_lives() {
+    let world =
+        World::new(Config { cpus: 8.0, worker_limit: 3, actor_limit: 2, ..Config::default() });
+    (1..=3).for_each(|worker| world.join(worker));
+    let actors = [(); 2].map(|()| world.actor(0, 0));
+    assert_eq!(world.run_all().len(), 2, "both live");
+    let (_, further, _) = world.actor(0, 0);
+    assert!(world.run_all().is_empty(), "it waits for the end of one");
+    assert_eq!((world.scheduler.awaiting_workers(), world.scheduler.awaiting_places()), (1, 1));
+    assert_eq!(world.host().asked, 0, "no further worker would help");
+    let (task, ..) = world.submit(&[]);
+    assert_eq!(world.run_all(), [task]);
+    let (actor, ..) = actors[0];
+    let worker = world.scheduler.actor_worker(actor).expect("it lives");
+    world.scheduler.kill_actor(actor, false);
+    world.die(worker.0);
+    assert_eq!(world.run_all(), [further]);
+    assert_eq!(world.scheduler.awaiting_workers(), 0);
+}
+
+#[test]
+fn a_place_is_free_again_when_a_constructor_fails_or_a_worker_is_lost() {
+    let world =
+        World::new(Config { cpus: 8.0, worker_limit: 3, actor_limit: 1, ..Config::default() });
+    (1..=3).for_each(|worker| world.join(worker));
+    world.actor(0, 0);
+    let (worker, entry) = (1..=3).find_map(|w| Some((w, world.begin(w)?))).expect("begun");
+    let (_, second, _) = world.actor(1, 0);
+    world.complete(worker, &entry, Outcome::Failed { retry: false });
+    assert_eq!(world.run_all(), [second]);
+    let (_, third, _) = world.actor(0, 0);
+    let lived = (1..=3).find(|&worker| world.scheduler.actor_of(WorkerId(worker)).is_some());
+    world.die(lived.expect("the second one lives"));
+    // Who has lived is constructed again, and the other goes on waiting, or the other way round: one at a time.
+    let constructed = world.run_all();
+    assert!(constructed == [second] || constructed == [third], "{constructed:?}");
+    assert_eq!(world.scheduler.awaiting_places(), 1);
+}
+
+#[test]
 fn what_waits_behind_another_is_taken_while_others_wait_for_resources() {
     let world = World::cpus(3);
     let wish = |cpus| Wish { demand: Demand::cpus(cpus), ..Wish::default() };

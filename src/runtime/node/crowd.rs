@@ -1,4 +1,6 @@
-//! A crowd: actors live in all the workers that there can be, so tasks and further actors wait until one ends.
+//! A crowd: actors live in all the workers in which they may, so further actors wait until one ends. Some workers are
+//! kept for tasks ([`max_actors`](crate::runtime::pool::Pool::max_actors)) unless there can only be a few: then tasks
+//! wait as well.
 //!
 //! Nobody can go on for them, and nothing tells whoever waits for them why. So standard error does, once each time
 //! that this comes to be so and has lasted for [`PATIENCE`]: a program that creates and drops many actors passes
@@ -36,7 +38,9 @@ impl Node {
     /// Says so when tasks and actors wait for workers that only actors could leave.
     pub(super) fn tell_of_crowd(&self) {
         let mut seen = self.crowd.seen.lock();
-        *seen = match (*seen, self.pool.is_full() && self.scheduler().backlog() > 0) {
+        let may_be = self.scheduler().backlog() > 0
+            && self.actors.read().by_id.len() >= self.pool.max_actors();
+        *seen = match (*seen, may_be) {
             (_, false) => Seen::No,
             // It is over when nothing is ready any more.
             (Seen::Said, true) => Seen::Said,
@@ -53,19 +57,25 @@ impl Node {
         };
     }
 
-    /// How many tasks and actors wait for a worker while actors live in all that there can be.
+    /// How many tasks and actors wait for a worker while actors live in all in which they may.
     pub(super) fn crowded_out(&self) -> usize {
         let all_have_actors = self.pool.is_full()
             && self.scheduler().workers().iter().all(|worker| worker.actor.is_some());
-        if all_have_actors { self.scheduler().awaiting_workers() } else { 0 }
+        match all_have_actors {
+            true => self.scheduler().awaiting_workers(),
+            false => self.scheduler().awaiting_places(),
+        }
     }
 
     #[cold]
     fn say_crowded(&self, waiting: usize) {
-        let limit = self.pool.max_workers();
-        let raise = if limit < MAX_WORKERS { ", or raise `max_workers`" } else { "" };
+        let limit = self.pool.max_actors();
+        let raise = match self.pool.max_workers() < MAX_WORKERS {
+            true => ", or raise `max_workers`",
+            false => "",
+        };
         eprintln!(
-            "rustyray: actors live in all {limit} workers that there can be, and {waiting} tasks or actors wait \
+            "rustyray: actors live in all {limit} workers in which they may, and {waiting} tasks or actors wait \
              for one: drop handles of actors{raise}"
         );
     }
