@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use rustyray::{
     Error,
-    state::{Line, Logs},
+    state::{Inspector, Line, Logs},
 };
 
 use crate::{exit::Failure, print, target::Target};
@@ -26,8 +26,8 @@ pub(crate) struct Options {
     target: Target,
 }
 
-/// How often a follower asks.
-const PAUSE: Duration = Duration::from_millis(200);
+/// How often a follower looks whether anybody reads what it writes.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
@@ -36,23 +36,42 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if let Some(worker) = options.worker {
         wanted = wanted.worker(worker);
     }
+    if options.follow {
+        // From the first question on the node knows that somebody follows, and does not end before he was told all.
+        wanted = wanted.wait(LOOK);
+    }
     let lines = inspector.logs(&wanted)?;
     let skipped = options.tail.map_or(0, |tail| lines.len().saturating_sub(tail));
     show(&lines[skipped..], options)?;
-    let mut last = lines.last().map_or(0, |line| line.number);
-    if !options.follow {
-        return Ok(());
+    if options.follow {
+        return follow(&mut inspector, wanted, lines.last().map_or(0, |line| line.number), options);
     }
-    loop {
-        std::thread::sleep(PAUSE);
+    if lines.is_empty() && !options.target.json {
+        print::aside(match options.worker {
+            Some(pid) => format!("(nothing is kept of a worker with the process id {pid})"),
+            None => "(no worker has written anything)".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Shows what comes after the line of the number `last`, until the node ends, or nobody reads it any more.
+fn follow(
+    inspector: &mut Inspector,
+    wanted: Logs,
+    mut last: u64,
+    options: &Options,
+) -> Result<(), Failure> {
+    while !print::has_no_reader() {
         let lines = match inspector.logs(&wanted.clone().after(last)) {
             Ok(lines) => lines,
-            Err(Error::NodeGone { .. }) => return Ok(()),
+            Err(Error::NodeGone { .. }) => break,
             Err(error) => return Err(error.into()),
         };
         show(&lines, options)?;
         last = lines.last().map_or(last, |line| line.number);
     }
+    Ok(())
 }
 
 /// Shows lines; as JSON one object each.

@@ -1,10 +1,16 @@
 //! What the commands print: tables for people, JSON for programs.
 //!
-//! A reader that has had enough (`rustyray list tasks | head`) is no error.
+//! A reader that has had enough (`rustyray list tasks | head`) is no error. Nothing here panics where nobody reads, as
+//! `println!` and `eprintln!` do.
 
-use std::io::{self, Write};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    os::fd::AsFd,
+};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustyray::state::Row;
 use serde::Serialize;
 
@@ -19,6 +25,21 @@ pub(crate) fn text(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Writes a line to standard error: what is said beside the answer.
+pub(crate) fn aside(line: impl Display) {
+    // Somebody who does not listen any more cannot be told.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Whether whoever reads standard output has gone. A pipe says so without being written to.
+pub(crate) fn has_no_reader() -> bool {
+    let out = io::stdout();
+    let mut fds = [PollFd::new(out.as_fd(), PollFlags::empty())];
+    let gone = PollFlags::POLLERR | PollFlags::POLLHUP;
+    poll(&mut fds, PollTimeout::ZERO).is_ok()
+        && fds[0].revents().is_some_and(|events| events.intersects(gone))
 }
 
 /// Writes a value as JSON.

@@ -6,11 +6,13 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     io::Write,
+    pin::pin,
     sync::Arc,
     time::Instant,
 };
 
 use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
 
 use crate::state::{Line, Logs, Stream};
 
@@ -46,6 +48,20 @@ const LINE_BYTES: usize = 8 << 10;
 pub(crate) struct Output {
     started: Instant,
     kept: Mutex<Kept>,
+    /// Rung after each line that was kept.
+    news: Notify,
+    /// How many observers are to be told all of it, to the end.
+    followers: watch::Sender<usize>,
+}
+
+/// While it lives, the node does not end before its holder was told the rest, within reason.
+#[derive(Debug)]
+pub(crate) struct Follower<'a>(&'a Output);
+
+impl Drop for Follower<'_> {
+    fn drop(&mut self) {
+        self.0.followers.send_modify(|followers| *followers -= 1);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +78,12 @@ struct Ring {
 
 impl Output {
     pub(crate) fn new() -> Output {
-        Output { started: Instant::now(), kept: Mutex::default() }
+        Output {
+            started: Instant::now(),
+            kept: Mutex::default(),
+            news: Notify::new(),
+            followers: watch::Sender::new(0),
+        }
     }
 
     /// What keeps the lines of a worker's stream.
@@ -85,18 +106,47 @@ impl Output {
             }
         }
         kept.workers.entry(worker).or_default().push(line);
+        drop(kept);
+        self.news.notify_waiters();
     }
 
     /// The lines that are asked for, the oldest first.
     pub(crate) fn lines(&self, wanted: &Logs) -> Vec<Line> {
         let kept = self.kept.lock();
         let rings = kept.workers.iter().filter(|(pid, _)| wanted.worker.is_none_or(|w| w == **pid));
+        // From the newest on, so that who has most of them already is told the rest without a walk through all.
+        let is_new = |line: &&Line| line.number > wanted.after;
         let mut lines: Vec<Line> = rings
-            .flat_map(|(_, ring)| ring.lines.iter().filter(|line| line.number > wanted.after))
+            .flat_map(|(_, ring)| ring.lines.iter().rev().take_while(is_new))
             .cloned()
             .collect();
         lines.sort_by_key(|line| line.number);
         lines
+    }
+
+    /// The same, as soon as there are any.
+    pub(crate) async fn next_lines(&self, wanted: &Logs) -> Vec<Line> {
+        loop {
+            let mut news = pin!(self.news.notified());
+            // From here on it hears of every line; what is there already it sees below.
+            news.as_mut().enable();
+            let lines = self.lines(wanted);
+            if !lines.is_empty() {
+                return lines;
+            }
+            news.await;
+        }
+    }
+
+    /// One more who is to be told all of it.
+    pub(crate) fn follower(&self) -> Follower<'_> {
+        self.followers.send_modify(|followers| *followers += 1);
+        Follower(self)
+    }
+
+    /// Ready when none is left who was to be told all of it.
+    pub(crate) async fn all_told(&self) {
+        let _ = self.followers.subscribe().wait_for(|&followers| followers == 0).await;
     }
 }
 

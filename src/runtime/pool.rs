@@ -49,6 +49,10 @@ use crate::{
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a process may live on after its connection ended.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a worker that ended counts as there while what it wrote is not read to its end.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long a node that ends waits for those who follow what its workers wrote to ask for the rest.
+pub(crate) const TELLING: Duration = Duration::from_secs(1);
 
 /// In how many of so many workers actors may live: one in sixteen is kept for tasks, where there are so many, since
 /// actors end when their owners like and what they wait for may be a task.
@@ -202,7 +206,7 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
     let nonce = node.pool.nonces.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
     let mut child = boot::spawn(&program.launch(), theirs, nonce, node.pool.gives_gpus)?;
     let pid = child.id();
-    forward(node, &mut child);
+    let output = forward(node, &mut child);
     let watched = ProcessHandle::open(pid as i32)
         .and_then(|process| Ok((Arc::new(process), Arc::new(Connection::from_fd(ours)?))));
     let (process, connection) = match watched {
@@ -251,6 +255,8 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
     let how = bury(&process, &mut child).await;
     node.until_there_is_room(client).await;
     node.left(seat.vacated().await, &how, true);
+    // Its last words are heard before it counts as gone, and the node with it; unless somebody else has the pipes.
+    let _ = timeout(LAST_WORDS, futures_join(output)).await;
     Ok(())
 }
 
@@ -320,10 +326,7 @@ async fn attend(node: Arc<Node>, connection: Connection) {
     let (seat, program) = match visitor {
         Visitor::Driver(seat, program) => (seat, program),
         Visitor::Observer => {
-            tokio::select! {
-                () = inspect::serve(&node, &connection) => {}
-                _ = closed.wait_for(|&closed| closed) => {}
-            }
+            inspect::serve(&node, &connection).await;
             return;
         }
     };
@@ -665,22 +668,26 @@ async fn let_visitor_in(
 /// Keeps a worker's output, and passes it on to the driver's, each line with the worker's pid and the actor that lives
 /// there, where one does; repeated lines folded. Of a task there is no name: when a line is read the next one may
 /// run.
-fn forward(node: &Arc<Node>, child: &mut Child) {
+///
+/// What is given is ready once there is no more of it.
+fn forward(node: &Arc<Node>, child: &mut Child) -> Vec<impl Future<Output = ()> + use<>> {
     let pid = child.id();
     let output = &node.pool.output;
+    let mut copying = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         let keep = output.keeper(pid, Stream::Stdout);
-        tokio::spawn(copy_lines(pid, OwnedFd::from(stdout), keep, |line| {
+        copying.push(tokio::spawn(copy_lines(pid, OwnedFd::from(stdout), keep, |line| {
             // Whoever read it may be gone; the lines are kept all the same.
             let _ = writeln!(std::io::stdout(), "{line}");
-        }));
+        })));
     }
     if let Some(stderr) = child.stderr.take() {
         let keep = output.keeper(pid, Stream::Stderr);
-        tokio::spawn(copy_lines(pid, OwnedFd::from(stderr), keep, |line| {
+        copying.push(tokio::spawn(copy_lines(pid, OwnedFd::from(stderr), keep, |line| {
             let _ = writeln!(std::io::stderr(), "{line}");
-        }));
+        })));
     }
+    copying.into_iter().map(|copied| async { drop(copied.await) }).collect()
 }
 
 async fn copy_lines(pid: u32, from: OwnedFd, keep: impl Fn(&str), print: fn(&str)) {

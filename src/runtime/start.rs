@@ -256,6 +256,8 @@ impl Core {
                         node.kill_all();
                         node.pool.emptied().await;
                     }
+                    // One that has stopped reading is not waited for.
+                    let _ = tokio::time::timeout(pool::TELLING, node.pool.output.all_told()).await;
                     drop(done);
                 });
                 let _ = wait.recv();

@@ -2,6 +2,8 @@
 
 #![allow(missing_debug_implementations)] // of the resolvers that rkyv makes
 
+use std::time::Duration;
+
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::row::{
@@ -101,7 +103,12 @@ impl Default for Listing {
 pub struct Logs {
     pub(crate) worker: Option<u32>,
     pub(crate) after: u64,
+    /// How long the node waits for lines where there are none, in milliseconds.
+    pub(crate) wait_ms: u64,
 }
+
+/// How long a node waits with its answer at most: less than observers have patience for.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 impl Logs {
     /// All lines that are kept.
@@ -118,6 +125,28 @@ impl Logs {
     /// Only those that came after the line of this number.
     pub fn after(mut self, number: u64) -> Logs {
         self.after = number;
+        self
+    }
+
+    /// Where there are none yet: waits for some, for that long (10 seconds at most), and then gives none. Who waits so
+    /// again and again follows what is written to its end: a node that is shut down has its workers' last words told
+    /// to those who wait before it is gone.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use rustyray::state::{Inspector, Logs};
+    ///
+    /// # fn main() -> rustyray::Result<()> {
+    /// # let runtime = rustyray::block_on(rustyray::Builder::new().num_cpus(1).visible(false)
+    /// #     .socket(std::env::temp_dir().join(format!("rustyray-wait-{}.sock", std::process::id()))).start())?;
+    /// let mut inspector = Inspector::connect(runtime.socket().expect("it can be found"))?;
+    /// let news = Logs::new().wait(Duration::from_millis(10));
+    /// assert!(inspector.logs(&news)?.is_empty()); // nobody writes anything
+    /// # rustyray::block_on(runtime.shutdown())
+    /// # }
+    /// ```
+    pub fn wait(mut self, longest: Duration) -> Logs {
+        self.wait_ms = longest.min(LONGEST_WAIT).as_millis() as u64;
         self
     }
 }

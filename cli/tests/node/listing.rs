@@ -45,6 +45,13 @@ fn linger(path: String) {
 #[rustyray::remote]
 fn after(_lingered: ()) {}
 
+#[rustyray::remote]
+fn last_words(path: String) {
+    println!("it is at it");
+    linger(path);
+    println!("these are the last words");
+}
+
 #[test]
 fn listings_show_what_there_is() {
     let place = Place::new();
@@ -348,6 +355,38 @@ fn logs_are_followed_until_the_node_ends() {
     rustyray::block_on(runtime.shutdown()).expect("it lets go");
     assert!(place.run(&["stop"]).status.success());
     assert!(follower.wait().expect("it ends with the node").success());
+}
+
+#[test]
+fn who_follows_hears_the_last_words() {
+    let place = Place::new();
+    let socket = place.path().join("mine.sock");
+    let builder = rustyray::Builder::new().num_cpus(1.0).visible(false).socket(&socket);
+    let builder = builder.shutdown_grace(Duration::from_secs(60));
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    let entered = runtime.enter();
+    let go = place.path().join("go");
+    let path = go.display().to_string();
+    let last = rustyray::block_on(last_words_remote::remote(path)).expect("it is submitted");
+    let address = socket.to_str().expect("text");
+    let mut follower = place
+        .command(&["logs", "--follow", "--address", address])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(follower.stdout.take().expect("it is piped")).lines();
+    let mut next = || lines.next().map(|line| line.expect("text"));
+    assert!(next().is_some_and(|line| line.ends_with(" it is at it")));
+    std::thread::scope(|scope| {
+        scope.spawn(|| rustyray::block_on(runtime.shutdown()).expect("it ends"));
+        // The node has closed, and waits for what its worker has begun.
+        crate::bench::until("nobody is let in any more", || !socket.exists());
+        std::fs::write(&go, "").expect("a file");
+    });
+    assert!(next().is_some_and(|line| line.ends_with(" these are the last words")));
+    assert_eq!(next(), None);
+    assert!(follower.wait().expect("it ends with the node").success());
+    drop((last, entered));
 }
 
 #[test]

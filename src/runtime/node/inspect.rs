@@ -10,6 +10,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::atomic::Ordering,
+    time::Duration,
 };
 
 use rustyray_ipc::Connection;
@@ -18,17 +19,19 @@ use rustyray_scheduler::{
     TaskState, UNITS_PER_ONE, WorkerId,
 };
 use rustyray_store::{ClientId, ClientSet, ObjectId, Residence};
+use tokio::time::timeout;
 
 use super::{Node, client_of, job::Job};
 use crate::{
     error::{Error, Result},
     runtime::{
         history::Failed,
+        pool::TELLING,
         record::{End, Ended},
         wire::{ToClient, ToNode},
     },
     spec::{self, Kind},
-    state::{self, Listing, Query, Report},
+    state::{self, Listing, Logs, Query, Report},
     type_name,
 };
 
@@ -41,43 +44,79 @@ const SLOTS: u32 = 4096;
 /// The most rows of one listing.
 const MOST: u64 = 200_000;
 
-/// Answers an observer until its connection ends.
+/// Answers an observer until its connection ends, or the node closes. Who waits for what workers write is answered
+/// until these have ended, and told all that they wrote.
 pub(crate) async fn serve(node: &Node, connection: &Connection) {
-    let mut watch = None;
-    while let Ok(Some(message)) = connection.recv().await {
+    let (mut watch, mut follower) = (None, None);
+    loop {
+        let message = tokio::select! {
+            message = connection.recv() => message,
+            () = over(node, follower.is_some()) => return,
+        };
+        let Ok(Some(message)) = message else { return };
         let Ok(ToNode::Inspect { query }) = ToNode::from_bytes(&message.bytes) else { return };
-        // What clients have published and nobody has looked at belongs to the present.
-        node.help();
-        let answered = match query {
-            Query::Node => {
-                say(connection, Report::Node(Box::new(node.overview().await)), true).await
-            }
-            Query::Tasks(listing) => {
-                rows(connection, node.tasks(&listing).await, Report::Tasks).await
-            }
-            Query::CountTasks => {
-                rows(connection, Ok(node.count_tasks().await), Report::TaskCounts).await
-            }
-            Query::Actors(listing) => {
-                rows(connection, node.list_actors(&listing), Report::Actors).await
-            }
-            Query::Objects(listing) => {
-                rows(connection, node.objects(&listing).await, Report::Objects).await
-            }
-            Query::Workers(listing) => {
-                rows(connection, node.workers(&listing), Report::Workers).await
-            }
-            Query::Groups(listing) => rows(connection, node.groups(&listing), Report::Groups).await,
-            Query::Logs(logs) => {
-                rows(connection, Ok(node.pool.output.lines(&logs)), Report::Lines).await
-            }
-            Query::Record => {
-                watch.get_or_insert_with(|| node.watch());
-                say(connection, Report::Recording, true).await
-            }
+        if matches!(&query, Query::Logs(logs) if logs.wait_ms > 0) {
+            follower.get_or_insert_with(|| node.pool.output.follower());
+        }
+        let answered = tokio::select! {
+            answered = answer(node, connection, query, &mut watch) => answered,
+            () = over(node, follower.is_some()) => false,
         };
         if !answered {
             return;
+        }
+    }
+}
+
+/// Ready when nothing more is said to an observer: it may have stopped reading, and keeps nothing of the node.
+async fn over(node: &Node, is_follower: bool) {
+    node.pool.until_closed().await;
+    if is_follower {
+        node.pool.emptied().await;
+        tokio::time::sleep(TELLING).await;
+    }
+}
+
+/// Tells the lines that are asked for as soon as there are any; `false` when they were the last.
+async fn follow(node: &Node, connection: &Connection, logs: &Logs) -> bool {
+    let wait = Duration::from_millis(logs.wait_ms);
+    let (lines, more) = tokio::select! {
+        lines = timeout(wait, node.pool.output.next_lines(logs)) => (lines.unwrap_or_default(), true),
+        () = node.pool.emptied() => (node.pool.output.lines(logs), false),
+    };
+    rows(connection, Ok(lines), Report::Lines).await && more
+}
+
+/// Answers one question; `false` when that could not be done.
+async fn answer<'a>(
+    node: &'a Node,
+    connection: &Connection,
+    query: Query,
+    watch: &mut Option<Watch<'a>>,
+) -> bool {
+    // What clients have published and nobody has looked at belongs to the present.
+    node.help();
+    match query {
+        Query::Node => say(connection, Report::Node(Box::new(node.overview().await)), true).await,
+        Query::Tasks(listing) => rows(connection, node.tasks(&listing).await, Report::Tasks).await,
+        Query::CountTasks => {
+            rows(connection, Ok(node.count_tasks().await), Report::TaskCounts).await
+        }
+        Query::Actors(listing) => {
+            rows(connection, node.list_actors(&listing), Report::Actors).await
+        }
+        Query::Objects(listing) => {
+            rows(connection, node.objects(&listing).await, Report::Objects).await
+        }
+        Query::Workers(listing) => rows(connection, node.workers(&listing), Report::Workers).await,
+        Query::Groups(listing) => rows(connection, node.groups(&listing), Report::Groups).await,
+        Query::Logs(logs) if logs.wait_ms > 0 => follow(node, connection, &logs).await,
+        Query::Logs(logs) => {
+            rows(connection, Ok(node.pool.output.lines(&logs)), Report::Lines).await
+        }
+        Query::Record => {
+            watch.get_or_insert_with(|| node.watch());
+            say(connection, Report::Recording, true).await
         }
     }
 }
