@@ -133,9 +133,9 @@ pub(crate) fn end(outcome: Result<(), Failure>) -> ExitCode {
         }
         Failure::Own { what, help, .. } => (what.clone(), help.clone()),
     };
-    eprintln!("error: {what}");
+    print::aside(format_args!("error: {what}"));
     if let Some(help) = help {
-        eprintln!("help: {help}");
+        print::aside(format_args!("help: {help}"));
     }
     ExitCode::from(failure.code())
 }

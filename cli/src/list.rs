@@ -70,7 +70,10 @@ impl Options {
         }
         print::text(&print::table(rows, columns))?;
         if rows.len() as u64 == self.limit {
-            eprintln!("(the first {}; `--limit` shows more, `--filter` others)", self.limit);
+            let limit = self.limit;
+            print::aside(format_args!(
+                "(the first {limit}; `--limit` shows more, `--filter` others)"
+            ));
         }
         Ok(())
     }
@@ -85,9 +88,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
             let tasks = inspector.tasks(&listing)?;
             options.print(&tasks, TASKS)?;
             if tasks.is_empty() && !options.target.json && !inspector.node()?.recording {
-                eprintln!(
+                print::aside(
                     "(those that finished are listed as long as tasks are recorded: while `rustyray timeline` \
-                     or the dashboard runs, or from the beginning with `rustyray start --record`)"
+                     or the dashboard runs, or from the beginning with `rustyray start --record`)",
                 );
             }
             Ok(())
@@ -225,10 +228,11 @@ pub(crate) fn summary(options: &Summary) -> Result<(), Failure> {
     }
     print::text(&print::table(&counted, &columns))?;
     if counted.len() < names {
-        eprintln!("(the first {} of {names}; `--limit` shows more)", counted.len());
+        let shown = counted.len();
+        print::aside(format_args!("(the first {shown} of {names}; `--limit` shows more)"));
     }
     if rows == COUNTED && !matches!(options.what, What::Tasks) {
-        eprintln!("(of the first {COUNTED} only)");
+        print::aside(format_args!("(of the first {COUNTED} only)"));
     }
     Ok(())
 }

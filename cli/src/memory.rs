@@ -71,9 +71,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     ))?;
     print::text("\n")?;
     if makers.is_empty() {
-        eprintln!(
+        print::aside(
             "(where objects were made is known with `rustyray start --record-call-sites`, or with \
-             RUSTYRAY_RECORD_CALL_SITES=1 in the environment of the program that has the node)"
+             RUSTYRAY_RECORD_CALL_SITES=1 in the environment of the program that has the node)",
         );
     } else {
         print::text(&print::table(

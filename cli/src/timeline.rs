@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     if let Some(time) = options.seconds.or((!recorded).then_some(A_WHILE)) {
         inspector.record()?;
         if !options.target.json {
-            eprintln!("recording for {} s …", time.as_secs_f64());
+            print::aside(format_args!("recording for {} s …", time.as_secs_f64()));
         }
         std::thread::sleep(time);
     }

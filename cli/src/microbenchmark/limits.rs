@@ -5,7 +5,6 @@
 
 use std::{
     fmt, fs,
-    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -23,6 +22,7 @@ use super::{
         wait_at_the_gate_remote,
     },
 };
+use crate::{exit::Failure, print};
 
 /// One limit.
 #[derive(Debug, Serialize)]
@@ -52,14 +52,8 @@ struct Report {
     passed: Vec<Passed>,
 }
 
-pub(super) fn main(options: &Options) -> ExitCode {
-    let passed = match run(options) {
-        Ok(passed) => passed,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
+pub(super) fn main(options: &Options) -> Result<(), Failure> {
+    let passed = run(options).map_err(|error| Failure::new(error.to_string()))?;
     let report = Report {
         rustyray: env!("CARGO_PKG_VERSION"),
         optimised: !cfg!(debug_assertions),
@@ -67,12 +61,7 @@ pub(super) fn main(options: &Options) -> ExitCode {
         scale: options.scale,
         passed,
     };
-    if options.json {
-        println!("{}", serde_json::json!(report));
-    } else {
-        println!("{report}");
-    }
-    ExitCode::SUCCESS
+    if options.json { print::json(&report) } else { print::text(&format!("{report}\n")) }
 }
 
 fn run(options: &Options) -> Result<Vec<Passed>, Box<dyn std::error::Error>> {

@@ -60,7 +60,11 @@ use self::{
     tally::Board,
     watch::Watch,
 };
-use crate::physics;
+use crate::{
+    exit::{self, Failure},
+    physics, print,
+    seconds::seconds,
+};
 
 /// How to measure, and what.
 #[derive(Clone, Debug, Args)]
@@ -81,11 +85,11 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["seconds", "trials"])]
     quick: bool,
     /// How long a trial takes at least
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
-    seconds: f64,
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    seconds: Duration,
     /// How long to warm up
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-    warm_up: f64,
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    warm_up: Duration,
     /// How many trials there are
     #[arg(long, value_name = "N", default_value_t = 4)]
     trials: u32,
@@ -109,9 +113,13 @@ pub struct Options {
     list: bool,
 }
 
+/// How long a trial is at least, and at most.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(3600);
+
 impl Options {
     fn pace(&self) -> Pace {
-        let seconds = |seconds: f64| Duration::from_secs_f64(seconds.clamp(0.001, 3600.0));
+        let within = |time: Duration| time.clamp(SHORTEST, LONGEST);
         if self.quick {
             return Pace {
                 warm_up: Duration::from_millis(50),
@@ -121,9 +129,9 @@ impl Options {
             };
         }
         Pace {
-            warm_up: seconds(self.warm_up),
+            warm_up: within(self.warm_up),
             trials: self.trials.max(1),
-            trial: seconds(self.seconds),
+            trial: within(self.seconds),
             scale: self.scale,
         }
     }
@@ -131,43 +139,47 @@ impl Options {
 
 /// Runs the subcommand. The exit code is 1 when a row failed.
 pub fn main(options: &Options) -> ExitCode {
+    match measure(options) {
+        Ok(all_went_well) => ExitCode::from(u8::from(!all_went_well)),
+        Err(failure) => exit::end(Err(failure)),
+    }
+}
+
+/// Does and prints what is asked for; `false` when a row failed.
+fn measure(options: &Options) -> Result<bool, Failure> {
     if options.list {
-        ROWS.iter().for_each(|row| println!("{}", row.name));
-        return ExitCode::SUCCESS;
+        let names: String = ROWS.iter().map(|row| format!("{}\n", row.name)).collect();
+        return print::text(&names).map(|()| true);
     }
     if !(options.scale > 0.0 && options.scale <= 1.0) {
-        eprintln!("error: --scale is {}, a part lies above 0 and up to 1", options.scale);
-        return ExitCode::from(2);
+        let what = format!("--scale is {}, a part lies above 0 and up to 1", options.scale);
+        return Err(Failure::new(what).and_code(2));
     }
     if options.limits {
-        return limits::main(options);
+        return limits::main(options).map(|()| true);
     }
     let pattern = options.pattern.as_deref().unwrap_or_default();
     let chosen: Vec<_> = ROWS.iter().filter(|row| row.name.contains(pattern)).collect();
     if chosen.is_empty() {
-        eprintln!("error: no row's name contains `{pattern}`; --list lists them");
-        return ExitCode::from(2);
+        let what = format!("no row's name contains `{pattern}`; --list lists them");
+        return Err(Failure::new(what).and_code(2));
     }
-    let report = match run(options, &chosen) {
-        Ok(report) => report,
-        Err(error) => return fail(&*error),
-    };
+    if let Some(path) = &options.save {
+        // Where there can be no file, one need not measure to learn of it. What it says stays until there is more.
+        let opened = fs::File::options().create(true).append(true).open(path);
+        opened.map_err(|error| Failure::io(&format!("writing {}", path.display()), &error))?;
+    }
+    let report = run(options, &chosen).map_err(|error| Failure::new(error.to_string()))?;
     if options.json {
-        println!("{}", serde_json::json!(report));
+        print::json(&report)?;
     } else {
-        println!("{report}");
+        print::text(&format!("{report}\n"))?;
     }
-    if let Some(path) = &options.save
-        && let Err(error) = fs::write(path, serde_json::json!(report).to_string())
-    {
-        return fail(&named(path, error));
+    if let Some(path) = &options.save {
+        fs::write(path, serde_json::json!(report).to_string())
+            .map_err(|error| Failure::io(&format!("writing {}", path.display()), &error))?;
     }
-    ExitCode::from(u8::from(report.failed()))
-}
-
-fn fail(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("error: {error}");
-    ExitCode::FAILURE
+    Ok(!report.failed())
 }
 
 /// An error of a file, with the file's name.

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::print;
+
 /// What is under way, and since when nothing has moved.
 #[derive(Clone, Debug)]
 pub(super) struct Watch(Arc<Mutex<(String, Instant)>>);
@@ -21,7 +23,8 @@ impl Watch {
                 let (what, since) = state.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 drop(state);
                 if since.elapsed() > patience {
-                    eprintln!("error: nothing has moved for {} s: {what}", patience.as_secs());
+                    let seconds = patience.as_secs();
+                    print::aside(format_args!("error: nothing has moved for {seconds} s: {what}"));
                     std::process::exit(1);
                 }
                 thread::sleep(patience.min(Duration::from_millis(200)));

@@ -54,7 +54,12 @@ use serde::Serialize;
 pub use peer::be_the_peer_if_asked;
 use peer::{HEAD, Mode, PAYLOAD, Peer, RING, RING_ENTRIES};
 
-use crate::shared::{Pages, futex_wake};
+use crate::{
+    exit::{self, Failure},
+    print,
+    seconds::seconds,
+    shared::{Pages, futex_wake},
+};
 
 /// How long a peer sleeps before it is woken from its rest.
 const ASLEEP: Duration = Duration::from_millis(20);
@@ -63,8 +68,8 @@ const ASLEEP: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// How long each limit is measured, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-    seconds: f64,
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    seconds: Duration,
     /// How many bytes are copied at a time, in MiB; more than the caches hold
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     copy_mib: usize,
@@ -179,21 +184,12 @@ impl fmt::Display for Nanos {
 
 /// Runs the subcommand.
 pub fn main(options: &Options) -> ExitCode {
-    let time = Duration::from_secs_f64(options.seconds.clamp(0.001, 3600.0));
-    match Limits::measure(time, options.copy_mib.max(1) << 20) {
-        Ok(limits) if options.json => {
-            println!("{}", serde_json::json!(limits));
-            ExitCode::SUCCESS
-        }
-        Ok(limits) => {
-            println!("{limits}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: the limits could not be measured: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let time = options.seconds.clamp(Duration::from_millis(1), Duration::from_secs(3600));
+    exit::end(match Limits::measure(time, options.copy_mib.max(1) << 20) {
+        Ok(limits) if options.json => print::json(&limits),
+        Ok(limits) => print::text(&format!("{limits}\n")),
+        Err(error) => Err(Failure::io("measuring the limits", &error)),
+    })
 }
 
 /// The median, in nanoseconds, of what one run of `what` takes in batches of `batch`.

@@ -1,6 +1,9 @@
 //! Exit codes that scripts can rely on, and what is said with them.
 
-use std::os::unix::{net::UnixListener, process::CommandExt};
+use std::{
+    io::PipeWriter,
+    os::unix::{net::UnixListener, process::CommandExt},
+};
 
 use crate::bench::{Place, is_alive, said, until};
 
@@ -121,6 +124,9 @@ fn with_a_wrong_command_line() {
         &["list", "tasks", "--limit", "0"],
         &["stop", "--timeout", "-1"],
         &["timeline", "--seconds", "soon"],
+        &["physics", "--seconds", "nan"],
+        &["microbenchmark", "--warm-up", "-1"],
+        &["microbenchmark", "--scale", "nan"],
         &["start", "--num-cpus", "-1"],
         &["start", "--daemon", "--num-cpus", "-1"],
         &["start", "--daemon", "--object-store-memory", "1"],
@@ -185,4 +191,47 @@ fn a_node_that_nobody_could_find_does_not_start() {
     assert_eq!(node.socket, socket);
     let status = place.json(&["status", "--address", socket.to_str().expect("text")]);
     assert_eq!(status["pid"], node.pid);
+}
+
+/// A pipe that nobody reads any more.
+fn unread() -> PipeWriter {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer
+}
+
+#[test]
+fn codes_are_the_same_where_nobody_listens() {
+    let place = Place::new();
+    for (arguments, code) in [
+        (&["status"][..], 3),
+        (&["list", "dances"], 2),
+        (&["list", "--help"], 0),
+        (&["microbenchmark", "--list"], 0),
+        (&["microbenchmark", "no such row"], 2),
+        (&["physics", "--seconds", "0.001", "--copy-mib", "1"], 0),
+        (&["physics", "--seconds", "0.001", "--copy-mib", "1", "--json"], 0),
+    ] {
+        let mut command = place.command(arguments);
+        let status = command.stdout(unread()).stderr(unread()).status().expect("it starts");
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn who_follows_ends_with_whoever_reads_it() {
+    let place = Place::new();
+    let _node = place.start(&[]);
+    let mut command = place.command(&["logs", "--follow"]);
+    let status = command.stdout(unread()).status().expect("it starts");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_file_for_figures_that_cannot_be_written_is_complained_of_before_anything_is_measured() {
+    let place = Place::new();
+    let file = place.path().join("nowhere").join("figures.json");
+    let output = place.run(&["microbenchmark", "--save", file.to_str().expect("text")]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).starts_with("error: writing "), "{}", said(&output));
 }
