@@ -14,7 +14,7 @@
 //! });
 //! ```
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{cell::Cell, fmt, future::Future, pin::Pin, sync::Arc};
 
 use rustyray_store::{ObjectId, Status};
 
@@ -247,6 +247,11 @@ impl fmt::Debug for Returns {
     }
 }
 
+thread_local! {
+    /// When the call that is polled on this thread was let into its actor, where it is recorded and had to wait; else 0.
+    static BEGINS: Cell<u64> = const { Cell::new(0) };
+}
+
 impl Returns {
     /// What names the task or call that returns into these.
     #[inline]
@@ -258,6 +263,27 @@ impl Returns {
     pub(crate) fn none(core: &Arc<Core>) -> Returns {
         let ids = Ids::none();
         Returns { core: Arc::clone(core), ids, attempt: 0, grant: None, began: Began::default() }
+    }
+
+    /// The call has waited for others of its actor, and its code begins now. To be said where its future is polled.
+    #[cold]
+    pub(crate) fn begin_now(&self) {
+        if self.began.at != 0
+            && let Some(clock) = self.core.control().recording()
+        {
+            BEGINS.set(clock.ticks());
+        }
+    }
+
+    /// Takes down what the call's future said, which was just polled on this thread, of when its code began.
+    #[inline]
+    pub(crate) fn take_begin(&mut self) {
+        if self.began.at != 0 {
+            let at = BEGINS.take();
+            if at != 0 {
+                self.began.at = at;
+            }
+        }
     }
 
     fn expect(&self, results: usize) -> Result<(), Failure> {

@@ -218,7 +218,11 @@ impl Call<'_> {
             return Ok(Finished(End::Sealed));
         }
         let (resident, returns) = (resident.clone(), self.returns.clone());
-        later(async move { method(&mut *resident.lock()?.write().await).seal(&returns) })
+        later(async move {
+            let mut actor = resident.lock()?.write().await;
+            returns.begin_now();
+            method(&mut actor).seal(&returns)
+        })
     }
 
     /// Runs a method that shares the actor with other shared ones.
@@ -235,7 +239,11 @@ impl Call<'_> {
             return Ok(Finished(End::Sealed));
         }
         let (resident, returns) = (resident.clone(), self.returns.clone());
-        later(async move { method(&*resident.lock()?.read().await).seal(&returns) })
+        later(async move {
+            let actor = resident.lock()?.read().await;
+            returns.begin_now();
+            method(&actor).seal(&returns)
+        })
     }
 
     /// Runs an async method that has the actor to itself until it is done.
@@ -252,7 +260,11 @@ impl Call<'_> {
             // Nearly always it is free.
             let mut actor = match lock.try_write() {
                 Ok(actor) => actor,
-                Err(_) => lock.write().await,
+                Err(_) => {
+                    let actor = lock.write().await;
+                    returns.begin_now();
+                    actor
+                }
             };
             method(&mut actor).await.seal(&returns)
         })
@@ -301,7 +313,11 @@ impl Call<'_> {
             let lock = resident.lock()?;
             let actor = match lock.try_read() {
                 Ok(actor) => actor,
-                Err(_) => lock.read().await,
+                Err(_) => {
+                    let actor = lock.read().await;
+                    returns.begin_now();
+                    actor
+                }
             };
             method(&actor).await.seal(&returns)
         })

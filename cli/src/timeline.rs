@@ -158,7 +158,7 @@ fn chrome_trace(node: &NodeInfo, tasks: &[TaskInfo]) -> Value {
                 let name = if track == 0 {
                     format!("worker {worker}")
                 } else {
-                    format!("worker {worker}, beside it ({track})")
+                    format!("worker {worker} +{track}")
                 };
                 events.push(json!({
                     "name": "thread_name", "ph": "M", "pid": node.pid, "tid": thread,

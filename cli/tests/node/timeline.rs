@@ -29,6 +29,7 @@ fn collapse() -> Result<u8, String> {
 /// A slice of a trace.
 #[derive(Debug)]
 struct Slice<'a> {
+    name: &'a str,
     track: u64,
     began: u64,
     ended: u64,
@@ -68,7 +69,8 @@ fn is_a_trace(trace: &Value) -> Vec<Slice<'_>> {
                 assert!(event.get("cname").is_none_or(|name| name == "terrible"), "{event:#}");
                 let ended = at() + ns("dur");
                 let arguments = &event["args"];
-                slices.push(Slice { track: track(), began: at(), ended, arguments });
+                let name = event["name"].as_str().expect("a name");
+                slices.push(Slice { name, track: track(), began: at(), ended, arguments });
             }
             "M" => {
                 assert!(event["args"]["name"].is_string(), "{event:#}");
@@ -288,6 +290,37 @@ impl Clerk {
     }
 }
 
+/// Its calls wait for one another.
+#[rustyray::actor]
+struct Scribe {
+    journal: String,
+}
+
+#[rustyray::actor_methods]
+impl Scribe {
+    pub fn new(journal: String) -> Self {
+        let _noted = noted(journal.clone());
+        Scribe { journal }
+    }
+
+    pub async fn read(&self, ms: u64) -> u64 {
+        let _noted = noted(self.journal.clone());
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        ms
+    }
+
+    pub fn write(&mut self) -> u64 {
+        let _noted = noted(self.journal.clone());
+        0
+    }
+
+    pub async fn revise(&mut self, ms: u64) -> u64 {
+        let _noted = noted(self.journal.clone());
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        ms
+    }
+}
+
 /// Many kinds of work, all of it done when it returns.
 async fn work(journal: &str) -> rustyray::Result<()> {
     let text = || journal.to_owned();
@@ -310,7 +343,15 @@ async fn work(journal: &str) -> rustyray::Result<()> {
     for ms in 0..12 {
         pondered.push(clerk.ponder(ms).await?);
     }
-    rustyray::get_all(&pondered).await.map(drop)
+    rustyray::get_all(&pondered).await?;
+    let scribe = Scribe::options().max_concurrency(4).remote(text()).await?;
+    let mut written = Vec::new();
+    for ms in 0..8 {
+        written.push(scribe.read(ms).await?);
+        written.push(scribe.write().await?);
+        written.push(scribe.revise(ms % 3).await?);
+    }
+    rustyray::get_all(&written).await.map(drop)
 }
 
 #[test]
@@ -371,5 +412,19 @@ fn a_timeline_tells_what_happened() {
     let pondered = slices.iter().filter(|slice| slice.text("actor").is_some());
     let tracks: BTreeSet<_> = pondered.map(|slice| slice.track).collect();
     assert!(tracks.len() > 1, "the actor's calls did not overlap: {tracks:?}");
+    // What has its actor to itself is there alone: a call begins when its code does, not when it waits for others.
+    let is_alone =
+        |slice: &Slice<'_>| ["::write", "::revise"].iter().any(|end| slice.name.ends_with(end));
+    let mut of_scribe: Vec<_> =
+        slices.iter().filter(|slice| slice.name.contains("Scribe::")).collect();
+    of_scribe.sort_by_key(|slice| slice.began);
+    assert_eq!(of_scribe.iter().filter(|slice| is_alone(slice)).count(), 16, "{of_scribe:#?}");
+    for (at, slice) in of_scribe.iter().enumerate() {
+        let mut later =
+            of_scribe[at + 1..].iter().filter(|later| is_alone(slice) || is_alone(later));
+        // Both ends are rounded to nanoseconds.
+        let beside = later.find(|later| later.began + 2 < slice.ended);
+        assert!(beside.is_none(), "{slice:?} is not alone: {beside:?}");
+    }
     rustyray::block_on(runtime.shutdown()).expect("it lets go");
 }

@@ -241,7 +241,7 @@ impl Worker {
     }
 
     /// Polls a call that may wait: a task has the worker to itself, an actor's calls overlap.
-    fn wait(&mut self, seat: &mut Seat, header: Header, returns: Returns, future: Later) {
+    fn wait(&mut self, seat: &mut Seat, header: Header, mut returns: Returns, future: Later) {
         if header.kind == Kind::Task {
             return self.wait_alone(seat, header, returns, future);
         }
@@ -257,6 +257,7 @@ impl Worker {
         let (berth, waker) = seat.in_flight.free_berth();
         let who = returns.who(&header);
         let polled = poll(&self.core, &seat.executor, waker, who, &mut future);
+        returns.take_begin();
         let exits = take_exit();
         match polled {
             Poll::Ready(outcome) => self.complete(&header, &returns, outcome, exits),
@@ -310,6 +311,7 @@ impl Worker {
         let waker = seat.in_flight.waker(berth);
         let who = call.who();
         let polled = poll(&self.core, &seat.executor, waker, who, &mut call.future);
+        call.returns.take_begin();
         call.exits |= take_exit();
         match polled {
             Poll::Ready(outcome) => {

@@ -309,14 +309,16 @@ impl Shared {
     /// call asked for the actor's end.
     pub(super) fn run(&self, executor: &Executor, Call { order, actor, slot }: Call) -> bool {
         let resident = Resident::Anywhere(actor);
-        let (returns, context, outcome) = order.begin(&self.core, Some(&resident));
+        let (mut returns, context, outcome) = order.begin(&self.core, Some(&resident));
         let outcome = match outcome.map(|finished| finished.0) {
             Ok(End::Sealed) => Ok(()),
             Ok(End::Later(future)) => match background::handle() {
                 Ok(background) => {
                     let _tokio = background.enter();
                     let who = returns.who(&order.header);
-                    executor.run(stoppable(&self.core, who, None, future))
+                    let ended = executor.run(stoppable(&self.core, who, None, future));
+                    returns.take_begin();
+                    ended
                 }
                 Err(error) => Err(error.into()),
             },
