@@ -711,8 +711,7 @@ fn whole(core: &Core, entry: &[u64]) -> Result<(Vec<u64>, Vec<ObjectId>)> {
 #[cold]
 fn put_body(core: &Core, words: &[u64]) -> Result<(ObjectId, Vec<u64>)> {
     let rest = &words[spec::HEADER_WORDS..];
-    let bytes: Vec<u8> = rest.iter().flat_map(|word| word.to_le_bytes()).collect();
-    let body = core.client.put_bytes(&bytes).map_err(super::store_error::<()>)?;
+    let body = core.client.put_bytes(&spec::bytes_of(rest)).map_err(super::store_error::<()>)?;
     Ok((body, spec::head_of(words, body)))
 }
 

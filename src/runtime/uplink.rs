@@ -53,7 +53,7 @@ use super::{
 use crate::{
     cancel::CancelOptions,
     error::{Error, Result},
-    spec::ENTRY_WORDS,
+    spec::{self, ENTRY_WORDS},
 };
 
 pub(super) const UP_SUBMIT: u64 = 1;
@@ -263,8 +263,7 @@ impl Uplink {
         } else {
             let mut words = vec![0; len - 1];
             wanted.write(nested, spec, &mut words);
-            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-            match core.client.put_bytes(&bytes) {
+            match core.client.put_bytes(&spec::bytes_of(&words)) {
                 Ok(body) => {
                     let entry = [UP_SUBMIT_BODY, u64::from(body.index), body.generation];
                     (self.publish(&entry).ok_or_else(gone), Some(body))

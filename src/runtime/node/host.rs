@@ -130,10 +130,7 @@ impl SchedulerHost for Host {
             let body = match job.body.get() {
                 Some(body) => **body,
                 None => {
-                    let bytes: Vec<u8> = job.words[HEADER_WORDS..]
-                        .iter()
-                        .flat_map(|word| word.to_le_bytes())
-                        .collect();
+                    let bytes = spec::bytes_of(&job.words[HEADER_WORDS..]);
                     // Nothing is placed meanwhile, so nobody waits for room here: the task stays ready.
                     let put = without_waiting(|| node.client.put_bytes(&bytes));
                     let body = put.map_err(|_| {
