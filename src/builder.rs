@@ -156,7 +156,8 @@ impl Builder {
         self
     }
 
-    /// How much of a custom resource the node has to give, from 0 to 400,000; fractions count to 1/10000.
+    /// How much of a custom resource the node has to give, from 0 to 400,000; fractions count to 1/10000. `cpu`, `gpu` and
+    /// `memory` are no such names.
     pub fn resource(mut self, name: impl Into<String>, amount: impl Amount) -> Self {
         self.config.custom.push((name.into(), units(amount)));
         self
@@ -398,6 +399,14 @@ impl Builder {
             if !(0.0..=400_000.0).contains(&amount) {
                 return Err(Error::invalid(format!(
                     "{name} is {amount}, it lies between 0 and 400000"
+                )));
+            }
+        }
+        // Two of a name could not be told apart by those who look.
+        for (name, by) in [("cpu", "num_cpus"), ("gpu", "num_gpus"), ("memory", "memory")] {
+            if self.config.custom.iter().any(|(custom, _)| custom == name) {
+                return Err(Error::invalid(format!(
+                    "`{name}` is no custom resource: how much there is says `{by}`"
                 )));
             }
         }

@@ -130,6 +130,7 @@ fn with_a_wrong_command_line() {
         &["start", "--num-cpus", "-1"],
         &["start", "--daemon", "--num-cpus", "-1"],
         &["start", "--daemon", "--object-store-memory", "1"],
+        &["start", "--daemon", "--resource", "cpu=3"],
         &[],
     ] {
         let output = place.run(arguments);
