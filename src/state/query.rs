@@ -142,6 +142,7 @@ impl Logs {
     /// let mut inspector = Inspector::connect(runtime.socket().expect("it can be found"))?;
     /// let news = Logs::new().wait(Duration::from_millis(10));
     /// assert!(inspector.logs(&news)?.is_empty()); // nobody writes anything
+    /// # drop(inspector);
     /// # rustyray::block_on(runtime.shutdown())
     /// # }
     /// ```
