@@ -106,13 +106,7 @@ impl<T> ObjectRef<T> {
         let id = self.object_id();
         match (core.lines.cancel(&core, id), &core.link) {
             (Cancelled::BeforeItBegan, _) => Ok(()),
-            (Cancelled::Begun(consumer), Link::Node(node)) => {
-                node.interrupt_call(consumer, id);
-                Ok(())
-            }
-            (Cancelled::Begun(consumer), Link::Uplink(uplink)) => {
-                uplink.interrupt_call(consumer, id)
-            }
+            (Cancelled::Begun(consumer), _) => core.interrupt_call(consumer, id),
             (Cancelled::NotHere, Link::Node(node)) => {
                 node.cancel(id, options);
                 Ok(())

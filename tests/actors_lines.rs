@@ -734,3 +734,61 @@ async fn a_call_by_a_line_that_runs_is_cancelled() -> rustyray::Result<()> {
     std::fs::remove_file(&file).expect("it was made");
     Ok(())
 }
+
+/// Calls by a line what does not end by itself, and gives what that is to make.
+#[rustyray::remote(num_cpus = 0.0)]
+async fn calls_for_ever(
+    scribe: ScribeHandle,
+    file: String,
+) -> rustyray::Result<Vec<ObjectRef<()>>> {
+    for _ in 0..64 {
+        assert!(!scribe.is_there(file.clone()).await?.get().await?);
+    }
+    Ok(vec![scribe.wait_for_ever(file).await?])
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_call_by_a_line_is_cancelled_by_any_process() -> rustyray::Result<()> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let scribe = Scribe::remote().await?;
+    // By the node's process, and by one that is neither that nor the caller.
+    for by_another in [false, true] {
+        let file = directory.path().join(format!("begun-{by_another}"));
+        let path = file.to_string_lossy().into_owned();
+        let calls = calls_for_ever_remote::remote(&scribe, path).await?.get().await?;
+        while !file.exists() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        match by_another {
+            true => canceller().await?.cancel(&calls).await?.get().await?,
+            false => calls[0].cancel(CancelOptions::default()).await?,
+        }
+        let error = calls[0].get_timeout(Duration::from_secs(60)).await.expect_err("it waits");
+        assert!(matches!(error, Error::TaskCancelled { .. }), "{error:?}");
+    }
+    Ok(())
+}
+
+/// Cancels in a process of its own.
+#[rustyray::actor]
+struct Canceller;
+
+#[rustyray::actor_methods]
+impl Canceller {
+    pub fn new() -> Self {
+        Canceller
+    }
+
+    pub async fn cancel(&self, calls: Vec<ObjectRef<()>>) -> rustyray::Result<()> {
+        for call in calls {
+            call.cancel(CancelOptions::default()).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn canceller() -> rustyray::Result<CancellerHandle> {
+    let canceller = Canceller::remote().await?;
+    canceller.ready().await?;
+    Ok(canceller)
+}

@@ -36,6 +36,7 @@ use super::{
     node::Place,
     submission::Wanted,
     uplink::Uplink,
+    wire::LineNews,
 };
 use crate::{
     call::Ids,
@@ -133,6 +134,12 @@ pub(crate) fn nested_of(held: &[ObjectId], dependencies: &[ObjectId]) -> Vec<Obj
     let nested = held.iter().filter(|&id| dependencies.next_if_eq(&id).is_none());
     nested.copied().collect()
 }
+
+/// What was taken back: the words of a call, or their head, and what was kept of it.
+type Taken = (Vec<u64>, Kept);
+
+/// Somebody has the route.
+struct IsTaken;
 
 /// What came of cancelling a call by a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -459,15 +466,10 @@ impl Lines {
     /// While this process waits: does what was left to be done.
     pub(crate) fn tend(&self, core: &Core) {
         if let Link::Node(node) = &core.link {
-            // Whoever closed or cancelled these may have been within the scheduler, and waits for no route.
-            for id in node.take_cancelled_calls() {
-                if let Cancelled::Begun(consumer) = self.cancel(core, id) {
-                    node.interrupt_call(consumer, id);
-                }
-            }
-            for (id, error) in node.take_closed_lines() {
-                if !self.closed(core, id, &error) {
-                    node.line_is_closed(id, error);
+            // Whoever has said it may have been within the scheduler, and waits for no route.
+            for news in node.take_line_news() {
+                if !self.hear(core, &news) {
+                    node.keep_line_news(news);
                 }
             }
         }
@@ -530,22 +532,27 @@ impl Lines {
     /// Cancels the call by a line that makes this object: it is failed if no actor has begun it; otherwise the process
     /// that may run it is given, which is to be told.
     pub(crate) fn cancel(&self, core: &Core, id: ObjectId) -> Cancelled {
-        let cancel = |way: Arc<Way>| {
-            self.with_route(core, &way, |route| {
-                let open = route.line.as_mut()?;
-                let overflowed = !open.overflow.is_empty();
-                let taken = open.take_back(id);
-                if overflowed && open.overflow.is_empty() {
-                    self.overflowing.fetch_sub(1, Ordering::Relaxed);
-                }
-                let is_begun = || open.sent.iter().any(|(_, kept)| kept.makes(id));
-                match taken {
-                    None if !is_begun() => None,
-                    taken => Some((open.consumer, taken)),
-                }
-            })
-        };
-        match self.all_ways().into_iter().find_map(cancel) {
+        let mut ways = self.all_ways().into_iter();
+        let found = ways
+            .find_map(|way| self.with_route(core, &way, |route| self.take_to_cancel(route, id)));
+        Self::cancelled(core, found)
+    }
+
+    /// The consumer of the line by which a call goes that makes this object, and the call if it was not claimed.
+    fn take_to_cancel(&self, route: &mut Route, id: ObjectId) -> Option<(ClientId, Option<Taken>)> {
+        let open = route.line.as_mut()?;
+        let overflowed = !open.overflow.is_empty();
+        let taken = open.take_back(id);
+        if overflowed && open.overflow.is_empty() {
+            self.overflowing.fetch_sub(1, Ordering::Relaxed);
+        }
+        let is_here = taken.is_some() || open.sent.iter().any(|(_, kept)| kept.makes(id));
+        is_here.then_some((open.consumer, taken))
+    }
+
+    /// Without the route, fails what was taken.
+    fn cancelled(core: &Core, found: Option<(ClientId, Option<Taken>)>) -> Cancelled {
+        match found {
             None => Cancelled::NotHere,
             Some((consumer, None)) => Cancelled::Begun(consumer),
             Some((_, Some((words, kept)))) => {
@@ -580,14 +587,49 @@ impl Lines {
         }
     }
 
-    /// The node closed a line: what its consumer had not claimed goes by the node, what it had may have run. In the
-    /// node's process this waits for no route, since who has one may wait for what other threads do here; false when the
-    /// line's may be taken, and it is to be tried again. In another one it does: not for the thread that hears of the
-    /// node's end, which may be all that ends the wait.
-    pub(crate) fn closed(&self, core: &Core, id: LineId, error: &Error) -> bool {
+    /// The node has news of a line. False when that line's route may be taken, and it is to be heard again.
+    pub(crate) fn hear(&self, core: &Core, news: &LineNews) -> bool {
+        match news {
+            LineNews::Closed { line, error } => {
+                let id = LineId::from_word(*line);
+                let error = Error::from_bytes("the loss of an actor", error);
+                // Under the route's lock: no other call goes before those that go by the node now.
+                let is_heard =
+                    self.find_route(core, |route| self.closed(core, route, id, &error)).is_ok();
+                if is_heard {
+                    match &core.link {
+                        Link::Node(node) => node.line_done(ClientId::NODE, id),
+                        Link::Uplink(uplink) => uplink.line_done(id),
+                    }
+                }
+                is_heard
+            }
+            &LineNews::Cancelled { index, generation } => {
+                let id = ObjectId { index, generation };
+                let Ok(found) = self.find_route(core, |route| self.take_to_cancel(route, id))
+                else {
+                    return false;
+                };
+                if let Cancelled::Begun(consumer) = Self::cancelled(core, found) {
+                    // With the node gone there is nobody to be told.
+                    let _ = core.interrupt_call(consumer, id);
+                }
+                true
+            }
+        }
+    }
+
+    /// Does something with the route for which there is something to be done; an error when that may be one that is
+    /// taken. In the node's process this waits for no route, since who has one may wait for what other threads do
+    /// here. In another one it does: not for the thread that hears of the node's end, which may be all that ends the
+    /// wait.
+    fn find_route<R>(
+        &self,
+        core: &Core,
+        mut f: impl FnMut(&mut Route) -> Option<R>,
+    ) -> std::result::Result<Option<R>, IsTaken> {
         let mut is_certain = true;
         for way in self.all_ways() {
-            // Under the route's lock: no other call goes before these.
             let route = match &core.link {
                 Link::Node(_) => way.route.try_lock(),
                 Link::Uplink(_) => Some(way.route.lock()),
@@ -596,26 +638,27 @@ impl Lines {
                 is_certain = false;
                 continue;
             };
-            if let Some(open) = route.line.take_if(|open| open.line.id() == id) {
-                (route.calls, route.refused) = (0, 0);
-                self.open.fetch_sub(1, Ordering::Relaxed);
-                if !open.overflow.is_empty() {
-                    self.overflowing.fetch_sub(1, Ordering::Relaxed);
-                }
-                open.end(core, error);
-                is_certain = true;
-                break;
-            }
+            let done = f(&mut route);
             drop(route);
             self.make_up(core, &way);
-        }
-        if is_certain {
-            match &core.link {
-                Link::Node(node) => node.line_done(ClientId::NODE, id),
-                Link::Uplink(uplink) => uplink.line_done(id),
+            if done.is_some() {
+                return Ok(done);
             }
         }
-        is_certain
+        if is_certain { Ok(None) } else { Err(IsTaken) }
+    }
+
+    /// The node closed this line: what its consumer had not claimed goes by the node, what it had may have run. `None`
+    /// when it is not this route's.
+    fn closed(&self, core: &Core, route: &mut Route, id: LineId, error: &Error) -> Option<()> {
+        let open = route.line.take_if(|open| open.line.id() == id)?;
+        (route.calls, route.refused) = (0, 0);
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        if !open.overflow.is_empty() {
+            self.overflowing.fetch_sub(1, Ordering::Relaxed);
+        }
+        open.end(core, error);
+        Some(())
     }
 }
 
@@ -770,9 +813,8 @@ impl Open {
         false
     }
 
-    /// Takes back the call that makes this object, unless its consumer has claimed it: its words, or their head,
-    /// and what was kept of it.
-    fn take_back(&mut self, id: ObjectId) -> Option<(Vec<u64>, Kept)> {
+    /// Takes back the call that makes this object, unless its consumer has claimed it.
+    fn take_back(&mut self, id: ObjectId) -> Option<Taken> {
         if let Some(at) = self.overflow.iter().position(|(_, kept)| kept.makes(id)) {
             return self.overflow.remove(at);
         }
@@ -851,9 +893,9 @@ mod tests {
         let token = driver.core.client.reserve().expect("there is room");
         let way = driver.core.lines.way(token);
         let route = way.route.lock();
-        let line = LineId { index: 0, generation: 1 };
+        let line = LineId { index: 0, generation: 1 }.to_word();
         let error = Error::invalid("an actor is gone").to_bytes();
-        let said = ToClient::LineClosed { line: line.to_word(), error }.to_bytes();
+        let said = ToClient::OfLines(LineNews::Closed { line, error }).to_bytes();
         let peer = &node.peers[driver.core.client.id().index()];
         let connection = peer.line.lock().clone().expect("it is attached");
         crate::block_on(connection.send(&said, &[])).expect("it listens");

@@ -425,6 +425,17 @@ impl Core {
         self.bell.wake_local();
     }
 
+    /// The call by a line that makes this object is to stop, which this process may be running.
+    pub(crate) fn interrupt_call(&self, consumer: ClientId, id: ObjectId) -> Result<()> {
+        match &self.link {
+            Link::Node(node) => {
+                node.interrupt_call(consumer, id);
+                Ok(())
+            }
+            Link::Uplink(uplink) => uplink.interrupt_call(consumer, id),
+        }
+    }
+
     /// Asks for this process's doorbell to be rung when the object is settled. Gives what it is now.
     pub(crate) fn subscribe(&self, id: ObjectId) -> Status {
         self.client.subscribe(id)

@@ -159,10 +159,19 @@ pub(crate) enum ToClient {
     Observe,
     /// Part of the answer to an observer's question.
     Report { report: Report, last: bool },
-    /// A direct line has lost its consumer; calls that it may have begun fail with the error.
-    LineClosed { line: u64, error: Vec<u8> },
+    /// News of the direct lines by which the client calls.
+    OfLines(LineNews),
     /// End in order.
     Bye,
+}
+
+/// What a process is told of the direct lines by which it calls.
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+pub(crate) enum LineNews {
+    /// This line has lost its consumer; calls that it may have begun fail with the error.
+    Closed { line: u64, error: Vec<u8> },
+    /// This object was cancelled, and no task that the node knows makes it: a call by a line may.
+    Cancelled { index: u32, generation: u64 },
 }
 
 /// A message that could not be read.

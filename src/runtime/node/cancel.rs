@@ -53,7 +53,7 @@ impl Node {
                 None => {
                     self.cancel_on_top(id, force, &mut children);
                     if self.client.status(id) == Status::Pending {
-                        self.cancel_own_call(id);
+                        self.cancel_call(id);
                     }
                 }
             }

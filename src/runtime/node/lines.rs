@@ -1,9 +1,12 @@
 //! The node's part in direct lines: who has which, and when one can be given out again. The protocol is in
 //! [`crate::runtime::line`].
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -18,7 +21,7 @@ use crate::{
         control::LINES,
         line::{Line, LineId},
         lines::Asked,
-        wire::ToClient,
+        wire::{LineNews, ToClient},
     },
     spec,
 };
@@ -43,13 +46,10 @@ struct Lease {
 #[derive(Default)]
 pub(super) struct Places {
     places: Mutex<Vec<Place>>,
-    /// Lines of this process that were closed, each with what became of its actor: whoever helps sees to them, since
-    /// who closes one may wait for nobody.
-    closed: Mutex<Vec<(LineId, Error)>>,
-    any_closed: AtomicBool,
-    /// Objects that others cancelled and no task makes: a call of this process may, by a line.
-    cancelled: Mutex<Vec<ObjectId>>,
-    any_cancelled: AtomicBool,
+    /// What is to be known of the lines by which this process calls: whoever helps sees to it, since who says it may
+    /// wait for nobody.
+    news: Mutex<Vec<LineNews>>,
+    any_news: AtomicBool,
 }
 
 impl Places {
@@ -81,6 +81,12 @@ impl Places {
         let changed = change(place.lease.as_mut()?);
         place.lease.take_if(|lease| lease.producer.is_none() && lease.consumer.is_none());
         Some(changed)
+    }
+
+    /// Those who call by lines.
+    fn producers(&self) -> BTreeSet<ClientId> {
+        let places = self.places.lock();
+        places.iter().filter_map(|place| place.lease.as_ref()?.producer).collect()
     }
 
     /// The lines that a process has an end of.
@@ -183,31 +189,24 @@ impl Node {
         if let Some(line) = Line::new(&self.control, id) {
             line.transition_to_closed();
         }
-        let error = self.loss_of(lease.token);
-        if producer == ClientId::NODE {
-            self.line_is_closed(id, error);
-            return self.doorbells.ring(producer);
-        }
-        self.tell(producer, &ToClient::LineClosed { line: id.to_word(), error: error.to_bytes() });
+        let error = self.loss_of(lease.token).to_bytes();
+        self.tell_of_lines(producer, LineNews::Closed { line: id.to_word(), error });
     }
 
-    /// An object was cancelled that no task makes: whoever helps next looks whether a call of this process does.
-    pub(super) fn cancel_own_call(&self, id: ObjectId) {
-        self.lines.cancelled.lock().push(id);
-        self.lines.any_cancelled.store(true, Ordering::Relaxed);
-        self.doorbells.ring(ClientId::NODE);
+    /// Tells a process what is to be known of the lines by which it calls. Waits for nobody.
+    fn tell_of_lines(&self, producer: ClientId, news: LineNews) {
+        if producer != ClientId::NODE {
+            return self.tell(producer, &ToClient::OfLines(news));
+        }
+        self.keep_line_news(news);
+        self.doorbells.ring(producer);
     }
 
-    /// What was given to [`Node::cancel_own_call`] since the last time.
-    #[inline]
-    pub(crate) fn take_cancelled_calls(&self) -> Vec<ObjectId> {
-        // Relaxed: as in `take_closed_lines`.
-        if !self.lines.any_cancelled.load(Ordering::Relaxed) {
-            return Vec::new();
+    /// An object was cancelled that no task makes: whose call by a line does is known to its caller only.
+    pub(super) fn cancel_call(&self, ObjectId { index, generation }: ObjectId) {
+        for producer in self.lines.producers() {
+            self.tell_of_lines(producer, LineNews::Cancelled { index, generation });
         }
-        let mut cancelled = self.lines.cancelled.lock();
-        self.lines.any_cancelled.store(false, Ordering::Relaxed);
-        std::mem::take(&mut *cancelled)
     }
 
     /// The call by a line that makes this object is to stop, which `consumer` may be running.
@@ -216,22 +215,22 @@ impl Node {
         self.tell(consumer, &ToClient::InterruptCall { index, generation });
     }
 
-    /// A line of this process is closed: whoever helps next sees to it.
-    pub(crate) fn line_is_closed(&self, id: LineId, error: Error) {
-        self.lines.closed.lock().push((id, error));
-        self.lines.any_closed.store(true, Ordering::Relaxed);
+    /// There is news of the lines by which this process calls: whoever helps next sees to it.
+    pub(crate) fn keep_line_news(&self, news: LineNews) {
+        self.lines.news.lock().push(news);
+        self.lines.any_news.store(true, Ordering::Relaxed);
     }
 
-    /// The lines of this process that were closed since the last time.
+    /// The news of the lines by which this process calls, since the last time.
     #[inline]
-    pub(crate) fn take_closed_lines(&self) -> Vec<(LineId, Error)> {
+    pub(crate) fn take_line_news(&self) -> Vec<LineNews> {
         // Relaxed: the doorbell was rung after it was set, and who is about to sleep looks after a fence.
-        if !self.lines.any_closed.load(Ordering::Relaxed) {
+        if !self.lines.any_news.load(Ordering::Relaxed) {
             return Vec::new();
         }
-        let mut closed = self.lines.closed.lock();
-        self.lines.any_closed.store(false, Ordering::Relaxed);
-        std::mem::take(&mut *closed)
+        let mut news = self.lines.news.lock();
+        self.lines.any_news.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *news)
     }
 
     /// A process is dead and reaped: its lines end.

@@ -15,9 +15,7 @@ use crate::{
         control::Control,
         current,
         doorbells::Doorbells,
-        leftovers,
-        line::LineId,
-        places, program, store_error,
+        leftovers, places, program, store_error,
         uplink::Uplink,
         wire::{PROTOCOL, Role, ToClient, ToNode},
     },
@@ -145,13 +143,11 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
                         uplink.answered(number, token);
                     }
                 }
-                Ok(ToClient::LineClosed { line, error }) => {
-                    let error = Error::from_bytes("the loss of an actor", &error);
-                    let line = LineId::from_word(line);
+                Ok(ToClient::OfLines(news)) => {
                     errands.run(move |core| {
-                        let is_certain = core.lines.closed(core, line, &error);
+                        let is_heard = core.lines.hear(core, &news);
                         debug_assert!(
-                            is_certain,
+                            is_heard,
                             "only in the node's process no route is waited for"
                         );
                     });
