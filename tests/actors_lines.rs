@@ -735,6 +735,34 @@ async fn a_call_by_a_line_that_runs_is_cancelled() -> rustyray::Result<()> {
     Ok(())
 }
 
+#[rustyray::test(num_cpus = 2)]
+async fn a_call_that_waits_for_its_argument_is_cancelled_though_it_is_claimed()
+-> rustyray::Result<()> {
+    let directory = tempfile::tempdir().expect("a directory");
+    for may_be_passed in [false, true] {
+        let listener = Listener::remote().await?;
+        say(listener.clone(), 0, 64, 0, true).await?;
+        listener.take().await?.get().await?;
+        let file = directory.path().join(format!("argument-{may_be_passed}"));
+        let argument = appears_remote::remote(file.to_string_lossy().into_owned(), 7).await?;
+        let call = match may_be_passed {
+            true => listener.hear_late(&argument).await?,
+            false => listener.hear(&argument).await?,
+        };
+        // It is claimed meanwhile, and the actor's process goes to sleep.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        call.cancel(CancelOptions::default()).await?;
+        let error = call.get_timeout(Duration::from_secs(60)).await.expect_err("it is cancelled");
+        assert!(matches!(error, Error::TaskCancelled { .. }), "{error:?}");
+        let next = listener.hear(8).await?;
+        assert_eq!(next.get_timeout(Duration::from_secs(60)).await?, 8, "others go on");
+        std::fs::write(file, "").expect("it can be written");
+        assert_eq!(argument.get().await?, 7);
+        assert_eq!(listener.take().await?.get().await?, [8], "it was never run");
+    }
+    Ok(())
+}
+
 /// Calls by a line what does not end by itself, and gives what that is to make.
 #[rustyray::remote(num_cpus = 0.0)]
 async fn calls_for_ever(

@@ -1,7 +1,7 @@
 //! The direct lines by which an actor's calls come. The protocol is in [`crate::runtime::line`].
 //!
 //! A line's calls begin in order. One that waits for an argument is kept as the line's *head*, and nothing
-//! behind it is claimed; one that may go out of order stands *aside* meanwhile.
+//! behind it is claimed; one that may go out of order stands *aside* meanwhile. Either ends there when it is cancelled.
 //!
 //! # An end in order
 //! When the node asks for the end, what has come by the lines until then is answered. What comes later is *late*, and
@@ -26,7 +26,7 @@ use crate::{
         line::{Line, LineId, LineState},
         record::Began,
     },
-    spec::{Argument, ENTRY_WORDS, Header, Kind},
+    spec::{Argument, ENTRY_WORDS, Header, Kind, Submitter},
 };
 
 /// How many calls are taken from each line before it is the turn of what else there is.
@@ -48,12 +48,20 @@ pub(super) struct Intake {
 /// A call whose arguments are not all there.
 struct Waiting {
     order: Order,
+    /// What names it.
+    who: Option<Submitter>,
     arguments: Vec<ObjectId>,
 }
 
 impl Waiting {
+    /// Whether it can begin, or fail.
     fn is_ready(&self, core: &Core) -> bool {
-        self.arguments.iter().all(|&id| core.client.status(id) != Status::Pending)
+        self.is_cancelled(core)
+            || self.arguments.iter().all(|&id| core.client.status(id) != Status::Pending)
+    }
+
+    fn is_cancelled(&self, core: &Core) -> bool {
+        self.who.is_some_and(|who| core.interrupts.is_interrupted(who))
     }
 }
 
@@ -91,6 +99,11 @@ impl Intake {
 
     fn is_over(&self) -> bool {
         self.line.state() != LineState::Open
+    }
+
+    /// Whether something that was claimed waits for its arguments.
+    fn has_waiting(&self) -> bool {
+        self.head.is_some() || !self.aside.is_empty()
     }
 
     /// What was claimed and waits.
@@ -131,8 +144,13 @@ impl Intakes {
     pub(super) fn are_empty(&self) -> bool {
         self.lines.iter().all(|line| {
             let is_done = || line.queue.is_empty() || line.is_late();
-            line.is_over() || (line.head.is_none() && line.aside.is_empty() && is_done())
+            line.is_over() || (!line.has_waiting() && is_done())
         })
+    }
+
+    /// Whether something that was claimed waits for its arguments.
+    pub(super) fn have_waiting(&self) -> bool {
+        self.lines.iter().any(Intake::has_waiting)
     }
 
     /// Whether there is something that is to be refused.
@@ -311,15 +329,15 @@ impl Worker {
             }
         };
         let rest = rest_of(entry);
-        let arguments = match references_of(core, &header, rest) {
-            Ok(arguments) => arguments,
+        let (who, arguments) = match references_of(core, &header, rest) {
+            Ok(known) => known,
             Err(error) => {
                 self.fail_waited(&Order::new(header, rest), Failure::message(error));
                 return true;
             }
         };
         let is_waiting = arguments.iter().any(|&id| core.client.status(id) == Status::Pending);
-        let waiting = |arguments| Waiting { order: Order::new(header, rest), arguments };
+        let waiting = |arguments| Waiting { order: Order::new(header, rest), who, arguments };
         if !is_waiting {
             match arguments.is_empty() {
                 true => self.take_call(seat, header, rest),
@@ -340,9 +358,12 @@ impl Worker {
         true
     }
 
-    /// Begins a call whose arguments are all settled; one of them may have failed.
+    /// Begins a call whose arguments are all settled; one of them may have failed. One that was cancelled fails.
     fn begin_waited(&mut self, seat: Option<&mut Seat>, waiting: Waiting) {
         let core = Arc::clone(&self.core);
+        if waiting.is_cancelled(&core) {
+            return self.fail_waited(&waiting.order, Failure(FailureKind::Cancelled));
+        }
         let failed = waiting.arguments.iter().find_map(|&id| Some((id, core.error_of(id)?)));
         match failed {
             None => self.take_call(seat, waiting.order.header, waiting.order.rest()),
@@ -373,19 +394,24 @@ impl Order {
     }
 }
 
-/// The references among a call's arguments.
-fn references_of(core: &Core, header: &Header, rest: &[u64]) -> Result<Vec<ObjectId>, String> {
+/// What names a call, and the references among its arguments.
+fn references_of(
+    core: &Core,
+    header: &Header,
+    rest: &[u64],
+) -> Result<(Option<Submitter>, Vec<ObjectId>), String> {
     if header.arguments == 0 && header.body.is_none() {
-        return Ok(Vec::new());
+        return Ok((None, Vec::new()));
     }
     let body = header.body.map(|id| core.body_words(id)).transpose();
     let body = body.map_err(|error| error.to_string())?;
     let parts = header.split(body.as_deref().unwrap_or(rest)).map_err(|error| error.to_string())?;
+    let who = header.who(parts.returns().find_map(|id| id.ok()));
     let (mut arguments, mut references) = (parts.arguments, Vec::new());
     while let Some(argument) = arguments.next().map_err(|error| error.to_string())? {
         if let Argument::Reference(id) = argument {
             references.push(id);
         }
     }
-    Ok(references)
+    Ok((who, references))
 }

@@ -282,7 +282,10 @@ impl Worker {
         let until = crew.and_then(Crew::reinforce_again);
         let ready = || ready() || (until.is_none() && crew.is_some_and(Crew::is_short));
         self.core.interrupts.forget_if(|| {
-            self.work.is_empty() && self.is_quiet(seat) && self.core.on_top.is_empty()
+            self.work.is_empty()
+                && self.is_quiet(seat)
+                && !self.intakes.have_waiting()
+                && self.core.on_top.is_empty()
         });
         // Where tasks wait for a worker, what this actor's calls wait for may be one of them.
         let awaits = self.intakes.await_any(&self.core)
