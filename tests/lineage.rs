@@ -116,6 +116,18 @@ impl Maker {
     pub fn make(&self, of: u64) -> Vec<u64> {
         value(of)
     }
+
+    /// Says that it has begun by making a file, and makes nothing else until the other is there.
+    pub fn wait_for(&mut self, begun: String, file: String) {
+        fs::write(begun, "").expect("the directory is there");
+        while !Path::new(&file).exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub fn length(&mut self, of: String) -> usize {
+        of.len()
+    }
 }
 
 /// A runtime with a small store, and where it puts what it has no room for.
@@ -162,6 +174,15 @@ impl Small {
     fn file(&self, id: ObjectId) -> Option<PathBuf> {
         let own = fs::read_dir(self.dir.path().join("spill")).ok()?.next()?.ok()?;
         Some(own.path().join(format!("{:x}", id.index))).filter(|path| path.exists())
+    }
+
+    /// The files of all that is on disk.
+    fn spilled(&self) -> Vec<PathBuf> {
+        let all = fs::read_dir(self.dir.path().join("spill")).expect("it spills");
+        let own = all.map(|entry| entry.expect("it can be listed").path());
+        own.flat_map(|own| fs::read_dir(own).expect("it is a directory"))
+            .map(|entry| entry.expect("it can be listed").path())
+            .collect()
     }
 
     /// Has everything that is there now written to disk, by filling the memory.
@@ -480,4 +501,47 @@ fn strict_objects_are_made_again_too() {
         assert_eq!((small.runs("made"), small.runs("next")), (3, 3));
         Ok(())
     });
+}
+
+/// Calls the actor with more than goes into a ring, by way of the node or by a line, and has what it said written to
+/// disk, and lost, before the actor looks at it: what came of the call, and of the next one.
+async fn words_are_lost(
+    small: &mut Small,
+    warm_calls: usize,
+) -> rustyray::Result<(rustyray::Result<usize>, usize)> {
+    let maker = Maker::remote().await?;
+    for _ in 0..warm_calls {
+        maker.length(String::new()).await?.get().await?;
+    }
+    let [begun, gate] = ["begun", "gate"].map(|file| small.dir.path().join(file));
+    let path = |file: &Path| file.to_string_lossy().into_owned();
+    let waiting = maker.wait_for(path(&begun), path(&gate)).await?;
+    while !begun.exists() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let call = maker.length("a".repeat(300)).await?;
+    small.fill().await?;
+    for spilled in small.spilled() {
+        // Those of the others are made again, or not asked for any more.
+        remove(&spilled);
+    }
+    fs::write(&gate, "").expect("the directory is there");
+    waiting.get().await?;
+    let came = call.get_timeout(Duration::from_secs(60)).await;
+    let next = maker.length("b".repeat(400)).await?.get_timeout(Duration::from_secs(60)).await?;
+    [begun, gate].iter().for_each(|file| remove(file));
+    small.fillers.clear();
+    Ok((came, next))
+}
+
+#[test]
+fn a_call_whose_words_are_lost_fails_by_whichever_way_it_came() {
+    for warm_calls in [0, 64] {
+        Small::run(async |small| {
+            let (came, next) = words_are_lost(small, warm_calls).await?;
+            lost(came);
+            assert_eq!(next, 400, "the actor goes on");
+            Ok(())
+        });
+    }
 }

@@ -99,6 +99,15 @@ impl Kept {
         held.for_each(|&id| core.release(id));
     }
 
+    /// Settles a call that cannot be read any more where it was to run.
+    fn lose(&self, core: &Core, body: ObjectId) {
+        for &id in self.returns.as_slice() {
+            let reason = format!("the call that makes it was lost with object {body}");
+            core.fail(id, 0, &Error::ObjectLost { object: id.to_string(), reason });
+        }
+        self.release(core);
+    }
+
     /// Settles a call that does not run, or may have run and whose actor is gone.
     fn fail(&self, core: &Core, error: &Error) {
         self.returns.as_slice().iter().for_each(|&id| core.fail(id, 0, error));
@@ -179,6 +188,13 @@ impl Route {
     /// Whether the next call goes by a line, or may be given one.
     fn may_have_line(&self) -> bool {
         self.line.is_some() || self.calls >= OFTEN.saturating_add(self.refused)
+    }
+
+    /// The call that was sent by the line and whose words are in this object.
+    fn take_with_body(&mut self, body: ObjectId) -> Option<Kept> {
+        let sent = &mut self.line.as_mut()?.sent;
+        let at = sent.iter().position(|(_, kept)| kept.held.contains(&body))?;
+        sent.remove(at).map(|(_, kept)| kept)
     }
 
     /// What the calls of the line are to make, of those that may not be settled.
@@ -613,6 +629,16 @@ impl Lines {
                 if let Cancelled::Begun(consumer) = Self::cancelled(core, found) {
                     // With the node gone there is nobody to be told.
                     let _ = core.interrupt_call(consumer, id);
+                }
+                true
+            }
+            &LineNews::Lost { index, generation } => {
+                let body = ObjectId { index, generation };
+                let Ok(lost) = self.find_route(core, |route| route.take_with_body(body)) else {
+                    return false;
+                };
+                if let Some(kept) = lost {
+                    kept.lose(core, body);
                 }
                 true
             }

@@ -14,6 +14,7 @@
 //! | [`UP_STREAM`] | the end of a stream and the grant it has come to: index and generation of each |
 //! | [`UP_LINE`] | index and generation of an actor's token, to which a direct line is wanted; the cell as above |
 //! | [`UP_LINE_DONE`] | the direct line that the client has no more to do with |
+//! | [`UP_CALL_LOST`] | index and generation of the body of a call that came by a direct line and cannot be read |
 //! | [`UP_RECORD`] | when a call by a direct line began and ended ([`super::record`]) |
 //! | [`UP_TEXT`] | a text that later entries name ([`super::texts`]): its number, its length in bytes, the bytes |
 //! | [`UP_SITE`] | index and generation of an object, and the number of the text that says where it was made |
@@ -73,6 +74,7 @@ pub(super) const UP_RECORD: u64 = 11;
 pub(super) const UP_TEXT: u64 = 12;
 pub(super) const UP_SITE: u64 = 13;
 pub(super) const UP_ROOM: u64 = 14;
+pub(super) const UP_CALL_LOST: u64 = 15;
 
 /// How many of the objects that somebody sleeps for are named in one entry.
 const NAMED: usize = 8;
@@ -471,6 +473,13 @@ impl Uplink {
     /// Says that this process has no more to do with a direct line.
     pub(super) fn line_done(&self, line: LineId) {
         if self.publish(&[UP_LINE_DONE, line.to_word()]).is_some() {
+            self.ring_node();
+        }
+    }
+
+    /// Says that the body of a call by a direct line cannot be read: only its caller knows what it was to return.
+    pub(super) fn call_is_lost(&self, body: ObjectId) {
+        if self.publish(&[UP_CALL_LOST, u64::from(body.index), body.generation]).is_some() {
             self.ring_node();
         }
     }

@@ -209,6 +209,17 @@ impl Node {
         }
     }
 
+    /// A process cannot read what a call says that it took from one of its lines. Whose the call is, its caller knows.
+    pub(super) fn call_is_lost(&self, consumer: ClientId, body: ObjectId) {
+        let ObjectId { index, generation } = body;
+        let lines = self.lines.of(consumer).into_iter();
+        let producers: BTreeSet<ClientId> =
+            lines.filter_map(|(_, lease)| lease.producer.filter(|&end| end != consumer)).collect();
+        for producer in producers {
+            self.tell_of_lines(producer, LineNews::Lost { index, generation });
+        }
+    }
+
     /// The call by a line that makes this object is to stop, which `consumer` may be running.
     pub(crate) fn interrupt_call(&self, consumer: ClientId, id: ObjectId) {
         let ObjectId { index, generation } = id;

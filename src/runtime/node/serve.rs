@@ -18,9 +18,9 @@ use crate::{
         record::{Batch, is_record},
         submission::{Extension, Wanted},
         uplink::{
-            self, ALSO, MORE, RESTS, UP_BLOCKED, UP_COMPLETE, UP_EXIT, UP_LINE, UP_LINE_DONE,
-            UP_RECORD, UP_REQUEST, UP_ROOM, UP_SITE, UP_STREAM, UP_SUBMIT, UP_SUBMIT_BODY, UP_TEXT,
-            UP_UNBLOCKED,
+            self, ALSO, MORE, RESTS, UP_BLOCKED, UP_CALL_LOST, UP_COMPLETE, UP_EXIT, UP_LINE,
+            UP_LINE_DONE, UP_RECORD, UP_REQUEST, UP_ROOM, UP_SITE, UP_STREAM, UP_SUBMIT,
+            UP_SUBMIT_BODY, UP_TEXT, UP_UNBLOCKED,
         },
         worker::{CANCELLED, FAILED, FLAG_EXIT, RAN_SHIFT, REPORTED},
     },
@@ -216,6 +216,10 @@ impl Node {
             }
             UP_LINE_DONE if entry.len() >= 2 => {
                 self.line_done(client, LineId::from_word(entry[1]));
+            }
+            UP_CALL_LOST if entry.len() >= 3 => {
+                let body = ObjectId { index: entry[1] as u32, generation: entry[2] };
+                self.call_is_lost(client, body);
             }
             UP_SUBMIT => self.accept_words(client, &entry[1..])?,
             UP_SUBMIT_BODY if entry.len() >= 3 => {

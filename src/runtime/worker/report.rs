@@ -91,6 +91,13 @@ impl Reports {
                     eprintln!("attempt {} failed and is run again: {error}", header.attempt);
                     self.publish(header, returns, REPORTED, exits);
                 } else {
+                    if header.task == 0
+                        && returns.ids.as_slice().is_empty()
+                        && let Some(body) = header.body
+                    {
+                        // What it was to return is among the words that cannot be read, and the node does not know.
+                        self.uplink.call_is_lost(body);
+                    }
                     for &id in returns.ids.as_slice() {
                         self.core.fail(id, returns.attempt, &error);
                     }
