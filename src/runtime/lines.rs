@@ -21,6 +21,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Wake, Waker},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -32,6 +33,7 @@ use rustyray_store::{ClientId, ObjectId, Status, without_waiting};
 use super::{
     Core, Link,
     control::Words,
+    current,
     line::{Line, LineId, LineState, OFTEN},
     node::Place,
     submission::Wanted,
@@ -144,6 +146,15 @@ pub(crate) fn nested_of(held: &[ObjectId], dependencies: &[ObjectId]) -> Vec<Obj
     nested.copied().collect()
 }
 
+/// Whether a thread waits for a route. One that others need meanwhile does not: who has the route may wait for what
+/// that thread does. In the node's process that goes for whoever helps, in another one for the thread that hears of the
+/// node's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    No,
+    Yes,
+}
+
 /// What was taken back: the words of a call, or their head, and what was kept of it.
 type Taken = (Vec<u64>, Kept);
 
@@ -248,6 +259,8 @@ pub(crate) struct Lines {
     overflowing: AtomicUsize,
     /// Some calls were not settled when this process went to rest.
     unsettled: AtomicBool,
+    /// A thread waits for routes, to hear what could not be heard at once.
+    hears: Mutex<bool>,
 }
 
 impl Lines {
@@ -483,10 +496,15 @@ impl Lines {
     pub(crate) fn tend(&self, core: &Core) {
         if let Link::Node(node) = &core.link {
             // Whoever has said it may have been within the scheduler, and waits for no route.
+            let mut is_left = false;
             for news in node.take_line_news() {
-                if !self.hear(core, &news) {
+                if !self.hear(core, &news, Waits::No) {
                     node.keep_line_news(news);
+                    is_left = true;
                 }
+            }
+            if is_left {
+                self.hear_elsewhere(core);
             }
         }
         self.flush(core);
@@ -603,15 +621,50 @@ impl Lines {
         }
     }
 
-    /// The node has news of a line. False when that line's route may be taken, and it is to be heard again.
-    pub(crate) fn hear(&self, core: &Core, news: &LineNews) -> bool {
+    /// In the node's process: has a thread of its own wait for the routes of what nobody who helps may wait for. It goes
+    /// on for as long as there is such news.
+    #[cold]
+    fn hear_elsewhere(&self, core: &Core) {
+        let mut hears = self.hears.lock();
+        // Else it looks for more, with this lock, before it ends.
+        if *hears {
+            return;
+        }
+        // None when it was shut down: nobody waits any more.
+        let Some(core) = current::of(core.key(), Arc::clone) else { return };
+        let hear = move || core.lines.hear_all(&core);
+        // Without a thread it is tried again by whoever helps next.
+        *hears = thread::Builder::new().name("rustyray-lines".into()).spawn(hear).is_ok();
+    }
+
+    fn hear_all(&self, core: &Core) {
+        let Link::Node(node) = &core.link else { return };
+        loop {
+            let all = {
+                let mut hears = self.hears.lock();
+                let all = node.take_line_news();
+                *hears = !all.is_empty();
+                all
+            };
+            if all.is_empty() {
+                return;
+            }
+            for news in all {
+                self.hear(core, &news, Waits::Yes);
+            }
+        }
+    }
+
+    /// The node has news of a line. False when nothing was waited for, that line's route may be taken, and it is to be
+    /// heard again.
+    pub(crate) fn hear(&self, core: &Core, news: &LineNews, waits: Waits) -> bool {
         match news {
             LineNews::Closed { line, error } => {
                 let id = LineId::from_word(*line);
                 let error = Error::from_bytes("the loss of an actor", error);
                 // Under the route's lock: no other call goes before those that go by the node now.
-                let is_heard =
-                    self.find_route(core, |route| self.closed(core, route, id, &error)).is_ok();
+                let close = |route: &mut Route| self.closed(core, route, id, &error);
+                let is_heard = self.find_route(core, waits, close).is_ok();
                 if is_heard {
                     match &core.link {
                         Link::Node(node) => node.line_done(ClientId::NODE, id),
@@ -622,10 +675,8 @@ impl Lines {
             }
             &LineNews::Cancelled { index, generation } => {
                 let id = ObjectId { index, generation };
-                let Ok(found) = self.find_route(core, |route| self.take_to_cancel(route, id))
-                else {
-                    return false;
-                };
+                let take = |route: &mut Route| self.take_to_cancel(route, id);
+                let Ok(found) = self.find_route(core, waits, take) else { return false };
                 if let Cancelled::Begun(consumer) = Self::cancelled(core, found) {
                     // With the node gone there is nobody to be told.
                     let _ = core.interrupt_call(consumer, id);
@@ -634,9 +685,8 @@ impl Lines {
             }
             &LineNews::Lost { index, generation } => {
                 let body = ObjectId { index, generation };
-                let Ok(lost) = self.find_route(core, |route| route.take_with_body(body)) else {
-                    return false;
-                };
+                let take = |route: &mut Route| route.take_with_body(body);
+                let Ok(lost) = self.find_route(core, waits, take) else { return false };
                 if let Some(kept) = lost {
                     kept.lose(core, body);
                 }
@@ -646,19 +696,18 @@ impl Lines {
     }
 
     /// Does something with the route for which there is something to be done; an error when that may be one that is
-    /// taken. In the node's process this waits for no route, since who has one may wait for what other threads do
-    /// here. In another one it does: not for the thread that hears of the node's end, which may be all that ends the
-    /// wait.
+    /// taken, and is not waited for.
     fn find_route<R>(
         &self,
         core: &Core,
+        waits: Waits,
         mut f: impl FnMut(&mut Route) -> Option<R>,
     ) -> std::result::Result<Option<R>, IsTaken> {
         let mut is_certain = true;
         for way in self.all_ways() {
-            let route = match &core.link {
-                Link::Node(_) => way.route.try_lock(),
-                Link::Uplink(_) => Some(way.route.lock()),
+            let route = match waits {
+                Waits::No => way.route.try_lock(),
+                Waits::Yes => Some(way.route.lock()),
             };
             let Some(mut route) = route else {
                 is_certain = false;
@@ -904,6 +953,36 @@ mod tests {
         builder::Builder,
         runtime::{Link, wire::ToClient},
     };
+
+    /// Whoever helps the node waits for no route, and what it could not hear is heard when the route is let go of,
+    /// though nobody helps then.
+    #[test]
+    fn news_of_a_line_whose_route_is_taken_wait_for_it_elsewhere() {
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
+        let runtime = builder.start_blocking().expect("a node starts");
+        let (core, token) = (&runtime.core, runtime.core.client.reserve().expect("there is room"));
+        let Link::Node(node) = &core.link else { panic!("it is in this process") };
+        let way = core.lines.way(token);
+        let route = way.route.lock();
+        for generation in 1..4 {
+            node.keep_line_news(LineNews::Cancelled { index: token.index, generation });
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| core.lines.tend(core)).join().expect("no panic");
+        });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let until = |hears: bool| {
+            while *core.lines.hears.lock() != hears {
+                assert!(Instant::now() < deadline, "nobody waits for it, or for ever");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        until(true);
+        drop(route);
+        until(false);
+        assert!(node.take_line_news().is_empty(), "all was heard");
+        crate::block_on(runtime.shutdown()).expect("it ends");
+    }
 
     /// The thread that listens to the node waits for no route: whoever has it may wait for the news of the end.
     #[test]
