@@ -595,7 +595,7 @@ impl<A> Clone for ActorHandle<A> {
         self.core.retain_held(self.token);
         let clone = ActorHandle::adopt(&self.core, self.token, self.class, self.name.clone());
         if let Some(way) = self.way.get() {
-            clone.way.get_or_init(|| Arc::clone(way));
+            clone.way.get_or_init(|| way.join());
         }
         clone
     }

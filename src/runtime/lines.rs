@@ -231,6 +231,23 @@ impl Route {
 pub(crate) struct Way {
     route: Mutex<Route>,
     missed: Missed,
+    /// The handles that share it. There are other shares, for a moment each.
+    handles: AtomicUsize,
+}
+
+impl Way {
+    /// One more handle knows it.
+    pub(crate) fn join(self: &Arc<Self>) -> Arc<Way> {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(self)
+    }
+
+    /// A handle is dropped; whether it was the last.
+    #[must_use]
+    fn part(&self) -> bool {
+        // Release and Acquire, of each other: what the other handles called is seen by who drops the last.
+        self.handles.fetch_sub(1, Ordering::AcqRel) == 1
+    }
 }
 
 /// A line that is open, as far as this process knows.
@@ -264,9 +281,9 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The way to the actor of this token.
+    /// The way to the actor of this token, for a handle that parts with it by [`Lines::leave`].
     pub(crate) fn way(&self, token: ObjectId) -> Arc<Way> {
-        Arc::clone(self.ways.lock().entry(token).or_default())
+        self.ways.lock().entry(token).or_default().join()
     }
 
     fn all_ways(&self) -> Vec<Arc<Way>> {
@@ -334,8 +351,7 @@ impl Lines {
     /// A handle to the actor is dropped that knew the way. If it was the last of this process, the line lets go of the
     /// actor as soon as the calls that it has are settled.
     pub(crate) fn leave(&self, core: &Arc<Core>, way: &Arc<Way>) {
-        // The other share is this one's: nobody can make more of them while there is no handle.
-        if Arc::strong_count(way) == 2 {
+        if way.part() {
             Arc::new(LetGo { core: Arc::downgrade(core), way: Arc::downgrade(way) }).now();
         }
     }
@@ -749,8 +765,12 @@ impl LetGo {
         let (Some(core), Some(way)) = (self.core.upgrade(), self.way.upgrade()) else { return };
         loop {
             let last = {
-                // Whoever has the route makes a call, so there is a handle again, or tends to it as well.
-                let Some(mut route) = way.route.try_lock() else { return };
+                let Some(mut route) = way.route.try_lock() else {
+                    // Who has it may do something else. The service thread of the node, and the reactor of another
+                    // process, let go once in a while.
+                    core.start_reactor();
+                    return;
+                };
                 let Some(open) = &mut route.line else { return };
                 open.sweep_all(&core);
                 open.last().and_then(|kept| kept.pending(&core))
@@ -953,6 +973,21 @@ mod tests {
         builder::Builder,
         runtime::{Link, wire::ToClient},
     };
+
+    #[test]
+    fn of_the_handles_that_share_a_way_one_is_the_last_whoever_looks_at_it_meanwhile() {
+        let lines = Lines::default();
+        for _ in 0..1000 {
+            let first = lines.way(ObjectId { index: 1, generation: 1 });
+            let second = first.join();
+            let _looks = lines.all_ways();
+            let last = std::thread::scope(|scope| {
+                let parting = [first, second].map(|way| scope.spawn(move || way.part()));
+                parting.map(|thread| thread.join().expect("no panic"))
+            });
+            assert_eq!(last.iter().filter(|&&is_last| is_last).count(), 1);
+        }
+    }
 
     /// Whoever helps the node waits for no route, and what it could not hear is heard when the route is let go of,
     /// though nobody helps then.
