@@ -13,7 +13,7 @@
 //! ```text
 //!              grant                      consumer's process gone, or it refused
 //!   free ───────────────► open ──────────────────────────────────────────► closed
-//!     ▲                    │ producer's process gone                          │
+//!     ▲                    │ producer's process gone, or it gives it back     │
 //!     │                    ▼                                                  │
 //!     └──────────────── orphaned ◄────────────────────────────────────────────┘
 //!        consumer done                    (and free when the producer is done)
@@ -24,10 +24,14 @@
 //! - *open*: the producer pushes, the consumer claims.
 //! - *closed*: the consumer will claim nothing any more. The producer takes back what is left and says that
 //!   it is done.
-//! - *orphaned*: the producer's process is dead. The consumer claims nothing more and says that it is done.
+//! - *orphaned*: the producer's process is dead, or has given the line back. The consumer claims nothing more and says
+//!   that it is done.
 //!
 //! A line is free again when each end has said that it is done, or is dead. So no two processes ever produce, or
 //! consume, on one line at one time.
+//!
+//! There are so many lines and no more. When one is asked for and there is none, whoever has some is told, and gives
+//! back those that it cannot use: to actors to which it has no handle and whose calls are all settled.
 //!
 //! # Calls of one caller stay in order
 //! *Switching over*. The producer asks for the line through its up ring, under the lock by which all its

@@ -679,19 +679,24 @@ impl Lines {
                 let id = LineId::from_word(*line);
                 let error = Error::from_bytes("the loss of an actor", error);
                 // Under the route's lock: no other call goes before those that go by the node now.
-                let close = |route: &mut Route| self.closed(core, route, id, &error);
+                let close = |_: &Way, route: &mut Route| self.closed(core, route, id, &error);
                 let is_heard = self.find_route(core, waits, close).is_ok();
                 if is_heard {
-                    match &core.link {
-                        Link::Node(node) => node.line_done(ClientId::NODE, id),
-                        Link::Uplink(uplink) => uplink.line_done(id),
-                    }
+                    done_with(core, id);
                 }
                 is_heard
             }
+            LineNews::Scarce => {
+                let give_back = |way: &Way, route: &mut Route| -> Option<()> {
+                    self.give_back(core, way, route);
+                    // There may be others.
+                    None
+                };
+                self.find_route(core, waits, give_back).is_ok()
+            }
             &LineNews::Cancelled { index, generation } => {
                 let id = ObjectId { index, generation };
-                let take = |route: &mut Route| self.take_to_cancel(route, id);
+                let take = |_: &Way, route: &mut Route| self.take_to_cancel(route, id);
                 let Ok(found) = self.find_route(core, waits, take) else { return false };
                 if let Cancelled::Begun(consumer) = Self::cancelled(core, found) {
                     // With the node gone there is nobody to be told.
@@ -701,7 +706,7 @@ impl Lines {
             }
             &LineNews::Lost { index, generation } => {
                 let body = ObjectId { index, generation };
-                let take = |route: &mut Route| route.take_with_body(body);
+                let take = |_: &Way, route: &mut Route| route.take_with_body(body);
                 let Ok(lost) = self.find_route(core, waits, take) else { return false };
                 if let Some(kept) = lost {
                     kept.lose(core, body);
@@ -717,7 +722,7 @@ impl Lines {
         &self,
         core: &Core,
         waits: Waits,
-        mut f: impl FnMut(&mut Route) -> Option<R>,
+        mut f: impl FnMut(&Way, &mut Route) -> Option<R>,
     ) -> std::result::Result<Option<R>, IsTaken> {
         let mut is_certain = true;
         for way in self.all_ways() {
@@ -729,7 +734,7 @@ impl Lines {
                 is_certain = false;
                 continue;
             };
-            let done = f(&mut route);
+            let done = f(&way, &mut route);
             drop(route);
             self.make_up(core, &way);
             if done.is_some() {
@@ -737,6 +742,23 @@ impl Lines {
             }
         }
         if is_certain { Ok(None) } else { Err(IsTaken) }
+    }
+
+    /// Gives the route's line back, if this process has no handle to the actor and every call is settled.
+    fn give_back(&self, core: &Core, way: &Way, route: &mut Route) {
+        if way.handles.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        let Some(open) = &mut route.line else { return };
+        open.sweep_all(core);
+        if open.is_under_way() {
+            return;
+        }
+        let id = open.line.id();
+        (route.line, route.calls) = (None, 0);
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        // With the route: what is called next goes by the node, which knows by then.
+        done_with(core, id);
     }
 
     /// The node closed this line: what its consumer had not claimed goes by the node, what it had may have run. `None`
@@ -787,6 +809,14 @@ impl LetGo {
 impl Wake for LetGo {
     fn wake(self: Arc<Self>) {
         self.now();
+    }
+}
+
+/// This process has no more to do with a line.
+fn done_with(core: &Core, line: LineId) {
+    match &core.link {
+        Link::Node(node) => node.line_done(ClientId::NODE, line),
+        Link::Uplink(uplink) => uplink.line_done(line),
     }
 }
 

@@ -172,6 +172,8 @@ pub(crate) enum LineNews {
     Closed { line: u64, error: Vec<u8> },
     /// This object was cancelled, and no task that the node knows makes it: a call by a line may.
     Cancelled { index: u32, generation: u64 },
+    /// Others want lines, and there are none: those are to be given back that nobody here can use.
+    Scarce,
     /// What the call says whose words are behind its head in this object cannot be read, so that its consumer does not
     /// know what it returns.
     Lost { index: u32, generation: u64 },

@@ -7,6 +7,7 @@ use std::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -25,6 +26,9 @@ use crate::{
     },
     spec,
 };
+
+/// How long it takes until it is said again that there are no lines left.
+const SCARCE_AGAIN: Duration = Duration::from_secs(1);
 
 /// One place for a line.
 #[derive(Clone, Default)]
@@ -50,6 +54,8 @@ pub(super) struct Places {
     /// wait for nobody.
     news: Mutex<Vec<LineNews>>,
     any_news: AtomicBool,
+    /// When it was last said that there are none left.
+    said_scarce: Mutex<Option<Instant>>,
 }
 
 impl Places {
@@ -125,7 +131,10 @@ impl Node {
             return Some(Asked::Never);
         }
         let lease = Lease { token, producer: Some(producer), consumer: Some(consumer) };
-        let id = self.lines.take(lease)?;
+        let Some(id) = self.lines.take(lease) else {
+            self.want_lines();
+            return None;
+        };
         let line = Line::new(&self.control, id)?;
         self.control.reset_line(id.index);
         line.transition_to_open(producer.get(), consumer.get());
@@ -163,8 +172,13 @@ impl Node {
     /// A process has no more to do with a line.
     pub(crate) fn line_done(&self, client: ClientId, id: LineId) {
         let refused = self.lines.change(id, |lease| {
-            if lease.producer == Some(client) {
-                lease.producer = None;
+            if lease.producer.take_if(|&mut producer| producer == client).is_some()
+                && let Some(consumer) = lease.consumer
+                && let Some(line) = Line::new(&self.control, id)
+            {
+                // It gives back a line that is open.
+                line.transition_to_orphaned();
+                self.doorbells.ring(consumer);
             }
             if lease.consumer == Some(client) {
                 lease.consumer = None;
@@ -174,6 +188,19 @@ impl Node {
         });
         if refused == Some(true) {
             self.close_line(id);
+        }
+    }
+
+    /// There are no lines left: whoever has some that are of no use to it is to give them back. Whoever asked asks
+    /// again some calls later.
+    #[cold]
+    fn want_lines(&self) {
+        let mut said = self.lines.said_scarce.lock();
+        if said.is_none_or(|at| at.elapsed() >= SCARCE_AGAIN) {
+            *said = Some(Instant::now());
+            for producer in self.lines.producers() {
+                self.tell_of_lines(producer, LineNews::Scarce);
+            }
         }
     }
 
@@ -282,5 +309,57 @@ impl Node {
             }
             _ => self.actor_died(actor, reason.as_ref()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{builder::Builder, prelude::*, runtime::Link};
+
+    #[rustyray::actor]
+    struct Idler;
+
+    #[rustyray::actor_methods]
+    impl Idler {
+        pub(super) fn new() -> Self {
+            Idler
+        }
+
+        pub(super) fn nothing(&self) {}
+    }
+
+    #[test]
+    fn a_line_to_an_actor_to_which_nobody_has_a_handle_is_given_back_when_others_want_one() {
+        crate::block_on(async {
+            let runtime = Builder::new().num_cpus(1.0).visible(false).start().await?;
+            let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
+            let has_line = |token: ObjectId| {
+                let places = node.lines.places.lock();
+                places.iter().any(|place| place.lease.as_ref().is_some_and(|at| at.token == token))
+            };
+            let until_it_has_one = async |idler: &IdlerHandle| {
+                let deadline = Instant::now() + Duration::from_secs(60);
+                while !has_line(idler.id()) {
+                    assert!(Instant::now() < deadline, "it never gets a line");
+                    idler.nothing().await?.get().await?;
+                }
+                Ok::<_, Error>(())
+            };
+            let forgotten = Idler::options().name("idler").detached().remote().await?;
+            until_it_has_one(&forgotten).await?;
+            // All others are in use by two processes that are not there.
+            let [producer, consumer] = [200, 201].map(|number| Some(ClientId::new(number)));
+            let token = ObjectId { index: u32::MAX, generation: 1 };
+            while node.lines.take(Lease { token, producer, consumer }).is_some() {}
+            let wanted = Idler::remote().await?;
+            let id = forgotten.id();
+            drop(forgotten);
+            until_it_has_one(&wanted).await?;
+            assert!(!has_line(id));
+            drop(wanted);
+            crate::shutdown().await
+        })
+        .expect("it ends");
     }
 }
