@@ -5,6 +5,10 @@
 
 use std::{collections::VecDeque, path::Path, time::Duration};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use rustyray::prelude::*;
 
 /// More calls than a process makes by way of the node.
@@ -53,6 +57,15 @@ impl Leaver {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         rustyray::exit_actor()
+    }
+
+    /// Says that it has begun by making a file, and ends when the other is there.
+    pub async fn finish_when(&self, begun: String, file: String) -> u32 {
+        std::fs::write(begun, "").expect("it can be written");
+        while !Path::new(&file).exists() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        7
     }
 }
 
@@ -326,5 +339,51 @@ async fn a_process_ends_though_a_thread_of_it_goes_on_calling() -> rustyray::Res
     let death = death.get_timeout(Duration::from_secs(30)).await?;
     assert_eq!(death.reason, rustyray::ActorEnd::Unreachable);
     assert_ne!(counter.process().await?.get().await?, 0, "the one that was called lives on");
+    Ok(())
+}
+
+/// What a call ended with that was under way when its actor exited, and that ended after it, or was killed.
+async fn under_way_at_the_exit(by_line: bool, is_killed: bool) -> rustyray::Result<u32> {
+    let leaver = Leaver::options().max_concurrency(3).remote().await?;
+    let pid = leaver.pid().await?.get().await?;
+    for _ in 0..if by_line { OFTEN } else { 0 } {
+        leaver.pid().await?.get().await?;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let [begun, leave, finish] =
+        ["begun", "leave", "finish"].map(|name| directory.path().join(name));
+    let path = |file: &Path| file.to_string_lossy().into_owned();
+    let under_way = leaver.finish_when(path(&begun), path(&finish)).await?;
+    while !begun.exists() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let leaving = leaver.leave_when(path(&leave)).await?;
+    std::fs::write(leave, "").expect("it can be written");
+    leaving.get().await?;
+    // What comes now begins no more.
+    while let Ok(asked) = leaver.pid().await {
+        match asked.get().await {
+            Ok(_) => {}
+            Err(Error::ActorDied { .. }) => break,
+            Err(other) => return Err(other),
+        }
+    }
+    assert!(!under_way.is_ready(), "it has not ended");
+    match is_killed {
+        true => kill(Pid::from_raw(pid as i32), Signal::SIGKILL).expect("it is there"),
+        false => std::fs::write(finish, "").expect("it can be written"),
+    }
+    let came = under_way.get_timeout(Duration::from_secs(60)).await;
+    assert_eq!(leaver.died().await?.reason, rustyray::ActorEnd::Exited);
+    came
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_call_that_is_under_way_at_the_exit_gives_its_result() -> rustyray::Result<()> {
+    for by_line in [false, true] {
+        assert_eq!(under_way_at_the_exit(by_line, false).await?, 7);
+        let error = under_way_at_the_exit(by_line, true).await.expect_err("it was killed");
+        assert!(matches!(error, Error::ActorDied { .. }), "{error:?}");
+    }
     Ok(())
 }
