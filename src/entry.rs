@@ -36,7 +36,7 @@ pub fn run_main<F: Future<Output: Exit<M>>, M>(builder: Builder, body: F) -> Exi
     let tokio = match started {
         Ok((_, tokio)) => tokio,
         Err(error) => {
-            eprintln!("{}", Report(&error));
+            crate::notice!("{}", Report(&error));
             return ExitCode::FAILURE;
         }
     };
@@ -132,7 +132,7 @@ impl<T: Termination, E: Into<Box<dyn std::error::Error>>> Exit<Fallibly> for Res
         match self {
             Ok(value) => value.report(),
             Err(error) => {
-                eprintln!("{}", Report(&*error.into()));
+                crate::notice!("{}", Report(&*error.into()));
                 ExitCode::FAILURE
             }
         }

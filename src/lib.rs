@@ -23,6 +23,8 @@
 //!
 //! Linux only: the runtime rests on memfd, futex, pidfd and SCM_RIGHTS.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 extern crate self as rustyray;
 
 mod actor;
@@ -44,6 +46,7 @@ mod error;
 pub mod fuzzing;
 mod items;
 pub mod manual;
+mod notice;
 mod object;
 mod options;
 mod placement;
@@ -89,6 +92,8 @@ pub use crate::{
     value::Value,
     wait::{References, wait},
 };
+
+pub(crate) use crate::notice::notice;
 
 /// The guide's pages, whose code is compiled and run.
 #[cfg(doctest)]

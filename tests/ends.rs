@@ -62,13 +62,14 @@ struct Process {
 
 impl Process {
     fn start(scenario: &str, variable: &str, value: impl AsRef<std::ffi::OsStr>) -> Process {
-        let mut child = Command::new(std::env::current_exe().expect("this executable"))
-            .args([scenario, "--exact", "--ignored", "--nocapture"])
-            .env(variable, value)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
+        Process::start_as(scenario, |command| command.env(variable, value))
+    }
+
+    fn start_as(scenario: &str, with: impl FnOnce(&mut Command) -> &mut Command) -> Process {
+        let mut command = Command::new(std::env::current_exe().expect("this executable"));
+        command.args([scenario, "--exact", "--ignored", "--nocapture"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = with(&mut command).spawn().expect("it starts");
         let output = BufReader::new(child.stdout.take().expect("piped"));
         Process { child, output }
     }
@@ -105,6 +106,13 @@ impl Drop for Process {
 fn say_and_wait(word: &str) {
     println!("{word}");
     std::io::stdin().read_line(&mut String::new()).expect("readable");
+}
+
+/// Its standard error is a pipe that nobody reads, as after `program 2>&1 | head`.
+fn unheard(command: &mut Command) -> &mut Command {
+    let (read, write) = std::io::pipe().expect("a pipe");
+    drop(read);
+    command.stderr(write)
 }
 
 fn node(socket: &Path) -> rustyray::Runtime {
@@ -248,4 +256,30 @@ fn a_driver_lets_go_of_an_actor_that_does_not_answer() {
     assert_eq!(node.direct_lines(), 1, "the call went by a line");
     std::fs::write(place("gate"), "").expect("it can be written");
     rustyray::block_on(node.shutdown()).expect("it ends");
+}
+
+// --- nobody reads what is said -----------------------------------------------------------------------------
+
+#[test]
+#[ignore = "a driver for the test below"]
+fn driver_that_nobody_hears() {
+    let builder = rustyray::Builder::new().max_workers(1).visible(false);
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    rustyray::block_on(async {
+        let resident = Resident::remote().await?;
+        assert_eq!(resident.same(1).await?.get().await?, 1);
+        let crowded_out = once_remote::remote(7).await?;
+        // The node says meanwhile that nothing can run here.
+        std::thread::sleep(Duration::from_secs(3));
+        drop(resident);
+        assert_eq!(crowded_out.get_timeout(LONG).await?, 21);
+        Ok::<_, Error>(())
+    })
+    .expect("the actor ends, and the task has its worker");
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
+}
+
+#[test]
+fn a_node_goes_on_when_nobody_reads_its_standard_error() {
+    Process::start_as("driver_that_nobody_hears", unheard).ends_well();
 }

@@ -50,6 +50,7 @@
 //!
 //! Invariant: unsafe code lives in `fd` only.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 #![deny(unsafe_code)]
 
 mod begun;

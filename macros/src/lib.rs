@@ -20,6 +20,8 @@
 //! | `signature` | parameters and outcome of one function, and the code that all expansions share |
 //! | `remote`, `actor`, `methods`, `entry` | one macro each |
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 mod actor;
 mod argument;
 mod builder;

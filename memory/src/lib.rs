@@ -25,6 +25,8 @@
 //! Invariant: a word is only ever accessed as an atomic; nobody makes a reference to plain bytes that
 //! another process may still write.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 mod clock;
 pub mod futex;
 mod heap;

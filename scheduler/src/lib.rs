@@ -233,6 +233,7 @@
 //! Unsafe code is in the modules that say so here: the cells of `record` and `token`, the nodes of `inbox`, and
 //! the places that promise what `record` asks for.
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 #![deny(unsafe_code)]
 
 mod actor_gate;

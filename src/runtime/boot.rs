@@ -124,7 +124,7 @@ extern "C" fn boot() {
     let code = match take_stdin() {
         Ok(socket) => crate::runtime::worker::run(Birth { socket, nonce }),
         Err(error) => {
-            eprintln!("rustyray: a worker could not take its socket: {error}");
+            crate::notice!("rustyray: a worker could not take its socket: {error}");
             1
         }
     };
@@ -152,7 +152,7 @@ pub(crate) fn show_gpus(gpus: &[u32]) {
     let put = unsafe { nix::libc::putenv(text.as_ptr().cast_mut()) };
     if put != 0 {
         // It would run with gpus that are not its own.
-        eprintln!("rustyray: the gpus of a worker could not be named: no memory");
+        crate::notice!("rustyray: the gpus of a worker could not be named: no memory");
         end(2);
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn serve(node: &Arc<Node>, address: SocketAddr) -> Result<()> {
     tokio::spawn(async move {
         let served = axum::serve(listener, router).with_graceful_shutdown(closed).await;
         if let Err(error) = served {
-            eprintln!("rustyray: metrics are served no more: {error}");
+            crate::notice!("rustyray: metrics are served no more: {error}");
         }
     });
     Ok(())

@@ -185,7 +185,7 @@ pub(crate) fn start(node: &Arc<Node>, pool: PoolId, how_many: usize) {
         background.spawn(async move {
             if let Err(error) = life(&node, &program).await {
                 if !node.closing.load(Ordering::Acquire) {
-                    eprintln!("rustyray: a worker did not start: {error}");
+                    crate::notice!("rustyray: a worker did not start: {error}");
                     // An executable whose workers never come up is not started for ever.
                     let failures = node.pool.failures.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(20 << failures.min(8))).await;
@@ -299,7 +299,7 @@ async fn accept(node: &Arc<Node>, listener: &Listener) {
         match accepted {
             Ok(connection) => drop(tokio::spawn(attend(Arc::clone(node), connection))),
             Err(error) => {
-                eprintln!("rustyray: a process was not let in: {error}");
+                crate::notice!("rustyray: a process was not let in: {error}");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }

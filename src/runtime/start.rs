@@ -274,7 +274,7 @@ impl Core {
         if let Link::Node(node) = &self.link {
             let report = node.store.shutdown();
             if cfg!(debug_assertions) && !report.is_empty() {
-                eprintln!(
+                crate::notice!(
                     "rustyray: references to {} objects were still in scope at the shutdown, which ended them \
                      (harmless; only a debug build says so)",
                     report.objects.len()

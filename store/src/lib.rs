@@ -313,6 +313,7 @@
 //! Unsafe code is in the modules that say so here, and nowhere else. What a program has to vouch for that carries
 //! requests itself is said where it does: [`Client::attach`], [`Node::serve`], [`Node::reap`], [`Segments::descriptors`].
 
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 #![deny(unsafe_code)]
 
 #[cfg(not(rustyray_loom))]

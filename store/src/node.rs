@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    io::Write,
     net::Shutdown,
     os::unix::net::UnixStream,
     sync::{Arc, OnceLock},
@@ -305,7 +306,8 @@ impl Drop for Node {
     fn drop(&mut self) {
         let report = self.shutdown();
         if cfg!(debug_assertions) && !report.is_empty() && !std::thread::panicking() {
-            eprintln!("rustyray-store: {report}");
+            // `eprintln!` panics where nobody reads it.
+            let _ = writeln!(std::io::stderr(), "rustyray-store: {report}");
         }
     }
 }

@@ -261,10 +261,12 @@ async fn look(node: &Node) {
                 Some(reading) if reading.left() < 0 => {
                     let relieved = node.relieve_memory(reading).await;
                     if !relieved && !said {
-                        eprintln!(
+                        crate::notice!(
                             "rustyray: memory is short, and no worker's end would help: {} of at most {} bytes \
                              of {} memory are used",
-                            reading.used_bytes, reading.limit_bytes, reading.of
+                            reading.used_bytes,
+                            reading.limit_bytes,
+                            reading.of
                         );
                     }
                     said = !relieved;
@@ -351,7 +353,7 @@ impl Node {
             (Class::RestartableActor, _) => "; that is restarted",
             (Class::Actor, _) => "; that is not restarted",
         };
-        eprintln!("rustyray: memory ran short: {shortage}; it ran {name}{then}");
+        crate::notice!("rustyray: memory ran short: {shortage}; it ran {name}{then}");
         trace::say!(warn, worker = shortage.worker, what = %shortage, "memory ran short");
         let peer = &self.peers[client.index()];
         *peer.shortage.lock() = Some(shortage);

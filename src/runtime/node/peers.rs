@@ -81,7 +81,7 @@ impl Node {
         if let Some(inbound) = &mut *peer.up.lock()
             && let Err(what) = self.drain_ring(client, inbound, true)
         {
-            eprintln!("rustyray: process {client:?}, which ended, had published {what}");
+            crate::notice!("rustyray: process {client:?}, which ended, had published {what}");
         }
         if runs_tasks {
             self.record_killed(client);
@@ -169,7 +169,7 @@ impl Node {
     pub(super) fn banish(&self, client: ClientId, what: &str) {
         let peer = &self.peers[client.index()];
         let pid = peer.pid.load(Ordering::Relaxed);
-        eprintln!("rustyray: process {pid} is turned out: it published {what}");
+        crate::notice!("rustyray: process {pid} is turned out: it published {what}");
         if peer.runs_tasks.load(Ordering::Relaxed) {
             self.strike(client);
         } else if let Some(line) = &*peer.line.lock() {

@@ -332,7 +332,7 @@ impl Worker {
             && let Err(failure) = self.hook(seat, hook)
         {
             let error = failure.into_error(&format!("{}::on_stop", class.name()), 0);
-            eprintln!("rustyray: {error}");
+            crate::notice!("rustyray: {error}");
         }
         (self.home, seat.resident) = (None, None);
         self.core.move_out();

@@ -161,7 +161,7 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
     };
     if let Err(error) = std::thread::Builder::new().name("rustyray-node-watch".into()).spawn(watch)
     {
-        eprintln!("rustyray: no thread to watch the node: {error}");
+        crate::notice!("rustyray: no thread to watch the node: {error}");
         boot::end(2);
     }
 }

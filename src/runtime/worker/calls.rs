@@ -77,7 +77,7 @@ pub(super) fn begin(
     let (parts, extension) = match parts {
         Ok(parts) => parts,
         Err(error) => {
-            eprintln!("rustyray: the words of a task are lost: {error}");
+            crate::notice!("rustyray: the words of a task are lost: {error}");
             return (Returns::none(core), None, Err(Failure::message(error)));
         }
     };

@@ -208,7 +208,7 @@ impl Shared {
         if board.threads > 0 {
             return self.wait_for_thread(board, error);
         }
-        eprintln!("rustyray: no thread for a call, which runs alone: {error}");
+        crate::notice!("rustyray: no thread for a call, which runs alone: {error}");
         while let Some(errand) = board.errands.pop_front() {
             drop(board);
             match errand {
@@ -229,7 +229,7 @@ impl Shared {
     fn wait_for_thread(&self, mut board: MutexGuard<'_, Board>, error: &std::io::Error) {
         if !self.has_been_short.swap(true, Ordering::Relaxed) {
             let threads = board.threads;
-            eprintln!("rustyray: no further thread, calls wait for one of {threads}: {error}");
+            crate::notice!("rustyray: no further thread, calls wait for one of {threads}: {error}");
         }
         let mut back = None;
         for errand in std::mem::take(&mut board.errands) {

@@ -37,7 +37,7 @@ impl Errands {
             None => match self.start() {
                 Ok(to) => self.to.insert(to),
                 Err(error) => {
-                    eprintln!("rustyray: no thread for what the node asks for: {error}");
+                    crate::notice!("rustyray: no thread for what the node asks for: {error}");
                     return errand(&self.core);
                 }
             },

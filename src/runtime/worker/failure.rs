@@ -28,7 +28,7 @@ pub(super) fn keep_panics() {
             // Here it is certain which task it is.
             let name =
                 context::running_name().map_or_else(String::new, |name| format!("`{name}` "));
-            eprintln!("{name}panicked at {location}: {message}");
+            crate::notice!("{name}panicked at {location}: {message}");
             *slot.borrow_mut() = Some((message, location));
         });
     }));

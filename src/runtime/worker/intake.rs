@@ -210,10 +210,10 @@ impl Worker {
                     Ok(None) => break,
                     Ok(Some(words)) => match Header::parse(words) {
                         Ok(header) => orders.push(Order::new(header, rest_of(words))),
-                        Err(error) => eprintln!("rustyray: {error}"),
+                        Err(error) => crate::notice!("rustyray: {error}"),
                     },
                     Err(garbage) => {
-                        eprintln!("rustyray: a direct line is damaged: {garbage}");
+                        crate::notice!("rustyray: a direct line is damaged: {garbage}");
                         is_over = true;
                     }
                 }
@@ -311,7 +311,7 @@ impl Worker {
                 return false;
             }
             Err(garbage) => {
-                eprintln!("rustyray: a direct line is damaged: {garbage}");
+                crate::notice!("rustyray: a direct line is damaged: {garbage}");
                 let over = self.intakes.lines.swap_remove(at);
                 self.uplink.line_done(over.line.id());
                 return false;
@@ -324,7 +324,7 @@ impl Worker {
         let header = match Header::parse(entry) {
             Ok(header) if header.kind == Kind::Method => header,
             other => {
-                eprintln!("rustyray: what came by a direct line is no call: {other:?}");
+                crate::notice!("rustyray: what came by a direct line is no call: {other:?}");
                 return true;
             }
         };

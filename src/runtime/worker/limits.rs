@@ -75,7 +75,7 @@ impl Limit {
                 let failure = Failure(FailureKind::TimedOut { timeout_ms });
                 reports.complete_as(&header, &name, &returns, Err(failure), false);
                 reports.nudge();
-                eprintln!("task `{name}` is stuck after its timeout of {timeout_ms} ms");
+                crate::notice!("task `{name}` is stuck after its timeout of {timeout_ms} ms");
                 boot::end_at_once(4);
             }
         });

@@ -81,7 +81,7 @@ pub(crate) fn run(birth: Birth) -> i32 {
     match joined {
         Ok(core) => Box::new(Worker::new(core)).serve(),
         Err(error) => {
-            eprintln!("rustyray: this worker could not join its node: {error}");
+            crate::notice!("rustyray: this worker could not join its node: {error}");
             2
         }
     }
@@ -204,7 +204,7 @@ impl Worker {
                 }
                 Ok(None) => break,
                 Err(garbage) => {
-                    eprintln!("rustyray: the work queue is damaged: {garbage}");
+                    crate::notice!("rustyray: the work queue is damaged: {garbage}");
                     return ControlFlow::Break(());
                 }
             }
@@ -321,7 +321,7 @@ impl Worker {
         let header = match Header::parse(entry) {
             Ok(header) => header,
             Err(error) => {
-                eprintln!("rustyray: {error}");
+                crate::notice!("rustyray: {error}");
                 return;
             }
         };

@@ -18,7 +18,7 @@ use crate::{
 pub(super) fn run(core: &Arc<Core>, reports: &Arc<Reports>, words: &[u64]) {
     let header = match Header::parse(words) {
         Ok(header) => header,
-        Err(error) => return eprintln!("rustyray: {error}"),
+        Err(error) => return crate::notice!("rustyray: {error}"),
     };
     let executor = Executor::new();
     let _attending = core.interrupts.attend(executor.waker());

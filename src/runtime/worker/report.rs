@@ -88,7 +88,7 @@ impl Reports {
             Err(failure) => {
                 let error = failure.into_error(&name(), header.attempt);
                 if header.retried {
-                    eprintln!("attempt {} failed and is run again: {error}", header.attempt);
+                    crate::notice!("attempt {} failed and is run again: {error}", header.attempt);
                     self.publish(header, returns, REPORTED, exits);
                 } else {
                     if header.task == 0
