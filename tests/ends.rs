@@ -283,3 +283,43 @@ fn driver_that_nobody_hears() {
 fn a_node_goes_on_when_nobody_reads_its_standard_error() {
     Process::start_as("driver_that_nobody_hears", unheard).ends_well();
 }
+
+// --- a node dies whose driver waits for answers ------------------------------------------------------------
+
+#[test]
+#[ignore = "a node for the test below"]
+fn node_that_is_killed() {
+    let socket = std::env::var_os(SOCKET).expect("the parent names the socket");
+    let directory = Path::new(&socket).with_file_name("spilled");
+    let builder = rustyray::Builder::new().first_workers(0).visible(false).socket(&socket);
+    let builder = builder.object_store_memory(64 << 20).spill_dir(directory);
+    let _runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    say_and_wait("LISTENS");
+}
+
+#[test]
+fn a_driver_is_told_of_each_object_that_went_with_its_node() {
+    /// More of what is on disk than questions can be under way.
+    const OBJECTS: usize = 160;
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("node.sock");
+    let mut node = Process::start("node_that_is_killed", SOCKET, &socket);
+    node.says("LISTENS");
+    let driver = rustyray::blocking::connect(&socket).expect("it lets us in");
+    let put = |_| rustyray::blocking::put(&vec![1_u64; 128 << 10]).expect("there is room");
+    let objects: Vec<_> = (0..OBJECTS).map(put).collect();
+    drop(node);
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        for object in objects {
+            let read = object.get_blocking();
+            if tell.send(read.is_err()).is_err() {
+                break;
+            }
+        }
+    });
+    let next = |_| told.recv_timeout(LONG).expect("neither a value nor an error");
+    let lost = (0..OBJECTS).map(next).filter(|&lost| lost).count();
+    assert!(lost > 64, "{lost} objects were on disk");
+    rustyray::block_on(driver.shutdown()).expect("it lets go");
+}

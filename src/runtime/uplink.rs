@@ -488,6 +488,10 @@ impl Uplink {
     /// the node is gone.
     fn ask_in_cell<const N: usize>(&self, kind: u64, entry: &mut [u64]) -> Option<[u64; N]> {
         let question = loop {
+            // A node that is gone gives back none of the cells that it has not answered in.
+            if self.is_closed() {
+                return None;
+            }
             match self.cells.ask() {
                 Some(question) => break question,
                 None => std::thread::sleep(Duration::from_micros(50)),
