@@ -48,6 +48,19 @@ impl Resident {
     }
 }
 
+#[rustyray::remote]
+fn length(bytes: Vec<u8>) -> usize {
+    bytes.len()
+}
+
+/// Waits for a task that takes more than a frame of a socket holds.
+#[rustyray::remote]
+fn length_of_much() -> rustyray::Result<usize> {
+    rustyray::block_on(async { length_remote::remote(vec![1; MUCH]).await?.get().await })
+}
+
+const MUCH: usize = 17 << 20;
+
 /// For what comes at once, or never.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -322,4 +335,15 @@ fn a_driver_is_told_of_each_object_that_went_with_its_node() {
     let lost = (0..OBJECTS).map(next).filter(|&lost| lost).count();
     assert!(lost > 64, "{lost} objects were on disk");
     rustyray::block_on(driver.shutdown()).expect("it lets go");
+}
+
+// --- more than a frame -------------------------------------------------------------------------------------
+
+#[test]
+fn a_task_that_takes_much_runs_on_top_of_the_one_that_waits_for_it() {
+    let builder = rustyray::Builder::new().max_workers(1).visible(false);
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    let much = async { length_of_much_remote::remote().await?.get_timeout(LONG).await };
+    assert_eq!(rustyray::block_on(much), Ok(MUCH));
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
 }

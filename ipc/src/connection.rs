@@ -104,12 +104,54 @@ impl Connection {
     /// # Errors
     /// When the frame is too large, or the peer is gone (`BrokenPipe`).
     pub async fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), FrameError> {
+        self.send_next(&mut *self.outgoing.lock().await, bytes, fds).await
+    }
+
+    /// Sends frames one right after the other: those of no other sender come between them.
+    ///
+    /// Cancellation: each frame has gone as one that is sent by itself, and those after it have not.
+    ///
+    /// # Errors
+    /// As [`Connection::send`]; the frames before have gone.
+    ///
+    /// # Examples
+    /// ```
+    /// use rustyray_ipc::{Connection, pair};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (ours, theirs) = pair()?;
+    /// let (ours, theirs) = (Connection::from_fd(ours)?, Connection::from_fd(theirs)?);
+    /// ours.send_in_turn([&b"in two"[..], b" parts"]).await?;
+    /// for part in ["in two", " parts"] {
+    ///     assert_eq!(theirs.recv().await?.expect("a frame").bytes, part.as_bytes());
+    /// }
+    /// # Ok::<(), rustyray_ipc::FrameError>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn send_in_turn(
+        &self,
+        frames: impl IntoIterator<Item: AsRef<[u8]>>,
+    ) -> Result<(), FrameError> {
         let mut outgoing = self.outgoing.lock().await;
+        for frame in frames {
+            self.send_next(&mut outgoing, frame.as_ref(), &[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a frame after what is left of the one before.
+    async fn send_next(
+        &self,
+        outgoing: &mut Outgoing,
+        bytes: &[u8],
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), FrameError> {
         if outgoing.is_half_sent() {
-            self.push(&mut outgoing, &[]).await?;
+            self.push(outgoing, &[]).await?;
         }
         outgoing.begin(bytes, fds.len())?;
-        self.push(&mut outgoing, fds).await?;
+        self.push(outgoing, fds).await?;
         Ok(())
     }
 

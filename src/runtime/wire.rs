@@ -29,17 +29,17 @@
 //! A connection that ends is a client that died: both sides act on that, nobody waits for a last word.
 
 use rkyv::{Archive, Deserialize, Serialize, rancor};
-
-use super::submission::GroupWanted;
+use rustyray_ipc::MAX_FRAME_BYTES;
 use rustyray_store::ObjectId;
 
+use super::submission::GroupWanted;
 use crate::{
     registry::Names,
     state::{Query, Report},
 };
 
 /// Grows with every change of a message, an entry or a layout; two sides that differ do not talk.
-pub(crate) const PROTOCOL: u32 = 5;
+pub(crate) const PROTOCOL: u32 = 6;
 
 /// What a process wants to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -163,6 +163,46 @@ pub(crate) enum ToClient {
     OfLines(LineNews),
     /// End in order.
     Bye,
+    /// So many bytes of a message that is longer than a frame: see [`Parts`].
+    Part { bytes: Vec<u8>, last: bool },
+}
+
+impl ToClient {
+    /// The frames that say it, which are to come one right after the other.
+    pub(crate) fn to_frames(&self) -> Vec<Vec<u8>> {
+        /// Bytes of a part: with what a message is besides, it is shorter than a frame.
+        const PART_BYTES: usize = MAX_FRAME_BYTES / 2;
+        let bytes = self.to_bytes();
+        if bytes.len() <= MAX_FRAME_BYTES {
+            return vec![bytes];
+        }
+        let parts = bytes.chunks(PART_BYTES);
+        let last = parts.len() - 1;
+        let part = |(at, part): (usize, &[u8])| {
+            ToClient::Part { bytes: part.to_vec(), last: at == last }.to_bytes()
+        };
+        parts.enumerate().map(part).collect()
+    }
+}
+
+/// What has come of a message that is longer than a frame.
+#[derive(Debug, Default)]
+pub(crate) struct Parts(Vec<u8>);
+
+impl Parts {
+    /// What a frame says. When it completes a message that is that one; a part that completes none is given as it is.
+    pub(crate) fn join(&mut self, frame: &[u8]) -> Result<ToClient, Malformed> {
+        match ToClient::from_bytes(frame)? {
+            ToClient::Part { bytes, last } => {
+                self.0.extend_from_slice(&bytes);
+                match last {
+                    true => ToClient::from_bytes(&std::mem::take(&mut self.0)),
+                    false => Ok(ToClient::Part { bytes, last }),
+                }
+            }
+            whole => Ok(whole),
+        }
+    }
 }
 
 /// What a process is told of the direct lines by which it calls.
@@ -221,5 +261,22 @@ mod tests {
         assert_eq!(ToNode::from_bytes(&hello.to_bytes()).expect("readable"), hello);
         assert!(ToNode::from_bytes(&[0xff; 40]).is_err());
         assert!(ToClient::from_bytes(&[]).is_err());
+    }
+
+    #[test]
+    fn a_message_of_any_length_is_put_together_from_its_frames() {
+        for words in [1, MAX_FRAME_BYTES / 8, 3 * MAX_FRAME_BYTES / 8] {
+            let long = ToClient::OnTop { words: (0..words as u64).collect() };
+            let mut frames = long.to_frames();
+            assert!(frames.iter().all(|frame| frame.len() <= MAX_FRAME_BYTES));
+            let mut parts = Parts::default();
+            let last = frames.pop().expect("at least one");
+            for frame in &frames {
+                let part = parts.join(frame).expect("readable");
+                assert!(matches!(part, ToClient::Part { last: false, .. }));
+            }
+            assert_eq!(parts.join(&last).expect("readable"), long, "{words} words");
+            assert_eq!(parts.join(&ToClient::Bye.to_bytes()).expect("readable"), ToClient::Bye);
+        }
     }
 }

@@ -153,9 +153,9 @@ impl Node {
     /// what its connection is given later.
     pub(super) fn tell(&self, client: ClientId, what: &ToClient) {
         let Some(line) = self.peers[client.index()].line.lock().clone() else { return };
-        let (Ok(background), bytes) = (background::handle(), what.to_bytes()) else { return };
+        let (Ok(background), frames) = (background::handle(), what.to_frames()) else { return };
         // A process that does not hear any more is dying, and is seen to.
-        let send = async move { drop(line.send(&bytes, &[]).await) };
+        let send = async move { drop(line.send_in_turn(frames).await) };
         // Tasks begin in any order. The first poll is here: it sends, or takes its place in the connection's queue,
         // which is first come, first served.
         let mut send = Box::pin(tokio::task::unconstrained(send));

@@ -19,7 +19,7 @@ use crate::{
         lines::Waits,
         places, program, store_error,
         uplink::Uplink,
-        wire::{PROTOCOL, Role, ToClient, ToNode},
+        wire::{PROTOCOL, Parts, Role, ToClient, ToNode},
     },
     spec::Submitter,
 };
@@ -127,8 +127,9 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
     let core = Arc::clone(core);
     let watch = move || {
         let mut errands = Errands::of(&core);
+        let mut parts = Parts::default();
         while let Ok(Some(message)) = socket.recv() {
-            match ToClient::from_bytes(&message.bytes) {
+            match parts.join(&message.bytes) {
                 Ok(ToClient::OnTop { words }) => core.put_on_top(words),
                 Ok(ToClient::Interrupt { task }) => {
                     if let Some(running) = core.interrupt(task) {
