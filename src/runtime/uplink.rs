@@ -38,7 +38,9 @@ use std::{
 
 use parking_lot::Mutex;
 use rustyray_ipc::{Asker, Bell, BlockingConnection, Full, Patience, Producer};
-use rustyray_store::{ClientId, ObjectId, Reply, Request, Transport, TransportError};
+use rustyray_store::{
+    ClientId, ObjectId, Pin, Reply, Request, Transport, TransportError, ViewError,
+};
 
 use super::{
     Core,
@@ -88,6 +90,9 @@ const TOGETHER: u32 = 16;
 struct InTransit {
     /// The position of the entry, and one of the references.
     held: VecDeque<(u64, ObjectId)>,
+    /// The same of an object whose bytes the node reads when it comes to the entry: so long they stay in memory, since
+    /// to bring them back may take long, and fail.
+    pinned: VecDeque<(u64, Pin)>,
     /// How many times there came more since it was looked.
     unlooked: u32,
     /// There was nothing, so who looks once in a while does not: it is to be woken when there is.
@@ -145,6 +150,8 @@ impl Uplink {
     /// The node is gone: every wait ends with an error.
     pub(crate) fn close(&self) {
         self.closed.store(true, Private::Release);
+        // A pin keeps its client, which has this for its way to the node. A node that lives still reads all at once.
+        self.in_transit.lock().pinned.clear();
         self.bell.wake_local();
         self.have_looked();
     }
@@ -242,6 +249,7 @@ impl Uplink {
             in_transit.held.pop_front();
             release(id);
         }
+        while in_transit.pinned.pop_front_if(|(position, _)| *position < passed).is_some() {}
     }
 
     /// Hands a submission to the node: what is wanted, the references inside its values, and its words. `held` and
@@ -267,8 +275,7 @@ impl Uplink {
             wanted.write(nested, spec, &mut words);
             match core.client.put_bytes(&spec::bytes_of(&words)) {
                 Ok(body) => {
-                    let entry = [UP_SUBMIT_BODY, u64::from(body.index), body.generation];
-                    (self.publish(&entry).ok_or_else(gone), Some(body))
+                    (self.publish_body(core, body).and_then(|at| at.ok_or_else(gone)), Some(body))
                 }
                 Err(error) => (Err(super::store_error::<()>(error)), None),
             }
@@ -285,6 +292,17 @@ impl Uplink {
                 Err(error)
             }
         }
+    }
+
+    /// Publishes the entry for a submission whose words are in `body`; `None` when the node is gone.
+    pub(super) fn publish_body(&self, core: &Core, body: ObjectId) -> Result<Option<u64>> {
+        let pinned = core.client.pin(body);
+        let pin = pinned.map_err(|error| core.view_error::<()>(body, ViewError::Pin(error)))?;
+        let position = self.publish(&[UP_SUBMIT_BODY, u64::from(body.index), body.generation]);
+        if let Some(position) = position {
+            self.in_transit.lock().pinned.push_back((position, pin));
+        }
+        Ok(position)
     }
 
     /// Tells the node which grant of a stream is the first that may still be needed.

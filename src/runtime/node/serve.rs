@@ -224,7 +224,7 @@ impl Node {
             UP_SUBMIT => self.accept_words(client, &entry[1..])?,
             UP_SUBMIT_BODY if entry.len() >= 3 => {
                 let body = ObjectId { index: entry[1] as u32, generation: entry[2] };
-                // Its sender keeps it until this entry is passed.
+                // Its sender keeps it, and keeps it in memory, until this entry is passed.
                 let pin = self.client.pin(body).map_err(|error| error.to_string())?;
                 self.accept_words(client, &words_of(&pin))?;
             }
@@ -305,5 +305,68 @@ impl Node {
             returns.as_slice().iter().for_each(|&id| self.settle_failed(id, &error));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        Builder,
+        runtime::Link,
+        spec::{Kind, SpecWriter},
+    };
+
+    #[test]
+    fn the_words_of_a_submission_stay_in_memory_until_the_node_has_read_them() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("node.sock");
+        let spilled = directory.path().join("spilled");
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false).socket(&socket);
+        let builder = builder.object_store_memory(16 << 20).spill_dir(&spilled);
+        let runtime = builder.start_blocking().expect("a node starts");
+        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
+        // Of another thread, since each has one runtime.
+        let connect = || crate::blocking::connect(&socket).expect("it lets us in");
+        let driver = std::thread::scope(|scope| scope.spawn(connect).join().expect("no panic"));
+        let core = &driver.core;
+        let Link::Uplink(uplink) = &core.link else { panic!("it is attached") };
+        let client = core.client.id();
+        let result = core.client.reserve().expect("there is room");
+        core.retain(result).expect("it is held");
+        let mut spec = SpecWriter::new(Vec::new(), Kind::Task, 7, 0);
+        spec.push_return(result);
+        spec.push_value(&vec![7; 1 << 20]);
+        let spec = spec.finish(&[]);
+        let wanted = Wanted::default();
+        let mut words = vec![0; Wanted::words(&[], &spec)];
+        wanted.write(&[], &spec, &mut words);
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let body = core.client.put_bytes(&bytes).expect("there is room");
+        // Nobody reads its ring meanwhile.
+        let up = node.peers[client.index()].up.lock();
+        let published = uplink.publish_body(core, body).expect("it is in memory");
+        assert!(published.is_some(), "there is room in the ring");
+        uplink.ring_node();
+        for _ in 0..48 {
+            runtime.core.put_id(&vec![1_u64; 128 << 10]).expect("others make room");
+        }
+        let listed = |path| {
+            std::fs::read_dir(path).expect("listed").map(|file| file.expect("listed").path())
+        };
+        let files = listed(spilled).flat_map(listed);
+        let removed = files.map(std::fs::remove_file).filter(Result::is_ok);
+        assert!(removed.count() > 0, "nothing was spilled");
+        drop(up);
+        node.catch_up(client);
+        assert!(node.peers[client.index()].up.lock().is_some(), "it was turned out");
+        let settled = crate::runtime::deadline(std::time::Instant::now(), Duration::from_secs(60));
+        core.block_until_settled(result, Some(settled)).expect("it is submitted, and runs");
+        let error = core.error_of(result).expect("there is no such function");
+        assert!(matches!(error, crate::Error::FunctionNotFound { .. }), "{error}");
+        crate::block_on(driver.shutdown()).expect("it lets go");
+        crate::block_on(runtime.shutdown()).expect("it ends");
     }
 }
