@@ -2,6 +2,8 @@
 //!
 //! `RUSTYRAY_LONG=1` stops a worker for 10 s where the ordinary run stops it for one.
 
+#![allow(unreachable_pub)] // what is `pub` here is what other processes may call
+
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
@@ -371,7 +373,7 @@ async fn a_task_cannot_end_the_runtime_that_it_runs_in() -> rustyray::Result<()>
 }
 
 /// Gives the code with which the child that it forks off ends: that comes out of the task as its parent does.
-fn forked(in_the_child: fn()) -> i32 {
+fn forked(in_the_child: impl FnOnce()) -> i32 {
     // SAFETY: the child does nothing that the parent's other threads may hold a lock for.
     match unsafe { fork() }.expect("forked") {
         ForkResult::Child => {
@@ -385,9 +387,39 @@ fn forked(in_the_child: fn()) -> i32 {
     }
 }
 
+#[rustyray::actor]
+struct Forking {
+    code: i32,
+}
+
+#[rustyray::actor_methods]
+impl Forking {
+    pub fn new() -> Self {
+        Forking { code: -1 }
+    }
+
+    fn on_start(&mut self) {
+        self.code = forked(|| {});
+    }
+
+    pub fn code(&self) -> i32 {
+        self.code
+    }
+}
+
+#[rustyray::test]
+async fn a_forked_child_that_comes_out_of_a_hook_ends_there() -> rustyray::Result<()> {
+    assert_eq!(Forking::remote().await?.code().await?.get().await?, 1);
+    Ok(())
+}
+
 #[rustyray::remote(max_retries = 0)]
 fn forks(panics: bool) -> i32 {
-    forked(if panics { || std::panic::resume_unwind(Box::new(())) } else { || {} })
+    forked(|| {
+        if panics {
+            std::panic::resume_unwind(Box::new(()));
+        }
+    })
 }
 
 #[rustyray::remote(max_retries = 0)]

@@ -265,12 +265,12 @@ impl Worker {
             returns: &returns,
             actor: seat.resident.as_ref(),
         };
-        match guarded(|| hook(&mut call))?.0 {
+        match guarded(&self.core, || hook(&mut call))?.0 {
             End::Later(future) => {
                 let executor = Executor::new();
                 let _tokio =
                     background::handle().map(|handle| handle.enter()).map_err(Failure::from)?;
-                executor.run(guarded_future(future)).flatten()
+                executor.run(guarded_future(&self.core, future)).flatten()
             }
             _ => Ok(()),
         }

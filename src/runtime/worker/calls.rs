@@ -14,7 +14,6 @@ use super::{
     actor::take_exit,
     failure::{guarded, guarded_future, poll_guarded},
     fault,
-    forked::end_if_forked,
     lanes::Slot,
     limits::Limit,
 };
@@ -126,8 +125,7 @@ pub(super) fn begin(
         return (returns, Some(context), Err(Failure(FailureKind::Cancelled)));
     }
     let mut call = Call { core, arguments: parts.arguments, returns: &returns, actor };
-    let outcome = span.enter(|| code(header).and_then(|code| guarded(|| code(&mut call))));
-    end_if_forked(core);
+    let outcome = span.enter(|| code(header).and_then(|code| guarded(core, || code(&mut call))));
     (returns, Some(context), outcome.map(|finished| span.follow(finished)))
 }
 
@@ -169,9 +167,7 @@ pub(super) async fn stoppable(
             // What it comes to is said by the limit.
             return Poll::Ready(Ok(()));
         }
-        let polled = poll_guarded(&mut future, context);
-        end_if_forked(core);
-        polled
+        poll_guarded(core, &mut future, context)
     })
     .await
 }
@@ -229,8 +225,7 @@ impl Worker {
             Ok(End::Constructed(actor)) => self.settle(seat, &header, &returns, actor),
             Ok(End::ConstructedLater(future)) => {
                 let _tokio = background::handle().map(|handle| handle.enter());
-                let outcome = seat.executor.run(guarded_future(future)).flatten();
-                end_if_forked(&self.core);
+                let outcome = seat.executor.run(guarded_future(&self.core, future)).flatten();
                 match outcome {
                     Ok(actor) => self.settle(seat, &header, &returns, actor),
                     Err(failure) => self.complete(&header, &returns, Err(failure), take_exit()),
@@ -352,9 +347,7 @@ fn poll(
     if core.interrupts.any() && who.is_some_and(|who| core.interrupts.is_interrupted(who)) {
         return Poll::Ready(Err(Failure(FailureKind::Cancelled)));
     }
-    let polled = executor.poll_as(waker, |context| poll_guarded(future, context));
-    end_if_forked(core);
-    polled
+    executor.poll_as(waker, |context| poll_guarded(core, future, context))
 }
 
 /// The words after the header of an entry.

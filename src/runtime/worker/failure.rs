@@ -7,10 +7,12 @@ use std::{
     task::{Context, Poll},
 };
 
+use super::forked::end_if_forked;
 use crate::{
     call::{Failure, FailureKind, Later},
     context,
     error::Error,
+    runtime::Core,
 };
 
 thread_local! {
@@ -66,29 +68,42 @@ impl Failure {
     }
 }
 
-/// Runs user code; a panic becomes a failure.
-pub(super) fn guarded<R>(code: impl FnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
-    catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(|_| Err(panicked()))
+/// Runs user code: a panic becomes a failure, and a process that was forked off in it ends.
+pub(super) fn guarded<R>(
+    core: &Core,
+    code: impl FnOnce() -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    caught(core, code).unwrap_or_else(Err)
 }
 
-/// Runs the polls of a user's future; a panic becomes a failure.
-pub(super) async fn guarded_future<F: Future>(future: F) -> Result<F::Output, Failure> {
+/// Runs the polls of a user's future, each as [`guarded`].
+pub(super) async fn guarded_future<F: Future>(
+    core: &Core,
+    future: F,
+) -> Result<F::Output, Failure> {
     let mut future = Box::pin(future);
-    std::future::poll_fn(move |context| {
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-            Ok(poll) => poll.map(Ok),
-            Err(_) => Poll::Ready(Err(panicked())),
-        }
+    std::future::poll_fn(move |context| match caught(core, || future.as_mut().poll(context)) {
+        Ok(poll) => poll.map(Ok),
+        Err(panicked) => Poll::Ready(Err(panicked)),
     })
     .await
 }
 
+/// Polls a user's future once, as [`guarded`].
 pub(super) fn poll_guarded(
+    core: &Core,
     future: &mut Later,
     context: &mut Context<'_>,
 ) -> Poll<Result<(), Failure>> {
-    catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)))
-        .unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+    caught(core, || future.as_mut().poll(context))
+        .unwrap_or_else(|panicked| Poll::Ready(Err(panicked)))
+}
+
+/// The one way into user code, and the one way out of it.
+fn caught<R>(core: &Core, code: impl FnOnce() -> R) -> Result<R, Failure> {
+    let outcome = catch_unwind(AssertUnwindSafe(code));
+    end_if_forked(core);
+    outcome.map_err(|_| panicked())
 }
 
 pub(super) fn panicked() -> Failure {
