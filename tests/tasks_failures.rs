@@ -387,6 +387,57 @@ fn forked(in_the_child: impl FnOnce()) -> i32 {
     }
 }
 
+/// The same of a child that ends within the task, with whether `finds` is true of what it finds there.
+fn forked_within(finds: impl FnOnce() -> bool) -> i32 {
+    forked(|| {
+        // It may wait for what never comes.
+        nix::unistd::alarm::set(30);
+        let code = i32::from(!finds());
+        // SAFETY: it ends the process, and nothing of the parent's is torn down.
+        unsafe { nix::libc::_exit(code) }
+    })
+}
+
+fn is_of_a_fork<T>(outcome: rustyray::Result<T>) -> bool {
+    outcome.is_err_and(|error| error.to_string().contains("fork"))
+}
+
+/// Its child does what would wait for somebody else.
+#[rustyray::remote(max_retries = 0)]
+fn forks_and_waits_within(pending: Vec<ObjectRef<u64>>) -> Vec<i32> {
+    let [pending] = &pending[..] else { panic!("one is given") };
+    let short = Duration::from_secs(1);
+    vec![
+        forked_within(|| is_of_a_fork(pending.get_blocking_timeout(short))),
+        forked_within(|| is_of_a_fork(rustyray::block_on(pending.get_timeout(short)))),
+        forked_within(|| is_of_a_fork(rustyray::block_on(pending.get()))),
+        forked_within(|| is_of_a_fork(rustyray::block_on(Forking::get("nobody")))),
+        forked_within(|| is_of_a_fork(rustyray::block_on(double_remote::remote(1)))),
+        forked_within(|| {
+            is_of_a_fork(rustyray::block_on(pending.cancel(CancelOptions::default())))
+        }),
+    ]
+}
+
+#[rustyray::test]
+async fn a_forked_child_waits_for_nobody() -> rustyray::Result<()> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let pending = says_pid_and_waits_remote::remote(path("pid"), path("gate")).await?;
+    let waits = double_of_remote::remote(&pending).await?;
+    let codes = forks_and_waits_within_remote::remote(vec![waits.clone()]).await?.get().await?;
+    assert_eq!(codes, [0; 6]);
+    // What its parent waits for is none the worse.
+    std::fs::write(path("gate"), "").expect("the directory is there");
+    assert_eq!(waits.get().await?, 2 * u64::from(pending.get().await?));
+    Ok(())
+}
+
+#[rustyray::remote]
+fn double_of(value: u32) -> u64 {
+    2 * u64::from(value)
+}
+
 #[rustyray::actor]
 struct Forking {
     code: i32,

@@ -28,6 +28,8 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod clock;
+#[cfg(not(rustyray_loom))]
+mod fork;
 pub mod futex;
 mod heap;
 #[cfg(not(rustyray_loom))]
@@ -41,7 +43,11 @@ pub use clock::{Clock, Scale};
 pub use heap::Heap;
 pub use prefetch::prefetch_for_write;
 #[cfg(not(rustyray_loom))]
-pub use {mapped::Mapped, region::Region};
+pub use {
+    fork::{ForkGuard, NotOurs},
+    mapped::Mapped,
+    region::Region,
+};
 
 use std::sync::Arc;
 

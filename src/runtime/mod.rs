@@ -360,7 +360,7 @@ impl Core {
     /// Whether the object may still be sealed or failed.
     #[inline]
     pub(crate) fn is_pending(&self, id: ObjectId) -> bool {
-        self.client.status(id) == Status::Pending && !self.is_closed()
+        self.client.status(id) == Status::Pending && !self.is_over()
     }
 
     /// Whether the task that this thread runs was asked to stop.
@@ -473,7 +473,7 @@ impl Core {
 
     /// Whether it is any use to wait here for an object that has no value.
     pub(crate) fn is_waited_for(&self) -> bool {
-        !self.is_closed() && !self.is_interrupted()
+        !self.is_over() && !self.is_interrupted()
     }
 
     #[cold]
@@ -494,6 +494,7 @@ impl Core {
             _ if self.is_pending(id) && self.is_interrupted() => self.interrupted(),
             _ if self.is_closed() => self.ended(format!("object {id} went with it")),
             ViewError::Pin(PinError::Restore { source, .. }) => store_error::<T>(source),
+            ViewError::Pin(PinError::Forked) => store_error::<T>(rustyray_store::Error::Forked),
             other => Error::ObjectLost { object: id.to_string(), reason: other.to_string() },
         }
     }
@@ -633,7 +634,16 @@ impl Core {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Whether nothing that is waited for here comes: the runtime is closed, or that of the process which this one was
+    /// forked off. A child must not wait, for it has its parent's doorbell, which it would keep from being rung.
+    fn is_over(&self) -> bool {
+        self.is_closed() || self.client.is_forked()
+    }
+
     pub(crate) fn check_open(&self) -> Result<()> {
+        if self.client.is_forked() {
+            return Err(store_error::<()>(rustyray_store::Error::Forked));
+        }
         if self.is_closed() {
             return Err(self.gone().unwrap_or_else(|| Error::NotInitialized {
                 what: "the runtime was shut down".into(),
@@ -920,7 +930,7 @@ impl Core {
     pub(crate) fn wake_when_settled(self: &Arc<Self>, id: ObjectId, waker: &Waker) -> bool {
         self.start_reactor();
         self.wakers.insert(self.client.dirty_group(id), id, waker);
-        self.client.subscribe(id) == Status::Pending && !self.is_closed()
+        self.client.subscribe(id) == Status::Pending && !self.is_over()
     }
 
     /// Takes back what [`Core::wake_when_settled`] was told; whether the waker was not woken and will not be.

@@ -27,7 +27,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    mem,
+    io, mem,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering as Private},
@@ -38,6 +38,7 @@ use std::{
 
 use parking_lot::Mutex;
 use rustyray_ipc::{Asker, Bell, BlockingConnection, Full, Patience, Producer};
+use rustyray_memory::ForkGuard;
 use rustyray_store::{
     ClientId, ObjectId, Pin, Reply, Request, Transport, TransportError, ViewError,
 };
@@ -116,6 +117,9 @@ pub(crate) struct Uplink {
     /// The texts that the node was told.
     pub(super) said: Said,
     closed: AtomicBool,
+    /// A child that is forked off has all of this too, and no right to any of it: it neither writes what its parent
+    /// writes nor takes what its parent is answered.
+    fork: ForkGuard,
     /// This process has ended the connection.
     hung_up: AtomicBool,
 }
@@ -127,8 +131,8 @@ impl Uplink {
         role: Role,
         doorbells: Arc<Doorbells>,
         socket: Arc<BlockingConnection>,
-    ) -> Self {
-        Uplink {
+    ) -> io::Result<Self> {
+        Ok(Uplink {
             client,
             role,
             control: control.clone(),
@@ -143,8 +147,9 @@ impl Uplink {
             looks: OnceLock::new(),
             said: Said::default(),
             closed: AtomicBool::new(false),
+            fork: ForkGuard::new()?,
             hung_up: AtomicBool::new(false),
-        }
+        })
     }
 
     /// The node is gone: every wait ends with an error.
@@ -156,12 +161,16 @@ impl Uplink {
         self.have_looked();
     }
 
+    /// Whether the node is gone, or is not this process's to talk to.
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Private::Acquire)
+        self.closed.load(Private::Acquire) || self.fork.is_forked()
     }
 
     /// Publishes an entry and says so, without ringing; gives its position, `None` when the node is gone.
     pub(crate) fn publish(&self, entry: &[u64]) -> Option<u64> {
+        if self.fork.is_forked() {
+            return None;
+        }
         let mut attempt = 0_u32;
         loop {
             match self.up.push(entry) {
@@ -423,6 +432,9 @@ impl Uplink {
     /// The error of what the node does not answer any more.
     #[cold]
     fn gone(&self, what: &str) -> Error {
+        if self.fork.is_forked() {
+            return super::store_error::<()>(rustyray_store::Error::Forked);
+        }
         match self.has_hung_up() {
             true => Error::ShutDown { what: what.into() },
             false => Error::NodeEnded { what: what.into() },
@@ -436,6 +448,9 @@ impl Uplink {
 
     /// Ends the connection.
     pub(crate) fn hang_up(&self) {
+        if self.fork.is_forked() {
+            return;
+        }
         // Release: pairs with the acquire above, which comes after the end that was noticed.
         self.hung_up.store(true, Private::Release);
         // It may have ended already.
@@ -443,6 +458,10 @@ impl Uplink {
     }
 
     fn ask(&self, question: Question) -> Result<Option<ObjectId>> {
+        let gone = || self.gone("it was asked something");
+        if self.is_closed() {
+            return Err(gone());
+        }
         let number = self.questions.fetch_add(1, Private::Relaxed);
         let message = ToNode::Ask { number, question }.to_bytes();
         self.socket
@@ -454,7 +473,7 @@ impl Uplink {
                 None => self.is_closed().then_some(None),
             }
         });
-        answer.flatten().ok_or_else(|| self.gone("it was asked something"))
+        answer.flatten().ok_or_else(gone)
     }
 
     /// An answer has come.

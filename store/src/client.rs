@@ -12,7 +12,10 @@ use std::{
 
 use crossbeam::queue::ArrayQueue;
 use parking_lot::Mutex;
-use rustyray_memory::sync::{AtomicU32, AtomicU64, Ordering};
+use rustyray_memory::{
+    NotOurs,
+    sync::{AtomicU32, AtomicU64, Ordering},
+};
 
 use crate::{
     ClientId, ClientSet, Error, Geometry, ObjectId, Pin, PinError, Refusal, Reply, Request,
@@ -20,7 +23,6 @@ use crate::{
     core::Core,
     dirty::{DIRTY_GROUPS, Dirty},
     fault,
-    fork::{ForkGuard, NotOurs},
     geometry::PAGE_BYTES,
     holdings::{Holdings, NotPinned},
     lease::{Closed, OpenBlock, Placed},
@@ -138,7 +140,7 @@ impl Client {
         wake: Arc<dyn Wake>,
     ) -> Result<Arc<Client>, Error> {
         let (table, segment) = backend::attach(segments.into(), geometry)?;
-        let holdings = Arc::new(Holdings::new(table, client, ForkGuard::new()?));
+        let holdings = Arc::new(Holdings::new(table, client)?);
         Ok(Self::new(geometry, holdings, segment, Link::Away { transport, wake }))
     }
 
@@ -230,7 +232,7 @@ impl Client {
     /// ```
     #[inline]
     pub fn is_forked(&self) -> bool {
-        matches!(self.check_ours(), Err(NotOurs::Forked))
+        self.holdings.fork.is_forked()
     }
 
     /// Touch nothing shared any more: references and views that are dropped from now on stay counted

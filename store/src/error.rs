@@ -2,7 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{ObjectId, fork::NotOurs};
+use rustyray_memory::NotOurs;
+
+use crate::ObjectId;
 
 /// Why the store could not be made, joined, or asked for room.
 #[derive(Debug, thiserror::Error)]

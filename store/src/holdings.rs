@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
-use rustyray_memory::sync::{AtomicU64, Ordering};
+use rustyray_memory::{
+    ForkGuard,
+    sync::{AtomicU64, Ordering},
+};
 
 use crate::{
-    ClientId, ObjectId, Stale,
+    ClientId, Error, ObjectId, Stale,
     chunks::Chunks,
     entry::{Entry, NotAcquired},
-    fork::ForkGuard,
     lent::{self, Lent},
     slot::{Hold, Pinned},
     table::Table,
@@ -56,10 +58,12 @@ pub(crate) enum NotPinned {
 }
 
 impl Holdings {
-    pub(crate) fn new(table: Arc<Table>, client: ClientId, fork: ForkGuard) -> Self {
+    pub(crate) fn new(table: Arc<Table>, client: ClientId) -> Result<Self, Error> {
+        let os = |source| Error::Os { doing: "marking a page to be wiped on fork", source };
+        let fork = ForkGuard::new().map_err(os)?;
         let slots = table.geometry().max_objects as usize;
         let lent = Chunks::new(slots.div_ceil(lent::SLOTS as usize));
-        Holdings { table, client, fork, entries: Chunks::new(slots), lent }
+        Ok(Holdings { table, client, fork, entries: Chunks::new(slots), lent })
     }
 
     /// Counts a reference to an object that nobody else knows of yet.

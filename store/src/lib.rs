@@ -350,9 +350,6 @@ mod error;
 mod fault;
 #[cfg(not(rustyray_loom))]
 mod fingerprint;
-#[cfg(not(rustyray_loom))]
-#[allow(unsafe_code)]
-mod fork;
 #[cfg(all(not(rustyray_loom), any(test, feature = "fuzzing")))]
 #[doc(hidden)]
 #[allow(unsafe_code)]

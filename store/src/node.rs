@@ -18,7 +18,6 @@ use crate::{
     core::{Core, Ledger, Water},
     deadmap,
     endings::Endings,
-    fork::ForkGuard,
     geometry::{MAX_BLOCK_BYTES, MAX_CAPACITY_BYTES, PAGE_BYTES},
     holdings::Holdings,
     origin::Origins,
@@ -73,8 +72,7 @@ impl Node {
         let geometry = geometry(&config)?;
         let memory = Memory::create(config.backend, geometry)?;
         let (table, segment) = (Arc::clone(&memory.table), Arc::clone(&memory.data));
-        let holdings =
-            Arc::new(Holdings::new(Arc::clone(&table), ClientId::NODE, ForkGuard::new()?));
+        let holdings = Arc::new(Holdings::new(Arc::clone(&table), ClientId::NODE)?);
         let clients = ClientSet::from_iter([ClientId::NODE]);
         table.set_clients(clients);
         let water = config.spill_dir.is_some().then_some(Water {

@@ -89,8 +89,8 @@ pub(crate) fn attach(
     let control = descriptors.next().ok_or_else(|| lost("taking the control memory"))?;
     let control = Control::attach(control, session).map_err(io)?;
     let doorbells = Arc::new(Doorbells::new(&control));
-    let uplink =
-        Arc::new(Uplink::new(&control, client, role, Arc::clone(&doorbells), Arc::clone(&socket)));
+    let uplink = Uplink::new(&control, client, role, Arc::clone(&doorbells), Arc::clone(&socket));
+    let uplink = Arc::new(uplink.map_err(io)?);
     let geometry = Geometry::from_words(&geometry).map_err(store_error::<()>)?;
     let descriptors: Vec<_> = descriptors.collect();
     let transport = Arc::clone(&uplink) as Arc<dyn Transport>;
