@@ -5,7 +5,7 @@
 //! objects; freeing or reserving a small object takes none.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, OnceLock},
 };
 
@@ -75,6 +75,9 @@ pub(crate) struct Ledger {
     pub(crate) clients: ClientSet,
     /// Those of them that are being reaped.
     pub(crate) leaving: ClientSet,
+    /// Objects without a value whose owners are dead, by slot and generation: an owner's number goes to another
+    /// process, which does not answer for them.
+    pub(crate) ownerless: BTreeSet<(u32, u64)>,
     pub(crate) spills: Spills,
     pub(crate) files: Files,
     pub(crate) origins: Origins,

@@ -1,7 +1,7 @@
 //! The node's side of the store: the owner of its memory.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io::Write,
     net::Shutdown,
     os::unix::net::UnixStream,
@@ -95,6 +95,7 @@ impl Node {
                 origins: Origins::new(config.origin_bytes, config.max_objects as usize / 4),
                 clients,
                 leaving: ClientSet::EMPTY,
+                ownerless: BTreeSet::new(),
                 spills: Spills::new(config.spill_dir.as_deref(), geometry.base_generation)
                     .map_err(|source| Error::SpillDir {
                         path: config.spill_dir.clone().unwrap_or_default(),

@@ -11,14 +11,16 @@
 //!    it had let go of without getting to say so.
 //! 5. Its blocks are closed with the number of objects that live in them, and its extents that no
 //!    object refers to are freed.
-//! 6. Only then its number can be given to another process.
+//! 6. Only then its number can be given to another process. What was its own to seal and is being sealed by another
+//!    just now is remembered: if that one dies as well, it waits again, and the new owner of the number knows nothing
+//!    of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rustyray_memory::sync::Ordering;
 
 use crate::{
-    ClientId, ClientSet, Reaped,
+    ClientId, Reaped,
     blocks::Block,
     core::{Core, Lease},
     place::Place,
@@ -61,19 +63,28 @@ impl Core {
         while self.serving[client.index()].load(Ordering::Acquire) != 0 {
             std::thread::yield_now();
         }
-        let mut orphans = Vec::new();
+        let mut unowned = Vec::new();
         for index in self.touched_slots() {
-            self.reap_slot(index, client, living, &mut reaped, &mut orphans);
-        }
-        for index in orphans {
-            let seen = self.table.slot(index).state().load();
-            if seen.phase() == Phase::Reserved {
-                reaped.orphans.push(self.geometry.id(index, seen.generation()));
+            self.reap_slot(index, client, &mut reaped);
+            let slot = self.table.slot(index);
+            let key = (index, slot.state().load().generation());
+            let owner = slot.owner().client;
+            if owner.is_some_and(|owner| !living.contains(owner)) && self.waits_for_owner(key) {
+                unowned.push(key);
             }
         }
         self.reap_memory(client);
         self.reap_strict(client);
         let mut ledger = self.ledger.lock();
+        ledger.ownerless.extend(unowned);
+        ledger.ownerless.retain(|&key| self.waits_for_owner(key));
+        // Nobody will seal them: they were the dead client's to do, or those of one that died before it. What another
+        // seals just now is looked at again when that one is reaped.
+        let reserved = |&(index, generation): &(u32, u64)| {
+            let phase = self.table.slot(index).state().load().lasting_phase();
+            (phase == Phase::Reserved).then(|| self.geometry.id(index, generation))
+        };
+        reaped.orphans = ledger.ownerless.iter().filter_map(reserved).collect();
         ledger.space.forget(client.get());
         ledger.clients.remove(client);
         ledger.leaving.remove(client);
@@ -81,14 +92,16 @@ impl Core {
         reaped
     }
 
-    fn reap_slot(
-        &self,
-        index: u32,
-        client: ClientId,
-        living: ClientSet,
-        reaped: &mut Reaped,
-        orphans: &mut Vec<u32>,
-    ) {
+    /// Whether the object of this generation has no value yet, and a client to answer for it.
+    fn waits_for_owner(&self, (index, generation): (u32, u64)) -> bool {
+        let slot = self.table.slot(index);
+        let seen = slot.state().load();
+        matches!(seen.lasting_phase(), Phase::Reserved | Phase::Sealing)
+            && seen.generation() == generation
+            && slot.owner().client.is_some()
+    }
+
+    fn reap_slot(&self, index: u32, client: ClientId, reaped: &mut Reaped) {
         let slot = self.table.slot(index);
         let seen = slot.state().load();
         match seen.phase() {
@@ -112,11 +125,6 @@ impl Core {
         }
         slot.forget(client);
         reaped.freed += self.try_free(index);
-        // Nobody will seal it: it was the dead client's to do, or that of one that died before it.
-        let is_ownerless = slot.owner().client.is_some_and(|owner| !living.contains(owner));
-        if slot.state().load().phase() == Phase::Reserved && is_ownerless {
-            orphans.push(index);
-        }
     }
 
     fn reap_memory(&self, client: ClientId) {
@@ -223,5 +231,5 @@ fn is_reservation(seen: Snapshot) -> bool {
 #[derive(Debug, Default)]
 struct Live {
     blocks: HashMap<u32, u32>,
-    extents: std::collections::HashSet<u64>,
+    extents: HashSet<u64>,
 }

@@ -295,6 +295,26 @@ fn a_reservation_that_nobody_will_seal_is_an_orphan() {
 }
 
 #[test]
+fn what_another_was_sealing_when_its_owner_died_is_an_orphan_whoever_has_the_owner_s_number() {
+    let (node, client) = store();
+    let mut owner = Peer::start(&node, ROLES, "reserve");
+    let id = owner.next_object();
+    client.retain(id).expect("the other process holds it");
+    let mut sealer = Peer::start_with(&node, ROLES, "seal", &[(KILL_AT, "seal.claimed")]);
+    sealer.next();
+    sealer.answer(&id.to_words());
+    assert_eq!(sealer.next(), None, "killed");
+    assert!(sealer.wait_killed());
+    owner.kill();
+    assert_eq!(owner.reap().orphans, [], "it may still be sealed");
+    let next = Peer::start(&node, ROLES, "reserve");
+    assert_eq!(next.client, owner.client, "the number is used again");
+    assert_eq!(sealer.reap().orphans, [id]);
+    client.fail(id, 0, b"its owner died").expect("fail");
+    assert_eq!(client.status(id), Status::Failed);
+}
+
+#[test]
 fn a_process_killed_while_objects_come_and_go_from_disk_harms_nobody() {
     let dir = std::env::temp_dir().join(format!("rustyray-kills-{}", std::process::id()));
     let node = Node::create(Config {
