@@ -172,19 +172,26 @@ impl Node {
     /// A process has no more to do with a line.
     pub(crate) fn line_done(&self, client: ClientId, id: LineId) {
         let refused = self.lines.change(id, |lease| {
-            if lease.producer.take_if(|&mut producer| producer == client).is_some()
-                && let Some(consumer) = lease.consumer
-                && let Some(line) = Line::new(&self.control, id)
-            {
-                // It gives back a line that is open.
-                line.transition_to_orphaned();
-                self.doorbells.ring(consumer);
+            match lease.producer {
+                Some(producer) if producer == client => {
+                    lease.producer = None;
+                    if let Some(consumer) = lease.consumer
+                        && let Some(line) = Line::new(&self.control, id)
+                    {
+                        // It gives back a line that is open.
+                        line.transition_to_orphaned();
+                        self.doorbells.ring(consumer);
+                    }
+                    false
+                }
+                // Its consumer, or who has the actor by now and got the entry that attaches it: then the consumer,
+                // whose number may be another process's, knows nothing of the line.
+                Some(_) => lease.consumer.take().is_some(),
+                None => {
+                    lease.consumer.take_if(|consumer| *consumer == client);
+                    false
+                }
             }
-            if lease.consumer == Some(client) {
-                lease.consumer = None;
-                return lease.producer.is_some();
-            }
-            false
         });
         if refused == Some(true) {
             self.close_line(id);
@@ -315,7 +322,11 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{builder::Builder, prelude::*, runtime::Link};
+    use crate::{
+        builder::Builder,
+        prelude::*,
+        runtime::{Link, line::LineState},
+    };
 
     #[rustyray::actor]
     struct Idler;
@@ -361,5 +372,26 @@ mod tests {
             crate::shutdown().await
         })
         .expect("it ends");
+    }
+
+    #[test]
+    fn a_line_whose_entry_came_to_another_process_than_it_was_given_to_is_closed() {
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
+        let runtime = crate::block_on(builder.start()).expect("a node starts");
+        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
+        let [producer, consumer, other] = [7, 5, 6].map(ClientId::new);
+        let token = ObjectId { index: 0, generation: 1 };
+        let lease = Lease { token, producer: Some(producer), consumer: Some(consumer) };
+        let id = node.lines.take(lease).expect("a place");
+        let line = Line::new(&node.control, id).expect("there are so many");
+        line.transition_to_open(producer.get(), consumer.get());
+        // The actor lives there now, and that process has refused.
+        node.line_done(other, id);
+        assert_eq!(line.state(), LineState::Closed);
+        let ends = node.lines.change(id, |lease| (lease.producer, lease.consumer));
+        assert_eq!(ends, Some((Some(producer), None)), "the producer has yet to hear of it");
+        node.line_done(producer, id);
+        assert_eq!(node.direct_lines(), 0);
+        crate::block_on(runtime.shutdown()).expect("it ends");
     }
 }
