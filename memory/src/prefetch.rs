@@ -24,3 +24,21 @@ pub fn prefetch_for_write<T>(address: *const T) {
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = address;
 }
+
+/// The same of all the lines that a value lies in.
+///
+/// ```
+/// use rustyray_memory::prefetch_all_for_write;
+///
+/// prefetch_all_for_write(&[0_u64; 100]);
+/// ```
+#[inline]
+pub fn prefetch_all_for_write<T>(value: &T) {
+    const LINE_BYTES: usize = 64;
+    let first = std::ptr::from_ref(value).cast::<u8>();
+    for offset in (0..size_of::<T>()).step_by(LINE_BYTES) {
+        prefetch_for_write(first.wrapping_add(offset));
+    }
+    // It may begin anywhere in its first line.
+    prefetch_for_write(first.wrapping_add(size_of::<T>().saturating_sub(1)));
+}

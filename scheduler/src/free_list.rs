@@ -40,6 +40,12 @@ impl FreeList {
         }
     }
 
+    /// The index that would be popped now: a hint.
+    #[inline]
+    pub fn first(&self) -> Option<u32> {
+        ((self.head.load(Relaxed) & INDEX) as u32).checked_sub(1)
+    }
+
     /// Gives an index back, whose link is `link`.
     #[inline]
     pub fn push(&self, index: u32, link: &AtomicU32) {

@@ -272,6 +272,7 @@ mod submit;
 #[allow(unsafe_code)]
 mod token;
 mod told;
+mod turn;
 
 pub use config::Config;
 pub use demand::{Demand, GpuShare, UNITS_PER_ONE};
@@ -286,6 +287,7 @@ pub use submission::{
     CallError, CallRefusal, CancelMode, Cancelled, NewActor, NewCall, NewTask, Refusal, Retries,
     SubmitError, Withdrawn,
 };
+pub use turn::Turn;
 
 /// The protocols by themselves, for the models that explore them. Not for use.
 #[doc(hidden)]

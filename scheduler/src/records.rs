@@ -5,7 +5,10 @@
 //! Memory: a record is [`RECORD_BYTES`] and the spec, so that a million queued tasks are a few hundred
 //! megabytes with everything they hold. Records are used again, last in first out, and never given back.
 
-use rustyray_memory::sync::{AtomicU32, LOOM, Ordering::Relaxed};
+use rustyray_memory::{
+    prefetch_all_for_write,
+    sync::{AtomicU32, LOOM, Ordering::Relaxed},
+};
 
 use crate::{
     TaskId,
@@ -55,6 +58,10 @@ impl<S> Records<S> {
             None => self.touch()?,
         };
         let record = self.records.reach(index)?;
+        if let Some(next) = self.free.first() {
+            // After many tasks at a time it has not been touched for long.
+            self.prefetch(next);
+        }
         let (generation, _) = record.gate.load();
         Some((TaskId::from_bits(join(index, generation)), record))
     }
@@ -63,6 +70,14 @@ impl<S> Records<S> {
         let max = self.records.capacity() as u32;
         let next = |touched| (touched < max).then_some(touched + 1);
         self.touched.fetch_update(Relaxed, Relaxed, next).ok()
+    }
+
+    /// Asks for the lines of a record that is about to be used.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: u32) {
+        if let Some(record) = self.records.get(index) {
+            prefetch_all_for_write(record);
+        }
     }
 
     /// Gives a record back that has ended, or was never published.

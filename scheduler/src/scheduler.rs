@@ -15,9 +15,6 @@
 
 use std::{cell::Cell, fmt};
 
-use rustyray_memory::sync::thread_local;
-use smallvec::SmallVec;
-
 use crate::{
     Config, Failure, Host,
     event::{Act, Event},
@@ -26,6 +23,7 @@ use crate::{
     state::{Acts, State},
     token::{Owner, Token},
 };
+use rustyray_memory::sync::thread_local;
 
 thread_local! {
     /// The scheduler whose host this thread is telling something.
@@ -116,10 +114,7 @@ impl<H: Host> Scheduler<H> {
     }
 
     /// The same for several, in one turn.
-    pub(crate) fn post_all(&self, events: SmallVec<[Event; 4]>) {
-        if events.is_empty() {
-            return;
-        }
+    pub(crate) fn post_all(&self, events: impl IntoIterator<Item = Event>) {
         if self.is_telling() {
             return events.into_iter().for_each(|event| self.token.leave_quietly(event));
         }
@@ -153,7 +148,7 @@ impl<H: Host> Scheduler<H> {
             let mut acts = Acts::<H>::new();
             loop {
                 owner.state().dispatch(&self.shared);
-                acts.append(&mut owner.state().acts);
+                acts.extend(owner.state().acts.drain(..));
                 match self.give_up(owner) {
                     None => break,
                     Some(again) => owner = again,
@@ -161,7 +156,7 @@ impl<H: Host> Scheduler<H> {
                 self.take_mail(&mut owner);
             }
             if !acts.is_empty() {
-                self.tell(acts);
+                self.tell(&mut acts);
             }
             // What the callbacks left, unless an outer call of this thread looks itself.
             if !self.token.has_mail() || self.is_telling() {
@@ -205,13 +200,13 @@ impl<H: Host> Scheduler<H> {
         answer
     }
 
-    fn tell(&self, acts: Acts<H>) {
+    fn tell(&self, acts: &mut Acts<H>) {
         if self.is_telling() {
-            return acts.into_iter().for_each(|act| self.untold.push(act));
+            return acts.drain(..).for_each(|act| self.untold.push(act));
         }
         let before = TELLING.with(|telling| telling.replace(std::ptr::from_ref(self).addr()));
         let _telling = Telling(before);
-        acts.into_iter().for_each(|act| self.tell_one(act));
+        acts.drain(..).for_each(|act| self.tell_one(act));
         while !self.untold.is_empty() {
             self.untold.take().for_each(|act| self.tell_one(act));
         }

@@ -61,6 +61,17 @@ impl<H: Host> Scheduler<H> {
         new: NewTask<'_, H::Spec>,
         attempt: u16,
     ) -> Result<TaskId, SubmitError<H::Spec>> {
+        self.resubmit_with(new, attempt, |event| self.post(event))
+    }
+
+    /// The same, and gives the event of a task that waits for nothing to `bring`.
+    #[inline]
+    pub(crate) fn resubmit_with(
+        &self,
+        new: NewTask<'_, H::Spec>,
+        attempt: u16,
+        bring: impl FnOnce(Event),
+    ) -> Result<TaskId, SubmitError<H::Spec>> {
         let placed = if attempt > new.retries.max {
             Err(Refusal::RetriesSpent { max: new.retries.max })
         } else {
@@ -87,7 +98,8 @@ impl<H: Host> Scheduler<H> {
             parent: new.parent,
             returns: new.returns,
         };
-        self.enter(filling, new.dependencies, None).map_err(|(spec, why)| SubmitError { spec, why })
+        self.enter(filling, new.dependencies, None, bring)
+            .map_err(|(spec, why)| SubmitError { spec, why })
     }
 
     /// Takes an actor; its construction is a task.
@@ -145,7 +157,7 @@ impl<H: Host> Scheduler<H> {
             out_of_order: new.out_of_order,
             detached: new.detached,
         };
-        match self.enter(filling, new.dependencies, Some(actor)) {
+        match self.enter(filling, new.dependencies, Some(actor), |event| self.post(event)) {
             Ok(_) => Ok(id),
             Err((spec, why)) => {
                 if gate.free() {
@@ -188,10 +200,12 @@ impl<H: Host> Scheduler<H> {
             parent: call.parent,
             returns: call.returns,
         };
-        self.enter(filling, call.dependencies, None).map_err(|(spec, why)| {
-            gate.end(generation);
-            CallError { spec, why: CallRefusal::Refused(why) }
-        })
+        self.enter(filling, call.dependencies, None, |event| self.post(event)).map_err(
+            |(spec, why)| {
+                gate.end(generation);
+                CallError { spec, why: CallRefusal::Refused(why) }
+            },
+        )
     }
 
     /// The kind of a task, the group and bundle that it runs in, and whether its children follow.
@@ -222,13 +236,14 @@ impl<H: Host> Scheduler<H> {
         Ok((kind, group.to_bits(), bundle, captures))
     }
 
-    /// Fills a record and brings it on.
+    /// Fills a record and brings it on; by `bring` where there is one event to be told of and nothing to wait for.
     #[inline]
     fn enter(
         &self,
         filling: Filling<'_, H::Spec>,
         dependencies: &[ObjectKey],
         actor: Option<NewActorState>,
+        bring: impl FnOnce(Event),
     ) -> Result<TaskId, (H::Spec, Refusal)> {
         let shared = &self.shared;
         let mut pending = SmallVec::<[ObjectKey; 8]>::new();
@@ -260,10 +275,10 @@ impl<H: Host> Scheduler<H> {
             record.gate.publish(generation, 0);
             let new = Event::New { task, ready: true };
             match actor {
-                None => self.post(new),
+                None => bring(new),
                 Some(actor) => {
                     let actor = Event::Actor(Box::new(NewActorState { creation: task, ..actor }));
-                    self.post_all(SmallVec::from_iter([actor, new]));
+                    self.post_all([actor, new]);
                 }
             }
             return Ok(task);
@@ -277,7 +292,9 @@ impl<H: Host> Scheduler<H> {
         if told {
             events.push(Event::New { task, ready: false });
         }
-        self.post_all(events);
+        if !events.is_empty() {
+            self.post_all(events);
+        }
         for &object in &pending {
             if failed.is_some() {
                 break;
@@ -327,7 +344,9 @@ impl<H: Host> Scheduler<H> {
             });
             settled.extend(later.into_iter().map(|key| (key, shared.host.subscribe(key))));
         }
-        self.post_all(events);
+        if !events.is_empty() {
+            self.post_all(events);
+        }
     }
 
     /// The task within which a task that has not ended was submitted, as long as that has not ended either. Lock-free.

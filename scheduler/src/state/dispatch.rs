@@ -154,6 +154,10 @@ impl<H: Host> State<H> {
             let known = shared.kinds.at(kind);
             let lane = self.lanes.at(kind);
             lane.queue.remove(&shared.records, first);
+            if let Some(next) = lane.queue.first() {
+                // It may have waited for long.
+                shared.records.prefetch(next);
+            }
             match self.place(shared, first) {
                 Ok(()) => {
                     self.lanes.ready -= 1;

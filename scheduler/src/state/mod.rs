@@ -47,12 +47,13 @@ use self::{
     workers::{Bits, Feeders, Pool, Worker},
 };
 
-/// What the host is to be told.
-pub(crate) type Acts<H> = SmallVec<[Act<H>; 4]>;
+/// What the host is to be told; of a turn in which several tasks ended, too, without asking for memory.
+pub(crate) type Acts<H> = SmallVec<[Act<H>; 16]>;
 
 /// See the module.
 pub(crate) struct State<H: Host> {
-    pub(crate) acts: Acts<H>,
+    /// What came of the turn so far; its room is used again.
+    pub(crate) acts: Vec<Act<H>>,
     pub(crate) visitors: Vec<Visitor>,
     free: Ledger,
     /// What would be free if no task ran: all but what actors and groups hold.
@@ -94,7 +95,7 @@ pub(crate) struct State<H: Host> {
 impl<H: Host> State<H> {
     pub(crate) fn new(shared: &Shared<H>) -> Self {
         State {
-            acts: SmallVec::new(),
+            acts: Vec::new(),
             visitors: Vec::new(),
             free: shared.kinds.total.clone(),
             attainable: shared.kinds.total.clone(),

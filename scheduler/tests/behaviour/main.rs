@@ -10,4 +10,5 @@ mod listings;
 mod panics;
 mod placement;
 mod threads;
+mod turns;
 mod workers;

@@ -286,7 +286,7 @@ mod tests {
 
     use rustyray_scheduler::Retries;
 
-    use super::*;
+    use super::{super::job::Words, *};
     use crate::{
         Builder,
         call::Ids,
@@ -300,7 +300,7 @@ mod tests {
         let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
         let id = node.client.reserve().expect("room");
         let job = Job {
-            words: Vec::new(),
+            words: Words::new(),
             returns: Ids::One(id),
             held: Vec::new(),
             holds_returns: false,

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use rustyray_scheduler::{PoolId, Retries};
 use rustyray_store::ObjectId;
+use smallvec::SmallVec;
 
 use super::lineage::Again;
 use crate::{
@@ -12,9 +13,21 @@ use crate::{
     spec::{self, Header, Kind},
 };
 
+/// The words of a job. Those of a task with one result and a number or a reference to take lie in the scheduler's record,
+/// where one who has it has them too; a piece of memory for each would have to be asked for by one thread, and most often
+/// be given back by another.
+pub(super) type Words = SmallVec<[u64; WORDS]>;
+
+const WORDS: usize = 9;
+
+/// The same words as a job keeps them.
+pub(super) fn words_of(words: Vec<u64>) -> Words {
+    if words.len() <= WORDS { Words::from_slice(&words) } else { words.into() }
+}
+
 /// A task, call or construction as the scheduler keeps it.
 pub(crate) struct Job {
-    pub(super) words: Vec<u64>,
+    pub(super) words: Words,
     pub(super) returns: Ids,
     /// References that the job holds until it ends: arguments and references inside them.
     pub(super) held: Vec<ObjectId>,

@@ -27,7 +27,10 @@ use parking_lot::Mutex;
 use rustyray_scheduler::{PoolId, Readiness, Retries};
 use rustyray_store::{Lost, ObjectId, Origin, Recovery};
 
-use super::{Node, job::Job};
+use super::{
+    Node,
+    job::{Job, Words},
+};
 use crate::{call::Ids, error::Error, runtime::tag, spec};
 
 /// Results of fewer bytes keep no lineage: their files are not worth it, and their tasks are not to pay for it.
@@ -111,7 +114,7 @@ impl Node {
         }
         let words = std::mem::take(&mut job.words);
         let recipe = Recipe {
-            words: if job.retries.max == 0 { Vec::new() } else { words },
+            words: if job.retries.max == 0 { Vec::new() } else { words.into_vec() },
             returns: job.returns.clone(),
             retries: job.retries,
             pool: job.pool,
@@ -163,7 +166,7 @@ impl Node {
         held.extend_from_slice(recipe.returns.as_slice());
         held.retain(|&id| self.client.retain(id).is_ok());
         Job {
-            words: recipe.words.clone(),
+            words: Words::from_slice(&recipe.words),
             returns: recipe.returns.clone(),
             held,
             holds_returns: false,

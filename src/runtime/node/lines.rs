@@ -14,7 +14,10 @@ use parking_lot::Mutex;
 use rustyray_scheduler::{ActorState, CallerId, NewCall, Retries};
 use rustyray_store::{ClientId, ObjectId};
 
-use super::{Node, client_of, job::Job};
+use super::{
+    Node, client_of,
+    job::{Job, Words},
+};
 use crate::{
     call::Ids,
     error::Error,
@@ -145,7 +148,7 @@ impl Node {
         }
         let attach = Job {
             pool: crate::runtime::program::OWN,
-            words: spec::attach(id.to_word()).into(),
+            words: Words::from_slice(&spec::attach(id.to_word())),
             returns: Ids::Several([].into()),
             held: Vec::new(),
             holds_returns: false,

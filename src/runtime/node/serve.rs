@@ -3,12 +3,15 @@
 use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
-use rustyray_scheduler::{CallerId, Outcome, TaskId, WorkerId, WorkerInfo};
+use rustyray_scheduler::{CallerId, Outcome, TaskId, Turn, WorkerId, WorkerInfo};
 use rustyray_store::{ClientId, ObjectId};
 
 use super::{
     Inbound, Node, client_of,
+    host::Host,
+    job::Words,
     relief::{Asleep, ON_TOP},
+    submit::Handed,
     words_of,
 };
 use crate::{
@@ -155,11 +158,13 @@ impl Node {
     ) -> Result<(), String> {
         let Inbound { up, batch } = inbound;
         let mut entry = [0; ENTRY_WORDS];
+        // What the scheduler is told it is told together; the rest of it before this returns, whatever happens.
+        let mut turn = self.scheduler().turn();
         loop {
             let front = if dead { up.front_after_death(&mut entry) } else { up.front(&mut entry) };
             match front {
                 Ok(Some(len)) => {
-                    self.serve(client, &entry[..len], batch)?;
+                    self.serve(client, &entry[..len], batch, &mut turn)?;
                     up.advance();
                 }
                 Ok(None) => return Ok(()),
@@ -168,9 +173,19 @@ impl Node {
         }
     }
 
-    fn serve(&self, client: ClientId, entry: &[u64], batch: &mut Batch) -> Result<(), String> {
+    fn serve(
+        &self,
+        client: ClientId,
+        entry: &[u64],
+        batch: &mut Batch,
+        turn: &mut Turn<'_, Host>,
+    ) -> Result<(), String> {
         let Some(&first) = entry.first() else { return Err("an empty entry".into()) };
         let worker = WorkerId(u16::from(client.get()));
+        if !matches!(first & 0xff, UP_COMPLETE | UP_SUBMIT | UP_RECORD) {
+            // In order with what the others tell of.
+            turn.bring();
+        }
         match first & 0xff {
             UP_COMPLETE if entry.len() >= 3 => {
                 let ends = &self.peers[client.index()].ends;
@@ -188,6 +203,7 @@ impl Node {
                 };
                 self.note(entry, batch);
                 if entry[1] & ON_TOP != 0 {
+                    turn.bring();
                     self.top_ended(client, entry[1], outcome);
                     return Ok(());
                 }
@@ -196,14 +212,16 @@ impl Node {
                     self.not_made_again(worker, ObjectId { index: index as u32, generation });
                 }
                 let ran_ns = first >> RAN_SHIFT;
-                self.scheduler().completed(worker, task, entry[2] as u16, outcome, ran_ns);
+                turn.completed(worker, task, entry[2] as u16, outcome, ran_ns);
                 if first & FLAG_EXIT != 0 {
+                    turn.bring();
                     self.actor_exits(worker);
                 }
             }
             UP_RECORD => {
                 self.note(entry, batch);
                 if first & FLAG_EXIT != 0 {
+                    turn.bring();
                     self.actor_exits(worker);
                 }
             }
@@ -221,12 +239,12 @@ impl Node {
                 let body = ObjectId { index: entry[1] as u32, generation: entry[2] };
                 self.call_is_lost(client, body);
             }
-            UP_SUBMIT => self.accept_words(client, &entry[1..])?,
+            UP_SUBMIT => self.accept_words(client, &entry[1..], turn)?,
             UP_SUBMIT_BODY if entry.len() >= 3 => {
                 let body = ObjectId { index: entry[1] as u32, generation: entry[2] };
                 // Its sender keeps it, and keeps it in memory, until this entry is passed.
                 let pin = self.client.pin(body).map_err(|error| error.to_string())?;
-                self.accept_words(client, &words_of(&pin))?;
+                self.accept_words(client, &words_of(&pin), turn)?;
             }
             UP_REQUEST if entry.len() >= 9 => {
                 let words = std::array::from_fn(|at| entry[1 + at]);
@@ -276,7 +294,12 @@ impl Node {
     }
 
     /// Takes a submission of a client: the references are held here before the client's entry is passed.
-    pub(super) fn accept_words(&self, client: ClientId, words: &[u64]) -> Result<(), String> {
+    fn accept_words(
+        &self,
+        client: ClientId,
+        words: &[u64],
+        turn: &mut Turn<'_, Host>,
+    ) -> Result<(), String> {
         let accepted = Wanted::from_words(words).map_err(|error| error.to_string()).and_then(
             |(mut wanted, nested, spec)| {
                 let Known { header, returns, dependencies, extension, .. } =
@@ -289,13 +312,17 @@ impl Node {
                     // From here on the object is the task's, whatever becomes of the client.
                     let _ = self.store.set_attempt(id, 0);
                 }
-                Ok((wanted, header, returns, dependencies, held, spec.to_vec()))
+                Ok((wanted, header, returns, dependencies, held, spec))
             },
         );
         let (wanted, header, returns, dependencies, held, spec) = accepted?;
-        let caller = CallerId(u64::from(client.get()));
-        if let Err(error) = self.submit(&wanted, spec, returns.clone(), &dependencies, held, caller)
-        {
+        let handed = Handed {
+            words: Words::from_slice(spec),
+            returns: returns.clone(),
+            held,
+            caller: CallerId(u64::from(client.get())),
+        };
+        if let Err(error) = self.submit_in(turn, &wanted, handed, &dependencies) {
             // Before anybody is told of it: whoever made it did not wait, and cannot give the name back itself.
             if let (Some(name), Some(&token)) = (&wanted.extension.name, returns.as_slice().first())
             {

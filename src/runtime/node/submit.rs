@@ -2,16 +2,32 @@
 
 use std::sync::OnceLock;
 
-use rustyray_scheduler::{CallerId, Demand, JobId, NewTask, ObjectKey, Refusal, Retries, TaskId};
+use rustyray_scheduler::{
+    CallerId, Demand, JobId, NewTask, ObjectKey, Refusal, Retries, TaskId, Turn,
+};
 use rustyray_store::ObjectId;
 
-use super::{Node, job::Job, key, relief::ON_TOP};
+use super::{
+    Node,
+    host::Host,
+    job::{self, Job, Words},
+    key,
+    relief::ON_TOP,
+};
 use crate::{
     call::Ids,
     error::{Error, Result},
     runtime::submission::{Occupied, Wanted, WithinWanted},
     spec::{Header, Kind},
 };
+
+/// What becomes a job: its words, what it returns, the references that were taken for it, and who asks for it.
+pub(super) struct Handed {
+    pub(super) words: Words,
+    pub(super) returns: Ids,
+    pub(super) held: Vec<ObjectId>,
+    pub(super) caller: CallerId,
+}
 
 impl Node {
     /// Hands a task, a construction or a call to the scheduler. `held` are references that were taken for
@@ -22,9 +38,22 @@ impl Node {
         words: Vec<u64>,
         returns: Ids,
         dependencies: &[ObjectId],
-        mut held: Vec<ObjectId>,
+        held: Vec<ObjectId>,
         caller: CallerId,
     ) -> Result<()> {
+        let handed = Handed { words: job::words_of(words), returns, held, caller };
+        self.submit_in(&mut self.scheduler().turn(), wanted, handed, dependencies)
+    }
+
+    /// The same, and a task is dispatched with what else is said in this turn.
+    pub(super) fn submit_in(
+        &self,
+        turn: &mut Turn<'_, Host>,
+        wanted: &Wanted,
+        handed: Handed,
+        dependencies: &[ObjectId],
+    ) -> Result<()> {
+        let Handed { words, returns, mut held, caller } = handed;
         let header = Header::parse(&words).map_err(|error| Error::invalid(error.to_string()))?;
         // An actor's token lives as long as its handles, not as long as its construction is kept.
         let own = if header.kind == Kind::Construct { &[] } else { returns.as_slice() };
@@ -72,8 +101,7 @@ impl Node {
             self.note_child(wanted.parent, id);
         }
         let outcome = match header.kind {
-            Kind::Task => self
-                .scheduler()
+            Kind::Task => turn
                 .submit(NewTask {
                     spec: job,
                     pool: self.pool_of(caller),
@@ -90,9 +118,11 @@ impl Node {
                 .map(drop)
                 .map_err(|refused| (refused.spec, refused.why)),
             Kind::Construct => {
+                turn.bring();
                 return self.construct(wanted, &header, job, dependencies, &made, caller);
             }
             Kind::Method => {
+                turn.bring();
                 let is_counted = wanted.is_counted;
                 return self.call(&header, job, dependencies, &made, caller, is_counted);
             }
