@@ -8,7 +8,7 @@
 //! | 3 | timeout in milliseconds, or of a construction how many calls may overlap (32), job (32) |
 //! | 4 | attempt (16), constructor or method index (16), argument count (32) |
 //! | 5, 6 | of a stream: the grant with which its producer begins, as index and generation |
-//! | … | while tasks are recorded: who submitted it, two words ([`Submitter`]) |
+//! | … | while tasks are recorded: who submitted it, two words ([`Submitter`]), of which a task's worker is not told |
 //! | … | return objects: index, generation |
 //! | … | arguments, each: tag (8) and length in bytes (56), then the bytes padded to a word; or tag and index, then generation |
 //! | … | the extension, where there is one: length in bytes, then the bytes padded to a word |
@@ -237,6 +237,39 @@ pub(crate) fn address(words: &mut [u64], task: u64, attempt: u16, retried: bool)
     words[0] = if retried { words[0] | FLAG_RETRIED } else { words[0] & !FLAG_RETRIED };
     words[1] = task;
     words[4] = words[4] & !0xffff | u64::from(attempt);
+}
+
+/// Within what a task was submitted: the words of a [`Submitter`], zeroes where that is not recorded.
+pub(crate) fn submitter_of(words: &[u64]) -> [u64; 2] {
+    let first = words.first().copied().unwrap_or(0);
+    if first & FLAG_SUBMITTER == 0 {
+        return [0; 2];
+    }
+    let at = submitter_at(first);
+    words.get(at..at + 2).and_then(|two| two.try_into().ok()).unwrap_or([0; 2])
+}
+
+/// Writes the entry for a worker that has room for all of these words, and says how long it is. A task is not told within
+/// what it was submitted: who hands it out knows, and without these two words it lies in one cache line.
+#[inline]
+pub(crate) fn write_entry(words: &[u64], entry: &mut [u64; ENTRY_WORDS]) -> usize {
+    let first = words.first().copied().unwrap_or(0);
+    if first & FLAG_SUBMITTER == 0 || first & 0xff != Kind::Task as u64 {
+        entry[..words.len()].copy_from_slice(words);
+        return words.len();
+    }
+    let at = submitter_at(first).min(words.len());
+    let (head, rest) = words.split_at(at);
+    let rest = rest.get(2..).unwrap_or_default();
+    entry[..at].copy_from_slice(head);
+    entry[at..at + rest.len()].copy_from_slice(rest);
+    entry[0] = first & !FLAG_SUBMITTER;
+    at + rest.len()
+}
+
+/// Where the submitter stands in words that begin with this one.
+fn submitter_at(first: u64) -> usize {
+    if first & FLAG_STREAM == 0 { HEADER_WORDS } else { HEADER_WORDS + 2 }
 }
 
 /// The words of an entry that asks a worker to end in order.
@@ -564,6 +597,41 @@ mod tests {
             assert_eq!(Submitter::from_words(first, second), Some(submitter));
         }
         assert_eq!(Submitter::from_words(0, 0), None);
+    }
+
+    #[test]
+    fn a_task_is_not_told_within_what_it_was_submitted_and_a_call_is() {
+        let id = ObjectId { index: 9, generation: 2 };
+        for grant in [None, Some(ObjectId { index: 4, generation: 8 })] {
+            for (kind, told) in [(Kind::Task, None), (Kind::Method, Some(Submitter::Task(99)))] {
+                let mut spec = SpecWriter::new(Vec::new(), kind, 77, 3);
+                if let Some(grant) = grant {
+                    spec.push_grant(grant);
+                }
+                spec.push_submitter(Submitter::Task(99));
+                spec.push_return(id);
+                spec.push_value(b"eleven byte");
+                let words = spec.finish(b"an extension");
+                assert_eq!(submitter_of(&words), Submitter::Task(99).to_words());
+                let mut entry = [0; ENTRY_WORDS];
+                let len = write_entry(&words, &mut entry);
+                let header = Header::parse(&entry[..len]).expect("well formed");
+                assert_eq!((header.kind, header.grant), (kind, grant));
+                let mut parts = header.split(&entry[HEADER_WORDS..len]).expect("well formed");
+                assert_eq!(parts.submitter, told);
+                assert_eq!(parts.returns().next().and_then(Result::ok), Some(id));
+                assert!(matches!(
+                    parts.arguments.next(),
+                    Ok(Some(Argument::Value { len: 11, .. }))
+                ));
+                assert_eq!(&parts.extension()[..], b"an extension");
+            }
+        }
+        let plain = SpecWriter::new(Vec::new(), Kind::Task, 77, 3).finish(b"");
+        assert_eq!(submitter_of(&plain), [0; 2]);
+        let mut entry = [0; ENTRY_WORDS];
+        assert_eq!(write_entry(&plain, &mut entry), plain.len());
+        assert_eq!(entry[..plain.len()], plain);
     }
 
     #[test]

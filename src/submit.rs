@@ -218,6 +218,10 @@ fn submit_call(
                 (_, called) => called?,
             }
         }
+        (Link::Node(node), None) if kind == Kind::Task => {
+            let (returns, held) = (reserved.ids(), held.take());
+            node.submit_after_completions(wanted, words, returns, &dependencies, held)?;
+        }
         (Link::Node(node), None) => {
             node.take_completions_at_times();
             node.submit(wanted, words, reserved.ids(), &dependencies, held.take(), CallerId(0))?

@@ -96,6 +96,7 @@ fn submit(scheduler: &Scheduler<Fake>, spec: Arc<u32>, dependencies: &[ObjectKey
         alike: 0,
         retries: Retries::NONE,
         parent: None,
+        note: [0; 2],
     });
     submitted.expect("it can be scheduled")
 }

@@ -114,6 +114,7 @@ pub(crate) fn task<'a>(
         alike: 0,
         retries: Retries::default(),
         parent: None,
+        note: [0; 2],
     }
 }
 

@@ -107,6 +107,7 @@ impl Bench {
             alike: 7,
             retries: Retries::default(),
             parent: None,
+            note: [0; 2],
         });
         submitted.expect("it fits");
         returned

@@ -230,6 +230,7 @@ pub enum ActorState {
 ///     alike: 0,
 ///     retries: Retries::NONE,
 ///     parent: None,
+///     note: [0; 2],
 /// };
 /// let task = scheduler.submit(new(&demand, PoolId(0))).expect("the machine has as much");
 /// assert_eq!(told(), ["WorkerId(3) has [GpuShare { gpu: 0, share: 5000 }]"]);

@@ -20,12 +20,14 @@
 //! let parent = scheduler.submit(task("parent", &objects[0], &[], &demand))?;
 //! let new = NewTask {
 //!     parent: Some(parent),
+//!     note: [4, 2],
 //!     retries: Retries::NONE,
 //!     ..task("child", &objects[1], &objects[7..], &demand)
 //! };
 //! let child = scheduler.submit(new)?;
 //! assert_eq!(scheduler.producer(objects[1]), Some(child));
 //! assert_eq!(scheduler.parent(child), Some(parent));
+//! assert_eq!(scheduler.note(child), Some([4, 2]));
 //! let state = scheduler.task(child, |info: &TaskInfo, spec| (info.state, spec.name));
 //! assert_eq!(state, Some((TaskState::Waiting { objects: 1 }, "child")));
 //!

@@ -78,6 +78,8 @@ pub(crate) struct Record<S> {
     pub(crate) child: Plain32,
     pub(crate) older_sibling: Plain32,
     pub(crate) younger_sibling: Plain32,
+    /// Two words of the host's.
+    pub(crate) note: [Plain64; 2],
     spec: UnsafeCell<MaybeUninit<S>>,
 }
 
@@ -112,6 +114,7 @@ impl<S> Record<S> {
             child: Plain32::default(),
             older_sibling: Plain32::default(),
             younger_sibling: Plain32::default(),
+            note: [Plain64::default(), Plain64::default()],
             spec: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }

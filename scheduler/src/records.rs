@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What a record takes beside the spec, at most.
-pub(crate) const RECORD_BYTES: usize = 152;
+pub(crate) const RECORD_BYTES: usize = 168;
 
 const _: () = assert!(size_of::<Record<[u64; 0]>>() <= RECORD_BYTES || LOOM);
 /// A spec of a hundred bytes leaves a queued task far below 512.

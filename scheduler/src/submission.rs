@@ -49,6 +49,8 @@ pub struct NewTask<'a, S> {
     pub retries: Retries,
     /// The task that submitted it, for recursive cancellation.
     pub parent: Option<TaskId>,
+    /// What is to be had by its id as long as it lives, and without the spec: [`crate::Scheduler::note`].
+    pub note: [u64; 2],
 }
 
 /// An actor to be created: its spec runs the constructor.

@@ -37,6 +37,7 @@ struct Filling<'a, S> {
     bundle: u16,
     alike: u64,
     parent: Option<TaskId>,
+    note: [u64; 2],
     returns: &'a [ObjectKey],
 }
 
@@ -96,6 +97,7 @@ impl<H: Host> Scheduler<H> {
             bundle,
             alike: new.alike,
             parent: new.parent,
+            note: new.note,
             returns: new.returns,
         };
         self.enter(filling, new.dependencies, None, bring)
@@ -143,6 +145,7 @@ impl<H: Host> Scheduler<H> {
             bundle,
             alike: 0,
             parent: new.parent,
+            note: [0; 2],
             returns: new.returns,
         };
         let depth = match new.max_handed {
@@ -198,6 +201,7 @@ impl<H: Host> Scheduler<H> {
             bundle: ANY_BUNDLE,
             alike: 0,
             parent: call.parent,
+            note: [0; 2],
             returns: call.returns,
         };
         self.enter(filling, call.dependencies, None, |event| self.post(event)).map_err(
@@ -358,6 +362,15 @@ impl<H: Host> Scheduler<H> {
         self.shared.records.live(parent).map(|_| parent)
     }
 
+    /// What was noted of a task ([`NewTask::note`]) that has not ended; zeroes of an actor's. Lock-free.
+    #[inline]
+    pub fn note(&self, task: TaskId) -> Option<[u64; 2]> {
+        let (record, _) = self.shared.records.live(task)?;
+        let note = [record.note[0].get(), record.note[1].get()];
+        // Still that task's.
+        self.shared.records.live(task).map(|_| note)
+    }
+
     /// The task that was submitted to make `object`; it may have ended.
     #[inline]
     pub fn producer(&self, object: ObjectKey) -> Option<TaskId> {
@@ -381,6 +394,7 @@ fn fill<S>(record: &Record<S>, filling: Filling<'_, S>) {
     record.bundle.set(filling.bundle);
     record.alike.set(estimate_place(filling.alike));
     record.parent.set(filling.parent.map_or(0, TaskId::to_bits));
+    record.note.iter().zip(filling.note).for_each(|(word, note)| word.set(note));
     // SAFETY: the caller took the record from the free list, and no spec is left in one that lies there.
     unsafe { record.put_spec(filling.spec) };
 }

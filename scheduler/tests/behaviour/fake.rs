@@ -346,6 +346,7 @@ impl World {
             alike: wish.alike,
             retries: Retries { max: wish.retries, on_error: true },
             parent: wish.parent,
+            note: [name, !name],
         })?;
         Ok((name, task, returns[0]))
     }

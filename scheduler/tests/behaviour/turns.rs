@@ -22,6 +22,7 @@ fn submit(world: &World, turn: &mut Turn<'_, Fake>, parent: Option<TaskId>) -> (
         alike: 0,
         retries: Retries::NONE,
         parent,
+        note: [name, !name],
     };
     (name, turn.submit(new).expect("it can be scheduled"))
 }
@@ -62,8 +63,10 @@ fn a_task_ends_after_what_it_submitted_before() {
     }
     turn.completed(WorkerId(1), begun.task, begun.attempt, Outcome::Done, 0);
     assert_eq!(world.scheduler.parent(child), Some(parent), "neither is brought");
+    assert_eq!(world.scheduler.note(parent), Some([begun.job.name, !begun.job.name]));
     turn.bring();
-    assert_eq!(world.scheduler.parent(child), None, "it has ended");
+    assert_eq!(world.scheduler.note(parent), None, "it has ended");
+    assert_eq!(world.scheduler.parent(child), None);
     assert_eq!(world.queue(1).last(), Some(&name));
     drop(turn);
 }

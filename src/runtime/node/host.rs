@@ -124,8 +124,7 @@ impl SchedulerHost for Host {
         let client = client_of(worker);
         let mut entry = [0; ENTRY_WORDS];
         let len = if job.words.len() <= ENTRY_WORDS {
-            entry[..job.words.len()].copy_from_slice(&job.words);
-            job.words.len()
+            spec::write_entry(&job.words, &mut entry)
         } else {
             let body = match job.body.get() {
                 Some(body) => **body,

@@ -78,10 +78,12 @@ impl Node {
         let peer = &self.peers[client.index()];
         // Before anybody names the next attempt at its tasks, or fails them: neither can be done while it is sealing.
         vacated.put_back(&self.store);
-        if let Some(inbound) = &mut *peer.up.lock()
-            && let Err(what) = self.drain_ring(client, inbound, true)
-        {
-            crate::notice!("rustyray: process {client:?}, which ended, had published {what}");
+        if let Some(inbound) = &mut *peer.up.lock() {
+            let mut turn = self.scheduler().turn();
+            if let Err(what) = self.drain_ring(client, inbound, true, &mut turn) {
+                crate::notice!("rustyray: process {client:?}, which ended, had published {what}");
+            }
+            turn.bring();
         }
         if runs_tasks {
             self.record_killed(client);

@@ -398,6 +398,7 @@ impl Node {
         let refused = match placement {
             Err(error) => Some((job, error)),
             Ok(placement) => {
+                let note = spec::submitter_of(&job.words);
                 let new = NewTask {
                     spec: job,
                     pool,
@@ -411,6 +412,7 @@ impl Node {
                     priority: 0,
                     retries,
                     parent,
+                    note,
                 };
                 self.scheduler().resubmit(new, attempt).err().map(|refused| {
                     let error = Error::invalid(format!(

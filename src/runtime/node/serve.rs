@@ -66,12 +66,38 @@ impl Node {
     /// for little more than one.
     #[inline]
     pub(crate) fn take_completions_at_times(&self) {
+        if self.is_time_to_look() {
+            self.take_completions();
+        }
+    }
+
+    /// The same, and has `say` say what it has to in one turn with it. So the next task is handed out before it is tidied up
+    /// after the last.
+    #[inline]
+    pub(super) fn say_after_completions<R>(&self, say: impl FnOnce(&mut Turn<'_, Host>) -> R) -> R {
+        let mut turn = self.scheduler().turn();
+        if !self.is_time_to_look() || !self.control.has_pending() {
+            return say(&mut turn);
+        }
+        // A ring is somebody's until what was in it is brought: who waits for it acts on that. So one at a time, and
+        // of one that no other comes after it is brought with the rest.
+        let mut last = None;
+        for client in self.control.take_pending().iter() {
+            turn.bring();
+            drop(last);
+            last = self.drain_into(client, &mut turn);
+        }
+        let said = say(&mut turn);
+        turn.bring();
+        drop(last);
+        said
+    }
+
+    fn is_time_to_look(&self) -> bool {
         let submitted = self.submitted.load(Ordering::Relaxed);
         // Not in one step: nobody counts on the number.
         self.submitted.store(submitted.wrapping_add(1), Ordering::Relaxed);
-        if submitted.is_multiple_of(TOGETHER) || !self.scheduler().is_queueing() {
-            self.take_completions();
-        }
+        submitted.is_multiple_of(TOGETHER) || !self.scheduler().is_queueing()
     }
 
     /// Dispatches what a full queue held up, and tells the workers how much waits.
@@ -99,7 +125,21 @@ impl Node {
     /// Notes when a task began and ended, if the entry says so.
     #[inline]
     fn note(&self, entry: &[u64], batch: &mut Batch) {
-        if is_record(entry) && batch.note(entry) {
+        if !is_record(entry) {
+            return;
+        }
+        // The task has not ended for the scheduler.
+        let submitter = match entry {
+            [first, task, ..] if first & 0xff == UP_COMPLETE && task & ON_TOP == 0 => {
+                self.scheduler().note(TaskId::from_bits(*task)).unwrap_or_default()
+            }
+            _ => [0; 2],
+        };
+        let is_time = match submitter {
+            [0, 0] => batch.note(entry),
+            submitter => batch.note_nested(entry, submitter),
+        };
+        if is_time {
             self.record.put_away(batch);
         }
     }
@@ -122,49 +162,72 @@ impl Node {
         }
     }
 
-    pub(super) fn drain(&self, client: ClientId) {
-        match self.peers[client.index()].up.try_lock() {
-            Some(up) => self.drain_locked(client, up),
-            // Somebody is at it, and may have seen the ring before the entry that set the bit.
-            None => self.control.set_pending(client),
-        }
+    fn drain(&self, client: ClientId) {
+        let mut turn = self.scheduler().turn();
+        let ring = self.drain_into(client, &mut turn);
+        turn.bring();
+        drop(ring);
     }
 
-    fn drain_locked(&self, client: ClientId, mut up: MutexGuard<'_, Option<Inbound>>) {
+    /// Serves what is in a ring, unless somebody is at it; gives the ring, which is to be kept until the turn is brought.
+    fn drain_into(
+        &self,
+        client: ClientId,
+        turn: &mut Turn<'_, Host>,
+    ) -> Option<MutexGuard<'_, Option<Inbound>>> {
+        let Some(up) = self.peers[client.index()].up.try_lock() else {
+            // Who is at it may have seen the ring before the entry that set the bit.
+            self.control.set_pending(client);
+            return None;
+        };
+        self.drain_locked(client, up, turn)
+    }
+
+    fn drain_locked<'a>(
+        &self,
+        client: ClientId,
+        mut up: MutexGuard<'a, Option<Inbound>>,
+        turn: &mut Turn<'_, Host>,
+    ) -> Option<MutexGuard<'a, Option<Inbound>>> {
         if let Some(inbound) = &mut *up
-            && let Err(what) = self.drain_ring(client, inbound, false)
+            && let Err(what) = self.drain_ring(client, inbound, false, turn)
         {
             // Nothing more of it is looked at.
             self.record.put_away(&mut inbound.batch);
             *up = None;
+            turn.bring();
             drop(up);
             self.banish(client, &what);
+            return None;
         }
+        Some(up)
     }
 
     /// Serves everything that a client has published, also when another thread is at it: what it asks by its
     /// socket comes after.
     pub(crate) fn catch_up(&self, client: ClientId) {
-        self.drain_locked(client, self.peers[client.index()].up.lock());
+        let mut turn = self.scheduler().turn();
+        let ring = self.drain_locked(client, self.peers[client.index()].up.lock(), &mut turn);
+        turn.bring();
+        drop(ring);
     }
 
-    /// Serves what is in a process's ring; says what is wrong when there is something that no process of
-    /// ours writes.
+    /// Serves what is in a process's ring, of which the scheduler is told in this turn; says what is wrong when there is
+    /// something that no process of ours writes.
     pub(super) fn drain_ring(
         &self,
         client: ClientId,
         inbound: &mut Inbound,
         dead: bool,
+        turn: &mut Turn<'_, Host>,
     ) -> Result<(), String> {
         let Inbound { up, batch } = inbound;
         let mut entry = [0; ENTRY_WORDS];
-        // What the scheduler is told it is told together; the rest of it before this returns, whatever happens.
-        let mut turn = self.scheduler().turn();
         loop {
             let front = if dead { up.front_after_death(&mut entry) } else { up.front(&mut entry) };
             match front {
                 Ok(Some(len)) => {
-                    self.serve(client, &entry[..len], batch, &mut turn)?;
+                    self.serve(client, &entry[..len], batch, turn)?;
                     up.advance();
                 }
                 Ok(None) => return Ok(()),

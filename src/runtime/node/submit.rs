@@ -18,7 +18,7 @@ use crate::{
     call::Ids,
     error::{Error, Result},
     runtime::submission::{Occupied, Wanted, WithinWanted},
-    spec::{Header, Kind},
+    spec::{self, Header, Kind},
 };
 
 /// What becomes a job: its words, what it returns, the references that were taken for it, and who asks for it.
@@ -45,6 +45,21 @@ impl Node {
         self.submit_in(&mut self.scheduler().turn(), wanted, handed, dependencies)
     }
 
+    /// The same of a task of this process, when it is the time to look which have ended.
+    #[inline]
+    pub(crate) fn submit_after_completions(
+        &self,
+        wanted: &Wanted,
+        words: Vec<u64>,
+        returns: Ids,
+        dependencies: &[ObjectId],
+        held: Vec<ObjectId>,
+    ) -> Result<()> {
+        let caller = CallerId(0);
+        let handed = Handed { words: job::words_of(words), returns, held, caller };
+        self.say_after_completions(|turn| self.submit_in(turn, wanted, handed, dependencies))
+    }
+
     /// The same, and a task is dispatched with what else is said in this turn.
     pub(super) fn submit_in(
         &self,
@@ -68,6 +83,7 @@ impl Node {
             max: u16::try_from(wanted.retries).unwrap_or(u16::MAX - 2),
             on_error: wanted.on_error,
         };
+        let note = spec::submitter_of(&words);
         let job = Job {
             words,
             returns,
@@ -114,6 +130,7 @@ impl Node {
                     alike: header.function,
                     retries,
                     parent: (wanted.parent != 0).then(|| TaskId::from_bits(wanted.parent)),
+                    note,
                 })
                 .map(drop)
                 .map_err(|refused| (refused.spec, refused.why)),

@@ -4,7 +4,7 @@ use rustyray_store::ObjectId;
 
 use super::{
     BATCH,
-    ended::{Ended, KILLED, NO_ACTOR, RECORD_WORDS, SHORT_WORDS, actor_of, ended_at},
+    ended::{Ended, KILLED, NO_ACTOR, RECORD_WORDS, SHORT_WORDS, actor_of, ended_at, nested},
 };
 
 /// Where the words of a record say how many they are: in bits of the first that mean nothing more by now.
@@ -58,6 +58,15 @@ impl Batch {
         self.common.latest = self.common.latest.max(ended_at(entry));
         self.common.tasks += 1;
         self.common.tasks == BATCH
+    }
+
+    /// The same of a task that was not told within what it was submitted.
+    #[inline]
+    pub(crate) fn note_nested(&mut self, entry: &[u64], submitter: [u64; 2]) -> bool {
+        match nested(entry, submitter) {
+            Some((words, len)) => self.note(&words[..len]),
+            None => self.note(entry),
+        }
     }
 
     /// Notes an attempt whose process can say nothing of it any more.

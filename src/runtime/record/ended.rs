@@ -119,6 +119,19 @@ pub(crate) fn is_record(entry: &[u64]) -> bool {
     matches!(entry.len(), SHORT_WORDS | NESTED_WORDS | RECORD_WORDS)
 }
 
+/// The record of a task that was not told within what it was submitted, with that in its place; `None` of one that says
+/// it itself. Gives the words, and how many they are.
+#[inline]
+pub(super) fn nested(entry: &[u64], submitter: [u64; 2]) -> Option<([u64; RECORD_WORDS], usize)> {
+    if entry.get(SHORT_WORDS..NESTED_WORDS).is_some_and(|said| said != [0; 2]) {
+        return None;
+    }
+    let mut words = [0; RECORD_WORDS];
+    words.get_mut(..entry.len())?.copy_from_slice(entry);
+    words[SHORT_WORDS..NESTED_WORDS].copy_from_slice(&submitter);
+    Some((words, entry.len().max(NESTED_WORDS)))
+}
+
 /// The actor that a record names, if it does.
 #[inline]
 pub(super) fn actor_of(entry: &[u64]) -> Option<ObjectId> {
@@ -149,7 +162,7 @@ impl Ended {
     /// | 9 … 11 | name, actor (2), where there is any of these three |
     ///
     /// Nearly all tasks are the first seven words, which lie in one cache line with the entry's head: a process says
-    /// once which actor lives in it.
+    /// once which actor lives in it, and within what a task was submitted the node knows, which handed it out ([`nested`]).
     #[inline]
     pub(crate) fn to_words(self, first: u64) -> ([u64; RECORD_WORDS], usize) {
         let returns = u64::from(self.returns.index);
@@ -274,6 +287,18 @@ pub(super) mod tests {
             assert!(is_record(&entry(&task)));
             assert_eq!(format!("{:?}", there_and_back(&task)), format!("{task:?}"));
         }
+    }
+
+    #[test]
+    fn within_what_a_task_was_submitted_may_be_said_by_who_handed_it_out() {
+        let named = Ended { name: 8, kind: Kind::Task, ..plain(14) };
+        for task in [plain(12), named] {
+            let (words, len) = nested(&entry(&task), [5, 4]).expect("it does not say");
+            let back = Ended::from_words(&words[..len], task.worker, NO_ACTOR);
+            let whole = Ended { submitter: [5, 4], ..task };
+            assert_eq!(back.map(|back| format!("{back:?}")), Some(format!("{whole:?}")));
+        }
+        assert!(nested(&entry(&ended(11)), [5, 4]).is_none(), "it says it itself");
     }
 
     #[test]

@@ -17,6 +17,8 @@
 //!   half written, and the node takes what was published before it clears the ring away. Which task it was at it
 //!   has said in [`rustyray_ipc::Begun`], and the node records that attempt as one that ended with its process.
 //! - *For nothing* while nobody looks: one load and a branch.
+//! - *In one line* while somebody does: within what a task was submitted is not told to its worker and back again. The
+//!   node, which hands it out, has that in the scheduler's record, and adds it to what it notes.
 //!
 //! What is lost when a process is killed: that a call of an actor had begun, or a task on top of one that sleeps, if
 //! it had not ended; those may be several at a time, and have no place there.
