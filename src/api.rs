@@ -178,6 +178,9 @@ impl fmt::Debug for ObjectWriter {
 /// so many results of short calls.
 const AHEAD: usize = 128;
 
+/// How far ahead of the value that it takes [`get_all`] has what is known of the objects brought near.
+const NEAR: usize = 4;
+
 /// The values of all references, in their order.
 ///
 /// ```
@@ -205,6 +208,7 @@ const AHEAD: usize = 128;
 pub async fn get_all<T: Value>(references: &[ObjectRef<T>]) -> Result<Vec<T>> {
     let mut values = Vec::with_capacity(references.len());
     for (at, reference) in references.iter().enumerate() {
+        references.get(at + NEAR).into_iter().for_each(ObjectRef::approach);
         values.push(reference.get_looking_ahead(references.get(at + AHEAD)).await?);
     }
     Ok(values)

@@ -126,6 +126,12 @@ impl<T> ObjectRef<T> {
         self.object_id()
     }
 
+    /// Has what is known of the object brought near.
+    #[inline]
+    pub(crate) fn approach(&self) {
+        let _ = current::of(self.runtime, |core| core.client.approach(self.object_id()));
+    }
+
     /// Whether the object is settled: its value, or the error in its place, can be had without waiting.
     pub fn is_ready(&self) -> bool {
         self.settled().is_settled()
@@ -290,6 +296,11 @@ impl<T: Value> ObjectRef<T> {
     /// The value of an object that is settled.
     #[inline]
     fn value_now(&self) -> Option<Result<T>> {
+        // Whatever keeps it from being read so is told below.
+        let inline = current::of(self.runtime, |core| core.client.inline(self.object_id()));
+        if let Some(value) = inline.flatten().and_then(|inline| inline.value()) {
+            return Some(Ok(value));
+        }
         let view = match self.view_now()? {
             Ok(view) => view,
             Err(error) => return Some(Err(error)),

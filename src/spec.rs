@@ -17,6 +17,8 @@
 //! *body*, and words 5 and 6 name it; the grant follows in words 7 and 8. What a peer wrote is checked by
 //! [`Header::parse`] before it is used.
 
+use std::cell::Cell;
+
 use rustyray_store::ObjectId;
 
 use crate::{call::Ids, registry};
@@ -77,6 +79,27 @@ const TAG_REFERENCE: u64 = 2;
 #[derive(Debug, thiserror::Error)]
 #[error("a task's words are malformed: {0}")]
 pub(crate) struct Malformed(pub(crate) &'static str);
+
+thread_local! {
+    /// Memory for words, from one call to the next: those of most calls are needed until they are in a queue only.
+    static SPARE: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+}
+
+/// Memory for a call's words; room for so many, unless more was given back.
+#[inline]
+pub(crate) fn spare(room: usize) -> Vec<u64> {
+    let spare = SPARE.try_with(Cell::take).unwrap_or_default();
+    if spare.capacity() == 0 { Vec::with_capacity(room) } else { spare }
+}
+
+/// Keeps the memory of words that are not needed any more for this thread's next call.
+#[inline]
+pub(crate) fn give_back(words: Vec<u64>) {
+    if words.capacity() <= ENTRY_WORDS {
+        // A thread that is ending has no next call.
+        let _ = SPARE.try_with(|spare| spare.set(words));
+    }
+}
 
 /// A task's words while they are being written.
 #[derive(Debug)]

@@ -170,7 +170,8 @@ fn submit_call(
     // Room for the header, one return and who submits: the words are kept as long as the task is, a million of them,
     // too.
     let room = if submitter.is_some() { 9 } else { 7 };
-    let mut spec = SpecWriter::new(Vec::with_capacity(room), kind, function, index);
+    let words = if is_call { spec::spare(room) } else { Vec::with_capacity(room) };
+    let mut spec = SpecWriter::new(words, kind, function, index);
     let (parent, job) = context::running().unwrap_or_else(|| (0, core.job()));
     let extra = match kind {
         Kind::Construct => wanted.max_concurrency(),

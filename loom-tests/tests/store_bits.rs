@@ -8,7 +8,7 @@ use loom::thread;
 use rustyray_memory::Heap;
 use rustyray_store::{
     ClientId,
-    models::{Header, Hold, Phase, Pinned, SLOT_WORDS, Slot},
+    models::{EndSeal, Header, Hold, Phase, Pinned, SLOT_WORDS, Slot},
 };
 
 const ONE: ClientId = ClientId::new(1);
@@ -22,7 +22,7 @@ fn sealed(heap: &Heap) -> Slot<'_, Heap> {
     assert_eq!(slot.state().transition_to_reserved(ClientId::NODE), Some(0));
     let _ = slot.state().transition_to_sealing(0, 0, ONE);
     slot.set_header(Header { location: 1, len_bytes: 2, fingerprint: 3 });
-    assert!(slot.state().transition_to_sealed(0, ONE, false));
+    assert_eq!(slot.state().transition_to_sealed(0, ONE, false), EndSeal::Sealed);
     slot
 }
 

@@ -8,7 +8,7 @@ use loom::thread;
 use rustyray_memory::Heap;
 use rustyray_store::{
     ClientId,
-    models::{BeginSeal, Header, Phase, Rename, SLOT_WORDS, Slot},
+    models::{BeginSeal, EndSeal, Header, Phase, Rename, SLOT_WORDS, Slot},
 };
 
 const DEAD: ClientId = ClientId::new(1);
@@ -30,7 +30,7 @@ fn seal_until(slot: Slot<'_, Heap>, steps: usize) {
         slot.set_header(Header { location: 1, len_bytes: 1, fingerprint: 1 });
     }
     if steps >= 3 {
-        assert!(slot.state().transition_to_sealed(0, DEAD, false));
+        assert_eq!(slot.state().transition_to_sealed(0, DEAD, false), EndSeal::Sealed);
     }
 }
 
@@ -105,7 +105,8 @@ fn the_next_attempt_seals_where_the_dead_one_did_not() {
                     }
                     if steps == 3 {
                         slot.set_header(Header { location: 1, len_bytes: 1, fingerprint: 1 });
-                        return slot.state().transition_to_sealed(0, DEAD, false);
+                        return slot.state().transition_to_sealed(0, DEAD, false)
+                            == EndSeal::Sealed;
                     }
                     reap(slot);
                     false
@@ -119,7 +120,7 @@ fn the_next_attempt_seals_where_the_dead_one_did_not() {
             }
             let again = renamed == Rename::Renamed
                 && slot.state().transition_to_sealing(0, 1, LIVING) == BeginSeal::Begun
-                && slot.state().transition_to_sealed(0, LIVING, false);
+                && slot.state().transition_to_sealed(0, LIVING, false) == EndSeal::Sealed;
             assert!(sealed ^ again, "sealed by the dead: {sealed}, by the next: {again}");
         });
     }
@@ -147,7 +148,8 @@ fn the_next_attempt_seals_while_the_dead_one_is_reaped() {
                 thread::spawn(move || reap(Slot::new(&*heap, 0)))
             };
             assert_eq!(slot.state().transition_to_sealing(0, 1, LIVING), BeginSeal::Begun);
-            assert!(slot.state().transition_to_sealed(0, LIVING, false), "it was taken from it");
+            let end = slot.state().transition_to_sealed(0, LIVING, false);
+            assert_eq!(end, EndSeal::Sealed, "it was taken from it");
             let woke = reaping.join().expect("the reaper");
             assert!(!woke, "nobody waits");
             assert_eq!(slot.state().load().phase(), Phase::Sealed);

@@ -8,7 +8,7 @@ use loom::thread;
 use rustyray_memory::Heap;
 use rustyray_store::{
     ClientId,
-    models::{BeginSeal, Header, Phase, Pinned, SLOT_WORDS, Slot},
+    models::{BeginSeal, EndSeal, Header, Phase, Pinned, SLOT_WORDS, Slot},
 };
 
 const VIEWER: ClientId = ClientId::new(1);
@@ -24,7 +24,7 @@ fn sealed(heap: &Heap) -> Slot<'_, Heap> {
     assert_eq!(slot.state().transition_to_reserved(ClientId::NODE), Some(0));
     let _ = slot.state().transition_to_sealing(0, 0, ClientId::NODE);
     slot.set_header(HERE);
-    assert!(slot.state().transition_to_sealed(0, ClientId::NODE, false));
+    assert_eq!(slot.state().transition_to_sealed(0, ClientId::NODE, false), EndSeal::Sealed);
     slot
 }
 
@@ -112,7 +112,10 @@ fn what_was_lost_is_seen_again_only_as_it_was_made_again() {
                 match slot.state().transition_to_sealing(0, AGAIN, MAKER) {
                     BeginSeal::Begun => {
                         slot.set_header(BACK);
-                        assert!(slot.state().transition_to_sealed(0, MAKER, false));
+                        assert_eq!(
+                            slot.state().transition_to_sealed(0, MAKER, false),
+                            EndSeal::Sealed
+                        );
                         true
                     }
                     // It is not lost yet.

@@ -8,7 +8,7 @@ use loom::thread;
 use rustyray_memory::Heap;
 use rustyray_store::{
     ClientId,
-    models::{BeginSeal, GENERATIONS, Header, Hold, Phase, Rename, SLOT_WORDS, Slot},
+    models::{BeginSeal, EndSeal, GENERATIONS, Header, Hold, Phase, Rename, SLOT_WORDS, Slot},
 };
 
 fn reserved(heap: &Heap) -> Slot<'_, Heap> {
@@ -25,7 +25,7 @@ fn seal(slot: Slot<'_, Heap>, attempt: u16, client: ClientId) -> bool {
     }
     let n = u64::from(attempt) + 1;
     slot.set_header(Header { location: n, len_bytes: n, fingerprint: n });
-    slot.state().transition_to_sealed(0, client, false)
+    slot.state().transition_to_sealed(0, client, false) != EndSeal::Taken
 }
 
 #[test]
@@ -84,11 +84,11 @@ fn an_object_let_go_of_while_it_is_sealed_is_not_forgotten() {
             let heap = Arc::clone(&heap);
             thread::spawn(move || {
                 let slot = Slot::new(&*heap, 0);
-                if seal(slot, 0, ClientId::new(1)) {
-                    let _ = slot.waiters();
-                    if slot.is_unreferenced() {
-                        collect(slot);
-                    }
+                let client = ClientId::new(1);
+                if slot.state().transition_to_sealing(0, 0, client) == BeginSeal::Begun
+                    && slot.state().transition_to_sealed(0, client, false) == EndSeal::Left
+                {
+                    collect(slot);
                 }
             })
         };

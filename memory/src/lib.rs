@@ -41,7 +41,7 @@ pub mod sync;
 
 pub use clock::{Clock, Scale};
 pub use heap::Heap;
-pub use prefetch::{prefetch_all_for_write, prefetch_for_write};
+pub use prefetch::{prefetch_all_for_write, prefetch_for_read, prefetch_for_write};
 #[cfg(not(rustyray_loom))]
 pub use {
     fork::{ForkGuard, NotOurs},

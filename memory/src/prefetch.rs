@@ -3,7 +3,7 @@
 //! A line that another core has just written takes a hundred nanoseconds to come, and whoever needs it for an atomic
 //! operation waits for all of them. Who knows early what it will write to asks then, and works on meanwhile.
 //!
-//! Unsafe code here is one instruction that compilers have no safe name for.
+//! Unsafe code here is instructions that compilers have no safe name for.
 
 /// Asks for the line at this address, to be written to: a hint, whatever is there.
 ///
@@ -41,4 +41,24 @@ pub fn prefetch_all_for_write<T>(value: &T) {
     }
     // It may begin anywhere in its first line.
     prefetch_for_write(first.wrapping_add(size_of::<T>().saturating_sub(1)));
+}
+
+/// Asks for the line at this address, to be read: a hint, whatever is there.
+///
+/// ```
+/// use rustyray_memory::prefetch_for_read;
+///
+/// let words = [0_u64; 8];
+/// prefetch_for_read(&raw const words);
+/// ```
+#[inline]
+#[allow(unsafe_code)]
+pub fn prefetch_for_read<T>(address: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: as above.
+    unsafe {
+        core::arch::asm!("prefetcht0 [{}]", in(reg) address, options(nostack, preserves_flags));
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = address;
 }

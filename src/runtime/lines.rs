@@ -53,6 +53,10 @@ const AGAIN: u32 = 4 * OFTEN;
 /// How many unsettled calls of a line are few.
 const MANY: usize = 64;
 
+/// How far behind the oldest call that is not known to be settled [`Open::sweep`] has what is known of the results brought
+/// near.
+const NEAR: usize = 4;
+
 /// A call of an actor, as it goes by whichever way.
 pub(crate) struct LineCall {
     /// The words of the call ([`crate::spec`]).
@@ -262,6 +266,9 @@ struct Open {
     sent: VecDeque<(Ticket, Kept)>,
     /// From how many on all of `sent` is looked through.
     many: usize,
+    /// From how many on the oldest of them are looked at. Those that are not settled are what the consumer is just at:
+    /// who looks at them each time takes the memory away that it is about to write.
+    sweep_from: usize,
     /// What found no room, with its words.
     overflow: VecDeque<(Vec<u64>, Kept)>,
 }
@@ -439,7 +446,10 @@ impl Lines {
             true => open.push(core, &mut words, kept),
             false => Some(kept),
         };
-        let Some(kept) = left else { return core.doorbells().ring(open.consumer) };
+        let Some(kept) = left else {
+            core.doorbells().ring(open.consumer);
+            return spec::give_back(words);
+        };
         if open.overflow.is_empty() {
             self.overflowing.fetch_add(1, Ordering::Relaxed);
         }
@@ -838,8 +848,17 @@ fn ask(core: &Core, token: ObjectId) -> Result<Asked<Open>> {
     };
     let consumer = line.consumer_of();
     let (sent, overflow) = (VecDeque::new(), VecDeque::new());
-    let (holds_token, many) = (false, MANY);
-    Ok(Asked::Granted(Open { line, consumer, queue, token, holds_token, sent, many, overflow }))
+    Ok(Asked::Granted(Open {
+        line,
+        consumer,
+        queue,
+        token,
+        holds_token: false,
+        sent,
+        many: MANY,
+        sweep_from: 0,
+        overflow,
+    }))
 }
 
 /// Sends by the node what was on a line and never ran. `entry` has the words of the call, or their head.
@@ -913,14 +932,22 @@ impl Open {
         }
     }
 
-    /// Lets go of what settled calls hold: at the front each time, everywhere when there are many.
+    /// Lets go of what settled calls hold: at the front if it is time, everywhere when there are many.
     fn sweep(&mut self, core: &Core) {
-        while self.sent.front().is_some_and(|(_, kept)| kept.is_settled(core)) {
-            self.sent.pop_front().into_iter().for_each(|(_, kept)| kept.release(core));
-        }
         if self.sent.len() >= self.many {
             self.sweep_all(core);
         }
+        if self.sent.len() < self.sweep_from {
+            return;
+        }
+        while self.sent.front().is_some_and(|(_, kept)| kept.is_settled(core)) {
+            if let Some((_, soon)) = self.sent.get(NEAR) {
+                soon.returns.as_slice().iter().for_each(|&id| core.client.approach(id));
+            }
+            self.sent.pop_front().into_iter().for_each(|(_, kept)| kept.release(core));
+        }
+        let len = self.sent.len();
+        self.sweep_from = len + (len / 4).min(MANY / 2);
     }
 
     /// Lets go of what settled calls hold, and asks to be woken when the last one is; whether it is not yet.
@@ -989,6 +1016,7 @@ impl Open {
             !is_settled
         });
         self.many = (2 * self.sent.len()).max(MANY);
+        self.sweep_from = self.sent.len();
         if self.holds_token && !self.is_under_way() {
             self.holds_token = false;
             core.release(self.token);

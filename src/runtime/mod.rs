@@ -450,6 +450,10 @@ impl Core {
     /// The owned value of a settled object.
     #[inline]
     pub(crate) fn get_sealed<T: Value>(&self, id: ObjectId) -> Result<T> {
+        // Whatever keeps it from being read so is told below.
+        if let Some(value) = self.client.inline(id).and_then(|inline| inline.value()) {
+            return Ok(value);
+        }
         let view = self.view_sealed::<T>(id)?;
         view.to_owned_value().map_err(|reason| Error::CorruptObject {
             object: id.to_string(),

@@ -18,7 +18,7 @@ use rustyray_memory::{
 };
 
 use crate::{
-    ClientId, ClientSet, Error, Geometry, ObjectId, Pin, PinError, Refusal, Reply, Request,
+    ClientId, ClientSet, Error, Geometry, Inline, ObjectId, Pin, PinError, Refusal, Reply, Request,
     Segments, Stale, Tier, TransportError, Writer, backend,
     core::Core,
     dirty::{DIRTY_GROUPS, Dirty},
@@ -476,12 +476,7 @@ impl Client {
             if self.retain(id).is_ok() {
                 slot.woken(waiters);
                 self.release(id);
-                return;
             }
-        }
-        // Those who let go while it was being sealed left the object to us.
-        if slot.is_unreferenced() {
-            self.perhaps_dead(id.index);
         }
     }
 
@@ -697,6 +692,47 @@ impl Client {
             Ok(_) => Error::Protocol("sizes were asked for"),
             Err(error) => error,
         }
+    }
+
+    /// Says that this thread will soon look at the object: what other cores wrote of it is brought near. A hint.
+    ///
+    /// ```
+    /// # use rustyray_store::{Config, Node};
+    /// # let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+    /// # let client = node.client();
+    /// let ids = [client.put(&1_u64)?, client.put(&2_u64)?, client.put(&3_u64)?];
+    /// let mut sum = 0;
+    /// for (at, &id) in ids.iter().enumerate() {
+    ///     ids.get(at + 2).into_iter().for_each(|&id| client.approach(id));
+    ///     sum += client.view::<u64>(id)?.to_owned_value()?;
+    /// }
+    /// assert_eq!(sum, 6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn approach(&self, id: ObjectId) {
+        if self.geometry.generation(id).is_some() {
+            self.table().slot(id.index).approach();
+        }
+    }
+
+    /// Says that this thread will soon settle the object. A hint.
+    #[inline]
+    pub fn approach_to_settle(&self, id: ObjectId) {
+        if self.geometry.generation(id).is_some() {
+            self.table().slot(id.index).approach_to_settle();
+        }
+    }
+
+    /// A copy of the bytes of a sealed object, if they are so few that they are in its slot: without a pin.
+    #[inline]
+    pub fn inline(&self, id: ObjectId) -> Option<Inline> {
+        let generation = self.geometry.generation(id)?;
+        // In a store of strict objects, what the slots say counts for nothing.
+        if self.geometry.is_strict || !self.is_ours() {
+            return None;
+        }
+        self.table().slot(id.index).read_inline(generation)
     }
 
     // ---- views ------------------------------------------------------------------------------------

@@ -188,7 +188,7 @@ impl Core {
             Some(Place::Extent { offset_bytes }) => {
                 self.ledger.lock().free_extent(offset_bytes);
             }
-            Some(Place::Empty) | None => {}
+            Some(Place::Empty | Place::Inline { .. }) | None => {}
         }
     }
 

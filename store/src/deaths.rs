@@ -292,7 +292,7 @@ impl World {
                     blocks.insert((offset_bytes / geometry.block_bytes) as u32);
                 }
                 Place::Extent { offset_bytes } => drop(extents.insert(offset_bytes, len)),
-                Place::Empty | Place::File { .. } => {}
+                Place::Empty | Place::Inline { .. } | Place::File { .. } => {}
             }
         }
         let ledger = self.node.core.ledger.lock();

@@ -7,7 +7,7 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
 
-use crate::Value;
+use crate::{Value, place::FINGERPRINT_BITS};
 
 /// The rkyv format that this crate is built for: changes whenever archives change their layout.
 const FORMAT: u64 = 0x726b_7976_0008_1e64;
@@ -29,7 +29,7 @@ pub(crate) fn of<A>() -> u64 {
     let mut tail = [0; 8];
     tail[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
     hash = mix(hash ^ u64::from_le_bytes(tail), 0xd6e8_feb8_6659_fd93);
-    mix(hash ^ name.len() as u64, 0xa076_1d64_78bd_642f).max(1)
+    (mix(hash ^ name.len() as u64, 0xa076_1d64_78bd_642f) >> (u64::BITS - FINGERPRINT_BITS)).max(1)
 }
 
 /// A checksum of bytes, to tell whether a copy is whole.

@@ -6,7 +6,7 @@
 use crate::{Error, ObjectId, deadmap, dirty, slot::SLOT_WORDS, state::GENERATIONS, type_names};
 
 /// First word of an encoded geometry and of the table: changes with every change of a layout.
-pub(crate) const MAGIC: u64 = 0x7275_7374_7972_0001;
+pub(crate) const MAGIC: u64 = 0x7275_7374_7972_0002;
 
 /// Words of the table's header: magic, tick, and the admitted clients.
 pub(crate) const HEADER_WORDS: usize = 64;

@@ -362,6 +362,7 @@ mod holdings;
 #[allow(unsafe_code)]
 mod hosting;
 mod id;
+mod inline;
 #[cfg(not(rustyray_loom))]
 mod leaks;
 mod lease;
@@ -435,6 +436,7 @@ mod writer;
 
 pub use dirty::DIRTY_GROUPS;
 pub use id::{ClientId, ClientSet, ObjectId};
+pub use inline::Inline;
 #[cfg(not(rustyray_loom))]
 pub use {
     backend::{Backend, Descriptors, Local, Segments},
@@ -479,7 +481,7 @@ pub mod models {
         lent::Lent,
         place::Place,
         slot::{Header, Hold, Owner, Pinned, SLOT_WORDS, Slot},
-        state::{BeginSeal, GENERATIONS, Phase, Rename, Snapshot, StateWord},
+        state::{BeginSeal, EndSeal, GENERATIONS, Phase, Rename, Snapshot, StateWord},
         type_names::TypeNames,
     };
 }

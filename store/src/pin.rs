@@ -5,8 +5,8 @@
 use std::{fmt, ops::Deref, ptr::NonNull, sync::Arc};
 
 use crate::{
-    Client, ObjectId, PinError, fault, holdings::NotPinned, place::Place, sealed::SealedFile,
-    state::Phase,
+    Client, Inline, ObjectId, PinError, fault, holdings::NotPinned, place::Place,
+    sealed::SealedFile, state::Phase,
 };
 
 /// Whether an object has a value or an error.
@@ -39,12 +39,23 @@ pub enum PinKind {
 pub struct Pin {
     client: Arc<Client>,
     id: ObjectId,
-    /// Where the bytes are, in the segment of `client` or in `file`.
+    /// Where the bytes are, in the segment of `client` or where `keeper` has them.
     start: NonNull<u8>,
     len_bytes: usize,
     fingerprint: u64,
     kind: PinKind,
-    file: Option<Arc<SealedFile>>,
+    keeper: Keeper,
+}
+
+/// What has the bytes.
+#[derive(Clone)]
+enum Keeper {
+    /// The segment of the pin's client, or nobody.
+    Segment,
+    /// The file of a strict object.
+    File(Arc<SealedFile>),
+    /// A copy of what is in the slot, at an address that lasts.
+    Copy { _copy: Arc<Inline> },
 }
 
 // SAFETY: a pin is a shared reference to bytes that nobody writes, and what keeps them; nothing in it is tied
@@ -68,7 +79,6 @@ impl Pin {
             _ => PinKind::Value,
         };
         let header = slot.header();
-        slot.touch(client.table().tick());
         // Dropping `pin` takes the count back, whatever is wrong.
         let mut pin = Pin {
             client: Arc::clone(client),
@@ -77,13 +87,16 @@ impl Pin {
             len_bytes: 0,
             fingerprint: header.fingerprint,
             kind,
-            file: None,
+            keeper: Keeper::Segment,
         };
         let corrupt = || PinError::Corrupt {
             id,
             what: format!("{} bytes at {:#x} are nowhere", header.len_bytes, header.location),
         };
         let place = Place::from_word(header.location).ok_or_else(corrupt)?;
+        if place.takes_memory() {
+            slot.touch(client.table().tick());
+        }
         if client.geometry().is_strict || matches!(place, Place::File { .. }) {
             // What the slot says is anybody's; what the node says is not.
             match client.sealed_file(id)? {
@@ -92,7 +105,7 @@ impl Pin {
                     pin.len_bytes = file.len_bytes;
                     pin.fingerprint = file.fingerprint;
                     pin.kind = file.kind;
-                    pin.file = Some(file);
+                    pin.keeper = Keeper::File(file);
                     return Ok(pin);
                 }
                 None if place == Place::Empty && header.len_bytes == 0 => return Ok(pin),
@@ -101,6 +114,13 @@ impl Pin {
         }
         match place {
             Place::Empty if header.len_bytes == 0 => Ok(pin),
+            Place::Inline { .. } => {
+                let copy = Arc::new(slot.inline(header));
+                pin.start = NonNull::from(&copy[..]).cast();
+                pin.len_bytes = copy.len();
+                pin.keeper = Keeper::Copy { _copy: copy };
+                Ok(pin)
+            }
             Place::Block { offset_bytes } | Place::Extent { offset_bytes }
                 if client.segment().contains(offset_bytes, header.len_bytes) =>
             {
@@ -136,7 +156,10 @@ impl Pin {
     /// The file that has the bytes of a strict object.
     #[inline]
     pub(crate) fn file(&self) -> Option<&SealedFile> {
-        self.file.as_deref()
+        match &self.keeper {
+            Keeper::File(file) => Some(file),
+            Keeper::Segment | Keeper::Copy { .. } => None,
+        }
     }
 
     /// The client that holds the pin.
@@ -152,9 +175,9 @@ impl Deref for Pin {
     fn deref(&self) -> &[u8] {
         // SAFETY: `new` read the place from the header of a settled object after this process's pin bit
         // was validated, and checked that it lies in the segment, or mapped the file that the node named; or
-        // there are no bytes, at an address that is aligned for any. Settled bytes are initialised, do not
+        // there are no bytes, at an address that is aligned for any; or copied what was in the slot. Settled bytes are initialised, do not
         // change and, while the bit is set, do not move: who enforces that is told in `DESIGN.md`. The pin is
-        // counted until `self` is dropped, and `client` and `file` keep the mappings.
+        // counted until `self` is dropped, and `client` and `keeper` keep the mappings and the copy.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len_bytes) }
     }
 }
@@ -169,7 +192,7 @@ impl Clone for Pin {
     fn clone(&self) -> Self {
         let (result, _) = self.client.holdings().pin(self.id);
         debug_assert!(result.is_ok(), "what is pinned can be pinned again");
-        Pin { client: Arc::clone(&self.client), file: self.file.clone(), ..*self }
+        Pin { client: Arc::clone(&self.client), keeper: self.keeper.clone(), ..*self }
     }
 }
 

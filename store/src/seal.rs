@@ -1,15 +1,22 @@
 //! Writing objects: `create`, the typed `put`, and the seal that all of them end with.
 
-use std::sync::Arc;
+use std::{ptr::NonNull, sync::Arc};
 
 use bytes::Bytes;
-use rkyv::{Archived, vec::ArchivedVec};
+use rkyv::{Archived, rancor, vec::ArchivedVec};
 use rustyray_memory::sync::Ordering;
 
 use crate::{
     BytesWriter, Client, Error, ObjectId, Refusal, Reply, Request, SealError, SealRequest, Tier,
-    Value, ValueSerializer, Writer, client::HINTS, fault, geometry::MAX_NESTED, place::Place,
-    room::without_waiting, slot::Header, state::BeginSeal,
+    Value, ValueSerializer, Writer,
+    client::HINTS,
+    fault,
+    geometry::MAX_NESTED,
+    inline,
+    place::{FINGERPRINT_BITS, FINGERPRINT_MASK, INLINE_BYTES, Place},
+    room::without_waiting,
+    slot::Header,
+    state::{BeginSeal, EndSeal},
 };
 
 /// A value that was serialised into its place and waits for its seal.
@@ -36,8 +43,46 @@ fn footprint(len: usize, nested: usize) -> usize {
     if nested == 0 { len } else { list_at(len) + nested * NESTED_BYTES }
 }
 
+/// What is left of a fingerprint beside the 40 bits of a guess.
+const HINT_SHIFT: u32 = FINGERPRINT_BITS - 24;
+
 /// Bytes added to a guess, for what comes after the part that did not fit.
 const SLACK: usize = 256;
+
+/// A value that was serialised: its bytes, and the references in it.
+struct Serialised {
+    len: usize,
+    nested: Vec<ObjectId>,
+}
+
+/// There was not room enough; so much gets further.
+struct TooSmall {
+    needed: usize,
+}
+
+/// Serialises a value into `capacity` bytes.
+///
+/// # Safety
+/// As for [`ValueSerializer::with`].
+#[inline]
+unsafe fn serialise<T: Value>(
+    value: &T,
+    destination: NonNull<u8>,
+    capacity: usize,
+) -> Result<Result<Serialised, TooSmall>, rancor::Error> {
+    let write = |serializer: &mut ValueSerializer| match value.write_to(serializer) {
+        Ok(()) if serializer.wanted().is_none() => {
+            let nested = serializer.nested().to_vec();
+            Ok(Ok(Serialised { len: serializer.position(), nested }))
+        }
+        result => match (result, serializer.wanted()) {
+            (_, Some(wanted)) => Ok(Err(TooSmall { needed: wanted + SLACK })),
+            (result, None) => result.map(|()| unreachable!("it fitted")),
+        },
+    };
+    // SAFETY: the caller's.
+    unsafe { ValueSerializer::with(destination, capacity, write) }
+}
 
 impl Client {
     /// Gets memory for an object of `len` bytes, to be written and then sealed.
@@ -79,7 +124,8 @@ impl Client {
         Ok(BytesWriter { writer: self.create_reserved(tier, total, total)?, len })
     }
 
-    /// Gives a reserved object its value. `nested` are the objects that the value refers to; the caller
+    /// Gives a reserved object its value. Of the fingerprint 51 bits count, as many as [`crate::fingerprint`] gives;
+    /// 0 is that of bytes without a type. `nested` are the objects that the value refers to; the caller
     /// holds a reference to each until this returns, and the object holds them as long as it lives.
     ///
     /// # Errors
@@ -208,20 +254,25 @@ impl Client {
             BeginSeal::Gone => return Err(stale()),
         }
         fault::point("seal.claimed");
-        slot.set_header(Header {
-            location: place.to_word(),
-            len_bytes: writer.len() as u64,
-            fingerprint,
-        });
-        slot.touch(self.table().tick());
+        let (len_bytes, fingerprint) = (writer.len() as u64, fingerprint & FINGERPRINT_MASK);
+        if let Place::Inline { .. } = place {
+            slot.set_inline(inline::to_words(writer.inline_bytes()), len_bytes, fingerprint);
+        } else {
+            slot.set_header(Header { location: place.to_word(), len_bytes, fingerprint });
+            slot.touch(self.table().tick());
+        }
         fault::point("seal.written");
-        if !slot.state().transition_to_sealed(generation, self.id(), failed) {
+        let end = slot.state().transition_to_sealed(generation, self.id(), failed);
+        if end == EndSeal::Taken {
             let current = slot.owner().attempt;
             return Err(SealError::Late { id, attempt, current });
         }
         writer.set_sealed();
         fault::point("seal.published");
         self.announce(id);
+        if end == EndSeal::Left {
+            self.perhaps_dead(id.index);
+        }
         Ok(())
     }
 
@@ -297,8 +348,11 @@ impl Client {
         // Relaxed: a guess.
         let hint = &self.hints[fingerprint as usize % HINTS];
         let seen = hint.load(Ordering::Relaxed);
-        let hinted =
-            if seen >> 40 == fingerprint >> 40 { seen as usize & ((1 << 40) - 1) } else { 0 };
+        let hinted = if seen >> 40 == fingerprint >> HINT_SHIFT {
+            seen as usize & ((1 << 40) - 1)
+        } else {
+            0
+        };
         let small = self.geometry().large_bytes as usize - 1;
         let least = size_of::<T::Archived>();
         // The first try is a small one in any case: what does not fit says at once how much it wants.
@@ -312,30 +366,55 @@ impl Client {
         if capacity > small && !is_strict {
             capacity = small.min(least + SLACK);
         }
-        for tries in 1u32.. {
-            let mut writer = self.create_reserved(tier, capacity, capacity)?;
-            let destination =
-                if capacity == 0 { std::ptr::NonNull::dangling() } else { writer.address() };
+        let done = |Serialised { len, nested }: Serialised, mut writer: Writer| {
+            let needed = footprint(len, nested.len());
+            writer.truncate(len);
+            writer.give_tail_back(needed);
+            let now = fingerprint >> HINT_SHIFT << 40 | needed as u64;
+            if now != seen {
+                hint.store(now, Ordering::Relaxed);
+            }
+            Written { writer, nested, fingerprint }
+        };
+        let mut tries = 0_u32;
+        if !is_strict && hinted.max(least) <= INLINE_BYTES {
+            let mut bytes = [0; INLINE_BYTES];
+            // SAFETY: the bytes are this function's.
+            let tried = unsafe { serialise(value, NonNull::from(&mut bytes).cast(), INLINE_BYTES) };
+            match tried.map_err(Error::Serialize)? {
+                Ok(serialised) if serialised.nested.is_empty() => {
+                    let writer = Writer::inline(Arc::clone(self), &bytes[..serialised.len]);
+                    return Ok(done(serialised, writer));
+                }
+                Ok(Serialised { len, nested }) => capacity = footprint(len, nested.len()),
+                Err(TooSmall { needed }) => capacity = needed,
+            }
+            tries = 1;
+        }
+        loop {
+            tries += 1;
+            let writer = self.create_reserved(tier, capacity, capacity)?;
+            let destination = if capacity == 0 { NonNull::dangling() } else { writer.address() };
             // SAFETY: the writer's memory is ours alone, writable, and `capacity` bytes long; nobody
             // uses the writer meanwhile.
-            let (result, len, wanted, nested) = unsafe {
-                ValueSerializer::with(destination, capacity, |serializer| {
-                    let result = value.write_to(serializer);
-                    let nested = serializer.nested().to_vec();
-                    (result, serializer.position(), serializer.wanted(), nested)
-                })
+            let tried = unsafe { serialise(value, destination, capacity) };
+            let needed = match tried.map_err(Error::Serialize)? {
+                Ok(serialised) => match footprint(serialised.len, serialised.nested.len()) {
+                    needed if needed <= capacity => {
+                        // Others of its type did not fit.
+                        let is_inline =
+                            !is_strict && needed <= INLINE_BYTES && serialised.nested.is_empty();
+                        let writer = match is_inline {
+                            true => Writer::inline(Arc::clone(self), &writer[..needed]),
+                            false => writer,
+                        };
+                        return Ok(done(serialised, writer));
+                    }
+                    needed => needed,
+                },
+                Err(TooSmall { needed }) => needed,
             };
-            let needed = match (result, wanted) {
-                (Ok(()), _) => footprint(len, nested.len()),
-                (Err(_), Some(wanted)) => wanted + SLACK,
-                (Err(error), None) => return Err(Error::Serialize(error)),
-            };
-            if wanted.is_none() && needed <= capacity {
-                writer.truncate(len);
-                writer.give_tail_back(needed);
-                hint.store(fingerprint >> 40 << 40 | needed as u64, Ordering::Relaxed);
-                return Ok(Written { writer, nested, fingerprint });
-            }
+            // Each try doubles what is asked for, which ends with too large a request.
             capacity = match tries {
                 // A value much like the last one of its type.
                 1 if (needed..4 * needed).contains(&hinted) => hinted,
@@ -343,7 +422,6 @@ impl Client {
                 _ => needed.max(2 * capacity),
             };
         }
-        unreachable!("each try doubles what is asked for, which ends with too large a request")
     }
 
     /// Gives a reserved object a value. See [`Client::seal`] and [`Client::write_value`].

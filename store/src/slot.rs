@@ -26,12 +26,14 @@
 //! private entry of the slot (see [`crate::models::Entry`]); the node clears the bits of the dead.
 
 use rustyray_memory::{
-    LINE_WORDS, Memory,
+    LINE_WORDS, Memory, prefetch_for_read, prefetch_for_write,
     sync::{AtomicU64, Ordering, fence, total_order},
 };
 
 use crate::{
-    ClientId, ClientSet,
+    ClientId, ClientSet, Inline,
+    inline::InlineWords,
+    place::{INLINE_BYTES, Place},
     state::{Phase, Snapshot, StateWord, pause},
 };
 
@@ -48,6 +50,10 @@ const NESTED: usize = 6;
 const OWNER: usize = 7;
 const HOLDERS: usize = 8;
 const PINS: usize = 12;
+
+/// The words that have the bytes of a value which lies in the slot: of its length and type the location tells, and it is
+/// never moved, so that nobody asks when it was used.
+const INLINE: [usize; INLINE_BYTES / 8] = [LENGTH, FINGERPRINT, RECENCY];
 
 /// In the word of nested references: the node keeps the object's origin.
 const ORIGIN: u64 = 1 << 63;
@@ -131,6 +137,18 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.memory.word(self.base + index)
     }
 
+    /// Has what is known of the object brought near for somebody who will soon look at it.
+    #[inline]
+    pub fn approach(&self) {
+        prefetch_for_read(std::ptr::from_ref(self.word(STATE)));
+    }
+
+    /// The same for somebody who will soon settle it.
+    #[inline]
+    pub fn approach_to_settle(&self) {
+        prefetch_for_write(std::ptr::from_ref(self.word(STATE)));
+    }
+
     /// The state word.
     #[inline]
     pub fn state(&self) -> StateWord<'a> {
@@ -142,19 +160,61 @@ impl<'a, M: Memory> Slot<'a, M> {
     pub fn header(&self) -> Header {
         // Relaxed: the Acquire load of the state came before, and as long as the caller's bit is set
         // (or the caller is the node's freeing thread) nobody writes.
-        Header {
-            location: self.word(LOCATION).load(Ordering::Relaxed),
-            len_bytes: self.word(LENGTH).load(Ordering::Relaxed),
-            fingerprint: self.word(FINGERPRINT).load(Ordering::Relaxed),
-        }
+        let location = self.word(LOCATION).load(Ordering::Relaxed);
+        let (len_bytes, fingerprint) = Place::in_inline_word(location).unwrap_or_else(|| {
+            let word = |index| self.word(index).load(Ordering::Relaxed);
+            (word(LENGTH), word(FINGERPRINT))
+        });
+        Header { location, len_bytes, fingerprint }
     }
 
     /// Writes the header. Only in phases *sealing*, *spilling* and *restoring*, by the one who put the
     /// slot there; the transition that ends the phase publishes it.
     pub fn set_header(&self, header: Header) {
+        // Release: see `read_inline`.
+        fence(Ordering::Release);
         self.word(LOCATION).store(header.location, Ordering::Relaxed);
         self.word(LENGTH).store(header.len_bytes, Ordering::Relaxed);
         self.word(FINGERPRINT).store(header.fingerprint, Ordering::Relaxed);
+    }
+
+    /// Writes the header of a value of `len_bytes` that lies in the slot, and its bytes. When, and by whom: see
+    /// [`Slot::set_header`].
+    pub fn set_inline(&self, words: InlineWords, len_bytes: u64, fingerprint: u64) {
+        debug_assert!(len_bytes <= INLINE_BYTES as u64, "a place that is none");
+        // Release: see `read_inline`.
+        fence(Ordering::Release);
+        let location = Place::inline_word(len_bytes, fingerprint);
+        self.word(LOCATION).store(location, Ordering::Relaxed);
+        for (index, word) in INLINE.into_iter().zip(words) {
+            self.word(index).store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// The bytes of the sealed object of this generation, if they are in the slot. Nothing keeps the slot as it is
+    /// meanwhile: what was read is the object's if the state is the same before and after (a sequence lock, of which
+    /// the state word is the sequence, and never says the same of two objects).
+    #[inline]
+    pub fn read_inline(&self, generation: u64) -> Option<Inline> {
+        let before = self.state().load();
+        if !before.is_alive(generation) || before.phase() != Phase::Sealed {
+            return None;
+        }
+        // Relaxed, here and below: the state says afterwards whether they belong together.
+        let location = self.word(LOCATION).load(Ordering::Relaxed);
+        let (len_bytes, fingerprint) = Place::in_inline_word(location)?;
+        let words = INLINE.map(|index| self.word(index).load(Ordering::Relaxed));
+        // Acquire: pairs with the Release fences of whoever writes these words for the next object. If one of his
+        // words was read, the state that he left or entered before is seen next.
+        fence(Ordering::Acquire);
+        let is_still = self.state().is_still(before);
+        is_still.then(|| Inline::new(words, len_bytes, fingerprint))
+    }
+
+    /// The bytes that are in the slot, which the caller has pinned.
+    pub(crate) fn inline(&self, header: Header) -> Inline {
+        let words = INLINE.map(|index| self.word(index).load(Ordering::Relaxed));
+        Inline::new(words, header.len_bytes, header.fingerprint)
     }
 
     /// The slot that follows in a chain of granted ones.
@@ -164,6 +224,8 @@ impl<'a, M: Memory> Slot<'a, M> {
 
     /// Node: chains a granted slot.
     pub fn set_next(&self, next: u64) {
+        // Release: see `read_inline`.
+        fence(Ordering::Release);
         self.word(FINGERPRINT).store(next, Ordering::Relaxed);
     }
 
@@ -172,11 +234,13 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.word(RECENCY).load(Ordering::Relaxed)
     }
 
-    /// Notes that the object was used in this tick.
+    /// Notes that the object, whose bytes are not in the slot, was used in this tick.
     #[inline]
     pub fn touch(&self, tick: u64) {
         let word = self.word(RECENCY);
         if word.load(Ordering::Relaxed) != tick {
+            // Release: see `read_inline`.
+            fence(Ordering::Release);
             word.store(tick, Ordering::Relaxed);
         }
     }
@@ -366,12 +430,20 @@ impl<'a, M: Memory> Slot<'a, M> {
     // ---- freeing ----------------------------------------------------------------------------------
 
     /// Node: takes the object out of use if nobody refers to it or views it. The caller then owns the
-    /// slot in phase *freeing* and calls [`Slot::free`] with the snapshot.
+    /// slot in phase *freeing* and calls [`Slot::free`] with the snapshot. One that is just being sealed is left to
+    /// its sealer, who so need not look at the bits himself: their line is then only where references are counted.
     pub fn begin_free(&self) -> Option<Snapshot> {
         loop {
             let seen = self.state().load();
-            if !seen.can_be_freed() || !self.is_unreferenced() {
+            let can = seen.can_be_freed() || seen.phase() == Phase::Sealing;
+            if !can || !self.is_unreferenced() {
                 return None;
+            }
+            if seen.phase() == Phase::Sealing {
+                if self.state().leave_to_sealer(seen) {
+                    return None;
+                }
+                continue; // It is sealed, or waits again.
             }
             if !self.state().transition_to_freeing(seen) {
                 continue; // Somebody named another attempt, seals, or frees: look again which it was.
@@ -390,6 +462,8 @@ impl<'a, M: Memory> Slot<'a, M> {
     /// Node: ends what [`Slot::begin_free`] began. True when the slot can be used again.
     #[must_use]
     pub fn free(&self, before: Snapshot) -> bool {
+        // Release: see `read_inline`.
+        fence(Ordering::Release);
         for index in [LOCATION, LENGTH, FINGERPRINT, WAITERS, RECENCY, NESTED, OWNER] {
             self.word(index).store(0, Ordering::Relaxed);
         }
@@ -473,6 +547,7 @@ impl<'a, M: Memory> Slot<'a, M> {
 #[cfg(all(test, not(rustyray_loom)))]
 mod tests {
     use super::*;
+    use crate::state::EndSeal;
     use rustyray_memory::Heap;
 
     const CLIENT: ClientId = ClientId::new(3);
@@ -493,7 +568,7 @@ mod tests {
         let slot = Slot::new(&heap, 0);
         assert_eq!(slot.state().transition_to_reserved(ClientId::NODE), Some(0));
         let _ = slot.state().transition_to_sealing(0, 0, CLIENT);
-        assert!(slot.state().transition_to_sealed(0, CLIENT, true));
+        assert_eq!(slot.state().transition_to_sealed(0, CLIENT, true), EndSeal::Sealed);
         let before = slot.begin_free().expect("nobody refers to it");
         assert_eq!(slot.state().load().phase(), Phase::Freeing);
         assert_eq!(slot.state().load().lasting_phase(), Phase::Failed);

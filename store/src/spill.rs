@@ -248,7 +248,7 @@ impl Core {
                 let slot = self.table.slot(index);
                 let can = slot.state().load().phase() == Phase::Sealed
                     && slot.pins().is_empty()
-                    && slot.header().location != Place::Empty.to_word();
+                    && Place::from_word(slot.header().location).is_some_and(Place::takes_memory);
                 can.then(|| (slot.recency(), index))
             })
             .collect();

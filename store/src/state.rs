@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! bits 0..4    phase
-//! bits 4..20   aux: the attempt (reserved), the client (granted, sealing), the phase to go back to
-//!              (freeing)
+//! bits 4..20   aux: the attempt (reserved), the client (granted, sealing), with a mark when nobody refers to
+//!              the object any more (sealing), the phase to go back to (freeing)
 //! bits 20..60  generation, counted from the session's base
 //! ```
 //!
@@ -22,7 +22,8 @@
 //! - *free*: the node's; nobody else may touch the slot but to set a bit and take it back.
 //! - *granted*: in the stock of client `aux`, which alone may reserve it.
 //! - *reserved*: waits for the seal of attempt `aux`.
-//! - *sealing*: client `aux` alone writes the header; if it dies, reaping puts the slot back.
+//! - *sealing*: client `aux` alone writes the header, and sees to an object that was left to it meanwhile; if it
+//!   dies, reaping puts the slot back.
 //! - *sealed*, *failed*: header and bytes do not change as long as a bit is set.
 //! - *freeing*: one thread of the node looks whether any bit is set, then frees or goes back.
 //! - *spilling*, *restoring*: one thread of the node moves the bytes; nobody may rely on the location.
@@ -43,6 +44,9 @@ pub const GENERATIONS: u64 = if LOOM { 3 } else { 1 << 39 };
 const PHASE_BITS: u32 = 4;
 const AUX_BITS: u32 = 16;
 const GENERATION_BITS: u32 = 40;
+
+/// In `aux` of a slot that is being sealed: nobody refers to the object.
+const LEFT: u16 = 1 << 8;
 
 const _: () = assert!(PHASE_BITS + AUX_BITS + GENERATION_BITS <= u64::BITS);
 const _: () = assert!(GENERATIONS <= 1 << GENERATION_BITS);
@@ -167,6 +171,18 @@ pub enum BeginSeal {
     Gone,
 }
 
+/// What became of a seal that had begun.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum EndSeal {
+    /// It is sealed.
+    Sealed,
+    /// It is sealed, and nobody referred to it when somebody looked: it may be dead.
+    Left,
+    /// The slot was taken from the client, which only happens to one that was declared dead.
+    Taken,
+}
+
 /// What became of naming a new attempt.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -197,6 +213,13 @@ impl<'a> StateWord<'a> {
     #[inline]
     pub fn load(self) -> Snapshot {
         Snapshot(self.0.load(Ordering::SeqCst))
+    }
+
+    /// Whether it says the same as before. Whoever asks has set a fence between what he read and this, which is all
+    /// the order that it takes. Acquire, where Relaxed would do: loom has a relaxed load read what the fences rule out.
+    #[inline]
+    pub(crate) fn is_still(self, seen: Snapshot) -> bool {
+        self.0.load(Ordering::Acquire) == seen.0
     }
 
     /// SeqCst: in the order of the bits and waiters that are read after; and it acquires the header of the
@@ -260,22 +283,39 @@ impl<'a> StateWord<'a> {
         }
     }
 
-    /// The sealing client: publishes the header. False when the slot was taken from it, which only
-    /// happens to a client that was declared dead.
-    #[must_use]
-    pub fn transition_to_sealed(self, generation: u64, client: ClientId, failed: bool) -> bool {
-        let from = Snapshot::new(Phase::Sealing, client.get().into(), generation);
+    /// The sealing client: publishes the header.
+    pub fn transition_to_sealed(self, generation: u64, client: ClientId, failed: bool) -> EndSeal {
         let phase = if failed { Phase::Failed } else { Phase::Sealed };
-        self.swap(from, Snapshot::new(phase, 0, generation)).is_ok()
+        let to = Snapshot::new(phase, 0, generation);
+        for (mark, end) in [(0, EndSeal::Sealed), (LEFT, EndSeal::Left)] {
+            let aux = u16::from(client.get()) | mark;
+            if self.swap(Snapshot::new(Phase::Sealing, aux, generation), to).is_ok() {
+                return end;
+            }
+        }
+        EndSeal::Taken
+    }
+
+    /// Node: leaves an object to whoever is sealing it, since nobody refers to it any more. False when the word
+    /// says something else by now.
+    #[must_use]
+    pub(crate) fn leave_to_sealer(self, seen: Snapshot) -> bool {
+        let left = seen.with(Phase::Sealing, seen.aux() | LEFT);
+        seen == left || self.swap(seen, left).is_ok()
     }
 
     /// Reap: the client that was sealing is dead; the object waits again.
     #[must_use]
     pub fn transition_from_sealing(self, client: ClientId, attempt: u16) -> bool {
-        let seen = self.load();
-        seen.phase() == Phase::Sealing
-            && seen.aux() == u16::from(client.get())
-            && self.swap(seen, seen.with(Phase::Reserved, attempt)).is_ok()
+        let mut seen = self.load();
+        while seen.phase() == Phase::Sealing && seen.aux() & !LEFT == u16::from(client.get()) {
+            match self.swap(seen, seen.with(Phase::Reserved, attempt)) {
+                Ok(()) => return true,
+                // It was left to the dead client just now.
+                Err(now) => seen = now,
+            }
+        }
+        false
     }
 
     /// Node: from now on only `attempt` can seal.
@@ -371,7 +411,7 @@ mod tests {
         assert_eq!(state.transition_to_reserved(CLIENT), Some(0));
         assert_eq!(state.transition_to_sealing(0, 0, CLIENT), BeginSeal::Begun);
         assert_eq!(state.transition_to_sealing(0, 0, CLIENT), BeginSeal::Sealed);
-        assert!(state.transition_to_sealed(0, CLIENT, false));
+        assert_eq!(state.transition_to_sealed(0, CLIENT, false), EndSeal::Sealed);
         let sealed = state.load();
         assert!(state.transition_to_freeing(sealed));
         assert!(!state.transition_to_freeing(sealed));
@@ -393,7 +433,7 @@ mod tests {
         assert_eq!(state.transition_to_sealing(0, 2, CLIENT), BeginSeal::Begun);
         assert_eq!(state.transition_to_attempt(0, 3), Rename::Sealing);
         assert!(state.transition_from_sealing(CLIENT, 2));
-        assert!(!state.transition_to_sealed(0, CLIENT, false));
+        assert_eq!(state.transition_to_sealed(0, CLIENT, false), EndSeal::Taken);
         assert_eq!(state.transition_to_attempt(0, 3), Rename::Renamed);
     }
 

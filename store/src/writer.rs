@@ -13,7 +13,7 @@ use crate::{
     Client, Request, Tier, fault,
     geometry::{PAGE_BYTES, extent_bytes, roomy_extent_bytes},
     lease::Placed,
-    place::Place,
+    place::{INLINE_BYTES, Place},
     segment::Segment,
 };
 
@@ -48,6 +48,8 @@ pub struct Writer {
     capacity: usize,
     /// The file of a strict object, mapped.
     file: Option<Segment>,
+    /// The bytes of a value that goes into its slot.
+    inline: [u8; INLINE_BYTES],
     /// Nobody writes there any more.
     is_finished: bool,
     /// Nothing is given back: the object was sealed.
@@ -56,7 +58,16 @@ pub struct Writer {
 
 impl Writer {
     pub(crate) fn new(client: Arc<Client>, place: Place, len: usize, capacity: usize) -> Self {
-        Writer { client, place, len, capacity, file: None, is_finished: false, is_sealed: false }
+        let (file, inline) = (None, [0; INLINE_BYTES]);
+        Writer { client, place, len, capacity, file, inline, is_finished: false, is_sealed: false }
+    }
+
+    /// A value that goes into its slot.
+    pub(crate) fn inline(client: Arc<Client>, value: &[u8]) -> Self {
+        let len = value.len();
+        let mut writer = Writer::new(client, Place::Inline { len_bytes: len as u64 }, len, len);
+        writer.inline[..len].copy_from_slice(value);
+        writer
     }
 
     pub(crate) fn in_file(
@@ -67,8 +78,9 @@ impl Writer {
         capacity: usize,
     ) -> Self {
         let place = Place::File { key };
-        let file = Some(file);
-        Writer { client, place, len, capacity, file, is_finished: false, is_sealed: false }
+        let mut writer = Writer::new(client, place, len, capacity);
+        writer.file = Some(file);
+        writer
     }
 
     /// This process writes to the file no more: it has it mapped no more. The caller has it sealed, or gone.
@@ -104,6 +116,11 @@ impl Writer {
         self.place
     }
 
+    /// The bytes of a value that goes into its slot.
+    pub(crate) fn inline_bytes(&self) -> [u8; INLINE_BYTES] {
+        self.inline
+    }
+
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
@@ -121,6 +138,9 @@ impl Writer {
         if self.capacity == 0 {
             return &mut [];
         }
+        if let Place::Inline { .. } = self.place {
+            return &mut self.inline[..self.capacity];
+        }
         // SAFETY: `Client::create_reserved` got `capacity` bytes at this place from the node (or from a
         // block the node leased to us, or in a file that is mapped as long as `self`) and made them writable; until the seal nobody else knows the
         // place, and `&mut self` makes this the only slice of it in this process. A memfd's bytes are
@@ -132,7 +152,7 @@ impl Writer {
     pub(crate) fn give_tail_back(&mut self, capacity: usize) {
         debug_assert!(capacity <= self.capacity && capacity >= self.len);
         match self.place {
-            Place::Empty => {}
+            Place::Empty | Place::Inline { .. } => {}
             // The node gives the rest of a file back when it seals it.
             Place::File { .. } => self.capacity = capacity,
             Place::Block { .. } => {
@@ -167,7 +187,7 @@ impl Writer {
             return;
         }
         match self.place {
-            Place::Empty | Place::File { .. } => {}
+            Place::Empty | Place::Inline { .. } | Place::File { .. } => {}
             Place::Block { .. } => self.client.finish(self.placed()),
             Place::Extent { offset_bytes } => {
                 let len_bytes = (self.capacity as u64).next_multiple_of(PAGE_BYTES);
@@ -189,6 +209,9 @@ impl Deref for Writer {
         if self.len == 0 {
             return &[];
         }
+        if let Place::Inline { .. } = self.place {
+            return &self.inline[..self.len];
+        }
         // SAFETY: see `reserved_mut`; `len <= capacity`, and a shared borrow of `self` excludes writes.
         unsafe { std::slice::from_raw_parts(self.address().as_ptr(), self.len) }
     }
@@ -209,7 +232,7 @@ impl Drop for Writer {
         fault::point("abort.begun");
         self.finish();
         match self.place {
-            Place::Empty => {}
+            Place::Empty | Place::Inline { .. } => {}
             Place::File { key } => {
                 self.file = None;
                 let _ = self.client.ask(Request::Drop { key });

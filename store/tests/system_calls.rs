@@ -15,7 +15,7 @@ fn store() -> (Arc<Node>, Arc<Client>, ObjectId) {
     let client = node.client();
     let id = client.put(&[7u64; 16]).expect("put");
     for value in 0..200_000u64 {
-        client.release(client.put(&value).expect("put"));
+        client.release(client.put(&[value; 8]).expect("put"));
     }
     (node, client, id)
 }
@@ -41,6 +41,12 @@ fn neither_get_nor_put_nor_counting_references_makes_a_system_call() {
     });
     count("retain and release", TIMES, |_| {
         client.retain(id).expect("held");
+        client.release(id);
+    });
+    count("put, get and drop of a number", TIMES, |at| {
+        let id = client.put(&at).expect("put");
+        let value = client.inline(id).and_then(|inline| inline.value::<u64>());
+        assert_eq!(value, Some(at));
         client.release(id);
     });
     count("put and drop", TIMES, |at| client.release(client.put(&[at; 4]).expect("put")));

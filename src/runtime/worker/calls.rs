@@ -87,6 +87,8 @@ pub(super) fn begin(
             _ => Ids::Several(ids.collect::<Vec<ObjectId>>().into()),
         }
     };
+    // It is settled when the code has run, and was written by another core last.
+    ids.as_slice().first().into_iter().for_each(|&id| core.client.approach_to_settle(id));
     let returns = Returns {
         core: Arc::clone(core),
         ids,

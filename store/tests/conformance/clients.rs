@@ -139,19 +139,20 @@ pub(crate) fn what_is_lent_to_a_client_while_it_is_reaped_comes_back(over: Over)
 
 pub(crate) fn what_a_dead_client_left_is_cleared_away(over: Over) {
     let (node, one) = store(over);
-    let kept = one.put(&1u64).expect("put");
+    let kept = one.put(&[1u64; 8]).expect("put");
     let before = node.stats();
     let two = join(&node);
     let number = two.id();
     let promised = two.reserve().expect("reserve");
     one.retain(promised).expect("retain");
-    let _view = two.view::<u64>(kept).expect("view");
-    let small = two.put(&2u64).expect("put");
+    let _view = two.view::<[u64; 8]>(kept).expect("view");
+    let inline = two.put(&2u64).expect("put");
+    let small = two.put(&[2u64; 8]).expect("put");
     let large = two.put(&vec![3u8; 2 << 20]).expect("put");
     let writer = two.create(1 << 20).expect("create");
     let reaped = direct::end(&node, &two);
     assert_eq!(reaped.orphans, [promised]);
-    assert_eq!((one.status(small), one.status(large)), (Status::Gone, Status::Gone));
+    assert!([inline, small, large].iter().all(|&id| one.status(id) == Status::Gone));
     drop(writer);
     one.fail(promised, 0, b"its sealer is dead").expect("fail");
     one.release(promised);

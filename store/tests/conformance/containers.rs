@@ -34,9 +34,14 @@ pub(crate) fn a_container_keeps_what_it_refers_to(over: Over) {
     client.release(one);
     assert_eq!(client.status(inner), Status::Sealed);
     let outer = client.put(&[Ref(two)].to_vec()).expect("put");
+    // As few bytes as fit a slot.
+    let alone = client.put(&Ref(two)).expect("put");
+    assert!(client.inline(alone).is_none(), "what it holds has no room there");
     client.release(two);
     assert_eq!(*client.view::<u64>(inner).expect("view"), 5);
     client.release(outer);
+    assert_eq!(client.status(inner), Status::Sealed);
+    client.release(alone);
     assert_eq!(client.status(inner), Status::Gone);
     assert_eq!(node.stats().objects, 0);
     let stale = client.put(&[Ref(inner)].to_vec());

@@ -76,6 +76,7 @@ conformance! {
             vectors_of_numbers_are_native_slices,
             bytes_are_read_where_they_lie,
             objects_begin_at_multiples_of_64,
+            what_fits_its_slot_takes_no_memory,
             what_is_created_is_written_in_place_or_given_back,
             a_failed_object_gives_its_error,
             a_mismatch_names_both_types,

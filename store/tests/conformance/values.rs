@@ -39,6 +39,70 @@ pub(crate) fn values_of_all_sizes_come_out_as_they_went_in(over: Over) {
     client.view::<()>(unit).expect("view");
 }
 
+/// Puts a value, reads it in every way, and says whether it was in its slot.
+fn there_and_back<T>(client: &Arc<Client>, value: T) -> bool
+where
+    T: OwnedValue + Clone + PartialEq + std::fmt::Debug,
+{
+    let id = client.put(&value).expect("put");
+    let inline = client.inline(id);
+    if let Some(inline) = inline {
+        assert_eq!((inline.value(), inline.value::<Vec<(u8, u32)>>()), (Some(value.clone()), None));
+    }
+    let view: View<T> = client.view(id).expect("view");
+    let (same, moved) = (view.clone(), view);
+    assert_eq!(moved.to_owned_value().expect("owned"), value);
+    let expected = std::any::type_name::<T::Archived>();
+    let wrong = client.view::<Vec<(u8, u32)>>(id).expect_err("it is another type");
+    assert!(wrong.to_string().contains(expected), "{wrong} does not name {expected}");
+    client.release(id);
+    drop(moved);
+    assert_eq!(client.status(id), Status::Sealed, "a view keeps it");
+    assert_eq!(same.to_owned_value().expect("owned"), value);
+    drop(same);
+    assert_eq!(client.status(id), Status::Gone);
+    assert!(client.inline(id).is_none(), "it is gone");
+    inline.is_some()
+}
+
+pub(crate) fn what_fits_its_slot_takes_no_memory(over: Over) {
+    #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, Clone, Debug, PartialEq)]
+    #[rkyv(attr(repr(align(32))))]
+    struct Wide(u8);
+    let (node, client) = store(over);
+    let is_strict = over.tier == Tier::Strict;
+    let text = |len: usize| "x".repeat(len);
+    for round in 0..3u64 {
+        let small = [
+            there_and_back(&client, ()),
+            there_and_back(&client, round),
+            there_and_back(&client, (round, i64::MIN, f64::MAX)),
+            there_and_back(&client, (1u8, Some(round as u16), 'c')),
+            there_and_back(&client, text(15)),
+            there_and_back(&client, b"ok".to_vec()),
+            there_and_back(&client, Vec::<Wide>::new()),
+            there_and_back(&client, Some(Box::new(round))),
+            there_and_back(&client, [u64::MAX; 3]),
+        ];
+        assert_eq!(small, [!is_strict; 9]);
+        assert!(is_strict || round > 0 || node.stats().used_bytes == 0, "they took memory");
+    }
+    for round in 0..3u64 {
+        let large = [
+            there_and_back(&client, [round; 4]),
+            there_and_back(&client, text(25)),
+            there_and_back(&client, vec![7u8; 9]),
+            there_and_back(&client, Wide(1)),
+        ];
+        assert_eq!(large, [false; 4]);
+    }
+    // Of one type, some fit and some do not.
+    for len in [3, 1000, 4, 5, 100_000, 0, 30, 1] {
+        assert_eq!(there_and_back(&client, text(len)), !is_strict && len < 16, "{len} bytes");
+    }
+    assert_eq!(node.stats().objects, 0);
+}
+
 pub(crate) fn vectors_of_numbers_are_native_slices(over: Over) {
     fn mean(values: &[f64]) -> f64 {
         values.iter().sum::<f64>() / values.len() as f64
@@ -139,7 +203,7 @@ pub(crate) fn bytes_are_read_where_they_lie(over: Over) {
 
 pub(crate) fn what_is_created_is_written_in_place_or_given_back(over: Over) {
     let (node, client) = store(over);
-    client.release(client.put(&1u8).expect("put"));
+    client.release(client.put(&[1u64; 8]).expect("put"));
     let before = node.stats();
     for len in [1usize, 5000, 5 << 20] {
         let mut writer = client.create(len).expect("create");
