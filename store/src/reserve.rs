@@ -12,7 +12,8 @@
 //!
 //! It sleeps once so much is ready as was asked for, and is woken when half of that is used up. It stops when
 //! little memory is left to the machine or to the control group of this process, or none can be had; and for
-//! good when the store ends, or has strict objects, which need the memory elsewhere.
+//! good when the store ends, or has strict objects, which need the memory elsewhere. Another thread, which does nothing
+//! else and is scheduled like any, then gives back what the last step made ready.
 
 use std::{
     sync::{Arc, OnceLock, Weak},
@@ -69,10 +70,18 @@ impl Reserve {
             return;
         }
         let weak = Arc::downgrade(core);
-        let builder = std::thread::Builder::new().name("rustyray-reserve".into());
-        if let Ok(thread) = builder.spawn(move || keep_ready(&weak)) {
-            let _ = core.reserve.thread.set(thread.thread().clone());
-        }
+        let thread = |name: &str| std::thread::Builder::new().name(name.into());
+        let _ = thread("rustyray-reserve").spawn(move || {
+            let same = Weak::clone(&weak);
+            if let Ok(ready) = thread("rustyray-ready").spawn(move || keep_ready(&same)) {
+                let _ = ready.join();
+            }
+            // Whoever ended it did not wait for the last step. It is not for the thread that took that one: many wait
+            // for the lock, and not until no processor is wanted.
+            if let Some(core) = weak.upgrade() {
+                core.give_reserve_back(&core.ledger.lock());
+            }
+        });
     }
 
     /// The bytes that are ready and that nobody has been lent yet.
@@ -130,9 +139,9 @@ fn keep_ready(core: &Weak<Core>) {
     loop {
         let Some(core) = core.upgrade() else { return };
         let reserve = &core.reserve;
+        let _ = reserve.thread.set(std::thread::current());
         if reserve.is_over.load(Ordering::Relaxed) {
-            // Whoever ended it did not wait for the last step.
-            return core.give_reserve_back(&core.ledger.lock());
+            return;
         }
         let next = reserve.next().filter(|(_, len_bytes)| machine::has_spare(*len_bytes));
         let is_ready = next.is_some_and(|(offset_bytes, len_bytes)| {
@@ -192,15 +201,15 @@ mod tests {
         }
     }
 
-    /// The scheduling policies of the threads of this process that make memory ready.
-    fn policies() -> Vec<u32> {
+    /// The scheduling policies of the threads of this process whose name begins so.
+    fn policies(of: &str) -> Vec<u32> {
         let tasks = std::fs::read_dir("/proc/self/task").expect("the threads");
         let of_task = |task: std::fs::DirEntry| {
             let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
             let (name, rest) = stat.rsplit_once(')')?;
             // The policy is the 41st field; the name is the second.
             let policy = rest.split_whitespace().nth(38)?.parse().ok()?;
-            name.contains("(rustyray-reserv").then_some(policy)
+            name.contains(of).then_some(policy)
         };
         tasks.filter_map(|task| of_task(task.ok()?)).collect()
     }
@@ -211,7 +220,8 @@ mod tests {
         let core = &node.core;
         eventually("the reserve is ready", || node.stats().reserve_bytes == 24 * MIB);
         assert!(resident_bytes(core) >= 24 * MIB);
-        assert!(policies().contains(&(libc::SCHED_IDLE as u32)), "{:?}", policies());
+        let policies = policies("(rustyray-ready");
+        assert!(policies.contains(&(libc::SCHED_IDLE as u32)), "{policies:?}");
         assert_eq!((node.stats().used_bytes, node.stats().warm_bytes), (0, 0), "nobody has it");
 
         let client = node.client();
@@ -265,7 +275,15 @@ mod tests {
         let id = client.put(&vec![3u8; MIB as usize]).expect("room");
         let pin = client.pin(id).expect("a pin");
         node.shutdown();
-        eventually("the thread has ended", || Arc::weak_count(&core) == 0);
+        {
+            // Whoever wants the lock can be looked at meanwhile.
+            let _ledger = core.ledger.lock();
+            eventually("one of the two has ended", || Arc::weak_count(&core) == 1);
+            let waiting = policies("(rustyray-reserv");
+            assert!(waiting.contains(&(libc::SCHED_OTHER as u32)), "{waiting:?}");
+            assert!(!waiting.contains(&(libc::SCHED_IDLE as u32)), "{waiting:?}");
+        }
+        eventually("the other has ended", || Arc::weak_count(&core) == 0);
         assert!(pin[..MIB as usize].iter().all(|&byte| byte == 3), "views can still be read");
         assert_eq!(core.reserve.bytes(), 0);
         assert!(resident_bytes(&core) <= 4 * MIB, "what nobody used was given back");
