@@ -6,6 +6,7 @@
 //! the submitter included, brings it on. The owner of the token hears of a task when it waits for nothing; or
 //! before, when somebody may look for it: a call has its place in a line, a child its parent, a group its members.
 
+use rustyray_memory::sync::{Ordering, fence};
 use smallvec::SmallVec;
 
 use crate::{
@@ -367,7 +368,8 @@ impl<H: Host> Scheduler<H> {
     pub fn note(&self, task: TaskId) -> Option<[u64; 2]> {
         let (record, _) = self.shared.records.live(task)?;
         let note = [record.note[0].get(), record.note[1].get()];
-        // Still that task's.
+        // Acquire: pairs with the Release in `fill`. Of another task nothing is read without seeing that it is another.
+        fence(Ordering::Acquire);
         self.shared.records.live(task).map(|_| note)
     }
 
@@ -394,6 +396,8 @@ fn fill<S>(record: &Record<S>, filling: Filling<'_, S>) {
     record.bundle.set(filling.bundle);
     record.alike.set(estimate_place(filling.alike));
     record.parent.set(filling.parent.map_or(0, TaskId::to_bits));
+    // Release: see `Scheduler::note`.
+    fence(Ordering::Release);
     record.note.iter().zip(filling.note).for_each(|(word, note)| word.set(note));
     // SAFETY: the caller took the record from the free list, and no spec is left in one that lies there.
     unsafe { record.put_spec(filling.spec) };

@@ -121,6 +121,21 @@ impl LineId {
     }
 }
 
+/// With which end of a line a process has no more to do. It says so itself: an actor that was started again may live in the
+/// process that calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum LineEnd {
+    Producer = 0,
+    Consumer = 1,
+}
+
+impl LineEnd {
+    pub(crate) fn from_word(word: u64) -> LineEnd {
+        if word == LineEnd::Producer as u64 { LineEnd::Producer } else { LineEnd::Consumer }
+    }
+}
+
 /// One use of a line, as any of the three processes sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Line {

@@ -34,7 +34,7 @@ use super::{
     Core, Link,
     control::Words,
     current,
-    line::{Line, LineId, LineState, OFTEN},
+    line::{Line, LineEnd, LineId, LineState, OFTEN},
     node::Place,
     submission::Wanted,
     uplink::Uplink,
@@ -207,9 +207,9 @@ impl Route {
 
     /// The call that was sent by the line and whose words are in this object.
     fn take_with_body(&mut self, body: ObjectId) -> Option<Kept> {
-        let sent = &mut self.line.as_mut()?.sent;
-        let at = sent.iter().position(|(_, kept)| kept.held.contains(&body))?;
-        sent.remove(at).map(|(_, kept)| kept)
+        let open = self.line.as_mut()?;
+        let at = open.sent.iter().position(|(_, kept)| kept.held.contains(&body))?;
+        open.remove(at).map(|(_, kept)| kept)
     }
 
     /// What the calls of the line are to make, of those that may not be settled.
@@ -825,8 +825,8 @@ impl Wake for LetGo {
 /// This process has no more to do with a line.
 fn done_with(core: &Core, line: LineId) {
     match &core.link {
-        Link::Node(node) => node.line_done(ClientId::NODE, line),
-        Link::Uplink(uplink) => uplink.line_done(line),
+        Link::Node(node) => node.line_done(ClientId::NODE, line, LineEnd::Producer),
+        Link::Uplink(uplink) => uplink.line_done(line, LineEnd::Producer),
     }
 }
 
@@ -973,7 +973,14 @@ impl Open {
         let at = self.sent.iter().position(|(_, kept)| kept.makes(id))?;
         let mut entry = [0; ENTRY_WORDS];
         let len = self.queue.take_back_into(self.sent[at].0, &mut entry)?;
-        self.sent.remove(at).map(|(_, kept)| (entry[..len].to_vec(), kept))
+        self.remove(at).map(|(_, kept)| (entry[..len].to_vec(), kept))
+    }
+
+    /// Takes a call out of those that may not be settled.
+    fn remove(&mut self, at: usize) -> Option<(Ticket, Kept)> {
+        let removed = self.sent.remove(at);
+        self.sweep_from = self.sweep_from.min(self.sent.len());
+        removed
     }
 
     /// Nothing is claimed any more: what was not goes by the node, and what was may have run.

@@ -13,7 +13,7 @@
 //! | [`UP_EXIT`] | none: the actor that lives in the client ends on its own |
 //! | [`UP_STREAM`] | the end of a stream and the grant it has come to: index and generation of each |
 //! | [`UP_LINE`] | index and generation of an actor's token, to which a direct line is wanted; the cell as above |
-//! | [`UP_LINE_DONE`] | the direct line that the client has no more to do with |
+//! | [`UP_LINE_DONE`] | the direct line with whose end the client has no more to do, and which that is |
 //! | [`UP_CALL_LOST`] | index and generation of the body of a call that came by a direct line and cannot be read |
 //! | [`UP_RECORD`] | when a call by a direct line began and ended ([`super::record`]) |
 //! | [`UP_TEXT`] | a text that later entries name ([`super::texts`]): its number, its length in bytes, the bytes |
@@ -47,7 +47,7 @@ use super::{
     Core,
     control::{CELLS, Control, Words},
     doorbells::Doorbells,
-    line::LineId,
+    line::{LineEnd, LineId},
     lines::Asked,
     node::{Claim, Place},
     submission::{GroupWanted, Wanted},
@@ -309,7 +309,11 @@ impl Uplink {
         let pin = pinned.map_err(|error| core.view_error::<()>(body, ViewError::Pin(error)))?;
         let position = self.publish(&[UP_SUBMIT_BODY, u64::from(body.index), body.generation]);
         if let Some(position) = position {
-            self.in_transit.lock().pinned.push_back((position, pin));
+            let mut in_transit = self.in_transit.lock();
+            // `close` says so before it takes the lock.
+            if !self.is_closed() {
+                in_transit.pinned.push_back((position, pin));
+            }
         }
         Ok(position)
     }
@@ -507,9 +511,9 @@ impl Uplink {
         })
     }
 
-    /// Says that this process has no more to do with a direct line.
-    pub(super) fn line_done(&self, line: LineId) {
-        if self.publish(&[UP_LINE_DONE, line.to_word()]).is_some() {
+    /// Says that this process has no more to do with its end of a direct line.
+    pub(super) fn line_done(&self, line: LineId, end: LineEnd) {
+        if self.publish(&[UP_LINE_DONE, line.to_word(), end as u64]).is_some() {
             self.ring_node();
         }
     }

@@ -33,7 +33,7 @@ pub(crate) type InlineWords = [u64; INLINE_BYTES / 8];
 /// ```
 // Objects are aligned to 64, and their archives may count on it.
 #[derive(Clone, Copy)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct Inline {
     bytes: [u8; INLINE_BYTES],
     len_bytes: u8,

@@ -56,8 +56,8 @@ pub struct Admission {
 pub struct Reaped {
     /// Clients whose wait may be over: they have been marked and woken.
     pub wake: ClientSet,
-    /// Objects that others refer to, that the dead client had reserved and was to seal itself: nobody
-    /// else will, so fail them.
+    /// Objects that others refer to, that the dead client, or one that died before it, had reserved and was to seal
+    /// itself: nobody else will, so fail them. Until that is done each further reap tells of them again.
     pub orphans: Vec<ObjectId>,
     /// Objects that died with it.
     pub freed: usize,

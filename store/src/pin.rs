@@ -162,6 +162,12 @@ impl Pin {
         }
     }
 
+    /// Whether the bytes are a copy of this pin's, of what was in the slot.
+    #[inline]
+    pub(crate) fn is_copy(&self) -> bool {
+        matches!(self.keeper, Keeper::Copy { .. })
+    }
+
     /// The client that holds the pin.
     pub fn client(&self) -> &Arc<Client> {
         &self.client

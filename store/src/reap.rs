@@ -49,15 +49,13 @@ impl Core {
     /// Clears away what the dead client left.
     pub(crate) fn reap(&self, client: ClientId) -> Reaped {
         let mut reaped = Reaped::default();
-        let mut living = {
+        {
             let mut ledger = self.ledger.lock();
             if client == ClientId::NODE || !ledger.clients.contains(client) {
                 return reaped;
             }
             ledger.leaving.insert(client);
-            ledger.clients
-        };
-        living.remove(client);
+        }
         // What it asked for last may still be under way, and is lent to it before it is cleared away.
         // Acquire: pairs with the Release at the end of each request.
         while self.serving[client.index()].load(Ordering::Acquire) != 0 {
@@ -69,7 +67,9 @@ impl Core {
             let slot = self.table.slot(index);
             let key = (index, slot.state().load().generation());
             let owner = slot.owner().client;
-            if owner.is_some_and(|owner| !living.contains(owner)) && self.waits_for_owner(key) {
+            // As of now: one that was admitted meanwhile lives, and was before it owned anything.
+            let is_gone = |owner| owner == client || !self.table.clients().contains(owner);
+            if owner.is_some_and(is_gone) && self.waits_for_owner(key) {
                 unowned.push(key);
             }
         }

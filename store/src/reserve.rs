@@ -5,7 +5,7 @@
 //! of the allocator's frontier and has the system provide pages: huge ones where it can. Whoever is lent them
 //! only has to have them mapped.
 //!
-//! It owns nothing and nobody waits for it. It never allocates and writes to no byte: the pages are asked for
+//! It owns nothing and nobody waits for it but another thread, at the end. It never allocates and writes to no byte: the pages are asked for
 //! through the node's read-only mapping, and asking for a page that is there already, which somebody may be
 //! writing to, changes nothing. So it needs no lock, it may stop between any two instructions, and to be late
 //! or wrong about the frontier costs time only.
@@ -21,7 +21,7 @@ use std::{
 };
 
 use nix::libc;
-use rustyray_memory::sync::{AtomicBool, AtomicU64, Ordering};
+use rustyray_memory::sync::{AtomicBool, AtomicU64, Ordering, fence};
 
 use crate::{
     core::{Core, Ledger},
@@ -109,6 +109,8 @@ impl Reserve {
     /// True the first time.
     pub(crate) fn end(&self) -> bool {
         let is_first = !self.is_over.swap(true, Ordering::Relaxed);
+        // SeqCst: of this and the one in `keep_ready`, one sees what was written before the other.
+        fence(Ordering::SeqCst);
         if is_first {
             self.wake();
         }
@@ -139,7 +141,10 @@ fn keep_ready(core: &Weak<Core>) {
     loop {
         let Some(core) = core.upgrade() else { return };
         let reserve = &core.reserve;
-        let _ = reserve.thread.set(std::thread::current());
+        if reserve.thread.set(std::thread::current()).is_ok() {
+            // SeqCst: see `end`.
+            fence(Ordering::SeqCst);
+        }
         if reserve.is_over.load(Ordering::Relaxed) {
             return;
         }

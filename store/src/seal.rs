@@ -55,9 +55,15 @@ struct Serialised {
     nested: Vec<ObjectId>,
 }
 
-/// There was not room enough; so much gets further.
+/// There was not room enough; so much gets past what did not fit.
 struct TooSmall {
-    needed: usize,
+    wanted: usize,
+}
+
+/// The room for the second try: as the last one of its type had, if this may be much like it.
+fn larger(wanted: usize, hinted: usize) -> usize {
+    let enough = wanted + SLACK;
+    if (wanted..4 * enough).contains(&hinted) { hinted } else { enough }
 }
 
 /// Serialises a value into `capacity` bytes.
@@ -76,7 +82,7 @@ unsafe fn serialise<T: Value>(
             Ok(Ok(Serialised { len: serializer.position(), nested }))
         }
         result => match (result, serializer.wanted()) {
-            (_, Some(wanted)) => Ok(Err(TooSmall { needed: wanted + SLACK })),
+            (_, Some(wanted)) => Ok(Err(TooSmall { wanted })),
             (result, None) => result.map(|()| unreachable!("it fitted")),
         },
     };
@@ -158,7 +164,9 @@ impl Client {
             return Err(Error::TooManyReferences { found, limit }.into());
         }
         let (at, total) = (list_at(writer.len()), footprint(writer.len(), nested.len()));
-        if writer.capacity() < total {
+        // There is no room for a list in a slot.
+        let is_inline = matches!(writer.place(), Place::Inline { .. });
+        if is_inline || writer.capacity() < total {
             let mut larger = writer.client().create_reserved(writer.tier(), writer.len(), total)?;
             larger.copy_from_slice(&writer);
             writer = larger;
@@ -207,6 +215,7 @@ impl Client {
         failed: bool,
     ) -> Result<(), SealError> {
         self.check_ours().map_err(Error::from)?;
+        let fingerprint = fingerprint & FINGERPRINT_MASK;
         let stale = || SealError::Stale(self.table().stale(id));
         let generation = self.geometry().generation(id).ok_or_else(stale)?;
         if let Place::File { .. } = writer.place()
@@ -229,6 +238,10 @@ impl Client {
             return self.settle_strict(writer, request);
         }
         if nested > 0 {
+            debug_assert!(
+                !matches!(place, Place::Inline { .. }),
+                "the node reads it in the segment"
+            );
             let offset_bytes = place.offset_bytes() + list_at(writer.len()) as u64;
             let count = nested as u32;
             let reply = self.ask(Request::Hold { id, attempt, offset_bytes, count })?;
@@ -254,7 +267,7 @@ impl Client {
             BeginSeal::Gone => return Err(stale()),
         }
         fault::point("seal.claimed");
-        let (len_bytes, fingerprint) = (writer.len() as u64, fingerprint & FINGERPRINT_MASK);
+        let len_bytes = writer.len() as u64;
         if let Place::Inline { .. } = place {
             slot.set_inline(inline::to_words(writer.inline_bytes()), len_bytes, fingerprint);
         } else {
@@ -355,17 +368,7 @@ impl Client {
         };
         let small = self.geometry().large_bytes as usize - 1;
         let least = size_of::<T::Archived>();
-        // The first try is a small one in any case: what does not fit says at once how much it wants.
-        // What has no bytes takes no room, so that it can be sealed where there is none.
-        let mut capacity = match hinted {
-            0 if least == 0 => 0,
-            0 => least + SLACK,
-            _ => hinted.max(least),
-        };
         let is_strict = tier == Tier::Strict || self.geometry().is_strict;
-        if capacity > small && !is_strict {
-            capacity = small.min(least + SLACK);
-        }
         let done = |Serialised { len, nested }: Serialised, mut writer: Writer| {
             let needed = footprint(len, nested.len());
             writer.truncate(len);
@@ -376,19 +379,30 @@ impl Client {
             }
             Written { writer, nested, fingerprint }
         };
+        // The first try is a small one in any case: what does not fit says at once how much it wants.
+        // What has no bytes takes no room, so that it can be sealed where there is none.
+        let mut capacity = match hinted {
+            0 if least == 0 => 0,
+            0 => least + SLACK,
+            _ => hinted.max(least),
+        };
+        if capacity > small && !is_strict {
+            capacity = small.min(least + SLACK);
+        }
         let mut tries = 0_u32;
-        if !is_strict && hinted.max(least) <= INLINE_BYTES {
+        // What fits its slot is put there however large others of its type are: it is to need no room.
+        if !is_strict && least <= INLINE_BYTES {
             let mut bytes = [0; INLINE_BYTES];
             // SAFETY: the bytes are this function's.
             let tried = unsafe { serialise(value, NonNull::from(&mut bytes).cast(), INLINE_BYTES) };
-            match tried.map_err(Error::Serialize)? {
+            capacity = match tried.map_err(Error::Serialize)? {
                 Ok(serialised) if serialised.nested.is_empty() => {
                     let writer = Writer::inline(Arc::clone(self), &bytes[..serialised.len]);
                     return Ok(done(serialised, writer));
                 }
-                Ok(Serialised { len, nested }) => capacity = footprint(len, nested.len()),
-                Err(TooSmall { needed }) => capacity = needed,
-            }
+                Ok(Serialised { len, nested }) => footprint(len, nested.len()),
+                Err(TooSmall { wanted }) => larger(wanted, hinted),
+            };
             tries = 1;
         }
         loop {
@@ -398,28 +412,18 @@ impl Client {
             // SAFETY: the writer's memory is ours alone, writable, and `capacity` bytes long; nobody
             // uses the writer meanwhile.
             let tried = unsafe { serialise(value, destination, capacity) };
-            let needed = match tried.map_err(Error::Serialize)? {
+            let wanted = match tried.map_err(Error::Serialize)? {
                 Ok(serialised) => match footprint(serialised.len, serialised.nested.len()) {
-                    needed if needed <= capacity => {
-                        // Others of its type did not fit.
-                        let is_inline =
-                            !is_strict && needed <= INLINE_BYTES && serialised.nested.is_empty();
-                        let writer = match is_inline {
-                            true => Writer::inline(Arc::clone(self), &writer[..needed]),
-                            false => writer,
-                        };
-                        return Ok(done(serialised, writer));
-                    }
+                    needed if needed <= capacity => return Ok(done(serialised, writer)),
                     needed => needed,
                 },
-                Err(TooSmall { needed }) => needed,
+                Err(TooSmall { wanted }) => wanted,
             };
-            // Each try doubles what is asked for, which ends with too large a request.
-            capacity = match tries {
-                // A value much like the last one of its type.
-                1 if (needed..4 * needed).contains(&hinted) => hinted,
-                1 => needed,
-                _ => needed.max(2 * capacity),
+            // Each further try doubles what is asked for, which ends with too large a request.
+            capacity = if tries == 1 {
+                larger(wanted, hinted)
+            } else {
+                (wanted + SLACK).max(2 * capacity)
             };
         }
     }

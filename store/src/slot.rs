@@ -192,10 +192,13 @@ impl<'a, M: Memory> Slot<'a, M> {
     }
 
     /// The bytes of the sealed object of this generation, if they are in the slot. Nothing keeps the slot as it is
-    /// meanwhile: what was read is the object's if the state is the same before and after (a sequence lock, of which
-    /// the state word is the sequence, and never says the same of two objects).
+    /// meanwhile: what was read is the object's if the state and the owner are the same before and after (a sequence
+    /// lock, of which these two words are the sequence: the state never says the same of two objects, nor the owner of
+    /// an object and of the same one made again).
     #[inline]
     pub fn read_inline(&self, generation: u64) -> Option<Inline> {
+        // Acquire: before the state. Where the object was lost since, the owner is another one afterwards.
+        let owner = self.word(OWNER).load(Ordering::Acquire);
         let before = self.state().load();
         if !before.is_alive(generation) || before.phase() != Phase::Sealed {
             return None;
@@ -205,9 +208,11 @@ impl<'a, M: Memory> Slot<'a, M> {
         let (len_bytes, fingerprint) = Place::in_inline_word(location)?;
         let words = INLINE.map(|index| self.word(index).load(Ordering::Relaxed));
         // Acquire: pairs with the Release fences of whoever writes these words for the next object. If one of his
-        // words was read, the state that he left or entered before is seen next.
+        // words was read, the state that he left or entered before is seen next; and the owner, who is another one
+        // where this object was lost and made again.
         fence(Ordering::Acquire);
-        let is_still = self.state().is_still(before);
+        let is_still =
+            self.state().is_still(before) && self.word(OWNER).load(Ordering::Relaxed) == owner;
         is_still.then(|| Inline::new(words, len_bytes, fingerprint))
     }
 

@@ -114,6 +114,8 @@ impl<T: Value> View<T> {
 #[inline]
 fn is_checked<A: 'static>(pin: &Pin) -> bool {
     match pin.file() {
+        // Each copy is one of its own.
+        None if pin.is_copy() => false,
         Some(file) => file.is_checked(TypeId::of::<A>()),
         None => {
             let key = type_key::<A>() ^ pin.making();

@@ -112,9 +112,13 @@ fn what_takes_no_room_is_settled_at_once_where_there_is_none() {
     })
     .expect("a store");
     let client = node.client();
-    for len in [1 << 14, 1 << 10, 1] {
+    client.release(client.put(&"x".repeat(1000)).expect("there is room"));
+    // The least that is not in its slot.
+    for len in [1 << 14, 1 << 10, 9] {
         while without_waiting(|| client.put(&vec![7_u8; len])).is_ok() {}
     }
+    let small = without_waiting(|| client.put(&"ok".to_owned()));
+    assert!(small.is_ok(), "{small:?}, since others of its type were larger");
     let [failed, unit] = [(); 2].map(|()| client.reserve().expect("a slot"));
     let (done, wait) = mpsc::channel();
     let settling = Arc::clone(&client);

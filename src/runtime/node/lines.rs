@@ -23,7 +23,7 @@ use crate::{
     error::Error,
     runtime::{
         control::LINES,
-        line::{Line, LineId},
+        line::{Line, LineEnd, LineId},
         lines::Asked,
         wire::{LineNews, ToClient},
     },
@@ -172,31 +172,29 @@ impl Node {
         Some(Asked::Granted(id))
     }
 
-    /// A process has no more to do with a line.
-    pub(crate) fn line_done(&self, client: ClientId, id: LineId) {
-        let refused = self.lines.change(id, |lease| {
-            match lease.producer {
-                Some(producer) if producer == client => {
-                    lease.producer = None;
-                    if let Some(consumer) = lease.consumer
-                        && let Some(line) = Line::new(&self.control, id)
-                    {
-                        // It gives back a line that is open.
-                        line.transition_to_orphaned();
-                        self.doorbells.ring(consumer);
-                    }
-                    false
+    /// A process has no more to do with its end of a line.
+    pub(crate) fn line_done(&self, client: ClientId, id: LineId, end: LineEnd) {
+        let is_refused = self.lines.change(id, |lease| match end {
+            LineEnd::Producer => {
+                if lease.producer.take_if(|producer| *producer == client).is_some()
+                    && let Some(consumer) = lease.consumer
+                    && let Some(line) = Line::new(&self.control, id)
+                {
+                    // It gives back a line that is open.
+                    line.transition_to_orphaned();
+                    self.doorbells.ring(consumer);
                 }
-                // Its consumer, or who has the actor by now and got the entry that attaches it: then the consumer,
-                // whose number may be another process's, knows nothing of the line.
-                Some(_) => lease.consumer.take().is_some(),
-                None => {
-                    lease.consumer.take_if(|consumer| *consumer == client);
-                    false
-                }
+                false
+            }
+            // Its consumer, or who has the actor by now and got the entry that attaches it, be that its producer: then
+            // the consumer, whose number may be another process's, knows nothing of the line.
+            LineEnd::Consumer if lease.producer.is_some() => lease.consumer.take().is_some(),
+            LineEnd::Consumer => {
+                lease.consumer.take_if(|consumer| *consumer == client);
+                false
             }
         });
-        if refused == Some(true) {
+        if is_refused == Some(true) {
             self.close_line(id);
         }
     }
@@ -218,14 +216,17 @@ impl Node {
     pub(super) fn close_line(&self, id: LineId) {
         let Some(lease) = self.lines.change(id, |lease| {
             lease.consumer = None;
+            // While the place is this use's.
+            if lease.producer.is_some()
+                && let Some(line) = Line::new(&self.control, id)
+            {
+                line.transition_to_closed();
+            }
             lease.clone()
         }) else {
             return;
         };
         let Some(producer) = lease.producer else { return };
-        if let Some(line) = Line::new(&self.control, id) {
-            line.transition_to_closed();
-        }
         let error = self.loss_of(lease.token).to_bytes();
         self.tell_of_lines(producer, LineNews::Closed { line: id.to_word(), error });
     }
@@ -288,13 +289,7 @@ impl Node {
                 self.close_line(id);
             }
             if lease.producer == Some(client) {
-                if let (Some(consumer), Some(line)) =
-                    (lease.consumer.filter(|&end| end != client), Line::new(&self.control, id))
-                {
-                    line.transition_to_orphaned();
-                    self.doorbells.ring(consumer);
-                }
-                self.lines.change(id, |lease| lease.producer = None);
+                self.line_done(client, id, LineEnd::Producer);
             }
         }
     }
@@ -379,21 +374,28 @@ mod tests {
 
     #[test]
     fn a_line_whose_entry_came_to_another_process_than_it_was_given_to_is_closed() {
+        for other in [6, 7].map(ClientId::new) {
+            refused_by(other);
+        }
+    }
+
+    /// The process that the actor has come to refuses a line; 7 is its producer.
+    fn refused_by(other: ClientId) {
         let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
         let runtime = crate::block_on(builder.start()).expect("a node starts");
         let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
-        let [producer, consumer, other] = [7, 5, 6].map(ClientId::new);
+        let [producer, consumer] = [7, 5].map(ClientId::new);
         let token = ObjectId { index: 0, generation: 1 };
         let lease = Lease { token, producer: Some(producer), consumer: Some(consumer) };
         let id = node.lines.take(lease).expect("a place");
         let line = Line::new(&node.control, id).expect("there are so many");
         line.transition_to_open(producer.get(), consumer.get());
         // The actor lives there now, and that process has refused.
-        node.line_done(other, id);
+        node.line_done(other, id, LineEnd::Consumer);
         assert_eq!(line.state(), LineState::Closed);
         let ends = node.lines.change(id, |lease| (lease.producer, lease.consumer));
         assert_eq!(ends, Some((Some(producer), None)), "the producer has yet to hear of it");
-        node.line_done(producer, id);
+        node.line_done(producer, id, LineEnd::Producer);
         assert_eq!(node.direct_lines(), 0);
         crate::block_on(runtime.shutdown()).expect("it ends");
     }

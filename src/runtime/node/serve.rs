@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     runtime::{
-        line::LineId,
+        line::{LineEnd, LineId},
         lines::Asked,
         record::{Batch, is_record},
         submission::{Extension, Wanted},
@@ -295,8 +295,9 @@ impl Node {
                 uplink::answer_line(&self.control.cells(client), first >> 8, line);
                 self.doorbells.ring(client);
             }
-            UP_LINE_DONE if entry.len() >= 2 => {
-                self.line_done(client, LineId::from_word(entry[1]));
+            UP_LINE_DONE if entry.len() >= 3 => {
+                let end = LineEnd::from_word(entry[2]);
+                self.line_done(client, LineId::from_word(entry[1]), end);
             }
             UP_CALL_LOST if entry.len() >= 3 => {
                 let body = ObjectId { index: entry[1] as u32, generation: entry[2] };

@@ -23,7 +23,7 @@ use crate::{
     runtime::{
         Core,
         control::{LINE_ROOM, Words},
-        line::{Line, LineId, LineState},
+        line::{Line, LineEnd, LineId, LineState},
         record::Began,
     },
     spec::{Argument, ENTRY_WORDS, Header, Kind, Submitter},
@@ -191,7 +191,7 @@ impl Worker {
                 let (head, aside, claimed, late) = (None, Vec::new(), 0, None);
                 self.intakes.lines.push(Intake { line, queue, head, aside, claimed, late });
             }
-            None => self.uplink.line_done(id),
+            None => self.uplink.line_done(id, LineEnd::Consumer),
         }
         // Before anything is claimed from the line.
         self.reports.publish(header, &Returns::none(&self.core), super::DONE, false);
@@ -219,7 +219,7 @@ impl Worker {
                 }
             }
             if is_over {
-                self.uplink.line_done(intake.line.id());
+                self.uplink.line_done(intake.line.id(), LineEnd::Consumer);
             } else {
                 intake.tell_of_room(&self.core);
                 self.intakes.lines.push(intake);
@@ -235,7 +235,7 @@ impl Worker {
         for intake in std::mem::take(&mut self.intakes).lines {
             let id = intake.line.id();
             waiting.extend(intake.into_waiting());
-            self.uplink.line_done(id);
+            self.uplink.line_done(id, LineEnd::Consumer);
         }
         waiting
     }
@@ -261,7 +261,7 @@ impl Worker {
             let Some(line) = lines.get(at) else { return false };
             if line.is_over() {
                 let over = self.intakes.lines.swap_remove(at);
-                self.uplink.line_done(over.line.id());
+                self.uplink.line_done(over.line.id(), LineEnd::Consumer);
                 continue;
             }
             self.take_aside(seat.as_deref_mut(), at);
@@ -313,7 +313,7 @@ impl Worker {
             Err(garbage) => {
                 crate::notice!("rustyray: a direct line is damaged: {garbage}");
                 let over = self.intakes.lines.swap_remove(at);
-                self.uplink.line_done(over.line.id());
+                self.uplink.line_done(over.line.id(), LineEnd::Consumer);
                 return false;
             }
         };

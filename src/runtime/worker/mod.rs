@@ -292,12 +292,13 @@ impl Worker {
             || seat.is_some_and(|seat| !seat.in_flight.is_empty());
         let is_wanted = || awaits && self.core.control().backlog() > 0;
         let mut awaited = Vec::new();
-        if is_wanted() {
+        // Asked once: what is wanted after this wakes.
+        let knew = is_wanted();
+        if knew {
             awaited = executor.awaited(&self.core);
             awaited.extend(self.intakes.awaited(&self.core));
         }
         if awaited.is_empty() {
-            let knew = is_wanted();
             return executor.sleep(&self.core, until, &|| ready() || (!knew && is_wanted()));
         }
         self.uplink.rests(&awaited);

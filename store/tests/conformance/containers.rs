@@ -23,6 +23,21 @@ impl<S: RefSink + ?Sized> rkyv::Serialize<S> for Ref {
     }
 }
 
+pub(crate) fn what_was_written_for_a_slot_may_refer_to_others_all_the_same(over: Over) {
+    let (node, client) = store(over);
+    let inner = client.put(&5u64).expect("put");
+    let Written { mut writer, fingerprint, .. } = client.write_value(&[1u64, 2, 3]).expect("room");
+    writer.truncate(8);
+    let outer = client.reserve().expect("reserve");
+    client.seal(outer, 0, writer, fingerprint, &[inner]).expect("seal");
+    client.release(inner);
+    assert_eq!(client.status(inner), Status::Sealed, "the other one holds it");
+    assert_eq!(*client.pin(outer).expect("pin"), 1u64.to_le_bytes());
+    client.release(outer);
+    assert_eq!(client.status(inner), Status::Gone);
+    assert_eq!(node.stats().objects, 0);
+}
+
 pub(crate) fn a_container_keeps_what_it_refers_to(over: Over) {
     let (node, client) = store(over);
     let inner = client.put(&5u64).expect("put");

@@ -92,6 +92,7 @@ conformance! {
             a_full_table_is_an_error;
         containers:
             a_container_keeps_what_it_refers_to,
+            what_was_written_for_a_slot_may_refer_to_others_all_the_same,
             what_a_container_holds_is_lent_together_and_each_let_go_by_itself;
         threads:
             threads_share_and_drop_one_object_without_losing_it,

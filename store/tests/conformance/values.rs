@@ -302,6 +302,8 @@ static CHECKS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::
 #[rkyv(bytecheck(verify))]
 struct Counted<const BACKEND: u8> {
     number: u64,
+    /// Else it would be in its slot, of which each view is a copy to be checked.
+    room: [u64; 3],
 }
 
 // SAFETY: it allows what the fields' own checks allow.
@@ -320,7 +322,7 @@ pub(crate) fn an_archive_is_checked_once_per_process_and_object(over: Over) {
         let checks =
             || CHECKS.load(std::sync::atomic::Ordering::Relaxed) >> (16 * BACKEND) & 0xffff;
         for round in 0..3usize {
-            let id = client.put(&Counted::<BACKEND> { number: 5 }).expect("put");
+            let id = client.put(&Counted::<BACKEND> { number: 5, room: [0; 3] }).expect("put");
             assert_eq!(checks(), round);
             // A strict object may be exchanged once nobody has it mapped.
             let kept = is_strict.then(|| client.view::<Counted<BACKEND>>(id).expect("view"));
