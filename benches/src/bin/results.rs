@@ -97,7 +97,7 @@ fn heading(suite: &Value) -> String {
          | | |\n| --- | --- |\n\
          | date | {} |\n| machine | {}, {} cores, {} MiB |\n| kernel | Linux {} |\n\
          | other work | a load average of {} when it began |\n\
-         | RustyRay | {}, commit {} |\n| compiler | {} |\n| Ray | {ray} |\n\n",
+         | RustyRay | {}, commit {} |\n| compiler | {}, profile `release-lto` |\n| Ray | {ray} |\n\n",
         said("date", &["--utc", "--date", &time, "+%Y-%m-%d %H:%M UTC"]),
         text(&machine["processor"]),
         machine["cores"],
