@@ -763,6 +763,53 @@ async fn a_call_that_waits_for_its_argument_is_cancelled_though_it_is_claimed()
     Ok(())
 }
 
+#[rustyray::actor]
+struct Single;
+
+#[rustyray::actor_methods]
+impl Single {
+    pub fn new() -> Self {
+        Single
+    }
+
+    pub async fn give(&self, value: u64) -> u64 {
+        value
+    }
+
+    /// Whether it fails.
+    pub async fn waits_for(&self, call: Vec<ObjectRef<u64>>) -> bool {
+        call[0].get().await.is_err()
+    }
+}
+
+#[rustyray::remote]
+async fn has_it_wait(single: SingleHandle, call: Vec<ObjectRef<u64>>) -> rustyray::Result<bool> {
+    single.waits_for(call).await?.get().await
+}
+
+/// The one lane is taken by a call that waits for the one that is cancelled.
+#[rustyray::test(num_cpus = 2)]
+async fn a_call_that_waits_for_its_argument_is_cancelled_though_no_lane_is_free()
+-> rustyray::Result<()> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let single = Single::remote().await?;
+    for value in 0..64 {
+        assert_eq!(single.give(value).await?.get().await?, value);
+    }
+    let file = directory.path().join("argument");
+    let argument = appears_remote::remote(file.to_string_lossy().into_owned(), 7).await?;
+    let call = single.give(&argument).await?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let waiting = has_it_wait_remote::remote(single.clone(), vec![call.clone()]).await?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    call.cancel(CancelOptions::default()).await?;
+    let error = call.get_timeout(Duration::from_secs(60)).await.expect_err("it is cancelled");
+    assert!(matches!(error, Error::TaskCancelled { .. }), "{error:?}");
+    assert!(waiting.get_timeout(Duration::from_secs(60)).await?);
+    std::fs::write(file, "").expect("it can be written");
+    Ok(())
+}
+
 /// Calls by a line what does not end by itself, and gives what that is to make.
 #[rustyray::remote(num_cpus = 0.0)]
 async fn calls_for_ever(

@@ -979,7 +979,8 @@ impl Core {
     /// Sees to it that somebody serves the doorbell when no thread of this process waits on it: in the node's
     /// process the service thread does, elsewhere a thread that is started when it is first needed.
     fn start_reactor(self: &Arc<Self>) {
-        if matches!(self.link, Link::Node(_)) {
+        // In a child that was forked off the doorbell is its parent's.
+        if matches!(self.link, Link::Node(_)) || self.client.is_forked() {
             return;
         }
         self.reactor.get_or_init(|| {

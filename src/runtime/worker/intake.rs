@@ -101,6 +101,15 @@ impl Intake {
         self.line.state() != LineState::Open
     }
 
+    /// Takes out what waits for its arguments and was cancelled.
+    fn take_cancelled(&mut self, core: &Core, cancelled: &mut Vec<Order>) {
+        let head = self.head.take_if(|head| head.is_cancelled(core));
+        cancelled.extend(head.map(|waiting| waiting.order));
+        while let Some(at) = self.aside.iter().position(|waiting| waiting.is_cancelled(core)) {
+            cancelled.push(self.aside.remove(at).order);
+        }
+    }
+
     /// Whether something that was claimed waits for its arguments.
     fn has_waiting(&self) -> bool {
         self.head.is_some() || !self.aside.is_empty()
@@ -121,6 +130,11 @@ pub(super) struct Intakes {
 }
 
 impl Intakes {
+    /// Whether something that waits for its arguments was cancelled.
+    pub(super) fn has_cancelled(&self, core: &Core) -> bool {
+        self.lines.iter().any(|line| line.waiting().any(|waiting| waiting.is_cancelled(core)))
+    }
+
     /// Whether a call can be claimed, or a line is to be given up.
     pub(super) fn has_next(&self, core: &Core) -> bool {
         self.lines
@@ -195,6 +209,17 @@ impl Worker {
         }
         // Before anything is claimed from the line.
         self.reports.publish(header, &Returns::none(&self.core), super::DONE, false);
+    }
+
+    /// Fails what waits for its arguments and was cancelled. That takes no lane: who has the last one may wait for it.
+    pub(super) fn fail_cancelled(&mut self) {
+        let mut cancelled = Vec::new();
+        for line in &mut self.intakes.lines {
+            line.take_cancelled(&self.core, &mut cancelled);
+        }
+        for order in cancelled {
+            self.fail_waited(&order, Failure(FailureKind::Cancelled));
+        }
     }
 
     /// Claims what has come late, which is to be refused.

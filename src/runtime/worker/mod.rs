@@ -194,6 +194,7 @@ impl Worker {
             self.turn_away();
             return ControlFlow::Continue(());
         }
+        self.fail_cancelled();
         self.begin_parked(seat.as_deref_mut());
         let mut entry = [0; ENTRY_WORDS];
         while self.may_claim() && !self.stopping {
@@ -243,6 +244,7 @@ impl Worker {
         }
         self.home.as_ref().is_some_and(|home| home.has_exited() || home.has_next())
             || (self.stopping && self.intakes.has_late())
+            || self.intakes.has_cancelled(&self.core)
             || (self.may_claim()
                 && ((!self.stopping && !self.work.is_empty()) || self.intakes.has_next(&self.core)))
     }
