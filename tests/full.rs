@@ -29,7 +29,8 @@ impl Resident {
 /// Fills the store with what cannot be moved, to the last byte.
 async fn fill() -> rustyray::Result<Vec<View<Vec<u8>>>> {
     let mut kept = Vec::new();
-    for len in [1 << 16, 1 << 12, 1] {
+    // The least that takes room: what is smaller lies in its slot.
+    for len in [1 << 16, 1 << 12, 9] {
         let put = || without_waiting(|| rustyray::blocking::put(&vec![3_u8; len]));
         while let Ok(object) = put() {
             kept.push(object.view().await?);
