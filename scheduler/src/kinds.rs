@@ -1,4 +1,5 @@
-//! Kinds of tasks: pool, job, priority and demand, and whether they create actors; interned, so that a record names its kind by a number.
+//! Kinds of tasks: pool, job, priority and demand, and whether they create actors; interned, so that a record names its
+//! kind by a number.
 //!
 //! Looking a kind up reads a hash table that only grows; entering a new one takes a lock, which happens once
 //! for each kind there ever is.

@@ -1036,7 +1036,7 @@ mod tests {
     use super::*;
     use crate::{
         builder::Builder,
-        runtime::{Link, wire::ToClient},
+        runtime::{Link, uplink::tests::node_and_driver, wire::ToClient},
     };
 
     #[test]
@@ -1087,13 +1087,7 @@ mod tests {
     /// The thread that listens to the node waits for no route: whoever has it may wait for the news of the end.
     #[test]
     fn the_end_of_a_node_is_heard_of_while_a_closed_line_waits_for_its_route() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let socket = directory.path().join("node.sock");
-        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false).socket(&socket);
-        let runtime = builder.start_blocking().expect("a node starts");
-        // Of another thread, since each has one runtime.
-        let connect = || crate::blocking::connect(&socket).expect("it lets us in");
-        let driver = std::thread::scope(|scope| scope.spawn(connect).join().expect("no panic"));
+        let (runtime, driver, _directory) = node_and_driver(Builder::new());
         let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
         let token = driver.core.client.reserve().expect("there is room");
         let way = driver.core.lines.way(token);

@@ -628,20 +628,26 @@ pub(super) fn answer(cells: &Words, cell: u64, words: &[u64]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::{builder::Builder, runtime::Link};
+    use crate::{Runtime, builder::Builder, runtime::Link};
 
-    /// The program waits for nothing and submits nothing more.
-    #[test]
-    fn what_is_held_for_the_node_is_let_go_of_when_the_program_rests() {
+    /// A node without workers, a program that is attached to it, and where its socket is as long as this lives.
+    pub(crate) fn node_and_driver(builder: Builder) -> (Runtime, Runtime, tempfile::TempDir) {
         let directory = tempfile::tempdir().expect("a directory");
         let socket = directory.path().join("node.sock");
-        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false).socket(&socket);
+        let builder = builder.num_cpus(1.0).first_workers(0).visible(false).socket(&socket);
         let runtime = builder.start_blocking().expect("a node starts");
         // Of another thread, since each has one runtime.
         let connect = || crate::blocking::connect(&socket).expect("it lets us in");
         let driver = std::thread::scope(|scope| scope.spawn(connect).join().expect("no panic"));
+        (runtime, driver, directory)
+    }
+
+    /// The program waits for nothing and submits nothing more.
+    #[test]
+    fn what_is_held_for_the_node_is_let_go_of_when_the_program_rests() {
+        let (runtime, driver, _directory) = node_and_driver(Builder::new());
         let core = &driver.core;
         let Link::Uplink(uplink) = &core.link else { panic!("it is attached") };
         // The second time nobody has looked for a while.
@@ -663,13 +669,8 @@ mod tests {
 
     #[test]
     fn what_a_submission_held_is_let_go_of_when_there_is_no_room_for_its_words() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let socket = directory.path().join("node.sock");
-        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false).socket(&socket);
-        let runtime = builder.object_store_memory(8 << 20).start_blocking().expect("a node starts");
-        // Of another thread, since each has one runtime.
-        let connect = || crate::blocking::connect(&socket).expect("it lets us in");
-        let driver = std::thread::scope(|scope| scope.spawn(connect).join().expect("no panic"));
+        let (runtime, driver, _directory) =
+            node_and_driver(Builder::new().object_store_memory(8 << 20));
         let core = &driver.core;
         let Link::Uplink(uplink) = &core.link else { panic!("it is attached") };
         let [held, returned] = [(); 2].map(|()| core.client.reserve().expect("there is room"));

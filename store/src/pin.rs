@@ -181,9 +181,10 @@ impl Deref for Pin {
     fn deref(&self) -> &[u8] {
         // SAFETY: `new` read the place from the header of a settled object after this process's pin bit
         // was validated, and checked that it lies in the segment, or mapped the file that the node named; or
-        // there are no bytes, at an address that is aligned for any; or copied what was in the slot. Settled bytes are initialised, do not
-        // change and, while the bit is set, do not move: who enforces that is told in `DESIGN.md`. The pin is
-        // counted until `self` is dropped, and `client` and `keeper` keep the mappings and the copy.
+        // there are no bytes, at an address that is aligned for any; or copied what was in the slot. Settled
+        // bytes are initialised, do not change and, while the bit is set, do not move: who enforces that is told
+        // in `DESIGN.md`. The pin is counted until `self` is dropped, and `client` and `keeper` keep the mappings
+        // and the copy.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len_bytes) }
     }
 }

@@ -5,10 +5,10 @@
 //! of the allocator's frontier and has the system provide pages: huge ones where it can. Whoever is lent them
 //! only has to have them mapped.
 //!
-//! It owns nothing and nobody waits for it but another thread, at the end. It never allocates and writes to no byte: the pages are asked for
-//! through the node's read-only mapping, and asking for a page that is there already, which somebody may be
-//! writing to, changes nothing. So it needs no lock, it may stop between any two instructions, and to be late
-//! or wrong about the frontier costs time only.
+//! It owns nothing and nobody waits for it but another thread, at the end. It never allocates and writes to no
+//! byte: the pages are asked for through the node's read-only mapping, and asking for a page that is there already,
+//! which somebody may be writing to, changes nothing. So it needs no lock, it may stop between any two
+//! instructions, and to be late or wrong about the frontier costs time only.
 //!
 //! It sleeps once so much is ready as was asked for, and is woken when half of that is used up. It stops when
 //! little memory is left to the machine or to the control group of this process, or none can be had; and for

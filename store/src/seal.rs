@@ -76,15 +76,15 @@ unsafe fn serialise<T: Value>(
     destination: NonNull<u8>,
     capacity: usize,
 ) -> Result<Result<Serialised, TooSmall>, rancor::Error> {
-    let write = |serializer: &mut ValueSerializer| match value.write_to(serializer) {
-        Ok(()) if serializer.wanted().is_none() => {
-            let nested = serializer.nested().to_vec();
-            Ok(Ok(Serialised { len: serializer.position(), nested }))
+    let write = |serializer: &mut ValueSerializer| {
+        let result = value.write_to(serializer);
+        if let Some(wanted) = serializer.wanted() {
+            return Ok(Err(TooSmall { wanted }));
         }
-        result => match (result, serializer.wanted()) {
-            (_, Some(wanted)) => Ok(Err(TooSmall { wanted })),
-            (result, None) => result.map(|()| unreachable!("it fitted")),
-        },
+        result.map(|()| {
+            let nested = serializer.nested().to_vec();
+            Ok(Serialised { len: serializer.position(), nested })
+        })
     };
     // SAFETY: the caller's.
     unsafe { ValueSerializer::with(destination, capacity, write) }
