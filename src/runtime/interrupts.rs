@@ -14,7 +14,14 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{context::Running, spec::Submitter};
+use rustyray_store::{ClientId, ObjectId};
+
+use super::{Core, Link};
+use crate::{
+    context::Running,
+    error::{Error, Result},
+    spec::Submitter,
+};
 
 /// The cancelled tasks of one process.
 #[derive(Default)]
@@ -109,6 +116,81 @@ impl Drop for Attending<'_> {
         let mut wakers = self.interrupts.wakers.lock();
         if let Some(at) = wakers.iter().rposition(|waker| waker.will_wake(&self.waker)) {
             wakers.swap_remove(at);
+        }
+    }
+}
+
+impl Core {
+    /// Whether the task that this thread runs was asked to stop.
+    #[inline]
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupts.any()
+            && crate::context::submitter().is_some_and(|who| self.interrupts.is_interrupted(who))
+    }
+
+    /// The task that this thread runs ends here, since it was asked to stop.
+    pub(super) fn interrupted(&self) -> Error {
+        Error::TaskCancelled { task: crate::context::running_name().unwrap_or_else(|| "?".into()) }
+    }
+
+    /// Ends what the running task does here if it was asked to stop.
+    #[inline]
+    pub(crate) fn check_uninterrupted(&self) -> Result<()> {
+        if self.is_interrupted() { Err(self.interrupted()) } else { Ok(()) }
+    }
+
+    /// What the task that this thread runs makes of the error of what it waited for. The news of two cancellations
+    /// come by different ways, and a task that was cancelled with its children is not to fail by theirs.
+    pub(crate) fn met_here(&self, error: Error) -> Error {
+        if let Error::TaskCancelled { .. } = error
+            && let Link::Uplink(uplink) = &self.link
+            && crate::context::running().is_some()
+        {
+            if !self.is_interrupted() {
+                // With the node gone there is no more news.
+                let _ = uplink.hear_of_cancellations();
+            }
+            return self.check_uninterrupted().err().unwrap_or(error);
+        }
+        error
+    }
+
+    /// A task is to be run on top of one that waits here.
+    pub(crate) fn put_on_top(&self, words: Vec<u64>) {
+        self.on_top.push(words);
+        self.bell.wake_local();
+    }
+
+    /// The task is to stop: whoever waits for it here looks again. Gives it if this process is at it, for
+    /// [`Core::fail_interrupted`].
+    pub(crate) fn interrupt(&self, task: u64) -> Option<Running> {
+        self.interrupt_who(Submitter::Task(task));
+        self.interrupts.begun(task)
+    }
+
+    /// Code that cannot be stopped may take its time: whoever waits for its result learns at once that there will be
+    /// none. This may wait for the node.
+    pub(crate) fn fail_interrupted(&self, running: &Running) {
+        if let Some(id) = running.returns {
+            let cancelled = Error::TaskCancelled { task: running.name() };
+            self.fail(id, running.header.attempt, &cancelled);
+        }
+    }
+
+    /// The same of whatever runs here.
+    pub(crate) fn interrupt_who(&self, who: Submitter) {
+        self.interrupts.insert(who);
+        self.bell.wake_local();
+    }
+
+    /// The call by a line that makes this object is to stop, which this process may be running.
+    pub(crate) fn interrupt_call(&self, consumer: ClientId, id: ObjectId) -> Result<()> {
+        match &self.link {
+            Link::Node(node) => {
+                node.interrupt_call(consumer, id);
+                Ok(())
+            }
+            Link::Uplink(uplink) => uplink.interrupt_call(consumer, id),
         }
     }
 }
