@@ -1,5 +1,5 @@
-//! Kinds of tasks: pool, job, priority and demand, and whether they create actors; interned, so that a record names its
-//! kind by a number.
+//! Kinds of tasks: pool, priority and demand, and whether they create actors; interned, so that a record names its
+//! kind by a number. Jobs are not part of it: they come and go for as long as a node runs, and kinds stay.
 //!
 //! Looking a kind up reads a hash table that only grows; entering a new one takes a lock, which happens once
 //! for each kind there ever is.
@@ -14,7 +14,7 @@ use std::sync::atomic::{
 };
 
 use crate::{
-    Config, Demand, JobId, PoolId, Refusal, UNITS_PER_ONE,
+    Config, Demand, PoolId, Refusal, UNITS_PER_ONE,
     chunks::Chunks,
     ledger::{Catalogue, Ledger, Need},
 };
@@ -27,7 +27,6 @@ const CHUNK: usize = if LOOM { 4 } else { 1 << 8 };
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sort {
     pub(crate) pool: PoolId,
-    pub(crate) job: JobId,
     pub(crate) priority: i32,
     /// They create actors. These may have to wait for the end of others, and no task is to wait behind them.
     pub(crate) creates: bool,
@@ -37,7 +36,6 @@ pub(crate) struct Sort {
 #[derive(Debug)]
 pub(crate) struct Kind {
     pub(crate) pool: PoolId,
-    pub(crate) job: JobId,
     pub(crate) priority: i32,
     pub(crate) creates: bool,
     pub(crate) demand: Demand,
@@ -109,16 +107,15 @@ impl Kinds {
     /// The number of a kind.
     #[inline]
     pub(crate) fn find(&self, sort: Sort, demand: &Demand) -> Result<u32, Refusal> {
-        let Sort { pool, job, priority, creates } = sort;
+        let Sort { pool, priority, creates } = sort;
         let same = |kind: &Kind| {
-            kind.job == job
-                && kind.priority == priority
+            kind.priority == priority
                 && kind.pool == pool
                 && kind.creates == creates
                 && kind.demand == *demand
         };
-        let mixed = (u64::from(pool.0) << 32 | u64::from(job.0))
-            .wrapping_add(u64::from(priority as u32) << 16 | u64::from(creates))
+        let mixed = (u64::from(pool.0) << 33)
+            .wrapping_add(u64::from(priority as u32) << 1 | u64::from(creates))
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             ^ demand.hash_word();
         let mut at = (mixed ^ mixed >> 32) as usize & (self.table.len() - 1);
@@ -140,7 +137,7 @@ impl Kinds {
         demand: &Demand,
         same: impl Fn(&Kind) -> bool,
     ) -> Result<u32, Refusal> {
-        let Sort { pool, job, priority, creates } = sort;
+        let Sort { pool, priority, creates } = sort;
         let need = self.need(demand)?;
         let mut growing = self.growing.lock();
         // Another thread may have been faster; only who has the lock fills a place.
@@ -160,7 +157,7 @@ impl Kinds {
             growing.shapes.len() - 1
         }) as u32;
         let demand = demand.clone();
-        let _ = place.set(Kind { pool, job, priority, creates, demand, need, shape });
+        let _ = place.set(Kind { pool, priority, creates, demand, need, shape });
         growing.kinds += 1;
         // Release: pairs with the Acquire of `find`.
         self.table[at].store(number + 1, Release);
@@ -172,15 +169,15 @@ impl Kinds {
 mod tests {
     use super::*;
 
-    fn sort(job: u32, priority: i32) -> Sort {
-        Sort { pool: PoolId(0), job: JobId(job), priority, creates: false }
+    fn sort(pool: u32, priority: i32) -> Sort {
+        Sort { pool: PoolId(pool), priority, creates: false }
     }
 
     #[test]
     fn a_kind_is_found_again_and_shapes_are_shared() {
         let kinds = Kinds::new(&Config { cpus: 4.0, ..Config::default() });
-        let find = |job, priority, cpus| {
-            kinds.find(sort(job, priority), &Demand::cpus(cpus)).expect("feasible")
+        let find = |pool, priority, cpus| {
+            kinds.find(sort(pool, priority), &Demand::cpus(cpus)).expect("feasible")
         };
         let one = find(1, 0, 1.0);
         assert_eq!(one, find(1, 0, 1.0));
@@ -188,7 +185,8 @@ mod tests {
         let creation = kinds.find(creates, &Demand::cpus(1.0)).expect("feasible");
         let others = [find(2, 0, 1.0), find(1, 5, 1.0), find(1, 0, 2.0), creation];
         assert!(!others.contains(&one));
-        assert_eq!(kinds.at(others[0]).shape, kinds.at(one).shape);
+        assert_ne!(kinds.at(others[0]).shape, kinds.at(one).shape);
+        assert_eq!(kinds.at(others[1]).shape, kinds.at(one).shape);
         assert_ne!(kinds.at(others[2]).shape, kinds.at(one).shape);
     }
 

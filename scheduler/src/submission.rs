@@ -143,7 +143,7 @@ pub enum Refusal {
         /// That many times.
         max: u16,
     },
-    /// Too many kinds of tasks (pool, job, demand and priority) at one time.
+    /// Too many kinds of tasks (pool, demand and priority) at one time.
     #[error("there are already {limit} kinds of tasks")]
     TooManyKinds {
         /// The most there can be.

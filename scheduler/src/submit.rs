@@ -77,8 +77,7 @@ impl<H: Host> Scheduler<H> {
         let placed = if attempt > new.retries.max {
             Err(Refusal::RetriesSpent { max: new.retries.max })
         } else {
-            let NewTask { pool, job, priority, .. } = new;
-            let sort = Sort { pool, job, priority, creates: false };
+            let sort = Sort { pool: new.pool, priority: new.priority, creates: false };
             self.kind_of(sort, new.demand, new.placement, new.parent)
         };
         let (kind, group, bundle, captures) = match placed {
@@ -113,8 +112,7 @@ impl<H: Host> Scheduler<H> {
         &self,
         new: NewActor<'_, H::Spec>,
     ) -> Result<ActorId, SubmitError<H::Spec>> {
-        let NewActor { pool, job, priority, .. } = new;
-        let sort = Sort { pool, job, priority, creates: true };
+        let sort = Sort { pool: new.pool, priority: new.priority, creates: true };
         let placed = self.kind_of(sort, new.demand, new.placement, new.parent);
         let (kind, group, bundle, captures) = match placed {
             Ok(placed) => placed,

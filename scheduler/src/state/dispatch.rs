@@ -10,7 +10,7 @@
 
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
-use super::State;
+use super::{State, lanes::LaneKey};
 use crate::{Host, WorkerId, event::Act, record::CREATION, shared::Shared};
 
 /// How many tasks may be placed past one that does not find what it needs.
@@ -115,8 +115,8 @@ impl<H: Host> State<H> {
         let mut level = 0;
         while level < self.lanes.levels.len() {
             let priority = self.lanes.levels[level].priority;
-            if let Some((_, kind)) = hungry.filter(|(hungry, _)| *hungry == priority) {
-                self.lanes.bring_forward(level, kind, shared.kinds.at(kind).job);
+            if let Some((_, key)) = hungry.filter(|(hungry, _)| *hungry == priority) {
+                self.lanes.bring_forward(level, key);
             }
             let mut stalled = 0;
             while let Some(rows) = self.lanes.levels.get(level).filter(|l| l.priority == priority)
@@ -149,10 +149,11 @@ impl<H: Host> State<H> {
             let row = &mut self.lanes.levels[level].rows[0];
             let Some(&kind) = row.kinds.front() else { return false };
             row.kinds.rotate_left(1);
-            let Some(first) = self.lanes.at(kind).queue.first() else { continue };
+            let key = LaneKey { kind, job: row.job };
+            let lane = self.lanes.at(key);
+            let Some(first) = lane.queue.first() else { continue };
             // Out of its lane before it goes to a worker, whose queue uses the same links.
             let known = shared.kinds.at(kind);
-            let lane = self.lanes.at(kind);
             lane.queue.remove(&shared.records, first);
             if let Some(next) = lane.queue.first() {
                 // It may have waited for long.
@@ -161,17 +162,17 @@ impl<H: Host> State<H> {
             match self.place(shared, first) {
                 Ok(()) => {
                     self.lanes.ready -= 1;
-                    let lane = self.lanes.at(kind);
+                    let lane = self.lanes.at(key);
                     lane.stalled_since = None;
                     if lane.queue.is_empty() {
-                        self.unlist_lane(shared, kind);
+                        self.lanes.unlist(key, known.priority);
                     }
                     return true;
                 }
                 Err(stall) => {
                     let placed = self.placed;
                     let place = crate::record::Place::Lane;
-                    let lane = self.lanes.at(kind);
+                    let lane = self.lanes.at(key);
                     lane.queue.push_front(&shared.records, first, place);
                     lane.stall = Some(stall);
                     let since = *lane.stalled_since.get_or_insert(placed);
@@ -181,7 +182,7 @@ impl<H: Host> State<H> {
                         && self.blocked_len == 0
                         && self.attainable.holds(&known.need)
                     {
-                        self.lanes.hungry = Some((known.priority, kind));
+                        self.lanes.hungry = Some((known.priority, key));
                         return false;
                     }
                 }
@@ -215,9 +216,8 @@ impl<H: Host> State<H> {
     /// A task could run at once if there were another worker.
     pub(super) fn note_want(&mut self, shared: &Shared<H>, pool: usize, index: u32) {
         let record = shared.records.at(index);
-        let kind = record.kind.get();
-        let need = shared.kinds.at(kind).need.cpu as i64;
-        let ready = self.lanes.at(kind).queue.len() + 1;
+        let need = shared.kinds.at(record.kind.get()).need.cpu as i64;
+        let ready = self.lanes.find(LaneKey::of(record)).map_or(0, |lane| lane.queue.len()) + 1;
         let unstarted = if record.is(CREATION) { ready } else { ready + self.behind_len };
         let fits = match (need, record.is(CREATION)) {
             (0, true) => ready,
@@ -276,10 +276,5 @@ impl<H: Host> State<H> {
         if record.is(CREATION) {
             self.moved_in(shared, crate::ActorId::from_bits(record.actor.get()), WorkerId(worker));
         }
-    }
-
-    fn unlist_lane(&mut self, shared: &Shared<H>, kind: u32) {
-        let known = shared.kinds.at(kind);
-        self.lanes.unlist(kind, known.priority, known.job);
     }
 }

@@ -1,20 +1,44 @@
-//! Lanes: the ready tasks of each kind, first come, first served.
+//! Lanes: the ready tasks of each kind and job, first come, first served.
 //!
 //! Lanes with tasks are served by priority, and within a priority jobs take turns, and the kinds of a job within
 //! its turns. Where a task stands in this costs nothing that grows with the number of tasks; it grows with the
-//! number of kinds that have something waiting.
+//! number of kinds that have something waiting. A lane is there as long as it has tasks, so jobs may come and go.
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use super::{State, dispatch::Stall};
-use crate::{Host, JobId, TaskId, ids::split, queue::Queue, record::Place, shared::Shared};
+use crate::{
+    Host, JobId, TaskId,
+    ids::split,
+    queue::Queue,
+    record::{Place, Record},
+    shared::Shared,
+};
 
 /// For how many tasks the workers are shared in small portions after two jobs met.
 const SHARED_FOR: u64 = 4096;
 
-/// The ready tasks of one kind.
-#[derive(Clone, Copy, Debug, Default)]
+/// Whose ready tasks a lane has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LaneKey {
+    pub(super) kind: u32,
+    pub(super) job: JobId,
+}
+
+impl LaneKey {
+    /// That of a task which is in no group.
+    #[inline]
+    pub(super) fn of<S>(record: &Record<S>) -> Self {
+        LaneKey { kind: record.kind.get(), job: JobId(record.job.get()) }
+    }
+}
+
+/// The ready tasks of one kind and job.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Lane {
+    job: JobId,
     pub(super) queue: Queue,
     /// How many tasks had been placed when its first one did not find what it needs.
     pub(super) stalled_since: Option<u64>,
@@ -39,33 +63,48 @@ pub(super) struct Level {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    /// By kind.
-    lanes: Vec<Lane>,
+    /// By kind, those of the jobs that have such tasks.
+    lanes: Vec<SmallVec<[Lane; 1]>>,
     /// By descending priority.
     pub(super) levels: Vec<Level>,
     /// Ready tasks, those of groups included.
     pub(super) ready: usize,
     /// The priority of a lane that others have gone past for too long, and the lane.
-    pub(super) hungry: Option<(i32, u32)>,
+    pub(super) hungry: Option<(i32, LaneKey)>,
 }
 
 impl Lanes {
     /// How many tasks are not placed for such a reason.
     fn stalled(&self, is_meant: impl Fn(Stall) -> bool) -> usize {
-        let stalled = self.lanes.iter().filter(|lane| lane.stall.is_some_and(&is_meant));
+        let lanes = self.lanes.iter().flatten();
+        let stalled = lanes.filter(|lane| lane.stall.is_some_and(&is_meant));
         stalled.map(|lane| lane.queue.len()).sum()
     }
 
-    pub(super) fn at(&mut self, kind: u32) -> &mut Lane {
+    /// A lane that has tasks.
+    #[inline]
+    pub(super) fn find(&self, LaneKey { kind, job }: LaneKey) -> Option<&Lane> {
+        self.lanes.get(kind as usize)?.iter().find(|lane| lane.job == job)
+    }
+
+    /// A lane that has tasks, or is about to.
+    #[inline]
+    pub(super) fn at(&mut self, LaneKey { kind, job }: LaneKey) -> &mut Lane {
         let kind = kind as usize;
         if self.lanes.len() <= kind {
-            self.lanes.resize_with(kind + 1, Lane::default);
+            self.lanes.resize_with(kind + 1, SmallVec::new);
         }
-        &mut self.lanes[kind]
+        let of_kind = &mut self.lanes[kind];
+        let known = of_kind.iter().position(|lane| lane.job == job);
+        let at = known.unwrap_or_else(|| {
+            of_kind.push(Lane { job, queue: Queue::default(), stalled_since: None, stall: None });
+            of_kind.len() - 1
+        });
+        &mut of_kind[at]
     }
 
     /// Enters a lane that has tasks now.
-    fn list(&mut self, kind: u32, priority: i32, job: JobId) {
+    fn list(&mut self, LaneKey { kind, job }: LaneKey, priority: i32) {
         let at = self.levels.partition_point(|level| level.priority > priority);
         if self.levels.get(at).is_none_or(|level| level.priority != priority) {
             self.levels.insert(at, Level { priority, rows: VecDeque::new() });
@@ -78,7 +117,7 @@ impl Lanes {
     }
 
     /// Makes it the turn of a lane, if it is listed in this level.
-    pub(super) fn bring_forward(&mut self, level: usize, kind: u32, job: JobId) {
+    pub(super) fn bring_forward(&mut self, level: usize, LaneKey { kind, job }: LaneKey) {
         let Some(level) = self.levels.get_mut(level) else { return };
         let Some(row) = level.rows.iter().position(|row| row.job == job) else { return };
         level.rows.rotate_left(row);
@@ -89,7 +128,10 @@ impl Lanes {
     }
 
     /// Takes a lane out that has no task left.
-    pub(super) fn unlist(&mut self, kind: u32, priority: i32, job: JobId) {
+    pub(super) fn unlist(&mut self, LaneKey { kind, job }: LaneKey, priority: i32) {
+        if let Some(of_kind) = self.lanes.get_mut(kind as usize) {
+            of_kind.retain(|lane| lane.job != job);
+        }
         let at = self.levels.partition_point(|level| level.priority > priority);
         let Some(level) = self.levels.get_mut(at) else { return };
         let Some(row) = level.rows.iter().position(|row| row.job == job) else { return };
@@ -118,9 +160,10 @@ impl<H: Host> State<H> {
         if record.group.get() != 0 {
             return self.enqueue_in_group(shared, task);
         }
-        let kind = record.kind.get();
-        let known = shared.kinds.at(kind);
-        let was_empty = self.lanes.at(kind).queue.is_empty();
+        let key = LaneKey::of(record);
+        let known = shared.kinds.at(key.kind);
+        let lane = self.lanes.find(key);
+        let (was_empty, stall) = (lane.is_none(), lane.and_then(|lane| lane.stall));
         let held_up = self.lanes.hungry.is_some_and(|(priority, _)| known.priority <= priority);
         // What was freed goes to those who waited for it first.
         let passes = self.dirty && self.lanes.ready > 0;
@@ -129,16 +172,16 @@ impl<H: Host> State<H> {
             if placed == Some(Ok(())) {
                 return;
             }
-            self.lanes.at(kind).stall = placed.and_then(Result::err);
-        } else if self.lanes.at(kind).stall == Some(Stall::Worker) {
+            self.lanes.at(key).stall = placed.and_then(Result::err);
+        } else if stall == Some(Stall::Worker) {
             let pool = self.pool(known.pool);
             self.note_want(shared, pool, index);
         }
-        self.lanes.at(kind).queue.push_back(&shared.records, index, Place::Lane);
+        self.lanes.at(key).queue.push_back(&shared.records, index, Place::Lane);
         self.lanes.ready += 1;
         if was_empty {
-            self.lanes.list(kind, known.priority, known.job);
-            self.make_way(shared, kind);
+            self.lanes.list(key, known.priority);
+            self.make_way(shared, key);
         }
     }
 
@@ -149,14 +192,13 @@ impl<H: Host> State<H> {
         if record.group.get() != 0 {
             return self.put_back_in_group(shared, index);
         }
-        let kind = record.kind.get();
-        let lane = self.lanes.at(kind);
+        let key = LaneKey::of(record);
+        let lane = self.lanes.at(key);
         let was_empty = lane.queue.is_empty();
         lane.queue.push_in_order(&shared.records, index, Place::Lane);
         self.lanes.ready += 1;
         if was_empty {
-            let known = shared.kinds.at(kind);
-            self.lanes.list(kind, known.priority, known.job);
+            self.lanes.list(key, shared.kinds.at(key.kind).priority);
         }
     }
 
@@ -168,20 +210,18 @@ impl<H: Host> State<H> {
         if record.group.get() != 0 {
             return self.leave_lane_in_group(shared, index);
         }
-        let kind = record.kind.get();
-        let lane = self.lanes.at(kind);
+        let key = LaneKey::of(record);
+        let lane = self.lanes.at(key);
         lane.queue.remove(&shared.records, index);
         if lane.queue.is_empty() {
-            lane.stalled_since = None;
-            let known = shared.kinds.at(kind);
-            self.lanes.unlist(kind, known.priority, known.job);
+            self.lanes.unlist(key, shared.kinds.at(key.kind).priority);
         }
     }
 
     /// A lane has its first task, and no room for it: what other jobs, or less urgent tasks, have waiting at the
     /// workers is taken back, and all take turns.
-    fn make_way(&mut self, shared: &Shared<H>, kind: u32) {
-        let known = shared.kinds.at(kind);
+    fn make_way(&mut self, shared: &Shared<H>, key: LaneKey) {
+        let known = shared.kinds.at(key.kind);
         if self.behind_len == 0 {
             return;
         }
@@ -195,7 +235,7 @@ impl<H: Host> State<H> {
                     && last.is_some_and(|last| {
                         let other = shared.kinds.at(last.kind.get());
                         other.priority < known.priority
-                            || other.priority == known.priority && other.job != known.job
+                            || other.priority == known.priority && last.job.get() != key.job.0
                     })
             })
             .collect();

@@ -354,6 +354,16 @@ fn a_second_job_does_not_wait_for_the_backlog_of_the_first() {
 }
 
 #[test]
+fn jobs_come_and_go_for_as_long_as_the_scheduler_lives() {
+    let world = World::cpus(1);
+    for job in 1..=20_000 {
+        let (name, ..) = world.submit_as(&[], Wish { job, ..Wish::default() });
+        assert_eq!(world.run_all(), [name], "of job {job}");
+    }
+    world.assert_at_rest();
+}
+
+#[test]
 fn a_task_that_needs_much_is_not_passed_for_ever() {
     let world = World::cpus(2);
     for _ in 0..300 {
