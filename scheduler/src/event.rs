@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use crate::{
-    ActorId, CallerId, CancelMode, GroupId, Host, JobId, ObjectKey, Outcome, PoolId, TaskId,
-    WorkerId, group_gate::Shape, token::Visitor,
+    ActorId, CancelMode, GroupId, Host, JobId, ObjectKey, Outcome, PoolId, TaskId, WorkerId,
+    group_gate::Shape, token::Visitor,
 };
 
 /// See the module.
@@ -42,8 +42,6 @@ pub(crate) enum Event {
     ExitActor(ActorId),
     ReleaseActor(ActorId),
     ForgetActor(ActorId),
-    CallerLeft(CallerId),
-    JobEnded(JobId),
     Group {
         shape: Arc<Shape>,
         job: JobId,

@@ -5,6 +5,8 @@
 //! Memory: a record is [`RECORD_BYTES`] and the spec, so that a million queued tasks are a few hundred
 //! megabytes with everything they hold. Records are used again, last in first out, and never given back.
 
+use std::ops::Range;
+
 use rustyray_memory::{
     prefetch_all_for_write,
     sync::{AtomicU32, LOOM, Ordering::Relaxed},
@@ -28,6 +30,8 @@ const _: () = assert!(size_of::<Record<[u64; 16]>>() <= 512 || LOOM);
 
 const CHUNK: usize = if LOOM { 4 } else { 1 << 12 };
 const CHUNKS: usize = if LOOM { 4 } else { 1 << 12 };
+/// How many records are looked at in one turn by who goes through all.
+const PART: u32 = 1 << 12;
 
 /// The most tasks there can be at one time.
 pub(crate) const MAX_TASKS: usize = CHUNK * CHUNKS;
@@ -126,7 +130,20 @@ impl<S> Records<S> {
 
     /// Live tasks from this index on.
     pub(crate) fn from(&self, first: u32) -> impl Iterator<Item = (TaskId, &Record<S>, Phase)> {
-        (first..self.touched.load(Relaxed)).filter_map(|index| {
+        self.among(first..self.touched.load(Relaxed))
+    }
+
+    /// Those among so many records as may be looked at in one turn, and where the next part of them begins.
+    pub(crate) fn part(
+        &self,
+        first: u32,
+    ) -> (impl Iterator<Item = (TaskId, &Record<S>, Phase)>, Option<u32>) {
+        let (end, all) = (first.saturating_add(PART), self.touched.load(Relaxed));
+        (self.among(first..end.min(all)), Some(end).filter(|&end| end < all))
+    }
+
+    fn among(&self, range: Range<u32>) -> impl Iterator<Item = (TaskId, &Record<S>, Phase)> {
+        range.filter_map(|index| {
             let record = self.records.get(index)?;
             let (generation, phase) = record.gate.load();
             let live = !matches!(phase, Phase::Free | Phase::Ended);

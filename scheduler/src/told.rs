@@ -9,7 +9,10 @@ use std::{
 use crate::{
     ActorId, ActorState, CallerId, CancelMode, Cancelled, DeathReason, GroupId, GroupState, Host,
     JobId, NewGroup, Outcome, PoolId, Refusal, Scheduler, TaskId, Withdrawn, WorkerId,
-    actor_gate::NOWHERE, event::Event, shared::MAX_GATES,
+    actor_gate::NOWHERE,
+    event::Event,
+    shared::{MAX_GATES, Shared},
+    state::State,
 };
 
 impl<H: Host> Scheduler<H> {
@@ -127,15 +130,30 @@ impl<H: Host> Scheduler<H> {
         self.visit(|state, shared| state.withdraw(shared, task, look))
     }
 
-    /// A caller is gone: its calls that have not begun are cancelled.
+    /// A caller is gone: its calls that have not begun are cancelled. As [`Scheduler::job_ended`] it waits for its turn.
+    ///
+    /// Not from within [`Host`].
     pub fn caller_left(&self, caller: CallerId) {
-        self.post(Event::CallerLeft(caller));
+        self.in_parts(|state, shared, first| state.abandon_calls(shared, first, caller));
     }
 
     /// A job is over: its tasks that have not begun fail, those that run are interrupted, its actors and
     /// groups end unless they are detached.
+    ///
+    /// Waits for its turn, once for each some thousand tasks that there are: others have theirs in between, and of this
+    /// job nothing is begun meanwhile. Not from within [`Host`].
     pub fn job_ended(&self, job: JobId) {
-        self.post(Event::JobEnded(job));
+        self.visit(|state, shared| state.end_job(shared, job));
+        self.in_parts(|state, shared, first| state.abandon_of_job(shared, first, job));
+        self.visit(|state, shared| state.job_is_over(shared, job));
+    }
+
+    /// Goes through all tasks in turns, each of which says where the next one begins.
+    fn in_parts(&self, mut part: impl FnMut(&mut State<H>, &Shared<H>, u32) -> Option<u32>) {
+        let mut next = Some(0);
+        while let Some(first) = next {
+            next = self.visit(|state, shared| part(state, shared, first));
+        }
     }
 
     // --- groups ------------------------------------------------------------------------------------------

@@ -137,17 +137,21 @@ impl<H: Host> State<H> {
         self.acts.push(Act::Kill(WorkerId(worker)));
     }
 
-    /// A caller is gone: its calls that have not begun are cancelled.
-    pub(super) fn caller_left(&mut self, shared: &Shared<H>, caller: CallerId) {
-        let calls: Vec<TaskId> = shared
-            .records
-            .from(0)
-            .filter(|(_, record, _)| record.is(CALL) && record.caller.get() == caller.0)
-            .map(|(task, ..)| task)
-            .collect();
-        for call in calls {
-            let _ = self.abandon(shared, call, || Failure::Cancelled);
+    /// Cancels what a caller that is gone has asked for among the tasks of one part, unless it has begun; where the
+    /// next part begins.
+    pub(crate) fn abandon_calls(
+        &mut self,
+        shared: &Shared<H>,
+        first: u32,
+        caller: CallerId,
+    ) -> Option<u32> {
+        let (part, next) = shared.records.part(first);
+        for (call, record, _) in part {
+            if record.is(CALL) && record.caller.get() == caller.0 {
+                let _ = self.abandon(shared, call, || Failure::Cancelled);
+            }
         }
+        next
     }
 
     /// Whether a worker runs a task that only has not ended yet, unlike its job.
@@ -157,23 +161,17 @@ impl<H: Host> State<H> {
         first.is_some_and(|first| shared.records.at(first).is(JOB_ENDED))
     }
 
-    /// A job is over.
-    pub(super) fn job_ended(&mut self, shared: &Shared<H>, job: JobId) {
-        let tasks: Vec<TaskId> = shared
-            .records
-            .from(0)
-            .filter(|(_, record, _)| {
-                !record.is(CALL) && !record.is(CREATION) && record.job.get() == job.0
-            })
-            .map(|(task, ..)| task)
-            .collect();
-        for task in tasks {
-            if !self.abandon(shared, task, || Failure::JobEnded)
-                && let Some((record, _)) = shared.records.live(task)
-            {
-                record.mark(JOB_ENDED);
-                self.stop_running(shared, task, record, false);
-            }
+    /// A job is over: what workers have of it ends, and its actors and groups, and none of its tasks is placed any
+    /// more.
+    ///
+    /// Its other tasks end in turns ([`Self::abandon_of_job`]), of which there may be millions. What those ask for that
+    /// run is refused from here on, so that each of them comes before its part.
+    pub(crate) fn end_job(&mut self, shared: &Shared<H>, job: JobId) {
+        self.lanes.close(job);
+        let queues = self.workers.iter().flatten().map(|worker| &worker.queue);
+        let queued: Vec<u32> = queues.flat_map(|queue| queue.iter(&shared.records)).collect();
+        for index in queued {
+            self.abandon_if_of(shared, shared.records.id(index), shared.records.at(index), job);
         }
         let mine = |actor: &&super::Actor<H::Cause>| actor.job == job && !actor.detached;
         let actors: Vec<ActorId> =
@@ -190,6 +188,44 @@ impl<H: Host> State<H> {
             .collect();
         for group in groups {
             self.remove_group(shared, group);
+        }
+    }
+
+    /// Ends what there is of a job among the tasks of one part; where the next part begins.
+    pub(crate) fn abandon_of_job(
+        &mut self,
+        shared: &Shared<H>,
+        first: u32,
+        job: JobId,
+    ) -> Option<u32> {
+        let (part, next) = shared.records.part(first);
+        for (task, record, _) in part {
+            self.abandon_if_of(shared, task, record, job);
+        }
+        next
+    }
+
+    /// No task is left of a job that was over. What its detached actors ask for is placed as ever.
+    pub(crate) fn job_is_over(&mut self, shared: &Shared<H>, job: JobId) {
+        self.lanes.reopen(shared, job);
+        self.dirty = true;
+    }
+
+    fn abandon_if_of(
+        &mut self,
+        shared: &Shared<H>,
+        task: TaskId,
+        record: &Record<H::Spec>,
+        job: JobId,
+    ) {
+        let is_housed = record.is(CALL) || record.is(CREATION);
+        if is_housed || record.job.get() != job.0 || record.is(JOB_ENDED) {
+            return;
+        }
+        if !self.abandon(shared, task, || Failure::JobEnded) && shared.records.live(task).is_some()
+        {
+            record.mark(JOB_ENDED);
+            self.stop_running(shared, task, record, false);
         }
     }
 }

@@ -71,6 +71,8 @@ pub(super) struct Lanes {
     pub(super) ready: usize,
     /// The priority of a lane that others have gone past for too long, and the lane.
     pub(super) hungry: Option<(i32, LaneKey)>,
+    /// Jobs whose tasks are being ended: their lanes are not listed.
+    closed: SmallVec<[JobId; 2]>,
 }
 
 impl Lanes {
@@ -103,8 +105,38 @@ impl Lanes {
         &mut of_kind[at]
     }
 
+    /// Takes a job's lanes out, whatever they have or get, until they are reopened.
+    pub(super) fn close(&mut self, job: JobId) {
+        self.closed.push(job);
+        for level in &mut self.levels {
+            level.rows.retain(|row| row.job != job);
+        }
+        self.levels.retain(|level| !level.rows.is_empty());
+    }
+
+    /// Enters a job's lanes again that have tasks, unless somebody else has closed them too.
+    pub(super) fn reopen<H: Host>(&mut self, shared: &Shared<H>, job: JobId) {
+        if let Some(at) = self.closed.iter().position(|&closed| closed == job) {
+            self.closed.swap_remove(at);
+        }
+        let left = self.lanes.iter().enumerate().filter(|(_, of_kind)| {
+            of_kind.iter().any(|lane| lane.job == job && !lane.queue.is_empty())
+        });
+        let left: Vec<u32> = left.map(|(kind, _)| kind as u32).collect();
+        for kind in left {
+            self.list(LaneKey { kind, job }, shared.kinds.at(kind).priority);
+        }
+    }
+
+    fn is_closed(&self, job: JobId) -> bool {
+        self.closed.contains(&job)
+    }
+
     /// Enters a lane that has tasks now.
     fn list(&mut self, LaneKey { kind, job }: LaneKey, priority: i32) {
+        if self.is_closed(job) {
+            return;
+        }
         let at = self.levels.partition_point(|level| level.priority > priority);
         if self.levels.get(at).is_none_or(|level| level.priority != priority) {
             self.levels.insert(at, Level { priority, rows: VecDeque::new() });
@@ -165,10 +197,12 @@ impl<H: Host> State<H> {
         let lane = self.lanes.find(key);
         let (was_empty, stall) = (lane.is_none(), lane.and_then(|lane| lane.stall));
         let held_up = self.lanes.hungry.is_some_and(|(priority, _)| known.priority <= priority);
+        let is_closed = self.lanes.is_closed(key.job);
         // What was freed goes to those who waited for it first.
         let passes = self.dirty && self.lanes.ready > 0;
         if was_empty {
-            let placed = if held_up || passes { None } else { Some(self.place(shared, index)) };
+            let waits = held_up || passes || is_closed;
+            let placed = if waits { None } else { Some(self.place(shared, index)) };
             if placed == Some(Ok(())) {
                 return;
             }
@@ -181,7 +215,9 @@ impl<H: Host> State<H> {
         self.lanes.ready += 1;
         if was_empty {
             self.lanes.list(key, known.priority);
-            self.make_way(shared, key);
+            if !is_closed {
+                self.make_way(shared, key);
+            }
         }
     }
 

@@ -11,9 +11,6 @@ use crate::{
     shared::Shared,
 };
 
-/// How many records are looked at in one turn of a listing.
-const LOOKS: usize = 4096;
-
 impl<H: Host> State<H> {
     /// At most `limit` tasks, from the cursor on; the page may be short when few of many records are live.
     pub(crate) fn tasks<R>(
@@ -23,12 +20,12 @@ impl<H: Host> State<H> {
         limit: usize,
         view: &mut impl FnMut(&TaskInfo, &H::Spec) -> R,
     ) -> Page<R> {
-        let mut page = Page { items: Vec::new(), next: None };
-        let first = u32::try_from(from.0).unwrap_or(u32::MAX);
-        for (task, record, phase) in shared.records.from(first) {
-            let (index, _) = split(task.to_bits());
-            if page.items.len() == limit || (index - first) as usize >= LOOKS {
-                page.next = Some(Cursor(u64::from(index)));
+        let (part, next) = shared.records.part(u32::try_from(from.0).unwrap_or(u32::MAX));
+        let cursor = |index| Cursor(u64::from(index));
+        let mut page = Page { items: Vec::new(), next: next.map(cursor) };
+        for (task, record, phase) in part {
+            if page.items.len() == limit {
+                page.next = Some(cursor(split(task.to_bits()).0));
                 break;
             }
             if self.is_housed(record) {

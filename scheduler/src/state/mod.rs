@@ -152,8 +152,6 @@ impl<H: Host> State<H> {
             }
             Event::ReleaseActor(actor) => self.release(shared, actor),
             Event::ForgetActor(actor) => self.forget(shared, actor),
-            Event::CallerLeft(caller) => self.caller_left(shared, caller),
-            Event::JobEnded(job) => self.job_ended(shared, job),
             Event::Group { shape, job, detached, by } => {
                 let id = shape.id;
                 self.new_group(shape, job, detached);

@@ -1,5 +1,7 @@
 //! Cancelling at every point of a task's way.
 
+use std::collections::BTreeSet;
+
 use rustyray_scheduler::{
     ActorState, CallerId, CancelMode, Cancelled, Demand, Failure, GroupState, JobId, NewActor,
     NewGroup, Outcome, Readiness, Strategy, TaskId, WorkerId,
@@ -178,6 +180,32 @@ fn a_job_that_ended_leaves_what_is_detached() {
     assert_eq!(world.scheduler.actor_state(lasting), Some(rustyray_scheduler::ActorState::Alive));
     world.complete(running.0, &running.1, Outcome::Cancelled);
     assert_eq!(world.failure(running.1.job.name), Some(Failure::JobEnded));
+}
+
+#[test]
+fn a_job_with_many_tasks_ends_in_turns_and_none_of_them_begins_meanwhile() {
+    let world = World::cpus(2);
+    let wish = |job| Wish { job, ..Wish::default() };
+    let many: Vec<u64> = (0..20_000).map(|_| world.submit_as(&[], wish(7)).0).collect();
+    let (kept, ..) = world.submit_as(&[], wish(8));
+    let begun = (1..=2).filter_map(|worker| Some((worker, world.begin(worker)?)));
+    let begun: Vec<_> = begun.filter(|(_, entry)| many.contains(&entry.job.name)).collect();
+    assert_eq!(begun.len(), 2);
+    let pushed = || world.host().pushes.iter().filter(|(_, name)| *name != kept).count();
+    let before = pushed();
+    world.scheduler.job_ended(JobId(7));
+    assert_eq!(pushed(), before);
+    let turns: BTreeSet<usize> = world.host().ready_at_failures.iter().copied().collect();
+    assert!(turns.len() >= 5, "others have theirs in between: {turns:?}");
+    assert_eq!(world.host().interrupted.len(), 2);
+    for (worker, entry) in begun {
+        world.complete(worker, &entry, Outcome::Cancelled);
+    }
+    assert_eq!(world.run_all(), [kept]);
+    for task in many {
+        assert_eq!(world.failure(task), Some(Failure::JobEnded));
+    }
+    world.assert_at_rest();
 }
 
 #[test]

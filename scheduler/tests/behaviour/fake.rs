@@ -54,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) groups: Vec<(GroupId, GroupState)>,
     pub(crate) pushes: Vec<(u16, u64)>,
     /// How often reviews came to be wanted.
+    /// What else was ready when each failure was told.
+    pub(crate) ready_at_failures: Vec<usize>,
     pub(crate) reviews_wanted: usize,
     /// Callbacks that are to panic, once each.
     pub(crate) panicking: Vec<&'static str>,
@@ -151,6 +153,8 @@ impl Host for Fake {
         };
         let before = self.inner().failures.insert(spec.name, why);
         assert_eq!(before, None, "failed once");
+        let ready = self.scheduler().map_or(0, |scheduler| scheduler.backlog());
+        self.inner().ready_at_failures.push(ready);
         for &object in &spec.returns {
             let pending = self.subscribe(object) == Readiness::Pending;
             if pending {
