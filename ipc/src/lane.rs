@@ -67,6 +67,12 @@ impl<M: Memory> Lane<M> {
 
     #[inline]
     pub(crate) fn push(&self, payload: &[u64]) -> Result<u64, Full> {
+        self.push_sparing(0, payload)
+    }
+
+    /// The same, as long as `spare` places more would be left.
+    #[inline]
+    pub(crate) fn push_sparing(&self, spare: usize, payload: &[u64]) -> Result<u64, Full> {
         let shape = self.shape;
         assert!(
             payload.len() <= shape.payload_words,
@@ -74,7 +80,7 @@ impl<M: Memory> Lane<M> {
             payload.len(),
             shape.payload_words
         );
-        let position = self.reserve()?;
+        let position = self.reserve(spare)?;
         let header = shape.header(position);
         for (offset, &word) in payload.iter().enumerate() {
             self.span.word(header + 1 + offset).store(word, Relaxed);
@@ -87,11 +93,11 @@ impl<M: Memory> Lane<M> {
     }
 
     #[inline]
-    fn reserve(&self) -> Result<u64, Full> {
+    fn reserve(&self, spare: usize) -> Result<u64, Full> {
         let tail = self.span.word(self.shape.tail());
         let mut position = tail.load(Relaxed);
         loop {
-            if !self.has_room(position) {
+            if !self.has_room(position, spare) {
                 return Err(Full);
             }
             // Relaxed: the tail only gives out positions; the header publishes.
@@ -103,8 +109,8 @@ impl<M: Memory> Lane<M> {
     }
 
     #[inline]
-    fn has_room(&self, position: u64) -> bool {
-        let entries = self.shape.entries as u64;
+    fn has_room(&self, position: u64, spare: usize) -> bool {
+        let entries = self.shape.entries.saturating_sub(spare) as u64;
         // Acquire: pairs with the Release below of the sibling that read the head for us.
         if position.wrapping_sub(self.seen_head.load(Acquire)) < entries {
             return true;

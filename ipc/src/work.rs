@@ -95,6 +95,29 @@ impl<M: Memory> WorkProducer<M> {
         self.lane.push(payload).map(Ticket)
     }
 
+    /// Publishes an entry as long as `spare` places more are left, for what is not to be refused.
+    ///
+    /// ```
+    /// # use rustyray_ipc::{Full, RingShape, WorkProducer};
+    /// # use rustyray_memory::Heap;
+    /// # const SHAPE: RingShape = RingShape { entries: 2, payload_words: 7 };
+    /// let queue = WorkProducer::new(Heap::new(SHAPE.words()), SHAPE);
+    /// queue.push_sparing(1, &[1])?;
+    /// assert_eq!(queue.push_sparing(1, &[2]), Err(Full));
+    /// queue.push(&[3])?;
+    /// # Ok::<(), Full>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Full`] when there would be fewer; nothing was written.
+    ///
+    /// # Panics
+    /// When `payload` is longer than an entry.
+    #[inline]
+    pub fn push_sparing(&self, spare: usize, payload: &[u64]) -> Result<Ticket, Full> {
+        self.lane.push_sparing(spare, payload).map(Ticket)
+    }
+
     /// Takes an entry back; `true` means that the worker will never see it.
     #[inline]
     pub fn take_back(&self, ticket: Ticket) -> bool {

@@ -3,12 +3,13 @@
 //! | bits | what |
 //! | --- | --- |
 //! | 0..24 | unfinished calls |
-//! | 24..28 | state |
+//! | 24..27 | state |
+//! | 27 | closed: it takes no further call |
 //! | 28..64 | generation |
 //!
 //! A caller counts its call here before it hands it in, so that a limit holds however many call at once, and
-//! so that the owner of the token does not end an actor with a call under way. The state is changed by the
-//! token's owner alone.
+//! so that the owner of the token does not end an actor with a call under way. The state is changed, and the gate
+//! closed, by the token's owner alone.
 
 use rustyray_memory::sync::{
     AtomicU32, AtomicU64,
@@ -23,7 +24,8 @@ use crate::{
 
 const UNFINISHED: u64 = (1 << 24) - 1;
 const STATE_SHIFT: u32 = 24;
-const STATE: u64 = 0xf << STATE_SHIFT;
+const STATE: u64 = 0x7 << STATE_SHIFT;
+const CLOSED: u64 = 1 << 27;
 const GENERATION_SHIFT: u32 = 28;
 
 /// Where the actor lives: none.
@@ -99,7 +101,7 @@ impl ActorGate {
         self.word.store(generation << GENERATION_SHIFT | bits(ActorState::Pending), Release);
     }
 
-    /// Counts a call, unless the actor is dead or has too many.
+    /// Counts a call, unless the actor is dead, closed or has too many.
     #[inline]
     pub(crate) fn begin(&self, generation: u64) -> Result<(), CallRefusal> {
         let mut seen = self.word.load(Acquire);
@@ -110,6 +112,9 @@ impl ActorGate {
                 }
                 Some(_) if seen >> GENERATION_SHIFT == generation => {}
                 _ => return Err(CallRefusal::Unknown),
+            }
+            if seen & CLOSED != 0 {
+                return Err(CallRefusal::Died);
             }
             let limit = match self.max_pending.get() {
                 0 => UNFINISHED - 1,
@@ -153,6 +158,12 @@ impl ActorGate {
         {
             seen = now;
         }
+    }
+
+    /// Takes no further call. By the owner of the token.
+    pub(crate) fn close(&self) {
+        // AcqRel: pairs with `begin`, which comes before this and is counted, or is refused.
+        self.word.fetch_or(CLOSED, AcqRel);
     }
 
     /// Forgets the actor; `false` when the gate is used up.

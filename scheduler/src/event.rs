@@ -40,7 +40,10 @@ pub(crate) enum Event {
         restart: bool,
     },
     ExitActor(ActorId),
-    ReleaseActor(ActorId),
+    ReleaseActor {
+        actor: ActorId,
+        closes: bool,
+    },
     ForgetActor(ActorId),
     Group {
         shape: Arc<Shape>,

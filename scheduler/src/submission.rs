@@ -197,8 +197,9 @@ pub enum CallRefusal {
         /// That many.
         limit: usize,
     },
-    /// The actor is dead for good; [`crate::Scheduler::actor_reason`] tells why.
-    #[error("the actor is dead")]
+    /// The actor is dead for good, as [`crate::Scheduler::actor_reason`] tells, or takes no further calls
+    /// ([`crate::Scheduler::close_actor`]).
+    #[error("the actor is dead, or takes no further calls")]
     Died,
     /// There is no such actor.
     #[error("there is no such actor")]

@@ -208,7 +208,12 @@ impl<H: Host> Scheduler<H> {
 
     /// The last handle of an actor is gone: it ends when its calls are done.
     pub fn release_actor(&self, actor: ActorId) {
-        self.post(Event::ReleaseActor(actor));
+        self.post(Event::ReleaseActor { actor, closes: false });
+    }
+
+    /// An actor takes no further call, whoever has a handle: it ends when those that it has are done.
+    pub fn close_actor(&self, actor: ActorId) {
+        self.post(Event::ReleaseActor { actor, closes: true });
     }
 
     /// Forgets a dead actor: it is unknown from here on. Until then its reason is kept.

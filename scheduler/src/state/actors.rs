@@ -309,10 +309,13 @@ impl<H: Host> State<H> {
         calls.into_iter().map(|call| shared.records.id(call)).collect()
     }
 
-    /// Its last handle is gone.
-    pub(super) fn release(&mut self, shared: &Shared<H>, id: ActorId) {
+    /// Its last handle is gone, or it `closes` to whoever has one.
+    pub(super) fn release(&mut self, shared: &Shared<H>, id: ActorId, closes: bool) {
         let Some(actor) = self.actor(id) else { return };
         actor.released = true;
+        if closes && let Some((gate, _)) = shared.actor(id) {
+            gate.close();
+        }
         self.end_if_unused(shared, id);
     }
 

@@ -150,7 +150,7 @@ impl<H: Host> State<H> {
             Event::ExitActor(actor) => {
                 self.end_actor(shared, actor, crate::DeathReason::Exited);
             }
-            Event::ReleaseActor(actor) => self.release(shared, actor),
+            Event::ReleaseActor { actor, closes } => self.release(shared, actor, closes),
             Event::ForgetActor(actor) => self.forget(shared, actor),
             Event::Group { shape, job, detached, by } => {
                 let id = shape.id;

@@ -171,6 +171,24 @@ fn the_last_handle_ends_it_after_its_calls() {
 }
 
 #[test]
+fn an_actor_that_closes_takes_no_further_call_and_ends_after_those_that_it_has() {
+    let (world, actor) = housed(3, 0);
+    let argument = world.object();
+    let (waiting, _) = world.call(actor, 1, &[argument]);
+    let (queued, _) = world.call(actor, 1, &[]);
+    world.scheduler.close_actor(actor);
+    let refused = world.try_call(actor, 2, &[]).expect_err("it is closed");
+    assert_eq!(refused.why, CallRefusal::Died);
+    assert!(world.host().stopped.is_empty(), "two calls are unfinished");
+    world.seal(argument);
+    assert_eq!(world.run_all(), [waiting, queued]);
+    assert_eq!(world.host().stopped, [WorkerId(1)]);
+    world.reap();
+    assert_eq!(world.scheduler.actor_reason(actor), Some(DeathReason::NoHandles));
+    world.assert_at_rest();
+}
+
+#[test]
 fn an_actor_that_exits_hands_out_no_more_calls() {
     let (world, actor) = housed(3, 0);
     let (running, _) = world.call(actor, 1, &[]);

@@ -517,7 +517,7 @@ impl Node {
         name
     }
 
-    /// Ends every actor once its calls are done, and waits until all have ended.
+    /// Ends every actor once the calls that it has are done, and waits until all have ended.
     pub(crate) async fn drain_actors(&self) {
         self.draining.store(true, Ordering::Release);
         loop {
@@ -530,7 +530,7 @@ impl Node {
             let Some(first) = left.next() else { return };
             std::iter::once(first)
                 .chain(left)
-                .for_each(|actor| self.scheduler().release_actor(actor));
+                .for_each(|actor| self.scheduler().close_actor(actor));
             self.dispatch();
             ended.await;
         }
@@ -586,6 +586,10 @@ impl Node {
         };
         let mut cause = None;
         let reason = match reason {
+            // It takes no further calls, and has not ended.
+            None | Some(DeathReason::NoHandles) if self.draining.load(Ordering::Acquire) => {
+                ActorEnd::ShutDown
+            }
             None | Some(DeathReason::JobEnded) => ActorEnd::JobEnded,
             Some(DeathReason::CreationFailed) => {
                 cause = unmade.or(token).and_then(|error| self.error_of(error));
@@ -598,9 +602,6 @@ impl Node {
             Some(DeathReason::Cancelled) => ActorEnd::Cancelled,
             Some(DeathReason::Exited) => ActorEnd::Exited,
             Some(DeathReason::Killed) => ActorEnd::Killed,
-            Some(DeathReason::NoHandles) if self.draining.load(Ordering::Acquire) => {
-                ActorEnd::ShutDown
-            }
             Some(DeathReason::NoHandles) => ActorEnd::Unreachable,
             Some(DeathReason::Crashed { restarts, cause }) => {
                 ActorEnd::Crashed { how: cause.to_string(), restarts: *restarts }

@@ -16,6 +16,9 @@ use crate::{
     spec::{self, ENTRY_WORDS, HEADER_WORDS},
 };
 
+/// The places in a worker's queue that only the order to end takes, which is given once.
+const FOR_THE_END: usize = 1;
+
 impl Node {
     /// Writes into `words`, which are the job's or a head of them, which attempt they are for.
     pub(super) fn address(&self, words: &mut [u64], job: &Job, task: u64, attempt: u16) {
@@ -151,7 +154,9 @@ impl SchedulerHost for Host {
         let peer = &node.peers[client.index()];
         Span::dispatch(&entry[..len], || job.first_return(), &peer.pid).enter(|| {
             let ticket = match &*peer.work.read() {
-                Some(work) => work.push(&entry[..len]).map_err(|_| QueueFull)?,
+                Some(work) => {
+                    work.push_sparing(FOR_THE_END, &entry[..len]).map_err(|_| QueueFull)?
+                }
                 None => return Err(QueueFull),
             };
             node.doorbells.ring(client);
@@ -228,7 +233,9 @@ impl SchedulerHost for Host {
         let told = {
             let work = node.peers[client.index()].work.read();
             let entries = spec::gpus(gpus.iter().map(|held| (held.gpu, held.share)));
-            work.as_ref().is_some_and(|work| entries.iter().all(|entry| work.push(entry).is_ok()))
+            work.as_ref().is_some_and(|work| {
+                entries.iter().all(|entry| work.push_sparing(FOR_THE_END, entry).is_ok())
+            })
         };
         if !told {
             // It would run with gpus that are not its own.
@@ -281,9 +288,14 @@ impl SchedulerHost for Host {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::OnceLock;
+    use std::{
+        sync::OnceLock,
+        time::{Duration, Instant},
+    };
 
+    use nix::sys::signal::Signal;
     use rustyray_scheduler::Retries;
+    use rustyray_store::ClientId;
 
     use super::{super::job::Words, *};
     use crate::{
@@ -292,15 +304,10 @@ mod tests {
         runtime::{Link, program},
     };
 
-    #[test]
-    fn what_a_task_was_to_make_and_did_not_is_lost_when_it_is_over() {
-        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
-        let runtime = crate::block_on(builder.start()).expect("a node starts");
-        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
-        let id = node.client.reserve().expect("room");
-        let job = Job {
-            words: Words::new(),
-            returns: Ids::One(id),
+    fn job(words: Words, returns: Ids) -> Job {
+        Job {
+            words,
+            returns,
             held: Vec::new(),
             holds_returns: false,
             retries: Retries::NONE,
@@ -309,11 +316,55 @@ mod tests {
             body: OnceLock::new(),
             is_limited: false,
             again: None,
-        };
-        node.job_is_over(TaskId::from_bits(0), 0, job);
+        }
+    }
+
+    #[test]
+    fn what_a_task_was_to_make_and_did_not_is_lost_when_it_is_over() {
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
+        let runtime = crate::block_on(builder.start()).expect("a node starts");
+        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
+        let id = node.client.reserve().expect("room");
+        node.job_is_over(TaskId::from_bits(0), 0, job(Words::new(), Ids::One(id)));
         let error = node.error_of(id);
         assert!(matches!(&error, Some(Error::ObjectLost { .. })), "{error:?}");
         node.client.release(id);
         crate::block_on(runtime.shutdown()).expect("it ends");
+    }
+
+    #[test]
+    fn a_worker_whose_queue_is_full_can_be_told_to_end() {
+        let builder = Builder::new().num_cpus(1.0).visible(false);
+        let runtime = crate::block_on(builder.start()).expect("a node starts");
+        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
+        let runs_tasks =
+            |&client: &u8| node.peers[usize::from(client)].runs_tasks.load(Ordering::Relaxed);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let client = loop {
+            match (1..=u8::MAX).find(runs_tasks) {
+                Some(client) => break ClientId::new(client),
+                None => assert!(Instant::now() < deadline, "there is no worker"),
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let peer = &node.peers[client.index()];
+        let signal = |signal| {
+            let process = peer.process.lock();
+            process.as_ref().expect("it lives").signal(signal).expect("it can be told");
+        };
+        signal(Signal::SIGSTOP);
+        let status = format!("/proc/{}/stat", peer.pid.load(Ordering::Relaxed));
+        while !std::fs::read_to_string(&status).expect("it lives").contains(") T ") {
+            std::thread::yield_now();
+        }
+        // Of these it takes as many as there are.
+        let nothing = spec::gpus([]).remove(0);
+        let nothing = job(Words::from_slice(&nothing), Ids::Several([].into()));
+        let (host, worker) = (Host(Arc::downgrade(node)), WorkerId(u16::from(client.get())));
+        while host.push(worker, TaskId::from_bits(0), 0, &nothing).is_ok() {}
+        node.stop(client);
+        signal(Signal::SIGCONT);
+        crate::block_on(runtime.shutdown()).expect("it ends");
+        assert!(!peer.killed.load(Ordering::Relaxed), "it ended by itself");
     }
 }
