@@ -78,6 +78,32 @@ async fn a_call_that_waits_for_room_keeps_nobody_from_its_actor() -> rustyray::R
     for _ in 0..200 {
         resident.lives().await?.get().await?;
     }
+    waits_for_room_apart(resident).await
+}
+
+#[test]
+fn nor_does_one_that_an_attached_program_makes_by_way_of_the_node() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("node.sock");
+    let builder = rustyray::Builder::new().num_cpus(1.0).object_store_memory(8 << 20);
+    let builder = builder.visible(false).socket(&socket);
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    let calls = || {
+        let driver = rustyray::blocking::connect(&socket).expect("it lets us in");
+        let called = rustyray::block_on(async {
+            let resident = Resident::remote().await?;
+            resident.lives().await?.get().await?;
+            waits_for_room_apart(resident).await
+        });
+        rustyray::block_on(driver.shutdown()).expect("it lets go");
+        called.expect("all of it works");
+    };
+    thread::scope(|scope| scope.spawn(calls).join()).expect("no panic");
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
+}
+
+/// While another thread makes a call that there is no room for, this one calls.
+async fn waits_for_room_apart(resident: ResidentHandle) -> rustyray::Result<()> {
     let kept = fill().await?;
     let (started, start) = mpsc::channel();
     let large = {

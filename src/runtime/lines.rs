@@ -28,7 +28,7 @@ use std::{
 use parking_lot::Mutex;
 use rustyray_ipc::{Missed, Ticket, WorkProducer};
 use rustyray_scheduler::CallerId;
-use rustyray_store::{ClientId, ObjectId, Status, without_waiting};
+use rustyray_store::{ClientId, ObjectId, Pin, Status, without_waiting};
 
 use super::{
     Core, Link,
@@ -122,25 +122,96 @@ impl Kept {
 }
 
 impl LineCall {
-    /// Hands the call to the node, which sends it on.
-    fn by_node(self, core: &Core, token: ObjectId) -> Result<()> {
-        let LineCall { words, kept: Kept { parent, returns, held }, .. } = self;
-        let wanted = Wanted { parent, is_counted: self.is_counted, ..Wanted::default() };
-        core.retain_held(token);
-        // The token comes first: that is how the node knows whose call it is.
-        let held: Vec<_> = [token].into_iter().chain(held).collect();
-        match &core.link {
+    /// What the node is told of the call.
+    fn wanted(&self) -> Wanted {
+        Wanted { parent: self.kept.parent, is_counted: self.is_counted, ..Wanted::default() }
+    }
+
+    /// What the call holds when it goes by the node. The token comes first: that is how the node knows whose call it is.
+    fn held_with(&self, token: ObjectId) -> Vec<ObjectId> {
+        [token].into_iter().chain(self.kept.held.iter().copied()).collect()
+    }
+
+    /// Puts the words into the store where they are too long for this way. It may wait for room.
+    fn put_for(&self, core: &Core, token: ObjectId, by: By) -> Result<Put> {
+        Ok(match by {
+            By::Line => {
+                let (body, head) = put_body(core, &self.words)?;
+                Put::ForLine(body, head)
+            }
+            By::Node => self.put_for_node(core, token)?.map_or(Put::Nothing, Put::ForNode),
+        })
+    }
+
+    fn put_for_node(&self, core: &Core, token: ObjectId) -> Result<Option<Pin>> {
+        if let Link::Node(_) = &core.link {
+            return Ok(None);
+        }
+        let nested = nested_of(&self.held_with(token), &self.dependencies);
+        Uplink::put_long(core, &self.wanted(), &nested, &self.words)
+    }
+
+    /// Hands the call to the node, which sends it on; `put` is what was put for it, if anything was.
+    fn by_node(self, core: &Core, token: ObjectId, put: Option<Pin>) -> Result<Sent> {
+        let (wanted, held) = (self.wanted(), self.held_with(token));
+        let sent = match &core.link {
             Link::Node(node) => {
+                core.retain_held(token);
                 node.take_completions_at_times();
-                node.submit(&wanted, words, returns, &self.dependencies, held, CallerId(0))
+                let LineCall { words, kept: Kept { returns, .. }, dependencies, .. } = self;
+                node.submit(&wanted, words, returns, &dependencies, held, CallerId(0))
             }
             Link::Uplink(uplink) => {
-                let (nested, returns) = (nested_of(&held, &self.dependencies), returns.as_slice());
-                returns.iter().for_each(|&id| core.retain_held(id));
-                uplink.submit(core, &wanted, &nested, &words, held, returns)
+                let nested = nested_of(&held, &self.dependencies);
+                if put.is_none() && Uplink::is_long(&nested, &self.words) {
+                    return Ok(Sent::Not(self, By::Node));
+                }
+                let returns = self.kept.returns.as_slice();
+                returns.iter().chain([&token]).for_each(|&id| core.retain_held(id));
+                uplink.submit_put(core, &wanted, &nested, &self.words, put, held, returns)
+            }
+        };
+        sent.map(|()| Sent::Away)
+    }
+}
+
+/// The way by which a call goes.
+#[derive(Clone, Copy)]
+enum By {
+    Line,
+    Node,
+}
+
+/// What was put into the store for a call before its route was taken.
+enum Put {
+    /// Nothing: its words fit into an entry, as far as is known, or the node's process hands them to itself.
+    Nothing,
+    /// What is behind the header, and the head that names it.
+    ForLine(ObjectId, Vec<u64>),
+    /// What is handed to the node.
+    ForNode(Pin),
+}
+
+impl Put {
+    /// It is not needed.
+    fn release(self, core: &Core) {
+        match self {
+            Put::Nothing => {}
+            Put::ForLine(body, _) => core.release(body),
+            Put::ForNode(pin) => {
+                let body = pin.id();
+                drop(pin);
+                core.release(body);
             }
         }
     }
+}
+
+/// What came of a call whose route was taken.
+enum Sent {
+    Away,
+    /// It goes by this way, for which its words are to be put first.
+    Not(LineCall, By),
 }
 
 /// The references that are held and are no dependency.
@@ -319,16 +390,26 @@ impl Lines {
         core: &Arc<Core>,
         way: &Way,
         token: ObjectId,
-        call: LineCall,
+        mut call: LineCall,
     ) -> Result<()> {
         let is_counted = call.is_counted;
-        let sent = match self.put_ahead(core, way, &call.words) {
-            Ok(put) => {
-                self.with_route(core, way, |route| self.call_by(core, token, route, call, put))
-            }
-            Err(error) => {
-                call.kept.held.into_iter().for_each(|id| core.release(id));
-                Err(error)
+        let mut put = self.put_ahead(core, way, token, &call);
+        let sent = loop {
+            let ready = match put {
+                Ok(ready) => ready,
+                Err(error) => {
+                    call.kept.held.into_iter().for_each(|id| core.release(id));
+                    break Err(error);
+                }
+            };
+            let by = |route: &mut Route| self.call_by(core, token, route, call, ready);
+            match self.with_route(core, way, by) {
+                Ok(Sent::Away) => break Ok(()),
+                Ok(Sent::Not(back, by)) => {
+                    put = back.put_for(core, token, by);
+                    call = back;
+                }
+                Err(error) => break Err(error),
             }
         };
         sent.inspect_err(|_| {
@@ -340,19 +421,17 @@ impl Lines {
         })
     }
 
-    /// For a call of more words than an entry has, where it may go by a line: the object that has the rest, and the
-    /// head. Without the route, which others must not wait for while this waits for room in the store.
-    fn put_ahead(
-        &self,
-        core: &Core,
-        way: &Way,
-        words: &[u64],
-    ) -> Result<Option<(ObjectId, Vec<u64>)>> {
-        if words.len() <= ENTRY_WORDS || !self.with_route(core, way, |route| route.may_have_line())
-        {
-            return Ok(None);
+    /// Puts words into the store that no entry has room for, for the way by which the call is likely to go. Without the
+    /// route, which others must not wait for while this waits for room in the store.
+    fn put_ahead(&self, core: &Core, way: &Way, token: ObjectId, call: &LineCall) -> Result<Put> {
+        if call.words.len() <= ENTRY_WORDS {
+            return Ok(Put::Nothing);
         }
-        put_body(core, words).map(Some)
+        let by = match self.with_route(core, way, |route| route.may_have_line()) {
+            true => By::Line,
+            false => By::Node,
+        };
+        call.put_for(core, token, by)
     }
 
     /// A handle to the actor is dropped that knew the way. If it was the last of this process, the line lets go of the
@@ -369,8 +448,8 @@ impl Lines {
         token: ObjectId,
         route: &mut Route,
         mut call: LineCall,
-        put: Option<(ObjectId, Vec<u64>)>,
-    ) -> Result<()> {
+        put: Put,
+    ) -> Result<Sent> {
         if route.line.is_none() {
             route.calls = route.calls.saturating_add(1);
             if route.calls > OFTEN + route.refused {
@@ -386,28 +465,37 @@ impl Lines {
                     Ok(Asked::NotNow) => (route.calls, route.refused) = (0, AGAIN),
                     Ok(Asked::Never) => route.refused = u32::MAX - OFTEN,
                     Err(error) => {
-                        let put = put.map(|(body, _)| body);
-                        call.kept.held.into_iter().chain(put).for_each(|id| core.release(id));
+                        put.release(core);
+                        call.kept.held.into_iter().for_each(|id| core.release(id));
                         return Err(error);
                     }
                 }
             }
         }
-        match &mut route.line {
-            None => {
-                put.into_iter().for_each(|(body, _)| core.release(body));
-                call.by_node(core, token)
-            }
-            Some(open) => {
-                open.sweep(core);
-                if let Some((body, head)) = put {
-                    call.kept.held.push(body);
-                    call.words = head;
+        let Some(open) = &mut route.line else {
+            let put = match put {
+                Put::ForNode(pin) => Some(pin),
+                put => {
+                    put.release(core);
+                    None
                 }
-                self.send(core, open, call);
-                Ok(())
+            };
+            return call.by_node(core, token, put);
+        };
+        match put {
+            Put::ForLine(body, head) => {
+                call.kept.held.push(body);
+                call.words = head;
             }
+            put => put.release(core),
         }
+        if call.words.len() > ENTRY_WORDS {
+            // Another thread was given the line just now.
+            return Ok(Sent::Not(call, By::Line));
+        }
+        open.sweep(core);
+        self.send(core, open, call);
+        Ok(Sent::Away)
     }
 
     /// Has the node keep a place for one more unfinished call of an actor of this class; whether it does, since
@@ -437,13 +525,13 @@ impl Lines {
     }
 
     fn send(&self, core: &Arc<Core>, open: &mut Open, call: LineCall) {
-        let LineCall { mut words, kept, .. } = call;
+        let LineCall { words, kept, .. } = call;
         kept.hold_returns(core);
         if !mem::replace(&mut open.holds_token, true) {
             core.retain_held(open.token);
         }
         let left = match open.overflow.is_empty() {
-            true => open.push(core, &mut words, kept),
+            true => open.push(&words, kept),
             false => Some(kept),
         };
         let Some(kept) = left else {
@@ -466,8 +554,8 @@ impl Lines {
             return;
         }
         let (mut asked, mut any) = (false, false);
-        while let Some((mut words, kept)) = open.overflow.pop_front() {
-            match open.push(core, &mut words, kept) {
+        while let Some((words, kept)) = open.overflow.pop_front() {
+            match open.push(&words, kept) {
                 None => (asked, any) = (false, true),
                 Some(kept) => {
                     open.overflow.push_front((words, kept));
@@ -867,7 +955,15 @@ fn resubmit(core: &Core, token: ObjectId, entry: &[u64], kept: Kept) {
     let sent = match whole(core, entry) {
         Ok((words, dependencies)) => {
             let kept = Kept { parent, returns: returns.clone(), held };
-            LineCall { words, kept, dependencies, is_counted: false }.by_node(core, token)
+            let call = LineCall { words, kept, dependencies, is_counted: false };
+            // Others wait for the route: this one waits for no room.
+            match without_waiting(|| call.put_for_node(core, token)) {
+                Ok(put) => call.by_node(core, token, put).map(drop),
+                Err(error) => {
+                    call.kept.held.into_iter().for_each(|id| core.release(id));
+                    Err(error)
+                }
+            }
         }
         Err(error) => {
             held.into_iter().for_each(|id| core.release(id));
@@ -904,25 +1000,12 @@ fn put_body(core: &Core, words: &[u64]) -> Result<(ObjectId, Vec<u64>)> {
 
 impl Open {
     /// Publishes a call, of which its consumer is to be told; gives back what is kept of it when there is no room.
-    fn push(&mut self, core: &Core, words: &mut Vec<u64>, mut kept: Kept) -> Option<Kept> {
+    fn push(&mut self, words: &[u64], kept: Kept) -> Option<Kept> {
         debug_assert_ne!(
             self.line.state(),
             LineState::Over,
             "the producer has not said it is done"
         );
-        if words.len() > ENTRY_WORDS {
-            // Another thread was given the line just now. Others wait for the route: this one waits for no room.
-            match without_waiting(|| put_body(core, words)) {
-                Ok((body, head)) => {
-                    kept.held.push(body);
-                    *words = head;
-                }
-                Err(error) => {
-                    kept.fail(core, &error);
-                    return None;
-                }
-            }
-        }
         match self.queue.push(words) {
             Ok(ticket) => {
                 self.sent.push_back((ticket, kept));

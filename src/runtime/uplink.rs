@@ -272,41 +272,80 @@ impl Uplink {
         held: Vec<ObjectId>,
         returns: &[ObjectId],
     ) -> Result<()> {
-        let len = 1 + Wanted::words(nested, spec);
-        let gone = || self.gone("something was handed to it");
-        let (published, body) = if len <= ENTRY_WORDS {
-            let mut entry = [0; ENTRY_WORDS];
-            entry[0] = UP_SUBMIT;
-            wanted.write(nested, spec, &mut entry[1..len]);
-            (self.publish(&entry[..len]).ok_or_else(gone), None)
-        } else {
-            let mut words = vec![0; len - 1];
-            wanted.write(nested, spec, &mut words);
-            match core.client.put_bytes(&spec::bytes_of(&words)) {
-                Ok(body) => {
-                    (self.publish_body(core, body).and_then(|at| at.ok_or_else(gone)), Some(body))
-                }
-                Err(error) => (Err(super::store_error::<()>(error)), None),
-            }
-        };
-        let held = held.into_iter().chain(returns.iter().copied()).chain(body);
-        match published {
-            Ok(position) => {
-                self.ring_node();
-                self.keep_in_transit(position, held, |id| core.release(id));
-                Ok(())
-            }
+        match Self::put_long(core, wanted, nested, spec) {
+            Ok(put) => self.submit_put(core, wanted, nested, spec, put, held, returns),
             Err(error) => {
-                held.for_each(|id| core.release(id));
+                held.iter().chain(returns).for_each(|&id| core.release(id));
                 Err(error)
             }
         }
     }
 
-    /// Publishes the entry for a submission whose words are in `body`; `None` when the node is gone.
-    pub(super) fn publish_body(&self, core: &Core, body: ObjectId) -> Result<Option<u64>> {
-        let pinned = core.client.pin(body);
-        let pin = pinned.map_err(|error| core.view_error::<()>(body, ViewError::Pin(error)))?;
+    /// Whether no entry has room for the words of a submission.
+    pub(super) fn is_long(nested: &[ObjectId], spec: &[u64]) -> bool {
+        1 + Wanted::words(nested, spec) > ENTRY_WORDS
+    }
+
+    /// Puts the words of a submission into the store, where they are too long for an entry. It may wait for room.
+    pub(super) fn put_long(
+        core: &Core,
+        wanted: &Wanted,
+        nested: &[ObjectId],
+        spec: &[u64],
+    ) -> Result<Option<Pin>> {
+        if !Self::is_long(nested, spec) {
+            return Ok(None);
+        }
+        let mut words = vec![0; Wanted::words(nested, spec)];
+        wanted.write(nested, spec, &mut words);
+        let put = core.client.put_bytes(&spec::bytes_of(&words));
+        let body = put.map_err(super::store_error::<()>)?;
+        core.client.pin(body).map(Some).map_err(|error| {
+            core.release(body);
+            core.view_error::<()>(body, ViewError::Pin(error))
+        })
+    }
+
+    /// The same as [`Uplink::submit`] with what [`Uplink::put_long`] gave, and waits for no room.
+    #[expect(clippy::too_many_arguments, reason = "they are those of `submit`, and what was put")]
+    pub(super) fn submit_put(
+        &self,
+        core: &Core,
+        wanted: &Wanted,
+        nested: &[ObjectId],
+        spec: &[u64],
+        put: Option<Pin>,
+        held: Vec<ObjectId>,
+        returns: &[ObjectId],
+    ) -> Result<()> {
+        let body = put.as_ref().map(Pin::id);
+        let published = match put {
+            Some(pin) => self.publish_body(pin),
+            None => {
+                let mut entry = [0; ENTRY_WORDS];
+                let len = 1 + Wanted::words(nested, spec);
+                entry[0] = UP_SUBMIT;
+                wanted.write(nested, spec, &mut entry[1..len]);
+                self.publish(&entry[..len])
+            }
+        };
+        let held = held.into_iter().chain(returns.iter().copied()).chain(body);
+        match published {
+            Some(position) => {
+                self.ring_node();
+                self.keep_in_transit(position, held, |id| core.release(id));
+                Ok(())
+            }
+            None => {
+                held.for_each(|id| core.release(id));
+                Err(self.gone("something was handed to it"))
+            }
+        }
+    }
+
+    /// Publishes the entry for a submission whose words are in the pinned object; `None` when the node is gone.
+    pub(super) fn publish_body(&self, pin: Pin) -> Option<u64> {
+        let body = pin.id();
         let position = self.publish(&[UP_SUBMIT_BODY, u64::from(body.index), body.generation]);
         if let Some(position) = position {
             let mut in_transit = self.in_transit.lock();
@@ -315,7 +354,7 @@ impl Uplink {
                 in_transit.pinned.push_back((position, pin));
             }
         }
-        Ok(position)
+        position
     }
 
     /// Tells the node which grant of a stream is the first that may still be needed.

@@ -438,8 +438,8 @@ mod tests {
         let body = core.client.put_bytes(&bytes).expect("there is room");
         // Nobody reads its ring meanwhile.
         let up = node.peers[client.index()].up.lock();
-        let published = uplink.publish_body(core, body).expect("it is in memory");
-        assert!(published.is_some(), "there is room in the ring");
+        let pin = core.client.pin(body).expect("it is in memory");
+        assert!(uplink.publish_body(pin).is_some(), "there is room in the ring");
         uplink.ring_node();
         for _ in 0..48 {
             runtime.core.put_id(&vec![1_u64; 128 << 10]).expect("others make room");
