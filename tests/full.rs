@@ -102,6 +102,25 @@ fn nor_does_one_that_an_attached_program_makes_by_way_of_the_node() {
     rustyray::block_on(runtime.shutdown()).expect("it ends");
 }
 
+#[rustyray::remote(num_cpus = 0)]
+async fn counts(bytes: Vec<u8>) -> usize {
+    bytes.len()
+}
+
+/// What a task is submitted with is kept until the node has taken it over.
+#[rustyray::remote(num_cpus = 0)]
+async fn submits_and_puts() -> rustyray::Result<usize> {
+    let counted = counts_remote::remote(vec![2; 5 << 20]).await?;
+    drop(rustyray::put(&vec![3_u8; 5 << 20]).await?);
+    counted.get().await
+}
+
+#[rustyray::test(num_cpus = 1, object_store_memory = "8MiB")]
+async fn a_task_that_finds_no_room_lets_go_of_what_it_keeps_no_longer() -> rustyray::Result<()> {
+    assert_eq!(submits_and_puts_remote::remote().await?.get().await?, 5 << 20);
+    Ok(())
+}
+
 /// While another thread makes a call that there is no room for, this one calls.
 async fn waits_for_room_apart(resident: ResidentHandle) -> rustyray::Result<()> {
     let kept = fill().await?;

@@ -7,6 +7,9 @@
 //!
 //! It has no part in the doorbell, so that nobody wakes it for anything else. A worker has no such thread: its main
 //! thread waits for work.
+//!
+//! Who finds no room in the store lets go of it before it waits for some, in every process: there may be no more room
+//! than what is kept.
 
 use std::{
     sync::{Arc, Weak},
@@ -18,6 +21,26 @@ use super::{Core, Link, uplink::Uplink};
 
 /// How often it is looked whether something is needed no more.
 const LOOK: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// Lets go of what is needed no more, and waits for nobody.
+    pub(super) fn let_go(&self) {
+        if let Link::Uplink(uplink) = &self.link {
+            uplink.let_go(|id| self.release(id));
+        }
+        self.lines.let_go(self);
+    }
+
+    /// Has whoever finds no room in the store let go first.
+    pub(super) fn let_go_for_room(self: &Arc<Self>) {
+        let core = Arc::downgrade(self);
+        self.client.let_go_for_room(move || {
+            if let Some(core) = core.upgrade() {
+                core.let_go();
+            }
+        });
+    }
+}
 
 /// Starts the thread. Where there can be none, the program lets go of what it keeps with its next submission.
 pub(super) fn watch(core: &Arc<Core>) {
@@ -38,7 +61,6 @@ pub(super) fn watch(core: &Arc<Core>) {
 /// Lets go of what is needed no more; whether nothing is left. `None` when the runtime is over.
 fn look(core: &Weak<Core>, uplink: &Uplink) -> Option<bool> {
     let core = core.upgrade().filter(|core| !core.is_closed())?;
-    uplink.let_go(|id| core.release(id));
-    core.lines.let_go(&core);
+    core.let_go();
     Some(uplink.holds_nothing() && !core.lines.are_open())
 }

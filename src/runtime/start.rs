@@ -176,6 +176,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
         config.grace,
         node::OWN_JOB,
     ));
+    core.let_go_for_room();
     let serving = Arc::clone(&core);
     std::thread::Builder::new()
         .name("rustyray-node".into())
@@ -207,7 +208,7 @@ fn serve(core: &Core) {
         // Asleep unless the doorbell rings; once a second it tidies up.
         core.serve_until_idle();
         if let_go.elapsed() >= Duration::from_secs(1) {
-            core.lines.let_go(core);
+            core.let_go();
             let_go = Instant::now();
         }
         node.tidy();

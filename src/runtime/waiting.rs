@@ -338,11 +338,8 @@ impl Core {
                         return;
                     }
                     // As in `wait_letting_go`, for those who wait under another executor.
-                    if let Link::Uplink(uplink) = &core.link
-                        && let_go.elapsed() >= Duration::from_secs(1)
-                    {
-                        uplink.let_go(|id| core.release(id));
-                        core.lines.let_go(&core);
+                    if let_go.elapsed() >= Duration::from_secs(1) {
+                        core.let_go();
                         let_go = Instant::now();
                     }
                     let _ = core.bell.sleep(

@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -84,6 +84,8 @@ pub struct Client {
     /// The strict objects that are mapped here.
     pub(crate) mapped: Mapped,
     link: Link,
+    /// Lets go of what the process keeps and needs no more.
+    let_go: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// The way to the node.
@@ -170,6 +172,7 @@ impl Client {
             hints: (0..HINTS).map(|_| AtomicU64::new(0)).collect(),
             mapped: Mapped::default(),
             link,
+            let_go: OnceLock::new(),
         })
     }
 
@@ -647,6 +650,36 @@ impl Client {
         }
     }
 
+    /// Has `let_go` run by each thread of this process that found no room, before it waits for some: what the process
+    /// keeps for others and needs no more may be what takes it. It waits for nobody. Only the first that is given counts.
+    ///
+    /// ```
+    /// # use std::sync::{Arc, Mutex};
+    /// # use rustyray_store::{Config, Node};
+    /// # let node = Node::create(Config { capacity_bytes: 64 << 20, spill_dir: None, ..Config::default() })?;
+    /// # let client = node.client();
+    /// let kept = Arc::new(Mutex::new(vec![client.put(&vec![1_u8; 40 << 20])?]));
+    /// let (keeps, releases) = (Arc::clone(&kept), Arc::downgrade(&client));
+    /// client.let_go_for_room(move || {
+    ///     let Some(client) = releases.upgrade() else { return };
+    ///     kept.lock().expect("no panic").drain(..).for_each(|id| client.release(id));
+    /// });
+    /// client.put(&vec![2_u8; 40 << 20])?;
+    /// assert!(keeps.lock().expect("no panic").is_empty());
+    /// # Ok::<(), rustyray_store::Error>(())
+    /// ```
+    pub fn let_go_for_room(&self, let_go: impl Fn() + Send + Sync + 'static) {
+        let _ = self.let_go.set(Box::new(let_go));
+    }
+
+    /// Lets others make room, after there was none; `disk` is why nothing could be spilled, if it was that.
+    fn await_room(&self, disk: Option<&std::io::Error>) {
+        if let Some(let_go) = self.let_go.get() {
+            let_go();
+        }
+        std::thread::sleep(if disk.is_none() { ROOM_POLL } else { DISK_POLL });
+    }
+
     /// Tries until there is room or the time for it is up.
     fn wait_for_room<P>(
         &self,
@@ -663,7 +696,7 @@ impl Client {
             if until.is_some_and(|until| Instant::now() >= until) {
                 return Err(self.store_full(len_bytes, disk));
             }
-            std::thread::sleep(if disk.is_none() { ROOM_POLL } else { DISK_POLL });
+            self.await_room(disk.as_ref());
         }
     }
 
@@ -790,7 +823,7 @@ impl Client {
                     if until.is_some_and(|until| Instant::now() >= until) {
                         return Err(PinError::Restore { id, source: self.store_full(0, disk) });
                     }
-                    std::thread::sleep(if disk.is_none() { ROOM_POLL } else { DISK_POLL });
+                    self.await_room(disk.as_ref());
                 }
                 Reply::CannotRestore { errno } => {
                     let source = std::io::Error::from_raw_os_error(errno);

@@ -114,6 +114,7 @@ pub(crate) fn attach(
     socket.send(&ToNode::Ready.to_bytes(), &[]).map_err(frame)?;
     socket.set_timeout(None).map_err(io)?;
     watch_node(&core, socket, role);
+    core.let_go_for_room();
     current::register(&core);
     if role == Role::Driver {
         leftovers::watch(&core);
