@@ -385,6 +385,59 @@ async fn a_sync_call_may_wait_for_one_of_another_group() -> rustyray::Result<()>
     Ok(())
 }
 
+/// One call of its group at a time, and one that waits for all the others.
+#[rustyray::actor(max_concurrency = 2, concurrency_groups(io = 1))]
+struct Doorkeeper;
+
+#[rustyray::actor_methods]
+impl Doorkeeper {
+    pub fn new() -> Self {
+        Doorkeeper
+    }
+
+    pub fn nothing(&self) {}
+
+    pub fn alone(&mut self) -> bool {
+        true
+    }
+
+    /// Whether the file is there, for which it waits a while.
+    #[method(concurrency_group = "io")]
+    pub fn waits_for(&self, file: String) -> bool {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !std::path::Path::new(&file).exists() && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::path::Path::new(&file).exists()
+    }
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_call_that_waits_for_others_is_cancelled_while_they_run() -> rustyray::Result<()> {
+    for by_line in [false, true] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("may_end");
+        let path = file.to_string_lossy().into_owned();
+        let doorkeeper = Doorkeeper::remote().await?;
+        for _ in 0..if by_line { 200 } else { 0 } {
+            doorkeeper.nothing().await?.get().await?;
+        }
+        let running = doorkeeper.waits_for(path.clone()).await?;
+        let for_its_lane = doorkeeper.waits_for(path).await?;
+        let for_all = doorkeeper.alone().await?;
+        // By then they are claimed.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for call in [for_its_lane, for_all] {
+            call.cancel(CancelOptions::default()).await?;
+            let ended = call.get().await;
+            assert!(matches!(ended, Err(Error::TaskCancelled { .. })), "{ended:?}");
+        }
+        std::fs::write(file, "").expect("it can be written");
+        assert!(running.get().await?, "both were cancelled before");
+    }
+    Ok(())
+}
+
 #[rustyray::test]
 async fn an_exclusive_call_runs_alone_and_in_its_turn() -> rustyray::Result<()> {
     let hall = Hall::remote().await?;

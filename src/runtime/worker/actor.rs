@@ -25,7 +25,7 @@ use crate::{
     options::MAX_CONCURRENCY,
     registry::{self, ActorClass},
     residence::Resident,
-    runtime::{background, executor::Executor, occupant::Occupant, output},
+    runtime::{Core, background, executor::Executor, occupant::Occupant, output},
     spec::{self, Header},
 };
 
@@ -104,6 +104,21 @@ impl Home {
     /// Whether a call on another thread asked for the actor's end.
     pub(super) fn has_exited(&self) -> bool {
         self.crew.has_exited()
+    }
+
+    /// Whether something that was claimed and cannot begin was cancelled.
+    pub(super) fn has_cancelled(&self, core: &Arc<Core>) -> bool {
+        self.gate.iter().chain(self.parked.iter().flatten()).any(|order| order.is_cancelled(core))
+    }
+
+    /// Takes that out.
+    pub(super) fn take_cancelled(&mut self, core: &Arc<Core>, cancelled: &mut Vec<Order>) {
+        cancelled.extend(self.gate.take_if(|order| order.is_cancelled(core)));
+        for lane in &mut self.parked {
+            while let Some(at) = lane.iter().position(|order| order.is_cancelled(core)) {
+                cancelled.extend(lane.remove(at));
+            }
+        }
     }
 
     fn first_parked(&self) -> Option<usize> {

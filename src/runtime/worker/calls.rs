@@ -1,6 +1,7 @@
 //! Calls from the moment their entry was claimed: begun, waited for, ended.
 
 use std::{
+    cell::OnceCell,
     sync::Arc,
     task::{Poll, Waker},
 };
@@ -34,15 +35,24 @@ use crate::{
 pub(super) struct Order {
     pub(super) header: Header,
     rest: Box<[u64]>,
+    /// What names it, once somebody asked.
+    who: OnceCell<Option<Submitter>>,
 }
 
 impl Order {
     pub(super) fn new(header: Header, rest: &[u64]) -> Order {
-        Order { header, rest: rest.into() }
+        Order { header, rest: rest.into(), who: OnceCell::new() }
     }
 
     pub(super) fn rest(&self) -> &[u64] {
         &self.rest
+    }
+
+    /// Whether it was cancelled.
+    pub(super) fn is_cancelled(&self, core: &Arc<Core>) -> bool {
+        let who = || self.returns(core).who(&self.header);
+        core.interrupts.any()
+            && self.who.get_or_init(who).is_some_and(|who| core.interrupts.is_interrupted(who))
     }
 
     /// Runs the call's code up to where it waits.

@@ -211,9 +211,16 @@ impl Worker {
         self.reports.publish(header, &Returns::none(&self.core), super::DONE, false);
     }
 
-    /// Fails what waits for its arguments and was cancelled. That takes no lane: who has the last one may wait for it.
+    /// Fails what waits, for its arguments or for a lane, and was cancelled. That takes no lane: who has the last one may
+    /// wait for it.
     pub(super) fn fail_cancelled(&mut self) {
+        if !self.core.interrupts.any() {
+            return;
+        }
         let mut cancelled = Vec::new();
+        if let Some(home) = &mut self.home {
+            home.take_cancelled(&self.core, &mut cancelled);
+        }
         for line in &mut self.intakes.lines {
             line.take_cancelled(&self.core, &mut cancelled);
         }
@@ -409,7 +416,7 @@ impl Worker {
 
 impl Order {
     /// The objects that the call returns.
-    fn returns(&self, core: &Arc<Core>) -> Returns {
+    pub(super) fn returns(&self, core: &Arc<Core>) -> Returns {
         let body = self.header.body.and_then(|id| core.body_words(id).ok());
         let parts = self.header.split(body.as_deref().unwrap_or(self.rest()));
         let ids = parts.map(|parts| parts.returns().filter_map(|id| id.ok()).collect::<Vec<_>>());

@@ -244,9 +244,16 @@ impl Worker {
         }
         self.home.as_ref().is_some_and(|home| home.has_exited() || home.has_next())
             || (self.stopping && self.intakes.has_late())
-            || self.intakes.has_cancelled(&self.core)
+            || self.has_cancelled()
             || (self.may_claim()
                 && ((!self.stopping && !self.work.is_empty()) || self.intakes.has_next(&self.core)))
+    }
+
+    /// Whether something was cancelled that waits, for its arguments or for a lane.
+    fn has_cancelled(&self) -> bool {
+        self.core.interrupts.any()
+            && (self.intakes.has_cancelled(&self.core)
+                || self.home.as_ref().is_some_and(|home| home.has_cancelled(&self.core)))
     }
 
     /// Whether nothing is under way here.
