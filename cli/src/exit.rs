@@ -84,9 +84,18 @@ impl Failure {
 /// Which process a node lives in, and what that was started with. The node is not asked: it may be stuck.
 fn lives_in(socket: &str) -> String {
     let Ok(process) = NodeProcess::of(socket) else { return String::new() };
-    let words = std::fs::read(format!("/proc/{}/cmdline", process.pid())).unwrap_or_default();
-    let command = String::from_utf8_lossy(&words).replace('\0', " ");
-    format!("  process {}: {}", process.pid(), print::line(command.trim(), 72))
+    format!("  process {}: {}", process.pid(), started_with(process.pid()))
+}
+
+/// What a process was started with; of one that does not say so its name.
+fn started_with(pid: u32) -> String {
+    let known = |what| std::fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+    let words = String::from_utf8_lossy(&known("cmdline")).replace('\0', " ");
+    match words.trim() {
+        // It is ending.
+        "" => format!("[{}]", String::from_utf8_lossy(&known("comm")).trim()),
+        words => print::line(words, 72),
+    }
 }
 
 /// What an error says, with a line for each of what may be many.
@@ -138,4 +147,25 @@ pub(crate) fn end(outcome: Result<(), Failure>) -> ExitCode {
         print::aside(format_args!("help: {help}"));
     }
     ExitCode::from(failure.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::CommandExt, process::Command};
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_nothing_to_say_of_itself_is_named() {
+        let mut child = Command::new("sleep").arg0("sleeps").arg("100").spawn().expect("it starts");
+        while started_with(child.id()) != "sleeps 100" {
+            std::thread::yield_now();
+        }
+        child.kill().expect("it lives");
+        // It has ended, and is known until somebody waits for it.
+        while started_with(child.id()) != "[sleep]" {
+            std::thread::yield_now();
+        }
+        child.wait().expect("it has ended");
+    }
 }

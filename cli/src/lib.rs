@@ -41,9 +41,9 @@ mod stop;
 mod target;
 mod timeline;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 
 /// The command line of RustyRay.
 ///
@@ -52,8 +52,41 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "rustyray", version, arg_required_else_help = true)]
 struct CommandLine {
+    // Not a `Target`, whose arguments would be those of each command, and so of those that look at no node.
+    /// The node's socket, of the commands that look at a node: here or behind the command
+    #[arg(long, value_name = "SOCKET")]
+    address: Option<PathBuf>,
+    /// Print JSON, for programs: here or behind the command
+    #[arg(long)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
+}
+
+impl CommandLine {
+    /// The command, with what was said before it.
+    fn command(self) -> Result<Command, clap::Error> {
+        let CommandLine { address, json, mut command } = self;
+        let wrong = |what: &str| {
+            <CommandLine as CommandFactory>::command().error(ErrorKind::ArgumentConflict, what)
+        };
+        if address.is_none() && !json {
+            return Ok(command);
+        }
+        let is_of_all = matches!(&command, Command::Stop(options) if options.all);
+        let Some(target) = command.target() else {
+            return Err(wrong(
+                "`--address` and `--json` before the command are of those that look at a node",
+            ));
+        };
+        if address.is_some() && is_of_all {
+            return Err(wrong("the argument '--address <SOCKET>' cannot be used with '--all'"));
+        }
+        // What is said last counts.
+        target.address = target.address.take().or(address);
+        target.json |= json;
+        Ok(command)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,6 +115,23 @@ enum Command {
     Physics(physics::Options),
 }
 
+impl Command {
+    /// Which node is meant, of a command that looks at one.
+    fn target(&mut self) -> Option<&mut target::Target> {
+        match self {
+            Command::Status(target) => Some(target),
+            Command::Stop(options) => Some(&mut options.target),
+            Command::List(options) => Some(&mut options.target),
+            Command::Summary(options) => Some(&mut options.target),
+            Command::Memory(options) => Some(&mut options.target),
+            Command::Logs(options) => Some(&mut options.target),
+            Command::Timeline(options) => Some(&mut options.target),
+            Command::Dashboard(options) => Some(&mut options.target),
+            Command::Start(_) | Command::Microbenchmark(_) | Command::Physics(_) => None,
+        }
+    }
+}
+
 /// Runs the command that the arguments of this process name: all of the program `rustyray`.
 ///
 /// ```standalone_crate
@@ -107,8 +157,8 @@ pub fn main() -> ExitCode {
 /// assert_eq!(rustyray_cli::run(arguments), ExitCode::from(3)); // no node is there
 /// ```
 pub fn run(arguments: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
-    let command = match CommandLine::try_parse_from(arguments) {
-        Ok(line) => line.command,
+    let command = match CommandLine::try_parse_from(arguments).and_then(CommandLine::command) {
+        Ok(command) => command,
         Err(wrong) => {
             // Somebody who does not listen any more cannot be told.
             let _ = wrong.print();

@@ -42,7 +42,7 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "ROWS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     #[command(flatten)]
-    target: Target,
+    pub(crate) target: Target,
 }
 
 /// `NAME=VALUE`.
@@ -172,7 +172,7 @@ pub(crate) struct Summary {
     #[arg(long, short, value_name = "NAMES", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     #[command(flatten)]
-    target: Target,
+    pub(crate) target: Target,
 }
 
 /// How many rows are counted; beyond it the counts are said to be of a part.

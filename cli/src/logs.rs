@@ -23,7 +23,7 @@ pub(crate) struct Options {
     #[arg(long, short)]
     follow: bool,
     #[command(flatten)]
-    target: Target,
+    pub(crate) target: Target,
 }
 
 /// How often a follower looks whether anybody reads what it writes.

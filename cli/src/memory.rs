@@ -15,7 +15,7 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "ROWS", default_value_t = 20)]
     limit: u64,
     #[command(flatten)]
-    target: Target,
+    pub(crate) target: Target,
 }
 
 /// What one process holds.

@@ -14,10 +14,10 @@ use crate::{exit::Failure, print, seconds::seconds, target::Target};
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    target: Target,
+    pub(crate) target: Target,
     /// End all nodes of this user that were started by `rustyray start`
     #[arg(long, conflicts_with = "address")]
-    all: bool,
+    pub(crate) all: bool,
     /// Kill it, with its workers: at once and without order, also when it is stuck, and also when it lives in a program,
     /// which ends with it (with --all those in programs are left alone)
     #[arg(long)]

@@ -28,7 +28,7 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "TASKS", default_value_t = 100_000)]
     limit: u64,
     #[command(flatten)]
-    target: Target,
+    pub(crate) target: Target,
 }
 
 impl Options {

@@ -39,7 +39,7 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "PORT", default_value_t = 8265)]
     port: u16,
     #[command(flatten)]
-    target: Target,
+    pub(crate) target: Target,
 }
 
 /// What all requests share.

@@ -53,6 +53,14 @@ fn with_two_nodes() {
     assert!(said.contains("--address"), "{said}");
     let socket = one.socket.to_str().expect("text");
     assert_eq!(place.json(&["status", "--address", socket])["pid"], one.pid);
+    assert_eq!(place.json(&["--address", socket, "status"])["pid"], one.pid);
+    let other_socket = other.socket.to_str().expect("text");
+    let last = ["--address", socket, "status", "--address", other_socket];
+    assert_eq!(place.json(&last)["pid"], other.pid, "what is said last counts");
+    for wrong in [&["stop", "--all"][..], &["start"], &["physics"]] {
+        let output = place.run(&[&["--address", socket], wrong].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
     // Both, in one go.
     let stopped = place.json(&["stop", "--all"]);
     assert_eq!(stopped["stopped"].as_array().map(Vec::len), Some(2), "{stopped}");
