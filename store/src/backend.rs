@@ -200,6 +200,7 @@ pub(crate) fn attach(
             let [table, data]: [OwnedFd; 2] = descriptors
                 .try_into()
                 .map_err(|_| Error::Protocol("a client attaches with two descriptors"))?;
+            [&table, &data].into_iter().try_for_each(cannot_shrink)?;
             let table = Region::map(&File::from(table), table_bytes).map_err(refused)?;
             (table, Segment::of_file(data.into(), data_bytes)?)
         }
@@ -216,6 +217,15 @@ pub(crate) fn attach(
         }
     };
     Ok((Arc::new(Table::new(Mapped::over(table), geometry, false)?), Arc::new(data)))
+}
+
+/// Refuses what somebody could shorten under those who have it mapped, which would be their SIGBUS.
+fn cannot_shrink(descriptor: &OwnedFd) -> Result<(), Error> {
+    let seals = fcntl(descriptor, FcntlArg::F_GET_SEALS).map(SealFlag::from_bits_retain);
+    match seals {
+        Ok(seals) if seals.contains(SealFlag::F_SEAL_SHRINK) => Ok(()),
+        _ => Err(Error::Protocol("the store's memory could shrink")),
+    }
 }
 
 pub(crate) fn refused(source: std::io::Error) -> Error {

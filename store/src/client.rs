@@ -597,6 +597,10 @@ impl Client {
                 return self.no_room(reply, len_bytes);
             };
             fault::point("strict.granted");
+            if granted < len_bytes {
+                let _ = self.ask(Request::Drop { key });
+                return Err(Error::Protocol("the node lent a file that is too short"));
+            }
             let mapped = at
                 .open(true)
                 .and_then(|file| Segment::writable(&file, granted as usize))

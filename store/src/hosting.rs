@@ -28,7 +28,9 @@
 //! One of the crate's unsafe files: it owns descriptors that the kernel delivers, and vouches to the store for what the
 //! two ends say. Each takes the other for what it says it is, a host or a client of this version, as any process of the
 //! user is taken (`DESIGN.md`), and takes what comes over the stream for its words: whoever keeps a clone of the stream
-//! and writes to it speaks in its name.
+//! and writes to it speaks in its name. What a peer that is something else could bring about is checked all the same:
+//! that a descriptor is one of a process, or of memory that cannot shrink, and that what lies in that memory lies
+//! within it.
 
 use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},
@@ -44,8 +46,11 @@ use nix::{
     errno::Errno,
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, getsockopt, recvmsg, sendmsg, sockopt,
+    sys::{
+        socket::{
+            ControlMessage, ControlMessageOwned, MsgFlags, getsockopt, recvmsg, sendmsg, sockopt,
+        },
+        wait::{Id, WaitPidFlag, waitid},
     },
     unistd::geteuid,
 };
@@ -328,9 +333,17 @@ fn receive_hello(stream: &UnixStream) -> io::Result<Process> {
     let mut descriptors = receive_with(stream, &mut frame)?;
     match (words(&frame), descriptors.pop()) {
         ([HELLO, pid, ..], Some(_)) if pid == u64::from(std::process::id()) => Ok(Process::Own),
-        ([HELLO, ..], Some(process)) => Ok(Process::Other(process)),
+        ([HELLO, ..], Some(process)) if is_process(&process) => Ok(Process::Other(process)),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it does not say which process it is")),
     }
+}
+
+/// Whether a descriptor is one of a process: of another kind that becomes readable the process would seem to have ended,
+/// and what it has views of would be lent to others.
+fn is_process(descriptor: &OwnedFd) -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    // That it is no child of this one is said later than that it is no process.
+    !matches!(waitid(Id::PIDFd(descriptor.as_fd()), flags), Err(Errno::EBADF))
 }
 
 /// The last word of letting a client in: it may attach.
@@ -415,7 +428,10 @@ fn receive_welcome(mut stream: &UnixStream) -> io::Result<Result<Welcome, Error>
         .map(|chunk| u64::from_le_bytes(chunk.try_into().expect("a chunk of eight bytes")))
         .collect();
     let protocol = || Ok(Err(Error::Protocol("the other end is no store's host")));
-    let Ok(client) = u8::try_from(words[0]) else { return protocol() };
+    let client = match u8::try_from(words[0]).map(ClientId::new) {
+        Ok(client) if client != ClientId::NODE => client,
+        _ => return protocol(),
+    };
     if words[1] != descriptors.len() as u64 || words[2..4].iter().any(|&len| len > MAX_NAME_BYTES) {
         return protocol();
     }
@@ -440,11 +456,16 @@ fn receive_welcome(mut stream: &UnixStream) -> io::Result<Result<Welcome, Error>
             )));
         }
     };
-    Ok(Ok((ClientId::new(client), geometry, segments)))
+    Ok(Ok((client, geometry, segments)))
 }
 
 #[cfg(test)]
 mod tests {
+    use nix::{
+        sys::memfd::{MFdFlags, memfd_create},
+        unistd::ftruncate,
+    };
+
     use super::*;
     use crate::Config;
 
@@ -461,5 +482,55 @@ mod tests {
         drop(ours);
         let error = joining.join().expect("no panic").expect_err("it was not let in");
         assert!(matches!(error, Error::Os { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn who_says_hello_with_what_is_no_process_is_not_let_in() {
+        let config = Config { capacity_bytes: 1 << 20, spill_dir: None, ..Config::default() };
+        let node = Node::create(config).expect("a store");
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        std::thread::scope(|scope| {
+            let hosting = scope.spawn(|| node.host(ours));
+            let welcome = receive_welcome(&theirs).expect("it is heard");
+            let (client, ..) = welcome.expect("it makes sense");
+            // Always readable, as a process is that has ended.
+            let file = std::fs::File::open("/dev/null").expect("there is one");
+            let elsewhere = u64::from(std::process::id()) + 1;
+            let frame = bytes(&[HELLO, elsewhere, 0, 0, 0, 0, 0, 0]);
+            send_with(&theirs, &frame, &[file.as_raw_fd()]).expect("it reads");
+            let error = hosting.join().expect("no panic").expect_err("it was not let in");
+            assert!(error.to_string().contains("letting a client in"), "{error}");
+            assert_eq!(node.admit().expect("there is room").client, client, "its place is free");
+        });
+    }
+
+    /// Has somebody join whose host says this.
+    fn join_who_is_told(client: ClientId, geometry: Geometry, segments: &Segments) -> Error {
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        std::thread::scope(|scope| {
+            let joining = scope.spawn(move || Client::join(theirs));
+            welcome(&ours, client, geometry, segments).expect("it reads");
+            if receive_hello(&ours).is_ok() {
+                answer_hello(&ours).expect("it reads");
+            }
+            joining.join().expect("no panic").expect_err("that cannot be joined")
+        })
+    }
+
+    #[test]
+    fn who_is_no_host_is_not_joined() {
+        let config = Config { capacity_bytes: 1 << 20, spill_dir: None, ..Config::default() };
+        let node = Node::create(config).expect("a store");
+        let Admission { client, geometry, segments } = node.admit().expect("admitted");
+        let error = join_who_is_told(ClientId::NODE, geometry, &segments);
+        assert!(matches!(error, Error::Protocol(_)), "as the node itself: {error}");
+        // Large enough, and whoever has it can take the ground from under those who have it mapped.
+        let shrinks = || {
+            let file = memfd_create(c"shrinks", MFdFlags::MFD_CLOEXEC).expect("a file");
+            ftruncate(&file, 1 << 32).expect("it grows");
+            file
+        };
+        let error = join_who_is_told(client, geometry, &vec![shrinks(), shrinks()].into());
+        assert!(matches!(error, Error::Protocol("the store's memory could shrink")), "{error}");
     }
 }
