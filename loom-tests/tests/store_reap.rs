@@ -14,6 +14,15 @@ use rustyray_store::{
 const DEAD: ClientId = ClientId::new(1);
 const LIVING: ClientId = ClientId::new(65);
 
+/// A slot that an object is reserved in, to which these refer.
+fn reserved_for(holders: &[ClientId]) -> Arc<Heap> {
+    let heap = Arc::new(Heap::new(SLOT_WORDS));
+    let slot = Slot::new(&*heap, 0);
+    holders.iter().for_each(|&holder| slot.hold_unchecked(holder));
+    assert_eq!(slot.state().transition_to_reserved(ClientId::NODE), Some(0));
+    heap
+}
+
 fn collect(slot: Slot<'_, Heap>) -> bool {
     slot.begin_free().is_some_and(|before| {
         assert!(slot.free(before));
@@ -60,11 +69,8 @@ fn reap(slot: Slot<'_, Heap>) -> bool {
 fn a_death_at_any_step_of_sealing_leaves_nobody_asleep_and_nothing_forgotten() {
     for steps in 0..=3 {
         loom::model(move || {
-            let heap = Arc::new(Heap::new(SLOT_WORDS));
+            let heap = reserved_for(&[DEAD, LIVING]);
             let slot = Slot::new(&*heap, 0);
-            slot.hold_unchecked(DEAD);
-            slot.hold_unchecked(LIVING);
-            assert_eq!(slot.state().transition_to_reserved(ClientId::NODE), Some(0));
             let dying = {
                 let heap = Arc::clone(&heap);
                 thread::spawn(move || {
@@ -91,10 +97,8 @@ fn a_death_at_any_step_of_sealing_leaves_nobody_asleep_and_nothing_forgotten() {
 fn the_next_attempt_seals_where_the_dead_one_did_not() {
     for steps in 0..=3 {
         loom::model(move || {
-            let heap = Arc::new(Heap::new(SLOT_WORDS));
+            let heap = reserved_for(&[LIVING]);
             let slot = Slot::new(&*heap, 0);
-            slot.hold_unchecked(LIVING);
-            assert_eq!(slot.state().transition_to_reserved(ClientId::NODE), Some(0));
             let dying = {
                 let heap = Arc::clone(&heap);
                 thread::spawn(move || {
@@ -135,11 +139,8 @@ fn the_next_attempt_seals_where_the_dead_one_did_not() {
 fn the_next_attempt_seals_while_the_dead_one_is_reaped() {
     for steps in 0..=2 {
         loom::model(move || {
-            let heap = Arc::new(Heap::new(SLOT_WORDS));
+            let heap = reserved_for(&[DEAD, LIVING]);
             let slot = Slot::new(&*heap, 0);
-            slot.hold_unchecked(DEAD);
-            slot.hold_unchecked(LIVING);
-            assert_eq!(slot.state().transition_to_reserved(ClientId::NODE), Some(0));
             seal_until(slot, steps);
             put_back(slot);
             assert_eq!(slot.state().transition_to_attempt(0, 1), Rename::Renamed);
