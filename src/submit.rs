@@ -2,7 +2,6 @@
 
 use std::{borrow::Borrow, panic::Location, sync::Arc};
 
-use rustyray_scheduler::CallerId;
 use rustyray_store::ObjectId;
 
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
     options::TaskOptions,
     registry::Function,
     runtime::{
-        Core, Link, current,
+        Core, Handed, Link, current,
         lines::{Kept, LineCall, Way, nested_of},
         sites::Site,
         submission::Wanted,
@@ -220,12 +219,12 @@ fn submit_call(
             }
         }
         (Link::Node(node), None) if kind == Kind::Task => {
-            let (returns, held) = (reserved.ids(), held.take());
-            node.submit_after_completions(wanted, words, returns, &dependencies, held)?;
+            let handed = Handed::own(words, reserved.ids(), held.take());
+            node.submit_after_completions(wanted, handed, &dependencies)?;
         }
         (Link::Node(node), None) => {
             node.take_completions_at_times();
-            node.submit(wanted, words, reserved.ids(), &dependencies, held.take(), CallerId(0))?
+            node.submit(wanted, Handed::own(words, reserved.ids(), held.take()), &dependencies)?;
         }
         (Link::Uplink(uplink), None) => {
             let nested = nested_of(held.ids(), &dependencies);

@@ -27,7 +27,6 @@ use std::{
 
 use parking_lot::Mutex;
 use rustyray_ipc::{Missed, Ticket, WorkProducer};
-use rustyray_scheduler::CallerId;
 use rustyray_store::{ClientId, ObjectId, Pin, Status, without_waiting};
 
 use super::{
@@ -35,7 +34,7 @@ use super::{
     control::Words,
     current,
     line::{Line, LineEnd, LineId, LineState, OFTEN},
-    node::Place,
+    node::{Handed, Place},
     submission::Wanted,
     uplink::Uplink,
     wire::LineNews,
@@ -159,7 +158,7 @@ impl LineCall {
                 core.retain_held(token);
                 node.take_completions_at_times();
                 let LineCall { words, kept: Kept { returns, .. }, dependencies, .. } = self;
-                node.submit(&wanted, words, returns, &dependencies, held, CallerId(0))
+                node.submit(&wanted, Handed::own(words, returns, held), &dependencies)
             }
             Link::Uplink(uplink) => {
                 let nested = nested_of(&held, &self.dependencies);

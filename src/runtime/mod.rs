@@ -44,7 +44,7 @@ pub(crate) mod wire;
 pub(crate) mod worker;
 
 pub(crate) use self::{
-    node::{memory::Limits, words_of},
+    node::{Handed, memory::Limits, words_of},
     objects::store_error,
     waiting::deadline,
 };

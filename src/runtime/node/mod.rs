@@ -47,6 +47,7 @@ use self::{actors::Actors, host::Host, job::Job, lines::Places};
 pub(crate) use self::{
     actors::{Claim, Place},
     relief::ON_TOP,
+    submit::Handed,
 };
 use super::{
     background,

@@ -22,26 +22,30 @@ use crate::{
 };
 
 /// What becomes a job: its words, what it returns, the references that were taken for it, and who asks for it.
-pub(super) struct Handed {
+pub(crate) struct Handed {
     pub(super) words: Words,
     pub(super) returns: Ids,
     pub(super) held: Vec<ObjectId>,
     pub(super) caller: CallerId,
 }
 
+impl Handed {
+    /// What this process asks for itself.
+    #[inline]
+    pub(crate) fn own(words: Vec<u64>, returns: Ids, held: Vec<ObjectId>) -> Handed {
+        Handed { words: job::words_of(words), returns, held, caller: CallerId(0) }
+    }
+}
+
 impl Node {
-    /// Hands a task, a construction or a call to the scheduler. `held` are references that were taken for
-    /// it; when it is refused they are released.
+    /// Hands a task, a construction or a call to the scheduler. When it is refused, the references that were taken for
+    /// it are released.
     pub(crate) fn submit(
         &self,
         wanted: &Wanted,
-        words: Vec<u64>,
-        returns: Ids,
+        handed: Handed,
         dependencies: &[ObjectId],
-        held: Vec<ObjectId>,
-        caller: CallerId,
     ) -> Result<()> {
-        let handed = Handed { words: job::words_of(words), returns, held, caller };
         self.submit_in(&mut self.scheduler().turn(), wanted, handed, dependencies)
     }
 
@@ -50,13 +54,9 @@ impl Node {
     pub(crate) fn submit_after_completions(
         &self,
         wanted: &Wanted,
-        words: Vec<u64>,
-        returns: Ids,
+        handed: Handed,
         dependencies: &[ObjectId],
-        held: Vec<ObjectId>,
     ) -> Result<()> {
-        let caller = CallerId(0);
-        let handed = Handed { words: job::words_of(words), returns, held, caller };
         self.say_after_completions(|turn| self.submit_in(turn, wanted, handed, dependencies))
     }
 
