@@ -36,6 +36,8 @@ const OPEN: u64 = 1 << 63;
 
 /// More are being written than there are numbers for.
 const MANY: u64 = (1 << WRITING_BITS) - 1;
+/// So many objects are placed in a block at most. Those that take up memory are fewer; others give all of it back.
+const MOST_PLACED: u64 = (1 << PLACED_BITS) - 1;
 
 #[cfg(not(rustyray_loom))]
 const _: () = assert!(MAX_BLOCK_BYTES / UNIT_BYTES < 1 << PLACED_BITS);
@@ -116,7 +118,7 @@ impl OpenBlock {
         loop {
             let parts = Parts::of(word)?;
             let used = parts.used + units(len_bytes);
-            if used > self.units {
+            if used > self.units || parts.placed == MOST_PLACED {
                 return None;
             }
             let writing = if parts.writing == MANY { MANY } else { parts.writing + 1 };
@@ -220,6 +222,19 @@ mod tests {
         assert_eq!(open.close(), Some(closed));
         assert!(!open.finish(three) && !open.trim(three, 64, None));
         assert_eq!(open.close(), None);
+    }
+
+    #[test]
+    fn a_block_is_full_when_there_is_no_number_for_one_more() {
+        let open = OpenBlock::new(4096);
+        open.open(1);
+        for _ in 0..MOST_PLACED {
+            let placed = open.place(64).expect("they take no memory");
+            assert!(open.trim(placed, 64, Some(0)) && open.finish(placed));
+        }
+        assert_eq!(open.place(64), None);
+        let closed = Closed { block: 1, placed: MOST_PLACED as u32, writing: Some(0) };
+        assert_eq!(open.close(), Some(closed));
     }
 
     #[test]

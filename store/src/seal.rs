@@ -218,10 +218,8 @@ impl Client {
         let fingerprint = fingerprint & FINGERPRINT_MASK;
         let stale = || SealError::Stale(self.table().stale(id));
         let generation = self.geometry().generation(id).ok_or_else(stale)?;
-        if let Place::File { .. } = writer.place()
-            && footprint(writer.len(), nested) == 0
-        {
-            // What has no bytes needs no file.
+        if writer.place().takes_memory() && footprint(writer.len(), nested) == 0 {
+            // What has no bytes needs none: the place is given back.
             writer = Writer::new(Arc::clone(writer.client()), Place::Empty, 0, 0);
         }
         let place = writer.place();

@@ -84,7 +84,8 @@ impl Space {
         align_bytes: u64,
         client: u8,
     ) -> Option<Piece> {
-        if self.used_bytes + len_bytes > self.capacity_bytes {
+        // A piece without bytes would begin where another does.
+        if len_bytes == 0 || self.used_bytes + len_bytes > self.capacity_bytes {
             return None;
         }
         let piece = self

@@ -458,13 +458,17 @@ impl Core {
         Reply::Done
     }
 
-    /// An object's bytes in an extent again; its header then.
+    /// An object's bytes in an extent again; its header then. One that has none but holds others needs no extent any
+    /// more: the node knows what it holds.
     fn restore_to_extent(
         &self,
         path: &Path,
         header: &Header,
         expected: u64,
     ) -> Result<Header, Unreadable> {
+        if header.len_bytes == 0 {
+            return Ok(*header);
+        }
         let len_bytes = header.len_bytes.next_multiple_of(PAGE_BYTES);
         let offset_bytes = self.room_to_restore(len_bytes, || {
             let mut ledger = self.ledger.lock();

@@ -39,6 +39,41 @@ fn value(of: u64) -> Vec<u64> {
 }
 
 #[test]
+fn what_was_written_shorter_to_nothing_takes_no_place_from_others() {
+    let (node, client, _) = store("nothing");
+    let seven: Vec<_> = (0..4).map(|_| client.put_bytes(&[7; 100]).expect("put")).collect();
+    let without_bytes = |nested: &[_], reserved| {
+        let mut writer = client.create(reserved).expect("room");
+        writer.truncate(0);
+        let id = client.reserve().expect("reserve");
+        client.seal(id, 0, writer, 0, nested).expect("seal");
+        id
+    };
+    let used_bytes = node.stats().used_bytes;
+    let empty = [without_bytes(&[], 100), without_bytes(&[], 2 << 20)];
+    assert_eq!(node.stats().used_bytes, used_bytes, "they need no room");
+    // This one has a list of what it holds.
+    let holding = without_bytes(&[seven[0]], 2 << 20);
+    let fill = |of: u8| -> Vec<_> {
+        (0..5).map(|_| client.put_bytes(&vec![of; 2 << 20]).expect("put")).collect()
+    };
+    fill(1).into_iter().chain(fill(2)).for_each(|id| client.release(id));
+    for id in [empty[0], empty[1], holding] {
+        assert!(client.pin(id).expect("it is there").is_empty());
+    }
+    let kept: Vec<_> =
+        fill(7).into_iter().map(|id| (id, client.pin(id).expect("it is there"))).collect();
+    empty.into_iter().chain([holding]).for_each(|id| client.release(id));
+    let others = without_waiting(|| client.put_bytes(&vec![9; 2 << 20]));
+    for (_, pin) in &kept {
+        assert!(pin[..2 << 20].iter().all(|&byte| byte == 7), "a sealed object changed");
+    }
+    let ids = kept.into_iter().map(|(id, _)| id).chain(seven).chain(others);
+    ids.collect::<Vec<_>>().into_iter().for_each(|id| client.release(id));
+    assert_eq!(node.stats().objects, 0);
+}
+
+#[test]
 fn more_than_fits_is_spilled_and_comes_back() {
     let (node, client, dir) = store("spill");
     let ids: Vec<_> = (0..40).map(|i| client.put(&value(i)).expect("put")).collect();
