@@ -132,7 +132,7 @@ fn what_was_lost_is_seen_again_only_as_it_was_made_again() {
                     Pinned::Kept => {
                         assert_eq!(slot.header(), BACK);
                         // By which it is told from the bytes that it had before.
-                        assert_eq!(slot.owner().attempt, AGAIN);
+                        assert_eq!(slot.owner().losses, 1);
                         let _ = slot.unpin(VIEWER);
                     }
                     Pinned::Away { perhaps_dead } | Pinned::Pending { perhaps_dead } => {

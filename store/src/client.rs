@@ -306,7 +306,7 @@ impl Client {
         let generation = slot.state().load().generation();
         let adopted = self.holdings.adopt(index, generation, || {
             fault::point("reserve.held");
-            slot.set_owner(Owner { client: Some(self.id()), attempt: 0, tag });
+            slot.set_owner(Owner { client: Some(self.id()), attempt: 0, tag, losses: 0 });
             slot.state().transition_to_reserved(self.id()).is_some()
         });
         adopted.then(|| self.geometry.id(index, generation))

@@ -50,12 +50,14 @@ pub fn encode<T: Value + ?Sized, R>(
         };
         // SAFETY: the bytes are the buffer's, which is not touched until `with` returns.
         match unsafe { ValueSerializer::with(start, capacity, write) } {
-            Ok((len, nested)) => {
+            Ok(Ok((len, nested))) => {
                 let body = body.take().expect("the loop ends here");
                 break Ok(body(&as_bytes(&mut buffer)[..len], &nested));
             }
-            Err((Some(wanted), _)) => buffer.resize(wanted.div_ceil(4).max(buffer.len() * 2), 0),
-            Err((None, error)) => break Err(error),
+            Ok(Err((Some(wanted), _))) => {
+                buffer.resize(wanted.div_ceil(4).max(buffer.len() * 2), 0);
+            }
+            Ok(Err((None, error))) | Err(error) => break Err(error),
         }
     };
     IDLE.set(buffer);

@@ -230,8 +230,7 @@ impl Node {
         let slot = core.table.slot(id.index);
         match slot.state().transition_to_attempt(generation, attempt) {
             Rename::Renamed => {
-                let tag = slot.owner().tag;
-                slot.set_owner(Owner { client: None, attempt, tag });
+                slot.set_owner(Owner { client: None, attempt, ..slot.owner() });
                 Ok(())
             }
             Rename::Sealing => Err(AttemptError::Sealing(id)),

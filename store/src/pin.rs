@@ -150,7 +150,7 @@ impl Pin {
     /// Tells the bytes of an object that was made again from those that it had before.
     #[inline]
     pub(crate) fn making(&self) -> u64 {
-        u64::from(self.client.table().slot(self.id.index).owner().attempt)
+        self.client.table().slot(self.id.index).owner().losses.into()
     }
 
     /// The file that has the bytes of a strict object.

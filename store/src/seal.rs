@@ -87,7 +87,7 @@ unsafe fn serialise<T: Value>(
         })
     };
     // SAFETY: the caller's.
-    unsafe { ValueSerializer::with(destination, capacity, write) }
+    unsafe { ValueSerializer::with(destination, capacity, write) }?
 }
 
 impl Client {
@@ -445,8 +445,7 @@ impl Client {
     /// # Errors
     /// When the value refuses, or there is no room for it within the put timeout.
     pub fn put<T: Value>(self: &Arc<Self>, value: &T) -> Result<ObjectId, Error> {
-        let id = self.reserve()?;
-        self.or_release(id, self.seal_value(id, 0, value))
+        self.put_in(Tier::Ordinary, value)
     }
 
     /// The same for an object of a tier of its own.
@@ -454,6 +453,7 @@ impl Client {
     /// # Errors
     /// As for [`Client::put`]; when the store cannot have such objects; and [`Error::StillWritable`].
     pub fn put_in<T: Value>(self: &Arc<Self>, tier: Tier, value: &T) -> Result<ObjectId, Error> {
+        // First, since the value may panic.
         let Written { writer, nested, fingerprint } = self.write_value_in(tier, value)?;
         let id = self.reserve()?;
         self.or_release(id, self.seal(id, 0, writer, fingerprint, &nested))

@@ -5,6 +5,9 @@
 //! enough to get past this point; the caller starts over in a larger reservation, with the list of
 //! references reset.
 //!
+//! Values see it by a `&mut`, so safe code can swap two that are in use, one within the other. So each knows where it is
+//! at home, and away from there it writes nothing and gives no memory; whoever finds another one in its place has failed.
+//!
 //! One of the crate's unsafe files: it copies into raw memory and hands out scratch memory.
 
 use std::{
@@ -43,7 +46,13 @@ pub struct ValueSerializer {
     sharing: Share,
     shared_any: bool,
     nested: Vec<ObjectId>,
+    /// Where it was when the value was begun.
+    home: *const ValueSerializer,
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("the value exchanged its serializer for another one")]
+struct Exchanged;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the value does not fit the {capacity} bytes that were reserved for it")]
@@ -63,14 +72,17 @@ thread_local! {
 impl ValueSerializer {
     /// Runs `body` with this thread's serializer, writing to the `capacity` bytes at `destination`.
     ///
+    /// # Errors
+    /// When the value put another serializer in its place.
+    ///
     /// # Safety
     /// The bytes must be writable, and nobody else may access them until `body` has returned.
     pub(crate) unsafe fn with<R>(
         destination: NonNull<u8>,
         capacity: usize,
         body: impl FnOnce(&mut ValueSerializer) -> R,
-    ) -> R {
-        let mut serializer = IDLE.take().unwrap_or_else(|| {
+    ) -> Result<R, rancor::Error> {
+        let mut lent = Lent(Some(IDLE.take().unwrap_or_else(|| {
             Box::new(ValueSerializer {
                 destination,
                 capacity: 0,
@@ -80,16 +92,29 @@ impl ValueSerializer {
                 sharing: Share::new(),
                 shared_any: false,
                 nested: Vec::new(),
+                home: std::ptr::null(),
             })
-        });
+        })));
+        let serializer = lent.0.as_mut().expect("it was put there");
         serializer.destination = destination;
         serializer.capacity = capacity;
         serializer.position = 0;
         serializer.wanted = None;
-        let result = body(&mut serializer);
-        serializer.reset();
-        IDLE.set(Some(serializer));
-        result
+        serializer.home = &raw const **serializer;
+        let result = body(serializer);
+        match lent.0.take_if(|serializer| serializer.is_at_home()) {
+            Some(mut serializer) => {
+                serializer.reset();
+                IDLE.set(Some(serializer));
+                Ok(result)
+            }
+            None => Err(rancor::Error::new(Exchanged)),
+        }
+    }
+
+    #[inline]
+    fn is_at_home(&self) -> bool {
+        std::ptr::eq(self, self.home)
     }
 
     /// Forgets everything about the value that was being written.
@@ -120,6 +145,17 @@ impl ValueSerializer {
     /// The references that the value holds, as far as it has been written.
     pub fn nested(&self) -> &[ObjectId] {
         &self.nested
+    }
+}
+
+/// The serializer while a value is written, which may panic.
+struct Lent(Option<Box<ValueSerializer>>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // What is in the place of another is kept for good: its scratch memory may be in use, and where that one is at
+        // home nobody is to be again.
+        self.0.take_if(|serializer| !serializer.is_at_home()).map(Box::leak);
     }
 }
 
@@ -160,6 +196,9 @@ impl Positional for ValueSerializer {
 impl Writer<rancor::Error> for ValueSerializer {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), rancor::Error> {
+        if !self.is_at_home() {
+            return Err(rancor::Error::new(Exchanged));
+        }
         if bytes.len() > self.capacity - self.position {
             self.wanted = Some(self.position.saturating_add(bytes.len()));
             return Err(rancor::Error::new(Overflow { capacity: self.capacity }));
@@ -167,7 +206,8 @@ impl Writer<rancor::Error> for ValueSerializer {
         // SAFETY: `position <= capacity`, so the result lies within the destination (or at its end).
         let to = unsafe { self.destination.add(self.position) };
         // SAFETY: `bytes.len()` fits what is left of the destination (checked above), which the caller
-        // of `with` promised to be writable and ours alone, so it cannot overlap `bytes`.
+        // of `with` promised to be writable and ours alone, so it cannot overlap `bytes`. That call has not returned:
+        // this is the serializer that it lent (`is_at_home`), and nobody else is ever at home there after it.
         unsafe { to.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
         self.position += bytes.len();
         Ok(())
@@ -178,6 +218,9 @@ impl Writer<rancor::Error> for ValueSerializer {
 // is popped or the serializer is reset, and is never handed out twice.
 unsafe impl Allocator<rancor::Error> for ValueSerializer {
     unsafe fn push_alloc(&mut self, layout: Layout) -> Result<NonNull<[u8]>, rancor::Error> {
+        if !self.is_at_home() {
+            return Err(rancor::Error::new(Exchanged));
+        }
         // SAFETY: the caller promises a layout of non-zero size.
         let pointer = unsafe { alloc(layout) };
         let pointer = NonNull::new(pointer).ok_or_else(|| rancor::Error::new(NoScratch))?;

@@ -501,15 +501,16 @@ impl<'a, M: Memory> Slot<'a, M> {
     }
 
     /// Node: the object's bytes on disk are lost; it waits for a value of `attempt` again. False when the slot is
-    /// not in phase *spilled*.
+    /// not in phase *spilled*, and when its bytes were lost as often as there are numbers for.
     #[must_use]
     pub fn lose(&self, generation: u64, attempt: u16) -> bool {
         // Before the phase says that it waits: whoever sees that sees who answers for it.
-        let tag = self.owner().tag;
-        if self.state().load().phase() != Phase::Spilled {
+        let Owner { tag, losses, .. } = self.owner();
+        let losses = losses.checked_add(1);
+        let (Phase::Spilled, Some(losses)) = (self.state().load().phase(), losses) else {
             return false;
-        }
-        self.set_owner(Owner { client: None, attempt, tag });
+        };
+        self.set_owner(Owner { client: None, attempt, tag, losses });
         self.state().transition_to_lost(generation, attempt)
     }
 
@@ -591,16 +592,19 @@ pub struct Owner {
     pub attempt: u16,
     /// What whoever reserved the object says of where it comes from.
     pub tag: u8,
+    /// How often its bytes were lost: by this one tells those that it has from those that it had before.
+    pub losses: u8,
 }
 
 impl Owner {
     fn to_word(self) -> u64 {
         let client = self.client.map_or(0, |client| 1 << 24 | u64::from(client.get()) << 16);
-        u64::from(self.tag) << 32 | client | u64::from(self.attempt)
+        u64::from(self.losses) << 40 | u64::from(self.tag) << 32 | client | u64::from(self.attempt)
     }
 
     fn from_word(word: u64) -> Self {
         let client = (word >> 24 & 1 == 1).then(|| ClientId::new((word >> 16) as u8));
-        Owner { client, attempt: word as u16, tag: (word >> 32) as u8 }
+        let (tag, losses) = ((word >> 32) as u8, (word >> 40) as u8);
+        Owner { client, attempt: word as u16, tag, losses }
     }
 }

@@ -37,8 +37,26 @@ use crate::ValueSerializer;
 pub type ValueDeserializer = HighDeserializer<rancor::Error>;
 
 /// A type whose values the store can hold. Implemented for every type that rkyv can serialise and
-/// check; nobody implements it by hand.
-pub trait Value: Archive<Archived: 'static> {
+/// check. Nobody implements it by hand, since views trust in what the check found:
+///
+/// ```compile_fail,E0277
+/// use rkyv::{Archive, Place, rancor};
+/// use rustyray_store::{Value, ValueSerializer};
+///
+/// struct Lie;
+///
+/// impl Archive for Lie {
+///     type Archived = bool;
+///     type Resolver = ();
+///     fn resolve(&self, (): (), out: Place<bool>) { out.write(true) }
+/// }
+///
+/// impl Value for Lie {
+///     fn write_to(&self, _: &mut ValueSerializer) -> Result<(), rancor::Error> { Ok(()) }
+///     fn check(_: &[u8]) -> Result<&bool, rancor::Error> { Ok(&true) }
+/// }
+/// ```
+pub trait Value: Archive<Archived: 'static> + Checkable {
     /// Names the archived type in a way that two builds agree on.
     fn fingerprint() -> u64 {
         crate::fingerprint::of::<Self::Archived>()
@@ -60,6 +78,20 @@ pub trait Value: Archive<Archived: 'static> {
     /// # Errors
     /// What the check found.
     fn check(bytes: &[u8]) -> Result<&Self::Archived, rancor::Error>;
+}
+
+mod sealed {
+    /// Only the types that rkyv can serialise and check.
+    #[expect(unnameable_types, reason = "nobody else is to implement it")]
+    pub trait Checkable {}
+}
+use sealed::Checkable;
+
+impl<T> Checkable for T
+where
+    T: Archive + Serialize<ValueSerializer>,
+    T::Archived: for<'a> CheckBytes<HighValidator<'a, rancor::Error>> + 'static,
+{
 }
 
 impl<T> Value for T

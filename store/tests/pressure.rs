@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use rustyray_store::{Client, Config, Error, Node, PinError, Status, ViewError, without_waiting};
+use rustyray_store::{
+    Client, Config, Error, Lost, Node, PinError, Recovery, Status, ViewError, fingerprint,
+    without_waiting,
+};
 
 const VALUE_WORDS: u64 = 128 << 10;
 
@@ -532,4 +535,35 @@ fn a_few_dozen_views_of_small_objects_do_not_fill_a_small_store() {
         let with_the_open_one = most_kib * 1024 * 41 / 40;
         assert!(held <= with_the_open_one, "{held} bytes each in a store of {capacity_mib} MiB");
     }
+}
+
+/// Nobody makes it again but the test.
+struct Nobody;
+
+impl Recovery for Nobody {
+    fn lost(&self, _: Lost) {}
+}
+
+#[test]
+fn what_is_made_again_is_checked_again_though_the_attempt_is_the_same() {
+    let (node, client, dir) = store("again");
+    node.connect_recovery(Arc::new(Nobody));
+    let id = client.put(&"a".repeat(2 << 20)).expect("put");
+    let len = client.pin(id).expect("it is there").len();
+    assert_eq!(client.view::<String>(id).expect("a view").len(), 2 << 20);
+    let others: Vec<_> = (0..16).map(|i| client.put(&value(i)).expect("put")).collect();
+    for file in files(&dir) {
+        std::fs::remove_file(file).expect("removed");
+    }
+    assert!(matches!(client.view::<String>(id), Err(ViewError::Pin(PinError::Pending(_)))));
+    others.into_iter().for_each(|id| client.release(id));
+    node.set_attempt(id, 0).expect("it waits for a value");
+    let mut writer = client.create(len).expect("room");
+    writer.fill(0xb0);
+    client.seal(id, 0, writer, fingerprint::<String>(), &[]).expect("it waits for a value");
+    let error = client.view::<String>(id).expect_err("it is no text");
+    assert!(matches!(error, ViewError::Corrupt { .. }), "{error:?}");
+    client.release(id);
+    drop((client, node));
+    std::fs::remove_dir(dir).expect("it is empty");
 }
