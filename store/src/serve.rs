@@ -24,8 +24,8 @@ impl Drop for Serving<'_> {
     }
 }
 
-/// The most slots granted at once.
-pub(crate) const MAX_GRANT: u32 = 1024;
+/// The most slots granted at once: whoever asks waits for the node, which has to be woken where it has nothing to do.
+pub(crate) const MAX_GRANT: u32 = 4096;
 
 impl Core {
     /// Answers one request of a client.
