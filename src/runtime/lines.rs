@@ -867,7 +867,8 @@ impl Lines {
         if !open.overflow.is_empty() {
             self.overflowing.fetch_sub(1, Ordering::Relaxed);
         }
-        open.end(core, error);
+        // Others wait for the route: this waits for no room, to bring words back or to put them anew.
+        without_waiting(|| open.end(core, error));
         Some(())
     }
 }
@@ -955,8 +956,7 @@ fn resubmit(core: &Core, token: ObjectId, entry: &[u64], kept: Kept) {
         Ok((words, dependencies)) => {
             let kept = Kept { parent, returns: returns.clone(), held };
             let call = LineCall { words, kept, dependencies, is_counted: false };
-            // Others wait for the route: this one waits for no room.
-            match without_waiting(|| call.put_for_node(core, token)) {
+            match call.put_for_node(core, token) {
                 Ok(put) => call.by_node(core, token, put).map(drop),
                 Err(error) => {
                     call.kept.held.into_iter().for_each(|id| core.release(id));
