@@ -14,7 +14,8 @@ use std::{
     },
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -487,11 +488,19 @@ fn strict_objects_count_against_the_capacity_with_the_rest() {
         stat("rustyray-data") + stat("rustyray-strict")
     };
     client.release(ordinary);
+    // What was made ready before it was needed goes back on a thread of its own.
+    let goes_back = || {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while resident() > 64 << 20 {
+            assert!(Instant::now() < deadline, "what was free stays: {}", resident());
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
     let strict = client.put_bytes_in(Tier::Strict, &vec![2; 40 << 20]).expect("there is room");
-    assert!(resident() <= 64 << 20, "what was free went back to the system: {}", resident());
+    goes_back();
     assert_eq!(client.view::<bytes::Bytes>(strict).expect("view")[..10], [2; 10]);
     client.put_bytes(&vec![3; 20 << 20]).expect("the rest can be used");
-    assert!(resident() <= 64 << 20);
+    goes_back();
     assert!(matches!(client.create_in(Tier::Strict, 65 << 20), Err(Error::TooLarge { .. })));
     client.release(strict);
     assert_eq!(node.stats().objects, 1);
