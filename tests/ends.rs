@@ -66,6 +66,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 const SOCKET: &str = "RUSTYRAY_TEST_SOCKET";
 const KILL_AT: &str = "RUSTYRAY_STORE_KILL_AT";
+const KEPT: &str = "RUSTYRAY_TEST_KEPT";
 
 /// This test binary, started again for one ignored test; killed if the test ends before it.
 struct Process {
@@ -295,6 +296,43 @@ fn driver_that_nobody_hears() {
 #[test]
 fn a_node_goes_on_when_nobody_reads_its_standard_error() {
     Process::start_as("driver_that_nobody_hears", unheard).ends_well();
+}
+
+// --- a program leaves something behind ---------------------------------------------------------------------
+
+/// Ends without removing a group, and with as many references in scope as it is told.
+#[test]
+#[ignore = "a program for the test below"]
+fn program_that_leaves_things() {
+    let runtime = rustyray::block_on(rustyray::Builder::new().num_cpus(1.0).visible(false).start())
+        .expect("a node starts");
+    let kept = std::env::var(KEPT).expect("the parent says how many").parse().expect("a number");
+    let kept: Vec<_> = rustyray::block_on(async {
+        let all = [rustyray::Bundle::new().num_cpus(1.0)];
+        let named = rustyray::PlacementGroup::options().name("left");
+        named.create(all, rustyray::PlacementStrategy::Pack).await?.ready().await?;
+        (0..kept).map(|number| rustyray::blocking::put(&number)).collect::<Result<_, Error>>()
+    })
+    .expect("there is room");
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
+    drop::<Vec<ObjectRef<u64>>>(kept);
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn what_was_in_scope_at_the_shutdown_is_told_and_a_group_is_not_in_scope() {
+    for (kept, told) in [("0", None), ("1", Some("an object")), ("2", Some("2 objects"))] {
+        let mut program = Process::start_as("program_that_leaves_things", |command| {
+            command.env(KEPT, kept).stderr(Stdio::piped())
+        });
+        let mut said = String::new();
+        let errors = program.child.stderr.take();
+        errors.expect("piped").read_to_string(&mut said).expect("text");
+        program.ends_well();
+        let found = said.lines().find_map(|line| line.strip_prefix("rustyray: references to "));
+        let found = found.and_then(|line| line.split_once(" were still in scope"));
+        assert_eq!(found.map(|(what, _)| what), told, "{said}");
+    }
 }
 
 // --- a node dies whose driver waits for answers ------------------------------------------------------------

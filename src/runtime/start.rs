@@ -273,12 +273,14 @@ impl Core {
         self.close();
         current::unregister(self);
         if let Link::Node(node) = &self.link {
-            let report = node.store.shutdown();
-            if cfg!(debug_assertions) && !report.is_empty() {
+            node.let_go_of_groups();
+            let left = node.store.shutdown().objects.len();
+            if cfg!(debug_assertions) && left > 0 {
+                let objects =
+                    if left == 1 { "an object".into() } else { format!("{left} objects") };
                 crate::notice!(
-                    "rustyray: references to {} objects were still in scope at the shutdown, which ended them \
-                     (harmless; only a debug build says so)",
-                    report.objects.len()
+                    "rustyray: references to {objects} were still in scope at the shutdown, which ended them \
+                     (harmless; only a debug build says so)"
                 );
             }
         }

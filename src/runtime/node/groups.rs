@@ -142,6 +142,12 @@ impl Node {
         }
     }
 
+    /// Gives up the tokens of the groups that nobody has removed, as the node ends: they were in nobody's scope.
+    pub(crate) fn let_go_of_groups(&self) {
+        let left = std::mem::take(&mut *self.groups.write());
+        left.by_token.into_keys().for_each(|token| self.client.release(token));
+    }
+
     /// Where a task or an actor is to run.
     pub(super) fn placement(&self, within: Option<Within>) -> Result<Placement> {
         let Some(Within { group: token, bundle, capture }) = within else {
