@@ -65,9 +65,9 @@ impl<'a> Bar<'a> {
 
     fn draw(&mut self, done: usize) {
         if self.is_shown {
-            let line = render(self.what, done, self.total, self.started.elapsed());
+            let line = frame(&render(self.what, done, self.total, self.started.elapsed()));
             // A terminal that is gone shows nothing.
-            let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
+            let _ = std::io::stderr().write_all(line.as_bytes());
         }
     }
 
@@ -76,6 +76,12 @@ impl<'a> Bar<'a> {
             let _ = writeln!(std::io::stderr());
         }
     }
+}
+
+/// A line as a terminal is told to show it instead of the last one: cut off where it is wider than the terminal. Wrapped,
+/// it would leave its beginning behind with each frame.
+fn frame(line: &str) -> String {
+    format!("\r\x1b[?7l{line}\x1b[K\x1b[?7h")
 }
 
 /// The bar as text.
@@ -104,5 +110,14 @@ mod tests {
         let done = render("work", 3, 3, Duration::from_millis(1500));
         assert!(done.ends_with("3/3 in 1.5 s"), "{done}");
         assert!(render("nothing", 0, 0, Duration::ZERO).contains("0/0"));
+    }
+
+    #[test]
+    fn a_frame_is_cut_off_and_leaves_the_terminal_as_it_was() {
+        let line = frame("work 1/2");
+        let cut = line.find("\x1b[?7l").expect("lines are not wrapped");
+        let text = line.find("work 1/2").expect("the line");
+        let wrapped = line.find("\x1b[?7h").expect("they are wrapped again");
+        assert!(line.starts_with('\r') && cut < text && text < wrapped, "{line:?}");
     }
 }
