@@ -9,8 +9,8 @@ use rustyray::prelude::*;
 type Counts = HashMap<String, u64>;
 
 #[rustyray::remote]
-fn count(path: String) -> Result<Counts, std::io::Error> {
-    let text = std::fs::read_to_string(path)?;
+fn count(path: String) -> Result<Counts, String> {
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
     let mut counts = Counts::new();
     let words = text.split(|c: char| !c.is_alphabetic()).filter(|word| word.len() > 3);
     for word in words {
