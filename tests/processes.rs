@@ -221,6 +221,9 @@ fn speaks(gate: String) {
     for _ in 0..5 {
         eprintln!("again and again");
     }
+    for _ in 0..2 {
+        eprintln!("and again");
+    }
     eprintln!("good night");
     // Who has spoken is asked while it runs.
     while !std::path::Path::new(&gate).exists() {
@@ -297,11 +300,9 @@ fn what_workers_write_comes_with_pid_and_actor_and_is_folded() {
     assert!(pid.parse::<u32>().is_ok() && line("an actor says").contains("Speaker "), "{stdout:?}");
     let prefix = format!("(worker {pid}) ");
     let its: Vec<_> = stderr.iter().filter_map(|line| line.strip_prefix(&prefix)).collect();
-    assert_eq!(
-        its,
-        ["again and again", "the last line came 4 times more", "good night"],
-        "{stderr:?}"
-    );
+    let often = ["again and again", "the last line came 4 times more"];
+    let once = ["and again", "the last line came once more", "good night"];
+    assert_eq!(its, [&often[..], &once].concat(), "{stderr:?}");
 }
 
 #[rustyray::remote(max_retries = 0)]

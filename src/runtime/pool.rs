@@ -720,7 +720,8 @@ async fn copy_lines(pid: u32, from: OwnedFd, keep: impl Fn(&str), print: fn(&str
             }
         }
         if repeated > 0 {
-            print(&format!("({speaker}) the last line came {repeated} times more"));
+            let times = if repeated == 1 { "once".into() } else { format!("{repeated} times") };
+            print(&format!("({speaker}) the last line came {times} more"));
             repeated = 0;
         }
         if is_line && !again {
