@@ -410,6 +410,9 @@ impl Builder {
                 )));
             }
         }
+        if self.config.custom.iter().any(|(custom, _)| custom.is_empty()) {
+            return Err(Error::invalid("a custom resource has a name"));
+        }
         let share = self.config.limits.threshold;
         if !(share > 0.0 && share <= 1.0) {
             return Err(Error::invalid(format!(

@@ -35,20 +35,33 @@ pub(crate) enum What {
 pub(crate) struct Options {
     /// What to list
     what: What,
-    /// Only rows whose field is this value (NAME=VALUE), or contains it (NAME=~PART); may be repeated
+    /// Only rows whose field is this value (NAME=VALUE), is not (NAME!=VALUE), or contains it (NAME=~PART), whatever the
+    /// case of its letters; may be repeated
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = filter)]
     filter: Vec<(String, String)>,
     /// At most that many rows
-    #[arg(long, short, value_name = "ROWS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, short, value_name = "ROWS", default_value_t = 100, value_parser = limit, allow_negative_numbers = true)]
     limit: u64,
     #[command(flatten)]
     pub(crate) target: Target,
 }
 
-/// `NAME=VALUE`.
+/// `NAME=VALUE`, or `NAME!=VALUE`.
 fn filter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it is NAME=VALUE")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+    let value = value.trim();
+    Ok(match name.strip_suffix('!') {
+        Some(name) => (name.trim().to_owned(), format!("!{value}")),
+        None => (name.trim().to_owned(), value.to_owned()),
+    })
+}
+
+/// How many, of which a command that shows some shows one at least.
+pub(crate) fn limit(text: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|&limit| limit > 0)
+        .ok_or_else(|| "it is a number from 1 on".to_owned())
 }
 
 /// Rows that these filters let through.
@@ -165,11 +178,12 @@ pub(crate) struct Summary {
     /// What to count
     #[arg(default_value = "tasks")]
     what: What,
-    /// Count only rows whose field is this value (NAME=VALUE), or contains it (NAME=~PART); may be repeated
+    /// Count only rows whose field is this value (NAME=VALUE), is not (NAME!=VALUE), or contains it (NAME=~PART),
+    /// whatever the case of its letters; may be repeated
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = filter)]
     filter: Vec<(String, String)>,
     /// At most that many names, those with the most [default: all]
-    #[arg(long, short, value_name = "NAMES", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, short, value_name = "NAMES", value_parser = limit, allow_negative_numbers = true)]
     limit: Option<u64>,
     #[command(flatten)]
     pub(crate) target: Target,

@@ -14,10 +14,10 @@ use crate::{exit::Failure, print, target::Target};
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// Only what the worker with this process id wrote
-    #[arg(long, short, value_name = "PID")]
+    #[arg(long, short, value_name = "PID", allow_negative_numbers = true)]
     worker: Option<u32>,
     /// Only the last lines
-    #[arg(long, short = 'n', value_name = "LINES")]
+    #[arg(long, short = 'n', value_name = "LINES", allow_negative_numbers = true)]
     tail: Option<usize>,
     /// Go on with what is written from now on, until the node ends
     #[arg(long, short)]

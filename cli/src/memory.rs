@@ -6,13 +6,18 @@ use clap::Args;
 use rustyray::state::{Listing, ObjectInfo};
 use serde::Serialize;
 
-use crate::{exit::Failure, list::OBJECTS, print, target::Target};
+use crate::{
+    exit::Failure,
+    list::{OBJECTS, limit},
+    print,
+    target::Target,
+};
 
 /// What to show.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
     /// At most that many objects; the largest are shown
-    #[arg(long, short, value_name = "ROWS", default_value_t = 20)]
+    #[arg(long, short, value_name = "ROWS", default_value_t = 20, value_parser = limit, allow_negative_numbers = true)]
     limit: u64,
     #[command(flatten)]
     pub(crate) target: Target,

@@ -13,7 +13,7 @@ use rustyray::manual::MAX_CONCURRENCY;
 use rustyray::state::{Inspector, Listing, NodeInfo, TaskInfo, TaskState};
 use serde_json::{Value, json};
 
-use crate::{exit::Failure, print, seconds::seconds, target::Target};
+use crate::{exit::Failure, list::limit, print, seconds::seconds, target::Target};
 
 /// Which tasks, and where to.
 #[derive(Clone, Debug, Args)]
@@ -25,7 +25,7 @@ pub(crate) struct Options {
     #[arg(long, short, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     seconds: Option<Duration>,
     /// At most that many tasks, the newest
-    #[arg(long, short, value_name = "TASKS", default_value_t = 100_000)]
+    #[arg(long, short, value_name = "TASKS", default_value_t = 100_000, value_parser = limit, allow_negative_numbers = true)]
     limit: u64,
     #[command(flatten)]
     pub(crate) target: Target,

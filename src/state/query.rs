@@ -28,8 +28,12 @@ const DEFAULT_LIMIT: u64 = 100;
 /// assert_eq!(task.field("state").as_deref(), Some(TaskState::Running.name()));
 ///
 /// assert!(listing.check::<TaskInfo>().is_ok());
+/// assert!(!listing.filter("kind", "!task").takes(&task), "it is one");
+///
 /// let wrong = Listing::new().filter("colour", "red").check::<TaskInfo>().unwrap_err();
 /// assert!(wrong.to_string().contains("there is no field `colour`"));
+/// let wrong = Listing::new().filter("state", "done").check::<TaskInfo>().unwrap_err();
+/// assert!(wrong.to_string().contains("`state` is never `done`"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
 #[must_use]
@@ -44,8 +48,9 @@ impl Listing {
         Listing { filters: Vec::new(), limit: DEFAULT_LIMIT }
     }
 
-    /// Only rows whose field `name` is `value`, or contains it where `value` begins with `~`. Several filters
-    /// must all hold.
+    /// Only rows whose field `name` is `value`, whatever the case of its letters, or contains it where `value` begins
+    /// with `~`; and only the other ones where it begins with `!`, as in `!failed` and `!~part`. Several filters must all
+    /// hold.
     pub fn filter(mut self, name: impl Into<String>, value: impl Into<String>) -> Listing {
         self.filters.push((name.into(), value.into()));
         self
@@ -59,35 +64,56 @@ impl Listing {
 
     /// Whether a row is wanted.
     pub fn takes(&self, row: &impl Row) -> bool {
-        self.filters.iter().all(|(name, wanted)| {
-            row.field(name).is_some_and(|value| match wanted.strip_prefix('~') {
-                Some(part) => value.contains(part),
-                None => value == *wanted,
-            })
-        })
+        self.filters
+            .iter()
+            .all(|(name, wanted)| row.field(name).is_some_and(|value| is_as_wanted(&value, wanted)))
     }
 
     /// Whether rows whose field `name` is `value` may be wanted, by the filters of that field alone.
     pub(crate) fn may_take(&self, name: &str, value: &str) -> bool {
         let mut filters = self.filters.iter().filter(|(field, _)| field == name);
-        filters.all(|(_, wanted)| match wanted.strip_prefix('~') {
-            Some(part) => value.contains(part),
-            None => value == wanted,
-        })
+        filters.all(|(_, wanted)| is_as_wanted(value, wanted))
     }
 
     /// Whether its filters can be asked of rows of this kind.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] when a filter names a field that the rows do not have.
+    /// [`Error::InvalidArgument`] when a filter names a field that the rows do not have, or a value that the field never
+    /// has.
     pub fn check<R: Row>(&self) -> Result<()> {
-        match self.filters.iter().find(|(name, _)| !R::FIELDS.contains(&name.as_str())) {
-            None => Ok(()),
-            Some((name, _)) => Err(Error::invalid(format!(
-                "there is no field `{name}` to filter by; there are {}",
-                R::FIELDS.join(", ")
-            ))),
+        for (name, wanted) in &self.filters {
+            if !R::FIELDS.contains(&name.as_str()) {
+                return Err(Error::invalid(format!(
+                    "there is no field `{name}` to filter by; there are {}",
+                    R::FIELDS.join(", ")
+                )));
+            }
+            let value = wanted.strip_prefix('!').unwrap_or(wanted);
+            let words = R::words(name).filter(|words| !words.iter().any(|word| is(word, value)));
+            if let Some(words) = words {
+                return Err(Error::invalid(format!(
+                    "`{name}` is never `{value}`; it is one of {}",
+                    words.join(", ")
+                )));
+            }
         }
+        Ok(())
+    }
+}
+
+/// Whether a filter lets a value through.
+fn is_as_wanted(value: &str, wanted: &str) -> bool {
+    match wanted.strip_prefix('!') {
+        Some(unwanted) => !is(value, unwanted),
+        None => is(value, wanted),
+    }
+}
+
+/// Whether a value is the one that is named, or has the part that is.
+fn is(value: &str, wanted: &str) -> bool {
+    match wanted.strip_prefix('~') {
+        Some(part) => value.to_ascii_lowercase().contains(&part.to_ascii_lowercase()),
+        None => value.eq_ignore_ascii_case(wanted),
     }
 }
 

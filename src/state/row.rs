@@ -14,10 +14,19 @@ pub trait Row {
     /// The field of this name as text, empty when there is nothing to say; `None` when no field has this
     /// name.
     fn field(&self, name: &str) -> Option<String>;
+
+    /// All that the field of this name can be, where that is one of a few words.
+    fn words(name: &str) -> Option<&'static [&'static str]> {
+        let _ = name;
+        None
+    }
 }
 
 /// A field as text.
 trait Cell {
+    /// All that it can be, where that is one of a few words.
+    const WORDS: Option<&'static [&'static str]> = None;
+
     fn text(&self) -> String;
 }
 
@@ -30,7 +39,7 @@ macro_rules! cell_by_display {
         }
     )*};
 }
-cell_by_display!(String, u16, u32, u64, i64, bool, f64, TaskState, TaskKind, Stream);
+cell_by_display!(String, u16, u32, u64, i64, bool, f64);
 
 impl<T: Cell> Cell for Option<T> {
     fn text(&self) -> String {
@@ -69,6 +78,13 @@ macro_rules! row {
                     _ => None,
                 }
             }
+
+            fn words(name: &str) -> Option<&'static [&'static str]> {
+                match name {
+                    $(stringify!($field) => <$kind as Cell>::WORDS,)*
+                    _ => None,
+                }
+            }
         }
     };
 }
@@ -93,6 +109,14 @@ macro_rules! named {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(self.name())
+            }
+        }
+
+        impl Cell for $name {
+            const WORDS: Option<&'static [&'static str]> = Some(&[$($text),*]);
+
+            fn text(&self) -> String {
+                self.name().to_owned()
             }
         }
     };

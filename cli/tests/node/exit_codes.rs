@@ -130,6 +130,10 @@ fn with_a_wrong_command_line() {
         &["list", "dances"],
         &["list", "tasks", "--filter", "x"],
         &["list", "tasks", "--limit", "0"],
+        &["memory", "--limit", "0"],
+        &["timeline", "--limit", "0"],
+        &["summary", "--limit", "-1"],
+        &["logs", "--tail", "-1"],
         &["stop", "--timeout", "-1"],
         &["timeline", "--seconds", "soon"],
         &["physics", "--seconds", "nan"],
@@ -139,6 +143,7 @@ fn with_a_wrong_command_line() {
         &["start", "--daemon", "--num-cpus", "-1"],
         &["start", "--daemon", "--object-store-memory", "1"],
         &["start", "--daemon", "--resource", "cpu=3"],
+        &["start", "--daemon", "--resource", "=3"],
         &[],
     ] {
         let output = place.run(arguments);
@@ -148,6 +153,11 @@ fn with_a_wrong_command_line() {
     let output = place.run(&["list", "tasks", "--filter", "colour=red"]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("there are id, name, state"), "{}", said(&output));
+    for what in ["list", "summary"] {
+        let output = place.run(&[what, "tasks", "--filter", "state=done"]);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains("`state` is never `done`"), "{}", said(&output));
+    }
 }
 
 #[test]

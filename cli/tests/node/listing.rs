@@ -89,6 +89,10 @@ fn listings_show_what_there_is() {
     assert!(cause.contains("an error occurred when formatting an argument"), "{cause}");
     let filtered = place.json(&["list", "tasks", "-f", "name=~collapse", "--limit", "1"]);
     assert_eq!(filtered.as_array().map(Vec::len), Some(1));
+    assert_eq!(place.json(&["list", "tasks", "-f", "state=FAILED"]), failed);
+    let others = place.json(&["list", "tasks", "-f", "state!=failed", "-f", "name!=~AFTER"]);
+    assert_eq!(others.as_array().map(Vec::len), Some(1), "{others:#}");
+    assert!(others[0]["name"].as_str().is_some_and(|name| name.ends_with("linger")), "{others:#}");
 
     let largest = place.json(&["list", "objects", "--limit", "1"]);
     assert!(largest[0]["size_bytes"].as_u64().expect("a size") >= 8 << 16, "{largest:#}");
