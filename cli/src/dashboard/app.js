@@ -57,6 +57,7 @@ function time(ns) {
   const seconds = Math.floor(ns / 1e9), minutes = Math.floor(seconds / 60);
   return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
+const count = (value, thing) => `${number(value)} ${thing}${value === 1 ? "" : "s"}`;
 const number = (value) => Number(value).toLocaleString("en", { maximumFractionDigits: 1 });
 
 // ---- at a glance -----------------------------------------------------------------------------------------
@@ -99,13 +100,13 @@ function tiles() {
     .map((r) => `${number(r.used)} of ${number(r.total)} ${r.name}`).join(" · ");
   const failed = totals.failed_tasks > 0 ? [el("b", {}, `${number(totals.failed_tasks)} failed`), ` · ${number(totals.retried_tasks)} run again`] : [`${number(totals.retried_tasks)} run again`];
   $("tiles").replaceChildren(
-    tile("Cpus in use", number(cpu.used), `of ${number(cpu.total)}`, others || `${number(totals.workers)} workers`, meter(cpu.total ? cpu.used / cpu.total : 0)),
+    tile("Cpus in use", number(cpu.used), `of ${number(cpu.total)}`, others || count(totals.workers, "worker"), meter(cpu.total ? cpu.used / cpu.total : 0)),
     tile("Object store", bytes(store.used_bytes), `of ${bytes(store.capacity_bytes)}`,
-      `${number(store.objects)} objects · ${bytes(store.pinned_bytes)} pinned · ${bytes(store.spilled_bytes)} spilled`,
+      `${count(store.objects, "object")} · ${bytes(store.pinned_bytes)} pinned · ${bytes(store.spilled_bytes)} spilled`,
       line(history.map((moment) => moment.store_used))),
     tile("Tasks finished", number(totals.finished_tasks), "", failed, line(history.map((moment) => moment.finished - history[0].finished))),
     tile("Tasks a second", number(now), "", `${number(totals.tasks)} under way, ${number(totals.queued_tasks)} of them waiting`, line(rate)),
-    tile("Workers", number(totals.workers), "", [`${number(totals.idle_workers)} idle · ${number(totals.actors)} actors · ${number(totals.drivers)} attached`, totals.crashed_workers ? el("b", {}, ` · ${number(totals.crashed_workers)} died`) : null],
+    tile("Workers", number(totals.workers), "", [`${number(totals.idle_workers)} idle · ${count(totals.actors, "actor")} · ${number(totals.drivers)} attached`, totals.crashed_workers ? el("b", {}, ` · ${number(totals.crashed_workers)} died`) : null],
       meter(totals.workers ? 1 - totals.idle_workers / totals.workers : 0)),
   );
   const kind = node.daemon ? "started by rustyray start" : "in a program";
@@ -115,11 +116,11 @@ function tiles() {
 // ---- tables ----------------------------------------------------------------------------------------------
 
 const COLUMNS = {
-  tasks: [["Task", (t) => named(t.name)], ["State", (t) => chip(t.state)], ["Kind", (t) => t.kind], ["Worker", (t) => code(t.worker ?? "")],
+  tasks: [["Task", (t) => named(t.name), "name"], ["State", (t) => chip(t.state)], ["Kind", (t) => t.kind], ["Worker", (t) => code(t.worker ?? "")],
     ["Attempt", (t) => t.attempt, "num"], ["Time", (t) => time(t.duration_ns), "num"], ["Id", (t) => el("code", { class: "muted" }, t.id)]],
-  failed: [["Task", (t) => named(t.name)], ["Error", (t) => el("span", { class: "error" }, short(t.error)), "wide"], ["Worker", (t) => code(t.worker ?? "")],
+  failed: [["Task", (t) => named(t.name), "name"], ["Error", (t) => el("span", { class: "error" }, short(t.error)), "wide"], ["Worker", (t) => code(t.worker ?? "")],
     ["Attempt", (t) => t.attempt, "num"], ["Time", (t) => time(t.duration_ns), "num"]],
-  actors: [["Class", (a) => named(a.class)], ["Name", (a) => a.name ?? ""], ["State", (a) => chip(a.state)], ["Worker", (a) => code(a.worker ?? "")],
+  actors: [["Class", (a) => named(a.class), "name"], ["Name", (a) => a.name ?? "", "name"], ["State", (a) => chip(a.state)], ["Worker", (a) => code(a.worker ?? "")],
     ["Calls under way", (a) => number(a.unfinished), "num"], ["Restarts", (a) => a.restarts, "num"], ["Why it died", (a) => el("span", { class: "error" }, a.reason ?? ""), "wide"]],
   objects: [["Object", (o) => code(o.id)], ["Type", (o) => el("code", {}, short(o.type_name))], ["State", (o) => chip(o.state)], ["Size", (o) => bytes(o.size_bytes), "num"],
     ["Held by", (o) => code(o.holders.join(", "))], ["Viewed by", (o) => code(o.pins.join(", "))], ["Made at", (o) => o.site ?? "", "wide"]],
@@ -144,14 +145,19 @@ const EMPTY = {
   timeline: ["Nothing recorded yet", "Tasks that end while this page is open show here."],
   logs: ["Nothing was written", "What workers print shows here."],
 };
-const empty = (tab) => el("div", { class: "empty" }, el("b", {}, EMPTY[tab][0]), EMPTY[tab][1]);
+// None of `all` rows is shown: there are none, or the filter wants others.
+function empty(tab, all) {
+  const [what, more] = all ? ["Nothing matches the filter", `Without it there would be ${number(all)}.`] : EMPTY[tab];
+  return el("div", { class: "empty" }, el("b", {}, what), more);
+}
 function wanted(row) {
   const filter = $("filter").value.trim().toLowerCase();
   return !filter || filter.split(/\s+/).every((part) => JSON.stringify(row).toLowerCase().includes(part));
 }
 function table(tab) {
-  shownRows = rows(tab).filter(wanted);
-  if (!shownRows.length) return empty(tab);
+  const all = rows(tab);
+  shownRows = all.filter(wanted);
+  if (!shownRows.length) return empty(tab, all.length);
   const columns = COLUMNS[tab];
   const head = el("tr", {}, columns.map(([name, , kind]) => el("th", { scope: "col", class: kind === "num" ? "num" : "" }, name)));
   const body = shownRows.map((row) => el("tr", { "aria-selected": key(row) === view.selected, "data-key": key(row), onclick: () => { view.selected = key(row); details(row); draw(); } },
@@ -170,7 +176,7 @@ function details(row) {
   for (const [field, value] of Object.entries(row)) {
     if (hidden.has(field) || value === null || value === "" || (Array.isArray(value) && !value.length)) continue;
     const text = field.endsWith("_bytes") ? bytes(value) : field.endsWith("_ns") ? time(value) : field === "cpu_ms" ? time(value * 1e6) : field === "state" ? chip(value) : Array.isArray(value) ? value.join(", ") : String(value);
-    facts.push(el("dt", {}, field.replace(/_(bytes|us|ms)$/, "").replaceAll("_", " ")), el("dd", {}, text));
+    facts.push(el("dt", {}, field.replace(/_(bytes|ns|ms)$/, "").replaceAll("_", " ")), el("dd", {}, text));
   }
   const parts = [el("div", { class: "head" }, el("h2", {}, title), el("button", { class: "quiet", "aria-label": "Close", onclick: close }, "✕")), el("dl", {}, facts)];
   const error = row.error ?? row.reason;
@@ -191,6 +197,8 @@ function details(row) {
   }
   drawer.replaceChildren(...parts);
   drawer.hidden = false;
+  // What is read out, and where the tab key goes on from, is what was opened.
+  drawer.focus({ preventScroll: true });
 }
 function close() { view.open = null; $("drawer").hidden = true; $("panel").focus({ preventScroll: true }); }
 
@@ -204,8 +212,9 @@ function colour(name, names) {
 const isDark = () => document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 let bars = [];
 function timeline() {
-  const tasks = [...sample.finished, ...sample.failed].filter((task) => task.started_ns !== null && wanted(task));
-  if (!tasks.length) return empty("timeline");
+  const all = [...sample.finished, ...sample.failed].filter((task) => task.started_ns !== null);
+  const tasks = all.filter(wanted);
+  if (!tasks.length) return empty("timeline", all.length);
   const counted = new Map();
   tasks.forEach((task) => counted.set(task.name, (counted.get(task.name) ?? 0) + 1));
   const names = [...counted.keys()].sort();
@@ -270,7 +279,7 @@ function zoom(factor) { view.zoom = factor ? Math.min(Math.max(view.zoom * facto
 
 function logs() {
   const shown = lines.filter(wanted).slice(-500);
-  if (!shown.length) return empty("logs");
+  if (!shown.length) return empty("logs", lines.length);
   return el("div", { class: "logs" }, shown.map((entry) => el("div", { class: `row ${entry.stream}` },
     el("span", {}, time(entry.at_ms * 1e6)), el("span", {}, String(entry.worker)), el("span", {}, entry.text))));
 }
@@ -296,13 +305,19 @@ function choose(tab) {
   if (location.hash !== `#${tab}`) history.replaceState(null, "", `#${tab}`);
   if (tab === "logs") readLogs().then(draw);
   draw();
+  $(`tab-${tab}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 function draw() {
   if (!sample) return;
   tiles(); tabs();
   const panel = $("panel"), scrolled = panel.scrollLeft;
+  const before = panel.querySelector(".logs"), read = before?.scrollTop;
+  const follows = !before || read + before.clientHeight > before.scrollHeight - 30;
   panel.replaceChildren(...[view.tab === "timeline" ? timeline() : view.tab === "logs" ? logs() : table(view.tab)].flat());
   panel.scrollLeft = scrolled;
+  // The newest line is the last one: it is in sight, unless somebody reads what is above.
+  const written = panel.querySelector(".logs");
+  if (written) written.scrollTop = follows ? written.scrollHeight : read;
   document.body.dataset.drawn = String(Number(document.body.dataset.drawn ?? 0) + 1);
 }
 function pulse(kind, text) { $("pulse").className = kind; $("pulse-text").textContent = text; }
@@ -339,7 +354,9 @@ function move(by) {
   view.selected = key(shownRows[at < 0 ? 0 : next]);
   draw();
   document.querySelector('tr[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
+  // Enter is the row's from here on, and no longer that of a button that was tabbed to.
   if (view.open) details(shownRows.find((row) => key(row) === view.selected));
+  else $("panel").focus({ preventScroll: true });
 }
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;

@@ -204,12 +204,20 @@ fn the_page_shows_a_program_while_it_runs() {
     page.until("document.querySelector('#tab-failed').getAttribute('aria-selected') === 'true'");
     page.until("document.querySelector('#panel').innerText.includes('picture 17 cannot be read')");
     page.key("/");
+    "nonesuch".chars().for_each(|letter| page.key(&letter.to_string()));
+    page.until("document.querySelector('#panel').innerText.includes('Nothing matches the filter')");
+    page.key("Escape");
+    page.until("document.querySelectorAll('tbody tr').length > 0");
+    page.key("/");
     "::decode\"".chars().for_each(|letter| page.key(&letter.to_string()));
     page.until("document.querySelectorAll('tbody tr').length === 1");
     page.value("document.querySelector('#filter').blur()");
+    // A button that was tabbed to before has nothing of it.
+    page.value("document.querySelector('#theme').focus()");
     page.key("j");
     page.key("Enter");
     page.until("!document.querySelector('#drawer').hidden");
+    page.until("document.activeElement.id === 'drawer'");
     page.until("document.querySelectorAll('#drawer .chain li').length === 2");
     page.until("document.querySelector('#drawer').innerText.includes('an error occurred when formatting an argument')");
     keep(&mut page, "failure-light");
@@ -228,6 +236,10 @@ fn the_page_shows_a_program_while_it_runs() {
         page.key(key);
         page.until(&format!("document.querySelector('#panel').innerText.includes('{wanted}')"));
     }
+    // The last line is in sight.
+    let logs = "document.querySelector('.logs')";
+    page.until(&format!("{logs}.scrollHeight > 2 * {logs}.clientHeight"));
+    page.until(&format!("{logs}.scrollTop + {logs}.clientHeight > {logs}.scrollHeight - 30"));
     // By the name that it was given.
     page.key("1");
     page.until("document.querySelector('#panel').innerText.includes('thumbnail')");
