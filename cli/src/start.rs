@@ -41,7 +41,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIRECTORY")]
     spill_dir: Option<PathBuf>,
     /// Where to listen, besides the node's place among this user's nodes
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", visible_alias = "address")]
     socket: Option<PathBuf>,
     /// In the background: append what the node and its workers write to this file
     #[arg(long, value_name = "FILE")]

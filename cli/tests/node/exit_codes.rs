@@ -69,6 +69,22 @@ fn with_two_nodes() {
 }
 
 #[test]
+fn with_an_address_that_was_given() {
+    let place = Place::new();
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let socket = elsewhere.path().join("node.sock");
+    let socket = socket.to_str().expect("text");
+    for arguments in [&["start", "--daemon", "--address", socket][..], &["status"], &["stop"]] {
+        let mut arguments = arguments.to_vec();
+        if arguments.len() == 1 {
+            arguments.extend(["--address", socket]);
+        }
+        let output = place.run(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));
+    }
+}
+
+#[test]
 fn with_a_stale_socket() {
     let place = Place::new();
     let socket = place.path().join("1-0.sock");
