@@ -112,7 +112,7 @@ fn render(node: &NodeInfo) -> std::result::Result<String, fmt::Error> {
         total.get_or_create(&labels).set(resource.total);
         used.get_or_create(&labels).set(resource.used);
     }
-    registry.register("resource_total", "What the node has to give", total);
+    registry.register("resource_capacity", "What the node has to give", total);
     registry.register("resource_used", "What of it is given out", used);
 
     let mut text = String::new();

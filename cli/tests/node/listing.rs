@@ -419,11 +419,15 @@ fn metrics_are_served_by_their_conventions() {
         "# UNIT rustyray_store_used_bytes bytes",
         "# TYPE rustyray_tasks_failed counter",
         "rustyray_tasks_failed_total 0",
-        "rustyray_resource_total{resource=\"cpu\"} 2.0",
+        "rustyray_resource_capacity{resource=\"cpu\"} 2.0",
         "# TYPE rustyray_uptime_seconds gauge",
         "# EOF",
     ] {
         assert!(answer.contains(wanted), "no `{wanted}` in {answer}");
+    }
+    // What ends like a counter is one.
+    for kind in answer.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        assert!(!kind.contains("_total"), "{kind}");
     }
     rustyray::block_on(runtime.shutdown()).expect("it lets go");
 }
