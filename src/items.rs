@@ -349,6 +349,42 @@ impl Call<'_> {
 
     /// The same for a function that may fail before there is a stream; see [`opened`].
     ///
+    /// ```
+    /// # use rustyray::manual::{self, Function, Plain, TaskOptions};
+    /// # use std::{pin::Pin, task::{Context, Poll}};
+    /// # struct Countdown(u64);
+    /// # impl futures_core::Stream for Countdown {
+    /// #     type Item = u64;
+    /// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u64>> {
+    /// #         let next = self.0.checked_sub(1);
+    /// #         Poll::Ready(next.inspect(|&next| self.0 = next))
+    /// #     }
+    /// # }
+    /// #[manual::linkme::distributed_slice(manual::FUNCTIONS)]
+    /// # #[linkme(crate = rustyray::manual::linkme)]
+    /// static DOWN: Function = Function::new("docs::down_from", concat!(file!(), ":", line!()), |call| {
+    ///     let from: String = call.arg("from")?;
+    ///     call.finish_opened_async(async move {
+    ///         let numbers = manual::opened(from.parse().map(Countdown))?;
+    ///         Ok(manual::outcomes(numbers, Plain))
+    ///     })
+    /// });
+    ///
+    /// # #[rustyray::main]
+    /// # async fn main() -> rustyray::Result<()> {
+    /// let down = async |from: &str| {
+    ///     let push = |args: &mut manual::ArgWriter<'_>| args.push::<String, _>("from", from);
+    ///     manual::submit_stream::<u64>(&DOWN, TaskOptions::new(), push).await
+    /// };
+    /// let mut two = down("2").await?;
+    /// assert_eq!(two.next().await.expect("the first").get().await?, 1);
+    /// let mut none = down("two").await?;
+    /// assert!(none.next().await.expect("the error").get().await.is_err());
+    /// assert!(none.next().await.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// None here; what the function returned as an error comes when `items` is done.
     pub fn finish_opened_async<O: Outcome<M>, S: Stream<Item = O> + 'static, M>(

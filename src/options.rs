@@ -371,6 +371,14 @@ impl TaskOptions {
     /// The same options, in a constant: what cannot be is an error of the compiler there. Elsewhere it is
     /// [`Error::InvalidArgument`] when the task is submitted.
     ///
+    /// ```
+    /// use rustyray::manual::TaskOptions;
+    ///
+    /// const HALF: TaskOptions = TaskOptions::new().num_cpus(0.5).checked();
+    /// assert_eq!(HALF, TaskOptions::new().num_cpus(0.5));
+    /// assert!(std::panic::catch_unwind(|| TaskOptions::new().num_cpus(-0.5).checked()).is_err());
+    /// ```
+    ///
     /// # Panics
     /// When an amount of a resource cannot be.
     #[must_use]
@@ -541,6 +549,14 @@ impl ActorOptions {
 
     /// The same options, in a constant: what cannot be is an error of the compiler there. Elsewhere it is
     /// [`Error::InvalidArgument`] when the actor is made.
+    ///
+    /// ```
+    /// use rustyray::manual::ActorOptions;
+    ///
+    /// const TWO: ActorOptions = ActorOptions::new().max_concurrency(2).checked();
+    /// assert_eq!(TWO, ActorOptions::new().max_concurrency(2));
+    /// assert!(std::panic::catch_unwind(|| ActorOptions::new().max_concurrency(0).checked()).is_err());
+    /// ```
     ///
     /// # Panics
     /// When an amount of a resource or `max_concurrency` cannot be.

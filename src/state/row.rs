@@ -7,6 +7,17 @@ use std::fmt;
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// A row of a listing, whose fields can be asked for by name: for filters and for tables.
+///
+/// ```
+/// use rustyray::state::{Row, TaskInfo};
+///
+/// let task = TaskInfo::default();
+/// assert!(TaskInfo::FIELDS.contains(&"state"));
+/// assert_eq!(task.field("state").as_deref(), Some("waiting"));
+/// assert!(TaskInfo::words("state").is_some_and(|words| words.contains(&"waiting")));
+/// assert_eq!(TaskInfo::words("name"), None); // it can be anything
+/// assert_eq!(task.field("colour"), None);
+/// ```
 pub trait Row {
     /// The names of the fields, in the order in which a table shows them.
     const FIELDS: &'static [&'static str];
