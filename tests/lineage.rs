@@ -104,6 +104,16 @@ fn items() -> impl Iterator<Item = Vec<u64>> {
     (1..3).map(value)
 }
 
+/// Items of which the one `at` is not made before there is a file `gate`.
+#[rustyray::remote(num_returns = "streaming", backpressure = 4)]
+fn held_up(marks: String, to: u64, at: u64) -> impl Iterator<Item = u64> {
+    (0..to).inspect(move |&item| {
+        while item == at && !Path::new(&marks).join("gate").exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    })
+}
+
 #[rustyray::actor]
 struct Maker;
 
@@ -127,6 +137,11 @@ impl Maker {
 
     pub fn length(&mut self, of: String) -> usize {
         of.len()
+    }
+
+    #[method(num_returns = "streaming")]
+    pub fn letters(&mut self, of: String) -> impl Iterator<Item = char> + use<> {
+        of.chars().collect::<Vec<_>>().into_iter()
     }
 }
 
@@ -371,6 +386,26 @@ fn what_nobody_can_make_again_says_why() {
 }
 
 #[test]
+fn a_stream_comes_whole_though_all_that_may_go_to_disk_is_lost() {
+    Small::run(async |small| {
+        let mut items = held_up_remote::remote(small.marks(), 10, 2).await?;
+        let mut seen = Vec::new();
+        // What may be made next is told when half of what was to be made first is taken.
+        for _ in 0..2 {
+            seen.push(items.next().await.expect("two are made").get().await?);
+        }
+        small.fill().await?;
+        small.spilled().iter().for_each(|file| remove(file));
+        fs::write(small.dir.path().join("gate"), "").expect("the directory is there");
+        while let Some(item) = items.next().await {
+            seen.push(item.get().await?);
+        }
+        assert_eq!(seen, (0..10).collect::<Vec<_>>());
+        Ok(())
+    });
+}
+
+#[test]
 fn it_is_made_again_as_often_as_its_task_may_be_retried() {
     Small::run(async |small| {
         let object = made_twice_remote::remote(3).await?;
@@ -504,11 +539,12 @@ fn strict_objects_are_made_again_too() {
 }
 
 /// Calls the actor with more than goes into a ring, by way of the node or by a line, and has what it said written to
-/// disk, and lost, before the actor looks at it: what came of the call, and of the next one.
+/// disk, and lost, before the actor looks at it: what came of a call, of one that was to give a stream, and of the
+/// next one.
 async fn words_are_lost(
     small: &mut Small,
     warm_calls: usize,
-) -> rustyray::Result<(rustyray::Result<usize>, usize)> {
+) -> rustyray::Result<(rustyray::Result<usize>, rustyray::Result<u64>, usize)> {
     let maker = Maker::remote().await?;
     for _ in 0..warm_calls {
         maker.length(String::new()).await?.get().await?;
@@ -520,6 +556,7 @@ async fn words_are_lost(
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let call = maker.length("a".repeat(300)).await?;
+    let stream = maker.letters("a".repeat(300)).await?;
     small.fill().await?;
     for spilled in small.spilled() {
         // Those of the others are made again, or not asked for any more.
@@ -528,18 +565,20 @@ async fn words_are_lost(
     fs::write(&gate, "").expect("the directory is there");
     waiting.get().await?;
     let came = call.get_timeout(Duration::from_secs(60)).await;
+    let streamed = stream.completed().get_timeout(Duration::from_secs(60)).await;
     let next = maker.length("b".repeat(400)).await?.get_timeout(Duration::from_secs(60)).await?;
     [begun, gate].iter().for_each(|file| remove(file));
     small.fillers.clear();
-    Ok((came, next))
+    Ok((came, streamed, next))
 }
 
 #[test]
 fn a_call_whose_words_are_lost_fails_by_whichever_way_it_came() {
     for warm_calls in [0, 64] {
         Small::run(async |small| {
-            let (came, next) = words_are_lost(small, warm_calls).await?;
+            let (came, streamed, next) = words_are_lost(small, warm_calls).await?;
             lost(came);
+            lost(streamed);
             assert_eq!(next, 400, "the actor goes on");
             Ok(())
         });

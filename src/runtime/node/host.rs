@@ -43,8 +43,8 @@ impl Node {
         let (mut failed, mut keeps) = (None, false);
         for &id in job.returns.as_slice() {
             match self.readiness(id) {
-                // A stream is ended below; what was lost while its task ran again is made by a further run.
-                Readiness::Pending if job.is_stream() || job.again.is_some() => {}
+                // What was lost while its task ran again is made by a further run.
+                Readiness::Pending if job.again.is_some() => {}
                 Readiness::Pending => {
                     // Its words were lost, and nobody could tell what it was to make.
                     let reason = format!("`{}` ended without it", job.name());
