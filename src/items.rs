@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use rustyray_store::{ObjectId, Status};
+use rustyray_store::ObjectId;
 
 use crate::{
     call::{Call, End, Failure, FailureKind, Finished, Ids, IntoCause, Outcome, Returns},
@@ -15,7 +15,7 @@ use crate::{
     error::Error,
     object::Settled,
     runtime::record::Began,
-    stream::{Grant, Granted, read_grant},
+    stream::{Grant, Granted, is_dropped, read_grant},
 };
 
 /// Takes the items of one streaming task or call, in their order.
@@ -109,41 +109,37 @@ impl<'a> Items<'a> {
             base: 0,
             is_stopped: false,
         };
-        items.take_grant();
+        items.take_grant()?;
         Ok(items)
     }
 
     /// Reads the grant that is due and settled.
-    fn take_grant(&mut self) {
+    ///
+    /// # Errors
+    /// When it was lost: that is not the consumer's wish to have no more.
+    fn take_grant(&mut self) -> Result<(), Failure> {
         let core = &self.returns.core;
-        let mut granted = read_grant(core, self.next_grant);
-        if let Granted::Passed = granted {
-            // The consumer is gone, or ahead of this attempt: then the node knows where.
-            let end = self.returns.ids.as_slice().first();
-            granted = match end.and_then(|&end| core.stream_head(end)) {
-                Some(head) => read_grant(core, head),
-                None => Granted::Never,
-            };
-            if let Granted::Given(grant) = &granted
-                && grant.base <= self.index
-                && self.index > 0
-            {
-                granted = Granted::Never;
-            }
-        }
-        match granted {
-            Granted::Given(Grant { base, items, next }) => {
+        let end = self.returns.ids.as_slice().first();
+        let grant = find_grant(
+            self.next_grant,
+            self.index,
+            |id| read_grant(core, id),
+            || end.and_then(|&end| core.stream_head(end)),
+        )?;
+        match grant {
+            Some(Grant { base, items, next }) => {
                 self.base = self.base.max(base);
                 self.granted = items.into();
                 self.next_grant = next;
             }
-            Granted::Never | Granted::Passed => self.is_stopped = true,
+            None => self.is_stopped = true,
         }
+        Ok(())
     }
 
     fn slot(&mut self) -> Slot {
         let core = &self.returns.core;
-        if self.is_stopped || core.client.status(self.next_grant) == Status::Failed {
+        if self.is_stopped || is_dropped(core, self.next_grant) {
             self.is_stopped = true;
             return Slot::Stopped;
         }
@@ -175,7 +171,7 @@ impl<'a> Items<'a> {
     /// Gives one item, blocking while the consumer is too far behind; `false` when nobody wants any more.
     ///
     /// # Errors
-    /// When the task is cancelled meanwhile.
+    /// When the task is cancelled meanwhile, or what the consumer said it wants was lost.
     pub fn send<O: Outcome<M>, M>(&mut self, item: O) -> Result<bool, Failure> {
         loop {
             match self.slot() {
@@ -187,7 +183,7 @@ impl<'a> Items<'a> {
                 Slot::Stopped => return Ok(false),
                 Slot::Wait => {
                     self.returns.core.block_until_settled(self.next_grant, None)?;
-                    self.take_grant();
+                    self.take_grant()?;
                 }
             }
         }
@@ -196,7 +192,7 @@ impl<'a> Items<'a> {
     /// Gives all items of an iterator, blocking while the consumer is too far behind.
     ///
     /// # Errors
-    /// When the task is cancelled meanwhile.
+    /// When the task is cancelled meanwhile, or what the consumer said it wants was lost.
     pub fn send_all<O: Outcome<M>, M>(
         &mut self,
         items: impl Iterator<Item = O>,
@@ -257,7 +253,7 @@ impl<'a> Items<'a> {
     /// Dropping the future drops `items` and the item that waits, if one does; those before are given.
     ///
     /// # Errors
-    /// None at present.
+    /// When what the consumer said it wants was lost.
     pub async fn send_stream<O: Outcome<M>, M>(
         &mut self,
         items: impl Stream<Item = O>,
@@ -276,7 +272,7 @@ impl<'a> Items<'a> {
                     Slot::Stopped => return Ok(()),
                     Slot::Wait => {
                         Settled { id: self.next_grant, runtime: self.returns.core.key() }.await;
-                        self.take_grant();
+                        self.take_grant()?;
                     }
                 }
             }
@@ -286,6 +282,29 @@ impl<'a> Items<'a> {
     /// Says how many items there are.
     fn finish(self) -> Result<(), Failure> {
         self.returns.seal(0, &self.index)
+    }
+}
+
+/// The grant that is `due` for the item of this index, or the one that the consumer has come to meanwhile; `None` when
+/// nobody wants any more.
+fn find_grant(
+    due: ObjectId,
+    index: u64,
+    read: impl Fn(ObjectId) -> Granted,
+    head: impl FnOnce() -> Option<ObjectId>,
+) -> Result<Option<Grant>, Error> {
+    let lost = match read(due) {
+        Granted::Given(grant) => return Ok(Some(grant)),
+        Granted::Never => return Ok(None),
+        Granted::Gone => None,
+        Granted::Lost(error) => Some(error),
+    };
+    // The consumer is gone, or ahead of this attempt: then the node knows where.
+    match head().map(read) {
+        // One that is not beyond it is left of a consumer that is gone.
+        Some(Granted::Given(grant)) if grant.base > index => Ok(Some(grant)),
+        Some(Granted::Lost(error)) => Err(error),
+        _ => lost.map_or(Ok(None), Err),
     }
 }
 
@@ -707,4 +726,52 @@ pub fn outcomes<S: Stream, O>(items: S, wrap: impl FnMut(S::Item) -> O) -> impl 
     }
 
     Wrapped { items: Box::pin(items), wrap }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustyray_store::Status;
+
+    use super::*;
+    use crate::Builder;
+
+    #[test]
+    fn a_grant_that_is_lost_is_an_error_and_one_that_is_empty_or_gone_is_the_end() {
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
+        let runtime = crate::block_on(builder.start()).expect("a node starts");
+        let core = &runtime.core;
+        let reserve = || core.client.reserve().expect("room");
+        let opened = |grant| {
+            let returns =
+                Returns { ids: Ids::One(reserve()), grant: Some(grant), ..Returns::none(core) };
+            Items::open(&returns).map(|items| items.is_stopped)
+        };
+
+        let lost = reserve();
+        let error =
+            Error::ObjectLost { object: lost.to_string(), reason: "its file is gone".into() };
+        core.fail(lost, 0, &error);
+        let failed = opened(lost);
+        assert!(
+            matches!(&failed, Err(Failure(FailureKind::Runtime(told))) if *told == error),
+            "{failed:?}"
+        );
+        // As the store fails what it has no room to say more of.
+        let lost = reserve();
+        core.client.fail(lost, 0, &[]).expect("it is reserved");
+        let failed = opened(lost);
+        assert!(failed.is_err(), "{failed:?}");
+
+        let dropped = reserve();
+        core.seal_value(dropped, 0, &()).expect("it takes no room");
+        let stopped = opened(dropped);
+        assert!(matches!(stopped, Ok(true)), "{stopped:?}");
+        core.release(dropped);
+        while core.client.status(dropped) != Status::Gone {
+            std::thread::yield_now();
+        }
+        let stopped = opened(dropped);
+        assert!(matches!(stopped, Ok(true)), "{stopped:?}");
+        crate::block_on(runtime.shutdown()).expect("it ends");
+    }
 }

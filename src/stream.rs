@@ -11,8 +11,10 @@
 //!   of the task. Retries, cancellation and timeouts are those of any task.
 //! - *A retried attempt* begins with the latest grant that the caller has told the node of ([`Head`]); it
 //!   passes over what comes before, and finds what was sealed after sealed. Nothing is delivered twice.
-//! - *A dropped stream* fails its last grant. The producer finds that there, or when it looks between two
-//!   items, and stops; a consumer that dies leaves the same behind, since its reservations are failed.
+//! - *A dropped stream* seals nothing as its last grant. The producer finds that there, or when it looks between
+//!   two items, and stops; it stops too when a grant is gone, as they all are with a consumer that dies.
+//! - *A grant that is lost* is an error of the task: only a consumer may end a stream early. So that none is, the
+//!   consumer keeps those in memory that may still be needed.
 //!
 //! The producer's half is in `items`.
 
@@ -29,7 +31,7 @@ use std::{
 };
 
 use futures_core::{FusedStream, Stream};
-use rustyray_store::{ObjectId, Status};
+use rustyray_store::{ObjectId, PinError, PinKind, SealError, Status, ViewError};
 
 use crate::{
     args::ArgWriter,
@@ -108,8 +110,8 @@ pub struct ObjectRefStream<T> {
     items: VecDeque<ObjectId>,
     /// The index of the first of them.
     index: u64,
-    /// The grants that a producer may still begin with, each with the index of its first item.
-    grants: VecDeque<(u64, ObjectId)>,
+    /// The grants that a producer may still begin with.
+    grants: VecDeque<Kept>,
     /// The grant that follows them; not given yet.
     next_grant: ObjectId,
     /// How many consumed items make the next grant.
@@ -159,11 +161,8 @@ impl<T> ObjectRefStream<T> {
         let next_grant = reserved.one()?;
         let last = reserved.one()?;
         let items = (0..window).map(|_| reserved.one()).collect::<Result<VecDeque<_>>>()?;
-        give(
-            core,
-            first_grant,
-            &Grant { base: 0, items: items.iter().copied().collect(), next: next_grant },
-        )?;
+        let grant = Grant { base: 0, items: items.iter().copied().collect(), next: next_grant };
+        let given = give(core, first_grant, &grant)?;
         let ids =
             submit_words(core, Invocation { grant: Some(first_grant), ..call }, wanted, arguments)?;
         reserved.ids.clear();
@@ -172,7 +171,7 @@ impl<T> ObjectRefStream<T> {
             end: ObjectRef::adopt(core, ids.as_slice()[0]),
             items,
             index: 0,
-            grants: VecDeque::from([(0, first_grant)]),
+            grants: VecDeque::from([given]),
             next_grant,
             batch: window.div_ceil(2),
             consumed: 0,
@@ -245,12 +244,12 @@ impl<T> ObjectRefStream<T> {
         }
         // An item of the second grant is made: whoever made it has read that grant, and so will whoever
         // begins again from now on.
-        if let Some(&(base, grant)) = self.grants.get(1)
+        if let Some(&Kept { base, id, .. }) = self.grants.get(1)
             && base == self.index
-            && let Some((_, passed)) = self.grants.pop_front()
+            && let Some(passed) = self.grants.pop_front()
         {
-            self.core.advance_stream(self.end.object_id(), grant);
-            self.core.release(passed);
+            self.core.advance_stream(self.end.object_id(), id);
+            self.core.release(passed.id);
         }
         self.index += 1;
         self.consumed += 1;
@@ -268,10 +267,11 @@ impl<T> ObjectRefStream<T> {
         let next = reserved.one()?;
         let items = (0..self.batch).map(|_| reserved.one()).collect::<Result<Vec<_>>>()?;
         let base = self.index + self.items.len() as u64;
-        give(&core, self.next_grant, &Grant { base, items, next })?;
+        let given = give(&core, self.next_grant, &Grant { base, items, next })?;
         let items = reserved.ids.drain(..).skip(1);
         self.items.extend(items);
-        self.grants.push_back((base, std::mem::replace(&mut self.next_grant, next)));
+        self.grants.push_back(given);
+        self.next_grant = next;
         self.consumed = self.consumed.saturating_sub(self.batch);
         Ok(())
     }
@@ -345,10 +345,9 @@ impl<T> Iterator for BlockingItems<T> {
 impl<T> Drop for ObjectRefStream<T> {
     fn drop(&mut self) {
         let core = &self.core;
-        // Whoever still produces finds this where it looks for more.
-        let gone = Error::TaskCancelled { task: "the producer of a dropped stream".into() };
-        core.fail(self.next_grant, 0, &gone);
-        let grants = self.grants.drain(..).map(|(_, grant)| grant);
+        // Whoever still produces finds this where it looks for more. There is always room for nothing.
+        let _ = core.seal_value(self.next_grant, 0, &());
+        let grants = self.grants.drain(..).map(|kept| kept.id);
         for id in self.items.drain(..).chain(grants).chain([self.next_grant, self.last]) {
             core.release(id);
         }
@@ -391,6 +390,15 @@ impl Drop for Reserved<'_> {
     }
 }
 
+/// A grant that was given and not passed yet.
+struct Kept {
+    /// The index of its first item.
+    base: u64,
+    id: ObjectId,
+    /// Has its bytes stay in memory: on disk they might be lost, or find no room to come back.
+    _pin: Option<rustyray_store::Pin>,
+}
+
 /// Objects for the producer to seal. As words: the index of the first item, how many there are, theirs
 /// names, the name of the grant that will follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -427,33 +435,49 @@ impl Grant {
 pub(crate) enum Granted {
     /// Here it is.
     Given(Grant),
-    /// It will not come: the consumer is gone.
+    /// It will not come: the stream was dropped.
     Never,
-    /// It is gone because the consumer has passed it.
-    Passed,
+    /// It is gone: the consumer has passed it, or is gone itself.
+    Gone,
+    /// It was given and cannot be read.
+    Lost(Error),
 }
 
 /// Reads a grant that is settled.
 pub(crate) fn read_grant(core: &Arc<Core>, id: ObjectId) -> Granted {
-    match core.client.status(id) {
-        Status::Sealed => {}
-        Status::Gone => return Granted::Passed,
-        Status::Failed | Status::Pending => return Granted::Never,
-    }
     match core.client.pin(id) {
-        Ok(pin) => Grant::from_words(&words_of(&pin)).map_or(Granted::Never, Granted::Given),
-        Err(_) => Granted::Passed,
+        Ok(pin) if pin.kind() == PinKind::Failed => Granted::Lost(Error::from_bytes(id, &pin)),
+        Ok(pin) if pin.is_empty() => Granted::Never,
+        Ok(pin) => match Grant::from_words(&words_of(&pin)) {
+            Some(grant) => Granted::Given(grant),
+            None => Granted::Lost(Error::CorruptObject {
+                object: id.to_string(),
+                reason: "it is no grant of a stream".into(),
+            }),
+        },
+        Err(PinError::Stale(_)) => Granted::Gone,
+        Err(error) => Granted::Lost(core.view_error::<()>(id, ViewError::Pin(error))),
     }
 }
 
-fn give(core: &Arc<Core>, id: ObjectId, grant: &Grant) -> Result<()> {
+/// Whether the stream whose next grant this is was dropped.
+pub(crate) fn is_dropped(core: &Arc<Core>, id: ObjectId) -> bool {
+    // The length may be that of another object, where this one has just gone: what seems to be nothing is read.
+    core.client.status(id) == Status::Sealed
+        && core.client.len_bytes(id) == 0
+        && matches!(read_grant(core, id), Granted::Never)
+}
+
+fn give(core: &Arc<Core>, id: ObjectId, grant: &Grant) -> Result<Kept> {
     let bytes = grant.to_bytes();
     let store = crate::runtime::store_error::<()>;
     let mut writer = core.client.create_bytes(bytes.len()).map_err(store)?;
     writer.copy_from_slice(&bytes);
-    core.client
-        .seal_bytes(id, 0, writer)
-        .map_err(|error| Error::ObjectLost { object: id.to_string(), reason: error.to_string() })
+    let lost =
+        |error: SealError| Error::ObjectLost { object: id.to_string(), reason: error.to_string() };
+    core.client.seal_bytes(id, 0, writer).map_err(lost)?;
+    // Where it has gone to disk already it is read from there.
+    Ok(Kept { base: grant.base, id, _pin: core.client.pin(id).ok() })
 }
 
 #[cfg(test)]
