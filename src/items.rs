@@ -291,21 +291,25 @@ fn find_grant(
     due: ObjectId,
     index: u64,
     read: impl Fn(ObjectId) -> Granted,
-    head: impl FnOnce() -> Option<ObjectId>,
+    head: impl Fn() -> Option<ObjectId>,
 ) -> Result<Option<Grant>, Error> {
-    let lost = match read(due) {
-        Granted::Given(grant) => return Ok(Some(grant)),
-        Granted::Never => return Ok(None),
-        Granted::Gone => None,
-        Granted::Lost(error) => Some(error),
-    };
-    // The consumer is gone, or ahead of this attempt: then the node knows where.
-    match head().map(read) {
-        // One that is not beyond it is left of a consumer that is gone.
-        Some(Granted::Given(grant)) if grant.base > index => Ok(Some(grant)),
-        Some(Granted::Lost(error)) => Err(error),
-        _ => lost.map_or(Ok(None), Err),
+    let (mut at, mut lost) = (due, None);
+    loop {
+        match read(at) {
+            Granted::Given(grant) if at == due || grant.base > index => return Ok(Some(grant)),
+            // The node's is one that was passed: it is left of a consumer that is gone.
+            Granted::Given(_) => break,
+            Granted::Never => return Ok(None),
+            Granted::Gone => {}
+            Granted::Lost(error) => lost = Some(error),
+        }
+        // The consumer is gone, or ahead of this attempt: then the node knows where. It may go on meanwhile.
+        match head() {
+            Some(head) if head != at => at = head,
+            _ => break,
+        }
     }
+    lost.map_or(Ok(None), Err)
 }
 
 impl Call<'_> {
@@ -730,10 +734,43 @@ pub fn outcomes<S: Stream, O>(items: S, wrap: impl FnMut(S::Item) -> O) -> impl 
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use rustyray_store::Status;
 
     use super::*;
     use crate::Builder;
+
+    #[test]
+    fn a_consumer_that_goes_on_meanwhile_is_followed() {
+        let id = |index| ObjectId { index, generation: 7 };
+        let error = Error::ObjectLost { object: "4@7".into(), reason: "its file is gone".into() };
+        // Grant `n` begins with the item `10 * n`.
+        let read = |grant: ObjectId| match grant.index {
+            1 | 5 => {
+                let (base, next) = (10 * u64::from(grant.index), id(grant.index + 1));
+                Granted::Given(Grant { base, items: Vec::new(), next })
+            }
+            4 => Granted::Lost(error.clone()),
+            _ => Granted::Gone,
+        };
+        // Of which item the grant is that is found where the node names these, one after the other.
+        let found = |heads: &[u32]| {
+            let heads = Cell::new(heads);
+            let head = || {
+                let (&first, rest) = heads.get().split_first()?;
+                heads.set(rest);
+                Some(id(first))
+            };
+            find_grant(id(2), 20, read, head).map(|grant| grant.map(|grant| grant.base))
+        };
+        assert_eq!(found(&[5]), Ok(Some(50)));
+        assert_eq!(found(&[3, 5]), Ok(Some(50)), "it was passed between the question and the look");
+        assert_eq!(found(&[3, 4, 5]), Ok(Some(50)), "what is passed may be lost");
+        assert_eq!(found(&[3, 4]), Err(error.clone()));
+        assert_eq!(found(&[3]), Ok(None), "the stream has ended");
+        assert_eq!(found(&[1]), Ok(None), "whoever was to tell of more is gone");
+    }
 
     #[test]
     fn a_grant_that_is_lost_is_an_error_and_one_that_is_empty_or_gone_is_the_end() {
