@@ -31,7 +31,7 @@ use std::{
 };
 
 use futures_core::{FusedStream, Stream};
-use rustyray_store::{ObjectId, PinError, PinKind, SealError, Status, ViewError};
+use rustyray_store::{ObjectId, PinError, PinKind, SealError, Status, ViewError, without_waiting};
 
 use crate::{
     args::ArgWriter,
@@ -255,7 +255,7 @@ impl<T> ObjectRefStream<T> {
         self.consumed += 1;
         if self.consumed >= self.batch {
             // Without room for it the stream goes on with what is granted, and asks again.
-            let _ = self.grant();
+            let _ = without_waiting(|| self.grant());
         }
         item
     }

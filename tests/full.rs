@@ -142,3 +142,31 @@ async fn waits_for_room_apart(resident: ResidentHandle) -> rustyray::Result<()> 
     assert_eq!(large.join().expect("no panic")?, 3000, "there was room in time");
     Ok(())
 }
+
+#[rustyray::remote(num_returns = "streaming", backpressure = 32)]
+fn count(to: u64) -> impl Iterator<Item = u64> {
+    0..to
+}
+
+#[rustyray::test(num_cpus = 1, object_store_memory = "8MiB")]
+async fn items_that_are_made_are_not_kept_back_for_want_of_room_for_more() -> rustyray::Result<()> {
+    let mut items = count_remote::remote(100).await?;
+    assert_eq!(items.next().await.expect("the first").get().await?, 0);
+    let kept = fill().await?;
+    let (taken, all_taken) = mpsc::channel();
+    let gives_room = thread::spawn(move || {
+        let in_time = all_taken.recv_timeout(LONG).is_ok();
+        drop(kept);
+        in_time
+    });
+    for n in 1..32 {
+        assert_eq!(items.next().await.expect("it is made ahead").get().await?, n);
+    }
+    let _ = taken.send(());
+    for n in 32..100 {
+        assert_eq!(items.next().await.expect("there is room again").get().await?, n);
+    }
+    assert!(items.next().await.is_none());
+    assert!(gives_room.join().expect("no panic"), "each item waited for room");
+    Ok(())
+}
