@@ -62,7 +62,7 @@ use std::{
 
 use parking_lot::RwLock;
 use rustyray_ipc::{Begun, Bell};
-use rustyray_store::{Client, ClientId, ObjectId};
+use rustyray_store::{Client, ClientId, ObjectId, PinKind};
 
 use self::{
     attendance::Attendance,
@@ -307,7 +307,11 @@ impl Core {
             object: id.to_string(),
             reason: error.to_string(),
         })?;
-        Ok(node::words_of(&pin))
+        match pin.kind() {
+            PinKind::Value => Ok(node::words_of(&pin)),
+            // They were lost, and this says how.
+            PinKind::Failed => Err(Error::from_bytes(id, &pin)),
+        }
     }
 }
 
@@ -368,5 +372,25 @@ impl Core {
         }
         self.wakers.wake_all();
         self.bell.wake_local();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Builder;
+
+    #[test]
+    fn what_became_of_lost_words_is_not_taken_for_them() {
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
+        let runtime = crate::block_on(builder.start()).expect("a node starts");
+        let core = &runtime.core;
+        let body = core.client.reserve().expect("room");
+        let lost =
+            Error::ObjectLost { object: body.to_string(), reason: "its file is gone".into() };
+        core.fail(body, 0, &lost);
+        assert_eq!(core.body_words(body), Err(lost));
+        core.release(body);
+        crate::block_on(runtime.shutdown()).expect("it ends");
     }
 }
