@@ -63,11 +63,6 @@ impl Node {
                 }
             }
         }
-        if job.is_stream()
-            && let Some(end) = job.first_return()
-        {
-            self.end_stream(end);
-        }
         if let Some(id) = failed {
             self.remember_failure(task, attempt, &job, id);
         }

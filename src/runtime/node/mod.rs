@@ -305,6 +305,11 @@ impl Node {
     }
 
     pub(super) fn release_all(&self, job: &Job) {
+        if job.is_stream()
+            && let Some(end) = job.first_return()
+        {
+            self.end_stream(end);
+        }
         job.held.iter().for_each(|&id| self.client.release(id));
         if job.holds_returns {
             job.returns.as_slice().iter().for_each(|&id| self.client.release(id));

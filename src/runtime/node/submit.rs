@@ -101,6 +101,11 @@ impl Node {
             is_limited: false,
             again: None,
         };
+        if job.is_stream()
+            && let Some(end) = job.first_return()
+        {
+            self.begin_stream(end);
+        }
         let dependencies = &*keys(dependencies);
         let within = wanted.extension.within.map(WithinWanted::to_within);
         let placement = match self.placement(within) {
