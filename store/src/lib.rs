@@ -356,6 +356,7 @@ mod fingerprint;
 pub mod fuzzing;
 #[cfg(not(rustyray_loom))]
 mod geometry;
+mod hands;
 #[cfg(not(rustyray_loom))]
 mod holdings;
 #[cfg(not(rustyray_loom))]

@@ -35,6 +35,7 @@ use rustyray_memory::{
 use crate::{
     Error, fault,
     geometry::{HUGE_PAGE_BYTES, PAGE_BYTES},
+    hands,
 };
 
 /// Prepared at once. Meanwhile no other thread of this process can map or protect anything.
@@ -120,7 +121,7 @@ impl Segment {
     }
 
     /// Has the system provide pages (and page tables) for a piece that is writable: huge ones where a whole
-    /// one fits, which is ten times as fast to populate and costs nothing to protect.
+    /// one fits, which is ten times as fast to populate and costs nothing to protect. A large piece by several threads.
     ///
     /// # Errors
     /// When memory cannot be had, instead of the SIGBUS that touching it would raise.
@@ -128,7 +129,9 @@ impl Segment {
         assert!(self.contains(offset_bytes, len_bytes), "a piece beyond the segment");
         fault::fail("populate")
             .map_err(|source| Error::Os { doing: "getting memory from the system", source })?;
-        self.provide(offset_bytes, len_bytes, libc::MADV_POPULATE_WRITE, len_bytes)
+        hands::divide(offset_bytes, len_bytes, |offset_bytes, len_bytes| {
+            self.provide(offset_bytes, len_bytes, libc::MADV_POPULATE_WRITE, len_bytes)
+        })
     }
 
     /// Has the system provide pages for a piece that nobody can write to yet, or that somebody is writing to:
@@ -260,15 +263,25 @@ mod tests {
 
     #[test]
     fn a_populated_piece_can_be_written_whatever_its_pages_and_its_neighbours_cannot() {
+        populate_and_write(2);
+    }
+
+    #[test]
+    fn a_large_piece_is_populated_by_several_threads() {
+        populate_and_write(40);
+    }
+
+    /// A piece of so many huge pages, and a small one on both sides of them.
+    fn populate_and_write(huge_pages: u64) {
         let file = File::from(
             nix::sys::memfd::memfd_create(c"test", nix::sys::memfd::MFdFlags::empty())
                 .expect("a memfd"),
         );
-        let len_bytes = 8 * HUGE_PAGE_BYTES;
+        let len_bytes = (huge_pages + 2) * HUGE_PAGE_BYTES;
         file.set_len(len_bytes).expect("sized");
         let segment = Segment::of_file(file, len_bytes as usize).expect("mapped");
-        // Two huge pages, and small ones on both sides of them.
-        let (at, len) = (HUGE_PAGE_BYTES - PAGE_BYTES, 2 * HUGE_PAGE_BYTES + 2 * PAGE_BYTES);
+        let at = HUGE_PAGE_BYTES - PAGE_BYTES;
+        let len = huge_pages * HUGE_PAGE_BYTES + 2 * PAGE_BYTES;
         assert!(segment.populate(at, len).is_err(), "it cannot be written yet");
         segment.allow_writes(at, len).expect("writable");
         for _ in 0..2 {

@@ -1,7 +1,9 @@
 //! Ray's stated limits of one node, on the same work: does it pass, and how long does it take?
 //!
 //! Besides, what a queued task costs in time and memory, at numbers from a thousand to a million: flat is
-//! what one wants. It does not show what they cost beside other work.
+//! what one wants. It does not show what they cost beside other work. The one large object lies in memory that nobody
+//! had: on a virtual machine whose host backs memory only when it is touched, nearly all of its time is the host's, and
+//! a second run, to which the host has the memory still, may take a tenth.
 
 use std::{
     fmt, fs,

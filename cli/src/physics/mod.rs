@@ -101,7 +101,8 @@ pub struct Limits {
     pub ring_messages_per_s: f64,
     /// Copying into shared memory that was touched before.
     pub memcpy_warm_gb_per_s: f64,
-    /// Copying into shared memory that nobody has touched.
+    /// Copying into shared memory that this process has not touched. On a virtual machine its host has it mostly,
+    /// since it was given back a moment before; where the host has to back it first, it takes several times as long.
     pub memcpy_cold_gb_per_s: f64,
     /// Starting a process that ends at once, and waiting for its end.
     pub process_start_ms: f64,
