@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use rustyray::{ActorEnd, Death, prelude::*};
+use rustyray::{ActorEnd, Death, prelude::*, state::Inspector};
 
 /// A directory of one test's own, removed at its end.
 struct Scratch(PathBuf);
@@ -436,6 +436,32 @@ async fn one_call_too_many_is_refused_and_takes_nothing() -> rustyray::Result<()
     // It was lent, not given.
     calls.push(slow.take(&chunk).await?);
     assert_eq!(rustyray::get_all(&calls).await?, [100; 3]);
+    Ok(())
+}
+
+#[rustyray::test]
+async fn of_those_that_give_up_waiting_for_room_nothing_is_left() -> rustyray::Result<()> {
+    let scratch = Scratch::new("given-up");
+    let (slow, gate) = (Slow::remote().await?, scratch.file("gate"));
+    let mut calls = vec![slow.block(gate.clone()).await?];
+    for _ in 0..2 {
+        calls.push(slow.block(gate.clone()).await?);
+    }
+    let runtime = rustyray::Runtime::current()?;
+    let socket = runtime.socket().expect("it listens");
+    let objects = || Ok::<_, rustyray::Error>(Inspector::connect(socket)?.node()?.store.objects);
+    let before = objects()?;
+    for _ in 0..100 {
+        let mut room = std::pin::pin!(slow.room());
+        let poll =
+            std::future::poll_fn(|context| std::task::Poll::Ready(room.as_mut().poll(context)));
+        assert!(poll.await.is_pending(), "three are unfinished");
+    }
+    let (after, waiting) = (objects()?, slow.room());
+    assert!(after <= before + 1, "{before} objects, and then {after}");
+    append(&gate, "open");
+    waiting.await?;
+    rustyray::get_all(&calls).await?;
     Ok(())
 }
 

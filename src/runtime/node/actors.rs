@@ -57,8 +57,8 @@ pub(super) struct Room {
     limit: usize,
     /// Counted here and not by the scheduler, so that who was told of room finds it.
     pending: AtomicUsize,
-    /// Objects that are settled when there is room.
-    waiting: Mutex<Vec<ObjectId>>,
+    /// The object that is settled when there is room, where somebody waits for that.
+    waiting: Mutex<Option<ObjectId>>,
     /// Places that are counted already, each for a call that a client is about to make.
     kept: Mutex<HashMap<ClientId, usize>>,
 }
@@ -331,36 +331,26 @@ impl Node {
         self.tell_all_of_room(token);
     }
 
-    /// The object that is settled when the actor of this token has room for another call; `None` when it has.
+    /// The object that is settled when the actor of this token has room for another call; `None` when it has. One for
+    /// all who wait at one time: of those that give up nothing is left.
     pub(crate) fn room(&self, token: ObjectId) -> Option<ObjectId> {
-        {
+        let (id, actor, is_there) = {
             let actors = self.actors.read();
-            let room = actors.by_token.get(&token)?.room.as_ref();
-            room.filter(|room| !room.is_there())?;
-        }
-        let id = self.client.reserve().ok()?;
-        let waits = {
-            let actors = self.actors.read();
-            let resident = actors.by_token.get(&token);
-            resident.and_then(|resident| {
-                let room = resident.room.as_ref().filter(|room| !room.is_there())?;
-                room.waiting.lock().push(id);
-                // SeqCst: partner of the one in `count_call`, which may have looked at who waits before.
-                Some((resident.actor, room.is_there()))
-            })
+            let resident = actors.by_token.get(&token)?;
+            let room = resident.room.as_ref().filter(|room| !room.is_there())?;
+            let mut waiting = room.waiting.lock();
+            let id = match *waiting {
+                Some(id) => id,
+                None => *waiting.insert(self.client.reserve().ok()?),
+            };
+            drop(waiting);
+            // SeqCst: partner of the one in `count_call`, which may have looked at who waits before.
+            (id, resident.actor, room.is_there())
         };
-        match waits {
-            None => {
-                self.client.release(id);
-                None
-            }
-            Some((actor, is_there)) => {
-                if is_there || self.scheduler().actor_state(actor) == Some(ActorState::Dead) {
-                    self.tell_all_of_room(token);
-                }
-                Some(id)
-            }
+        if is_there || self.scheduler().actor_state(actor) == Some(ActorState::Dead) {
+            self.tell_all_of_room(token);
         }
+        Some(id)
     }
 
     /// Whoever waits for room looks again.
@@ -368,9 +358,9 @@ impl Node {
         let waiting = {
             let actors = self.actors.read();
             let room = actors.by_token.get(&token).and_then(|resident| resident.room.as_ref());
-            room.map(|room| std::mem::take(&mut *room.waiting.lock())).unwrap_or_default()
+            room.and_then(|room| room.waiting.lock().take())
         };
-        for id in waiting {
+        if let Some(id) = waiting {
             self.settle(id, &());
             self.client.release(id);
         }
