@@ -412,7 +412,7 @@ impl<'a, M: Memory> Slot<'a, M> {
 
     /// The state, once the node's freeing thread has decided.
     #[inline]
-    fn settled(&self) -> Snapshot {
+    pub(crate) fn settled(&self) -> Snapshot {
         loop {
             let seen = self.state().load();
             if seen.phase() != Phase::Freeing {
@@ -507,11 +507,26 @@ impl<'a, M: Memory> Slot<'a, M> {
         // Before the phase says that it waits: whoever sees that sees who answers for it.
         let Owner { tag, losses, .. } = self.owner();
         let losses = losses.checked_add(1);
-        let (Phase::Spilled, Some(losses)) = (self.state().load().phase(), losses) else {
+        let (Phase::Spilled, Some(losses)) = (self.settled().phase(), losses) else {
             return false;
         };
         self.set_owner(Owner { client: None, attempt, tag, losses });
-        self.state().transition_to_lost(generation, attempt)
+        self.leave_spilled(generation, || self.state().transition_to_lost(generation, attempt))
+    }
+
+    /// Node: takes a step from phase *spilled*, in which the caller keeps the object by a hold. False when it is in
+    /// another one. Who looked at the bits before there was that hold may be about to free it, and puts it back.
+    #[must_use]
+    pub(crate) fn leave_spilled(&self, generation: u64, step: impl Fn() -> bool) -> bool {
+        loop {
+            if step() {
+                return true;
+            }
+            let seen = self.settled();
+            if !seen.is_alive(generation) || seen.phase() != Phase::Spilled {
+                return false;
+            }
+        }
     }
 
     // ---- waiters ----------------------------------------------------------------------------------

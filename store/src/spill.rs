@@ -417,7 +417,7 @@ impl Core {
 
     fn restore_held(&self, id: ObjectId, generation: u64) -> Reply {
         let slot = self.table.slot(id.index);
-        if slot.state().load().phase() != Phase::Spilled {
+        if slot.settled().phase() != Phase::Spilled {
             return Reply::Done;
         }
         let (path, spilled) = {
@@ -446,7 +446,9 @@ impl Core {
                 return Reply::CannotRestore { errno: error.raw_os_error().unwrap_or(0) };
             }
         };
-        if !slot.state().transition_spill(generation, Phase::Spilled, Phase::Restoring) {
+        let restores =
+            || slot.state().transition_spill(generation, Phase::Spilled, Phase::Restoring);
+        if !slot.leave_spilled(generation, restores) {
             self.free_memory(id.index, header);
             return Reply::Stale(id);
         }
