@@ -356,6 +356,7 @@ mod fingerprint;
 pub mod fuzzing;
 #[cfg(not(rustyray_loom))]
 mod geometry;
+#[cfg(not(rustyray_loom))]
 mod hands;
 #[cfg(not(rustyray_loom))]
 mod holdings;
