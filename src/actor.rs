@@ -459,9 +459,7 @@ impl<A> ActorHandle<A> {
         let core = &self.core;
         let call = Invocation { returns, ..self.invocation(method, site, is_tried) };
         let ids = submit_words(core, call, &mut Wanted::default(), arguments)?;
-        if let Some(actor) = core.occupant()
-            && actor.token() == self.token
-        {
+        if let Some(actor) = core.occupant_of(self.token) {
             ids.as_slice().iter().for_each(|&id| actor.called(core, id, method.0));
         }
         Ok(ids)

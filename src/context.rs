@@ -149,6 +149,9 @@ pub(crate) struct Running {
     pub(crate) extension: Option<Arc<Extension>>,
 }
 
+// It is moved with each call, and what is larger is not moved word by word.
+const _: () = assert!(size_of::<Running>() <= 128);
+
 impl Running {
     /// The name by which the call appears in errors.
     pub(crate) fn name(&self) -> String {

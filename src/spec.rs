@@ -374,8 +374,8 @@ pub(crate) struct Header {
     pub(crate) attempt: u16,
     pub(crate) index: u16,
     pub(crate) arguments: u32,
-    pub(crate) returns: usize,
-    argument_words: usize,
+    pub(crate) returns: u32,
+    argument_words: u32,
     /// A failure is reported and not sealed: another attempt follows.
     pub(crate) retried: bool,
     /// The object that holds the words from [`HEADER_WORDS`] on, where they did not fit.
@@ -428,8 +428,8 @@ impl Header {
             };
             Some(object_id(index, generation)?)
         };
-        let returns = (first >> 16 & 0xffff) as usize;
-        if returns > MAX_RETURNS {
+        let returns = (first >> 16 & 0xffff) as u32;
+        if returns as usize > MAX_RETURNS {
             return Err(Malformed("with more return objects than a task may have"));
         }
         Ok(Header {
@@ -440,7 +440,7 @@ impl Header {
             index: (fifth >> 16) as u16,
             arguments: (fifth >> 32) as u32,
             returns,
-            argument_words: (first >> 32) as usize,
+            argument_words: (first >> 32) as u32,
             retried: first & FLAG_RETRIED != 0,
             body,
             grant,
@@ -455,15 +455,16 @@ impl Header {
     pub(crate) fn split<'a>(&self, rest: &'a [u64]) -> Result<Parts<'a>, Malformed> {
         let grant = if self.grant.is_some() { 2 } else { 0 };
         let first = grant + if self.has_submitter { 2 } else { 0 };
-        if rest.len() < first + 2 * self.returns + self.argument_words {
+        let (returns, argument_words) = (2 * self.returns as usize, self.argument_words as usize);
+        if rest.len() < first + returns + argument_words {
             return Err(Malformed("shorter than it says"));
         }
         let submitter = match &rest[grant..first] {
             &[first, second] => Submitter::from_words(first, second),
             _ => None,
         };
-        let (returns, rest) = rest[first..].split_at(2 * self.returns);
-        let (arguments, rest) = rest.split_at(self.argument_words);
+        let (returns, rest) = rest[first..].split_at(returns);
+        let (arguments, rest) = rest.split_at(argument_words);
         let extension = match rest.split_first() {
             Some((&len, rest)) if self.extended => {
                 if (len as usize).div_ceil(8) > rest.len() {

@@ -198,7 +198,9 @@ fn submit_call(
         };
         sites.note_result(core, reserved.as_slice(), site, function ^ u64::from(index), name);
     }
-    let words = spec.finish(&wanted.extension.to_bytes());
+    // A call wants nothing.
+    let extension = if is_call { Vec::new() } else { wanted.extension.to_bytes() };
+    let words = spec.finish(&extension);
     match (&core.link, token.zip(way)) {
         (link, Some((token, way))) => {
             let is_counted = match link {

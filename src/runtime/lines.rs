@@ -401,8 +401,10 @@ impl Lines {
                     break Err(error);
                 }
             };
-            let by = |route: &mut Route| self.call_by(core, token, route, call, ready);
-            match self.with_route(core, way, by) {
+            // Not in a closure, into which the call would be moved.
+            let called = self.call_by(core, token, &mut way.route.lock(), call, ready);
+            self.make_up(core, way);
+            match called {
                 Ok(Sent::Away) => break Ok(()),
                 Ok(Sent::Not(back, by)) => {
                     put = back.put_for(core, token, by);

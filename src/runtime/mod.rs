@@ -55,7 +55,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -112,6 +112,8 @@ pub struct Core {
     attendance: Attendance,
     reactor: OnceLock<()>,
     occupant: RwLock<Option<Arc<Occupant>>>,
+    /// The slot of the occupant's token, plus one; 0 without an occupant. All that calls of other actors look at.
+    occupied: AtomicU64,
     /// Whether the occupant ever called itself: all that its other calls look at.
     calls_itself: AtomicBool,
     /// Whether a record of one of its calls has told the node that it lives here.
@@ -162,6 +164,7 @@ impl Core {
             attendance: Attendance::default(),
             reactor: OnceLock::new(),
             occupant: RwLock::default(),
+            occupied: AtomicU64::new(0),
             calls_itself: AtomicBool::new(false),
             occupant_told: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -226,14 +229,26 @@ impl Core {
         }
     }
 
+    /// The actor that lives in this process, if it is the one of this token.
+    #[inline]
+    pub(crate) fn occupant_of(&self, token: ObjectId) -> Option<Arc<Occupant>> {
+        // Relaxed: who runs the occupant's code was given it after it moved in, and it moves out after the last of that.
+        if self.occupied.load(Ordering::Relaxed) != u64::from(token.index) + 1 {
+            return None;
+        }
+        self.occupant().filter(|occupant| occupant.token() == token)
+    }
+
     /// An actor lives in this process from now on.
     pub(crate) fn move_in(&self, occupant: Occupant) {
         self.occupant_told.store(false, Ordering::Relaxed);
+        self.occupied.store(u64::from(occupant.token().index) + 1, Ordering::Relaxed);
         *self.occupant.write() = Some(Arc::new(occupant));
     }
 
     /// No actor lives here any more.
     pub(crate) fn move_out(&self) {
+        self.occupied.store(0, Ordering::Relaxed);
         *self.occupant.write() = None;
     }
 

@@ -78,7 +78,11 @@ pub(super) fn begin(
     let parts = body.as_ref().map_err(|error| error.to_string()).and_then(|body| {
         let parts = header.split(body.as_deref().unwrap_or(rest));
         let known = parts.and_then(|parts| {
-            let extension = Extension::from_bytes(&parts.extension())?;
+            // Few have one, and it is large.
+            let extension = match parts.extension() {
+                bytes if bytes.is_empty() => None,
+                bytes => Some(Arc::new(Extension::from_bytes(&bytes)?)),
+            };
             Ok((parts, extension))
         });
         known.map_err(|error| error.to_string())
@@ -105,7 +109,7 @@ pub(super) fn begin(
         attempt: header.attempt,
         grant: header.grant,
         began: match core.control().recording() {
-            Some(clock) => began(core, clock, header, &extension, parts.submitter),
+            Some(clock) => began(core, clock, header, extension.as_deref(), parts.submitter),
             None if header.kind == Kind::Task => Began::sampled(),
             None => Began::default(),
         },
@@ -117,11 +121,8 @@ pub(super) fn begin(
     {
         return (returns, None, Err(Failure(FailureKind::Late)));
     }
-    let running = Running {
-        header: *header,
-        returns: returns.ids.as_slice().first().copied(),
-        extension: (extension != Extension::default()).then(|| Arc::new(extension)),
-    };
+    let running =
+        Running { header: *header, returns: returns.ids.as_slice().first().copied(), extension };
     core.set_job(header.job);
     if header.kind == Kind::Task {
         core.interrupts.begin(&running);
@@ -146,11 +147,11 @@ fn began(
     core: &Core,
     clock: Clock,
     header: &Header,
-    extension: &Extension,
+    extension: Option<&Extension>,
     submitter: Option<Submitter>,
 ) -> Began {
     let (name, sampled) = match header.kind {
-        Kind::Task => (extension.name.as_deref(), Began::sampled()),
+        Kind::Task => (extension.and_then(|extension| extension.name.as_deref()), Began::sampled()),
         _ => (None, Began::default()),
     };
     Began {

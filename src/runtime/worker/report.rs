@@ -80,12 +80,13 @@ impl Reports {
             (_, outcome) => outcome,
         };
         fault::point("ran");
-        self.core.doorbells().deferring(|| match outcome {
-            Ok(()) | Err(Failure(FailureKind::Late)) => self.publish(header, returns, DONE, exits),
-            Err(Failure(FailureKind::Cancelled)) if header.task != 0 => {
+        let Err(failure) = outcome else { return self.publish(header, returns, DONE, exits) };
+        self.core.doorbells().deferring(|| match failure {
+            Failure(FailureKind::Late) => self.publish(header, returns, DONE, exits),
+            Failure(FailureKind::Cancelled) if header.task != 0 => {
                 self.publish(header, returns, CANCELLED, exits);
             }
-            Err(failure) => {
+            failure => {
                 let error = failure.into_error(&name(), header.attempt);
                 if header.retried {
                     crate::notice!("attempt {} failed and is run again: {error}", header.attempt);
