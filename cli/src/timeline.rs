@@ -32,10 +32,23 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The file to write, empty: where there can be none, one need not wait to learn of it. `None` for standard output.
+    /// The file to write, as it is: where there can be none, one need not wait to learn of it. `None` for standard
+    /// output.
     fn file(&self) -> Result<Option<File>, Failure> {
+        let open = |path| File::options().write(true).create(true).truncate(false).open(path);
         let wanted = (self.out.as_os_str() != "-").then_some(&self.out);
-        wanted.map(File::create).transpose().map_err(|error| self.unwritten(&error))
+        wanted.map(open).transpose().map_err(|error| self.unwritten(&error))
+    }
+
+    /// Writes the timeline in place of what the file had, which whoever interrupts the recording keeps.
+    fn write(&self, file: &mut File, text: &str) -> Result<(), Failure> {
+        let written = file.metadata().and_then(|found| {
+            if found.is_file() {
+                file.set_len(0)?;
+            }
+            file.write_all(text.as_bytes())
+        });
+        written.map_err(|error| self.unwritten(&error))
     }
 
     fn unwritten(&self, error: &io::Error) -> Failure {
@@ -63,7 +76,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let count = tasks.len();
     let text = events.to_string();
     let Some(file) = &mut file else { return print::text(&text) };
-    file.write_all(text.as_bytes()).map_err(|error| options.unwritten(&error))?;
+    options.write(file, &text)?;
     if options.target.json {
         return print::json(&json!({ "file": options.out, "tasks": count }));
     }

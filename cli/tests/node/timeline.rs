@@ -145,8 +145,9 @@ fn what_was_recorded_becomes_a_timeline() {
     assert_eq!(complete.len(), 21, "{trace:#}");
     assert!(complete.iter().all(|event| event["ts"].is_f64() && event["dur"].is_f64()));
     is_a_trace(&trace);
-    // Into a file, as a person does it.
+    // Into a file, as a person does it; what was in it before is not.
     let file = place.path().join("trace.json");
+    std::fs::write(&file, "before".repeat(100_000)).expect("it can be written");
     let said = place.json(&["timeline", "--out", file.to_str().expect("text")]);
     assert_eq!(said["tasks"], 21, "{said:#}");
     let written = std::fs::read(&file).expect("it is there");
