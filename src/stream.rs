@@ -118,6 +118,8 @@ pub struct ObjectRefStream<T> {
     batch: usize,
     /// Consumed since the last grant.
     consumed: usize,
+    /// The next grant is given where no more items than these are granted.
+    ask_at: usize,
     /// Where an error of the task becomes an item.
     last: ObjectId,
     is_done: bool,
@@ -175,6 +177,7 @@ impl<T> ObjectRefStream<T> {
             next_grant,
             batch: window.div_ceil(2),
             consumed: 0,
+            ask_at: usize::MAX,
             last,
             is_done: false,
             value: PhantomData,
@@ -253,9 +256,12 @@ impl<T> ObjectRefStream<T> {
         }
         self.index += 1;
         self.consumed += 1;
-        if self.consumed >= self.batch {
-            // Without room for it the stream goes on with what is granted, and asks again.
-            let _ = without_waiting(|| self.grant());
+        if self.consumed >= self.batch && self.items.len() <= self.ask_at {
+            // Without room for it the stream goes on with what is granted, and asks again when half of that is left: it
+            // is a look at all that is stored.
+            if without_waiting(|| self.grant()).is_err() {
+                self.ask_at = self.items.len() / 2;
+            }
         }
         item
     }
@@ -273,6 +279,7 @@ impl<T> ObjectRefStream<T> {
         self.grants.push_back(given);
         self.next_grant = next;
         self.consumed = self.consumed.saturating_sub(self.batch);
+        self.ask_at = usize::MAX;
         Ok(())
     }
 

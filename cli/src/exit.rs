@@ -151,21 +151,31 @@ pub(crate) fn end(outcome: Result<(), Failure>) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::process::CommandExt, process::Command};
+    use std::{
+        os::unix::process::CommandExt,
+        process::{Command, Stdio},
+        time::{Duration, Instant},
+    };
 
     use super::*;
 
     #[test]
     fn a_process_that_has_nothing_to_say_of_itself_is_named() {
-        let mut child = Command::new("sleep").arg0("sleeps").arg("100").spawn().expect("it starts");
-        while started_with(child.id()) != "sleeps 100" {
-            std::thread::yield_now();
-        }
+        let mut shell = Command::new("sh");
+        shell.arg0("shell").args(["-c", "read line"]).stdin(Stdio::piped());
+        let mut child = shell.spawn().expect("it starts");
+        let pid = child.id();
+        let until = |said: &str| {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while started_with(pid) != said {
+                assert!(Instant::now() < deadline, "it is {}", started_with(pid));
+                std::thread::yield_now();
+            }
+        };
+        until("shell -c read line");
         child.kill().expect("it lives");
         // It has ended, and is known until somebody waits for it.
-        while started_with(child.id()) != "[sleep]" {
-            std::thread::yield_now();
-        }
+        until("[sh]");
         child.wait().expect("it has ended");
     }
 }

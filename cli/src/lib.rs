@@ -76,7 +76,8 @@ impl CommandLine {
         let is_of_all = matches!(&command, Command::Stop(options) if options.all);
         let Some(target) = command.target() else {
             return Err(wrong(
-                "`--address` and `--json` before the command are of those that look at a node",
+                "`--address` and `--json` before the command are of those that look at a node: what another one has of \
+                 that name is said behind it",
             ));
         };
         if address.is_some() && is_of_all {

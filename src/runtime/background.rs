@@ -20,6 +20,11 @@ pub(crate) fn is(id: Id) -> bool {
     matches!(BACKGROUND.get(), Some(Ok(background)) if background.handle().id() == id)
 }
 
+/// Whether this thread runs tasks of the background runtime.
+pub(crate) fn is_current() -> bool {
+    Handle::try_current().is_ok_and(|handle| is(handle.id()))
+}
+
 /// The background runtime.
 ///
 /// # Errors

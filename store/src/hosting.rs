@@ -29,7 +29,7 @@
 //! two ends say. Each takes the other for what it says it is, a host or a client of this version, as any process of the
 //! user is taken (`DESIGN.md`), and takes what comes over the stream for its words: whoever keeps a clone of the stream
 //! and writes to it speaks in its name. What a peer that is something else could bring about is checked all the same:
-//! that a descriptor is one of a process, or of memory that cannot shrink, and that what lies in that memory lies
+//! that a descriptor is one of some process, or of memory that cannot shrink, and that what lies in that memory lies
 //! within it.
 
 use std::{

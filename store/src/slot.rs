@@ -608,7 +608,7 @@ pub struct Owner {
     /// What whoever reserved the object says of where it comes from.
     pub tag: u8,
     /// How often its bytes were lost: by this one tells those that it has from those that it had before.
-    pub losses: u8,
+    pub losses: u16,
 }
 
 impl Owner {
@@ -619,7 +619,7 @@ impl Owner {
 
     fn from_word(word: u64) -> Self {
         let client = (word >> 24 & 1 == 1).then(|| ClientId::new((word >> 16) as u8));
-        let (tag, losses) = ((word >> 32) as u8, (word >> 40) as u8);
+        let (tag, losses) = ((word >> 32) as u8, (word >> 40) as u16);
         Owner { client, attempt: word as u16, tag, losses }
     }
 }

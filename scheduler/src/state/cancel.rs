@@ -168,6 +168,7 @@ impl<H: Host> State<H> {
     /// run is refused from here on, so that each of them comes before its part.
     pub(crate) fn end_job(&mut self, shared: &Shared<H>, job: JobId) {
         self.lanes.close(job);
+        self.dirty = true;
         let queues = self.workers.iter().flatten().map(|worker| &worker.queue);
         let queued: Vec<u32> = queues.flat_map(|queue| queue.iter(&shared.records)).collect();
         for index in queued {

@@ -108,6 +108,7 @@ impl Lanes {
     /// Takes a job's lanes out, whatever they have or get, until they are reopened.
     pub(super) fn close(&mut self, job: JobId) {
         self.closed.push(job);
+        self.hungry.take_if(|(_, key)| key.job == job);
         for level in &mut self.levels {
             level.rows.retain(|row| row.job != job);
         }
@@ -207,7 +208,7 @@ impl<H: Host> State<H> {
                 return;
             }
             self.lanes.at(key).stall = placed.and_then(Result::err);
-        } else if stall == Some(Stall::Worker) {
+        } else if stall == Some(Stall::Worker) && !is_closed {
             let pool = self.pool(known.pool);
             self.note_want(shared, pool, index);
         }

@@ -53,9 +53,9 @@ pub(crate) struct Inner {
     pub(crate) actors: Vec<(ActorId, ActorState, Option<DeathReason<Cause>>)>,
     pub(crate) groups: Vec<(GroupId, GroupState)>,
     pub(crate) pushes: Vec<(u16, u64)>,
-    /// How often reviews came to be wanted.
     /// What else was ready when each failure was told.
     pub(crate) ready_at_failures: Vec<usize>,
+    /// How often reviews came to be wanted.
     pub(crate) reviews_wanted: usize,
     /// Callbacks that are to panic, once each.
     pub(crate) panicking: Vec<&'static str>,

@@ -549,7 +549,8 @@ impl Node {
         actors.by_id.remove(&actor);
         drop(actors);
         self.scheduler().forget_actor(actor);
-        let left = [resident.obituary, resident.unmade];
+        let waiting = resident.room.and_then(|room| room.waiting.into_inner());
+        let left = [resident.obituary, resident.unmade, waiting];
         left.into_iter().flatten().for_each(|id| self.client.release(id));
     }
 

@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_worker_whose_queue_is_full_can_be_told_to_end() {
-        let builder = Builder::new().num_cpus(1.0).visible(false);
+        let builder = Builder::new().num_cpus(1.0).visible(false).shutdown_grace(Duration::MAX);
         let runtime = crate::block_on(builder.start()).expect("a node starts");
         let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
         let runs_tasks =
@@ -350,6 +350,7 @@ mod tests {
         signal(Signal::SIGSTOP);
         let status = format!("/proc/{}/stat", peer.pid.load(Ordering::Relaxed));
         while !std::fs::read_to_string(&status).expect("it lives").contains(") T ") {
+            assert!(Instant::now() < deadline, "it goes on");
             std::thread::yield_now();
         }
         // Of these it takes as many as there are.

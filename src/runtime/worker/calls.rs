@@ -8,7 +8,7 @@ use std::{
 
 use rustyray_ipc::UnderWay;
 use rustyray_memory::Clock;
-use rustyray_store::ObjectId;
+use rustyray_store::{ObjectId, without_waiting};
 
 use super::{
     Seat, Worker,
@@ -35,8 +35,8 @@ use crate::{
 pub(super) struct Order {
     pub(super) header: Header,
     rest: Box<[u64]>,
-    /// What names it, once somebody asked.
-    who: OnceCell<Option<Submitter>>,
+    /// What names it, once somebody asked and it could be told.
+    who: OnceCell<Submitter>,
 }
 
 impl Order {
@@ -50,9 +50,20 @@ impl Order {
 
     /// Whether it was cancelled.
     pub(super) fn is_cancelled(&self, core: &Arc<Core>) -> bool {
-        let who = || self.returns(core).who(&self.header);
         core.interrupts.any()
-            && self.who.get_or_init(who).is_some_and(|who| core.interrupts.is_interrupted(who))
+            && self.who(core).is_some_and(|who| core.interrupts.is_interrupted(who))
+    }
+
+    /// What names it. Words that lie elsewhere are read only where nothing else does, and are not waited for.
+    fn who(&self, core: &Arc<Core>) -> Option<Submitter> {
+        if let Some(&who) = self.who.get() {
+            return Some(who);
+        }
+        let who = match self.header.task {
+            0 => without_waiting(|| self.returns(core).who(&self.header)),
+            _ => self.header.who(None),
+        };
+        who.map(|who| *self.who.get_or_init(|| who))
     }
 
     /// Runs the call's code up to where it waits.
