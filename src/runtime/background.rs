@@ -20,12 +20,9 @@ pub(crate) fn is(id: Id) -> bool {
     matches!(BACKGROUND.get(), Some(Ok(background)) if background.handle().id() == id)
 }
 
-/// Whether this thread runs tasks of the background runtime.
-pub(crate) fn is_current() -> bool {
-    Handle::try_current().is_ok_and(|handle| is(handle.id()))
-}
-
-/// The background runtime.
+/// The background runtime. Its thread starts the workers, and the kernel ends each with the thread that started it
+/// (`PR_SET_PDEATHSIG`): so that thread stays, and nothing here is to `block_in_place`, which would have another one take
+/// its tasks and let it end.
 ///
 /// # Errors
 /// When the process cannot have another thread.

@@ -61,18 +61,14 @@ impl Node {
         self.dispatch();
     }
 
-    /// Its calls that have not begun are nobody's, and so is the work of a driver. There may be millions of tasks to go
-    /// through: the other tasks of the thread, if it runs any, go to another one meanwhile.
+    /// Its calls that have not begun are nobody's, and so is the work of a driver.
     fn end_work_of(self: &Arc<Self>, client: ClientId) {
-        let end = || {
-            self.scheduler().caller_left(CallerId(u64::from(client.get())));
-            let job = self.peers[client.index()].job.load(Ordering::Relaxed);
-            if job != 0 {
-                self.scheduler().job_ended(JobId(job));
-                self.pursue(JobId(job));
-            }
-        };
-        if background::is_current() { tokio::task::block_in_place(end) } else { end() }
+        self.scheduler().caller_left(CallerId(u64::from(client.get())));
+        let job = self.peers[client.index()].job.load(Ordering::Relaxed);
+        if job != 0 {
+            self.scheduler().job_ended(JobId(job));
+            self.pursue(JobId(job));
+        }
     }
 
     /// A process is dead: what it published counts, what it held is released, what it ran is run again or
