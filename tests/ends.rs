@@ -385,3 +385,25 @@ fn a_task_that_takes_much_runs_on_top_of_the_one_that_waits_for_it() {
     assert_eq!(rustyray::block_on(much), Ok(MUCH));
     rustyray::block_on(runtime.shutdown()).expect("it ends");
 }
+
+// --- the thread that started a worker ----------------------------------------------------------------------
+
+#[test]
+fn workers_live_on_when_the_thread_that_has_their_node_gives_way_to_another() {
+    let builder = rustyray::Builder::new().num_cpus(1.0).visible(false);
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    rustyray::block_on(async {
+        assert_eq!(length_remote::remote(vec![1; 10]).await?.get_timeout(LONG).await?, 10);
+        let workers = runtime.worker_pids();
+        let gives_way = || std::thread::sleep(Duration::from_millis(200));
+        tokio::spawn(async move { tokio::task::block_in_place(gives_way) })
+            .await
+            .expect("no panic");
+        // The one before ends when it has had nothing to do for ten.
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        assert_eq!(runtime.worker_pids(), workers);
+        Ok::<_, rustyray::Error>(())
+    })
+    .expect("all of it runs");
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
+}

@@ -20,9 +20,7 @@ pub(crate) fn is(id: Id) -> bool {
     matches!(BACKGROUND.get(), Some(Ok(background)) if background.handle().id() == id)
 }
 
-/// The background runtime. Its thread starts the workers, and the kernel ends each with the thread that started it
-/// (`PR_SET_PDEATHSIG`): so that thread stays, and nothing here is to `block_in_place`, which would have another one take
-/// its tasks and let it end.
+/// The background runtime.
 ///
 /// # Errors
 /// When the process cannot have another thread.

@@ -32,6 +32,7 @@ pub(crate) mod record;
 mod seat;
 pub(crate) mod sites;
 pub(crate) mod start;
+mod starter;
 #[cfg(test)]
 mod strangers;
 pub(crate) mod submission;

@@ -36,6 +36,7 @@ use super::{
     output::{self, Output},
     program::{Card, Program, Programs},
     seat::{Seat, ended},
+    starter,
     wire::{BUSY, NO_LIMIT, PROTOCOL, Question, Role, ToClient, ToNode},
 };
 use crate::{
@@ -204,7 +205,9 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
     let io = |error: std::io::Error| Error::io("starting a worker", &error);
     let (ours, theirs) = rustyray_ipc::pair().map_err(io)?;
     let nonce = node.pool.nonces.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-    let mut child = boot::spawn(&program.launch(), theirs, nonce, node.pool.gives_gpus)?;
+    let (started, gives_gpus) = (Arc::clone(program), node.pool.gives_gpus);
+    let mut child =
+        starter::run(move || boot::spawn(&started.launch(), theirs, nonce, gives_gpus)).await??;
     let pid = child.id();
     let output = forward(node, &mut child);
     let watched = ProcessHandle::open(pid as i32)
