@@ -11,6 +11,7 @@ use crate::{
     JobId, NewGroup, Outcome, PoolId, Refusal, Scheduler, TaskId, Withdrawn, WorkerId,
     actor_gate::NOWHERE,
     event::Event,
+    record::Record,
     shared::{MAX_GATES, Shared},
     state::State,
 };
@@ -134,7 +135,9 @@ impl<H: Host> Scheduler<H> {
     ///
     /// Not from within [`Host`].
     pub fn caller_left(&self, caller: CallerId) {
-        self.in_parts(|state, shared, first| state.abandon_calls(shared, first, caller));
+        self.each_in_turns(|state, shared, task, record| {
+            state.abandon_if_by(shared, task, record, caller);
+        });
     }
 
     /// A job is over: its tasks that have not begun fail, those that run are interrupted, its actors and
@@ -144,15 +147,24 @@ impl<H: Host> Scheduler<H> {
     /// job nothing is begun meanwhile. Not from within [`Host`].
     pub fn job_ended(&self, job: JobId) {
         self.visit(|state, shared| state.end_job(shared, job));
-        self.in_parts(|state, shared, first| state.abandon_of_job(shared, first, job));
+        self.each_in_turns(|state, shared, task, record| {
+            state.abandon_if_of(shared, task, record, job);
+        });
         self.visit(|state, shared| state.job_is_over(shared, job));
     }
 
-    /// Goes through all tasks in turns, each of which says where the next one begins.
-    fn in_parts(&self, mut part: impl FnMut(&mut State<H>, &Shared<H>, u32) -> Option<u32>) {
+    /// Goes through all tasks, some thousand of them in a turn.
+    fn each_in_turns(
+        &self,
+        mut see: impl FnMut(&mut State<H>, &Shared<H>, TaskId, &Record<H::Spec>),
+    ) {
         let mut next = Some(0);
         while let Some(first) = next {
-            next = self.visit(|state, shared| part(state, shared, first));
+            next = self.visit(|state, shared| {
+                let (part, next) = shared.records.part(first);
+                part.for_each(|(task, record, _)| see(state, shared, task, record));
+                next
+            });
         }
     }
 

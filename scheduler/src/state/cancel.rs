@@ -137,21 +137,17 @@ impl<H: Host> State<H> {
         self.acts.push(Act::Kill(WorkerId(worker)));
     }
 
-    /// Cancels what a caller that is gone has asked for among the tasks of one part, unless it has begun; where the
-    /// next part begins.
-    pub(crate) fn abandon_calls(
+    /// Cancels a call that has not begun, if it is of a caller that is gone.
+    pub(crate) fn abandon_if_by(
         &mut self,
         shared: &Shared<H>,
-        first: u32,
+        task: TaskId,
+        record: &Record<H::Spec>,
         caller: CallerId,
-    ) -> Option<u32> {
-        let (part, next) = shared.records.part(first);
-        for (call, record, _) in part {
-            if record.is(CALL) && record.caller.get() == caller.0 {
-                let _ = self.abandon(shared, call, || Failure::Cancelled);
-            }
+    ) {
+        if record.is(CALL) && record.caller.get() == caller.0 {
+            let _ = self.abandon(shared, task, || Failure::Cancelled);
         }
-        next
     }
 
     /// Whether a worker runs a task that only has not ended yet, unlike its job.
@@ -164,7 +160,7 @@ impl<H: Host> State<H> {
     /// A job is over: what workers have of it ends, and its actors and groups, and none of its tasks is placed any
     /// more.
     ///
-    /// Its other tasks end in turns ([`Self::abandon_of_job`]), of which there may be millions. What those ask for that
+    /// Its other tasks end in turns ([`Self::abandon_if_of`]), of which there may be millions. What those ask for that
     /// run is refused from here on, so that each of them comes before its part.
     pub(crate) fn end_job(&mut self, shared: &Shared<H>, job: JobId) {
         self.lanes.close(job);
@@ -192,27 +188,14 @@ impl<H: Host> State<H> {
         }
     }
 
-    /// Ends what there is of a job among the tasks of one part; where the next part begins.
-    pub(crate) fn abandon_of_job(
-        &mut self,
-        shared: &Shared<H>,
-        first: u32,
-        job: JobId,
-    ) -> Option<u32> {
-        let (part, next) = shared.records.part(first);
-        for (task, record, _) in part {
-            self.abandon_if_of(shared, task, record, job);
-        }
-        next
-    }
-
     /// No task is left of a job that was over. What its detached actors ask for is placed as ever.
     pub(crate) fn job_is_over(&mut self, shared: &Shared<H>, job: JobId) {
         self.lanes.reopen(shared, job);
         self.dirty = true;
     }
 
-    fn abandon_if_of(
+    /// Ends a task, or has it stopped, if it is of a job that is over.
+    pub(crate) fn abandon_if_of(
         &mut self,
         shared: &Shared<H>,
         task: TaskId,
