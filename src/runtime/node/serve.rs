@@ -156,9 +156,7 @@ impl Node {
             has_nothing && unattended.contains(&worker.pool)
         };
         for worker in workers.iter().filter(idle) {
-            if self.scheduler().retire(worker.id) {
-                self.stop(client_of(worker.id));
-            }
+            self.scheduler().retire(worker.id);
         }
     }
 
@@ -196,8 +194,9 @@ impl Node {
             self.record.put_away(&mut inbound.batch);
             *up = None;
             turn.bring();
-            drop(up);
+            // While the ring is ours: its number is given to no other process before that.
             self.banish(client, &what);
+            drop(up);
             return None;
         }
         Some(up)
