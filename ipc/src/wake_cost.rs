@@ -11,18 +11,24 @@ use rustyray_memory::{
     sync::{
         AtomicU64,
         Ordering::{Acquire, Release},
+        spin_loop,
     },
 };
 
 /// What is assumed when nothing could be measured in time.
-const ASSUMED: Duration = Duration::from_micros(25);
-const ROUNDS: usize = 9;
+const ASSUMED: Duration = Duration::from_micros(50);
+const ROUNDS: usize = 3;
 /// The turn of nobody: the partner ends.
 const OVER: u64 = u64::MAX;
-const TIME_LIMIT: Duration = Duration::from_micros(800);
+const TIME_LIMIT: Duration = Duration::from_millis(1);
+/// For how long the partner is left alone: a core that has been idle for less may still be looking for work, and a thread
+/// is woken there within a few microseconds (Linux's haltpoll looks for 50 to 200).
+const REST: Duration = Duration::from_micros(150);
+/// The kind of sleeper that the partner is.
+const PARTNER: u32 = 1;
 
-/// Measures the cost of one wakeup by a few rounds of ping-pong between two sleeping threads. Takes
-/// less than a millisecond: what has not come by then is not waited for.
+/// Measures the cost of one wakeup by waking a partner a few times and watching for its answer. Takes about a
+/// millisecond: what has not come by then is not waited for.
 pub(crate) fn measure() -> Duration {
     let start = Instant::now();
     let turn = Arc::new(AtomicU64::new(0));
@@ -33,28 +39,39 @@ pub(crate) fn measure() -> Duration {
     if partner.is_err() {
         return ASSUMED;
     }
-    let mut rounds = Vec::with_capacity(ROUNDS);
-    while rounds.len() < ROUNDS {
-        let round = Instant::now();
-        let asked = 2 * rounds.len() as u64 + 1;
-        turn.store(asked, Release);
-        futex::wake_all(&turn);
-        while turn.load(Acquire) == asked {
-            let Some(left) = TIME_LIMIT.checked_sub(start.elapsed()) else { break };
-            let _ = futex::wait(&turn, asked as u32, Some(left));
-        }
-        if turn.load(Acquire) == asked {
-            break;
-        }
-        rounds.push(round.elapsed());
-    }
+    let mut rounds = rounds(&turn, start + TIME_LIMIT);
     // Detached: the partner sees this at its next look, and owns what it looks at.
     turn.store(OVER, Release);
     futex::wake_all(&turn);
-    // The first round contains the start of the partner.
-    let mut rounds = rounds.split_off(rounds.len().min(1));
     rounds.sort_unstable();
-    rounds.get(rounds.len() / 2).map_or(ASSUMED, |&round| round / 2)
+    rounds.get(rounds.len() / 2).copied().unwrap_or(ASSUMED)
+}
+
+/// How long the answers took of a partner that was asleep.
+fn rounds(turn: &AtomicU64, until: Instant) -> Vec<Duration> {
+    let mut rounds = Vec::with_capacity(ROUNDS);
+    let mut asked = 1;
+    while rounds.len() < ROUNDS && Instant::now() < until {
+        let rested = Instant::now() + REST;
+        while Instant::now() < rested {
+            spin_loop();
+        }
+        let asking = Instant::now();
+        turn.store(asked, Release);
+        let slept = futex::wake(PARTNER, turn) > 0;
+        while turn.load(Acquire) == asked {
+            if Instant::now() >= until {
+                // It takes so long at least.
+                rounds.extend(slept.then(|| asking.elapsed()));
+                return rounds;
+            }
+            spin_loop();
+        }
+        // Who was awake tells nothing of waking: it may not have lain down yet, or have been woken for no reason.
+        rounds.extend(slept.then(|| asking.elapsed()));
+        asked += 2;
+    }
+    rounds
 }
 
 fn answer(turn: &AtomicU64) {
@@ -64,9 +81,10 @@ fn answer(turn: &AtomicU64) {
             return;
         }
         if seen.is_multiple_of(2) {
-            let _ = futex::wait(turn, seen as u32, None);
-        } else if turn.compare_exchange(seen, seen + 1, Release, Acquire).is_ok() {
-            futex::wake_all(turn);
+            let _ = futex::wait_as(PARTNER, turn, seen as u32, None);
+        } else {
+            // It may be over by now.
+            let _ = turn.compare_exchange(seen, seen + 1, Release, Acquire);
         }
     }
 }
@@ -78,5 +96,27 @@ mod tests {
     #[test]
     fn waking_costs_something() {
         assert!(measure() > Duration::ZERO);
+    }
+
+    /// Who was not asleep is answered within a few hundred nanoseconds, which is no measure of a wakeup.
+    #[test]
+    fn a_partner_that_is_awake_is_not_counted() {
+        let turn = Arc::new(AtomicU64::new(0));
+        let awake = thread::spawn({
+            let turn = Arc::clone(&turn);
+            move || {
+                while turn.load(Acquire) != OVER {
+                    let seen = turn.load(Acquire);
+                    if !seen.is_multiple_of(2) {
+                        let _ = turn.compare_exchange(seen, seen + 1, Release, Acquire);
+                    }
+                    thread::yield_now();
+                }
+            }
+        });
+        let rounds = rounds(&turn, Instant::now() + Duration::from_millis(20));
+        turn.store(OVER, Release);
+        awake.join().expect("no panic");
+        assert_eq!(rounds, [], "nobody slept");
     }
 }
