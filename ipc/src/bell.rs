@@ -14,8 +14,9 @@
 //! - neither: running code of its own.
 //!
 //! # The shared word
-//! Bit 0 is the flag *ring me*; the bits above count rings. The low 32 bits are the futex word, so
-//! every ring and every change of the flag keeps a thread that was about to sleep awake.
+//! Bit 0 is the flag *ring me*; bit 1 is *missed*: somebody meant to ring while the flag was down; the bits above count
+//! rings. The low 32 bits are the futex word, so every ring and every change of the flag keeps a thread that was about
+//! to sleep awake.
 //!
 //! It is an event count (Reed and Kanodia, 1979) between processes: who means to sleep notes the count, looks, and
 //! sleeps only as long as the count is as noted. The flag spares ringers the system call, and its fences are those of
@@ -24,10 +25,10 @@
 //! # Protocol
 //! - *Publish and ring* (anybody): publish; fence; if the flag is up, take it down and count one ring
 //!   by one compare-and-swap; who succeeds wakes the helpers that sleep, and all sleepers if the kernel
-//!   says that there was no helper. Who finds it down does nothing.
+//!   says that there was no helper. Who finds it down sets *missed*, unless it is set.
 //! - *Attend*: join the [roster](crate::roster); the first takes the flag down.
-//! - *Leave*: leave the roster; whoever leaves nobody attending but somebody asleep puts the flag up,
-//!   fences, and looks once more at everything.
+//! - *Leave*: leave the roster; whoever leaves nobody attending but somebody asleep puts the flag up and takes
+//!   *missed* down, in one step; if it was up, fences and looks once more at everything.
 //! - *Sleep*: note the word; join the roster as a sleeper; if nobody attends, put the flag up and note
 //!   the word as it is then; fence; look once more; sleep while the word is as noted; leave the roster,
 //!   a helper by attending again.
@@ -41,9 +42,11 @@
 //!    counts one, that helper returns as an attendant, looks at everything, and leaves or sleeps only by
 //!    case 2: so those that sleep on lose nothing, though the flag is down.
 //! 2. *The ringer found it down* (at its last look, perhaps because another ringer was faster), and it
-//!    goes up later. The thread that puts it up fences (call it G) and looks once more. F and G are
-//!    SeqCst, so one comes first: if F, the look after G sees the publication; if G, the ringer would
-//!    have found the flag up. Forbidden is that both miss.
+//!    goes up later. The ringer set *missed*, or found it set. If it set it, the step that puts the flag up finds it,
+//!    and that thread looks after it has acquired the publication by it. If it found it set, take the step that takes
+//!    down the mark that it saw: it puts the flag up, and its thread fences (call it G) and looks once more. F and G
+//!    are SeqCst, so one comes first: if F, the look after G sees the publication; if G, the ringer would have found
+//!    the flag up. Forbidden is that both miss. Who goes to sleep looks whether the mark was set or not.
 //! 3. *It found it down and nobody puts it up.* Then somebody attends, or nobody sleeps, or a faster
 //!    ringer is waking sleepers, who look. An attendant looks again before it leaves, and the last one to
 //!    leave while others sleep is case 2. Who is awake either does not wait, or goes to sleep later,
@@ -84,12 +87,20 @@ use crate::roster::{Present, Roster};
 pub const BELL_WORDS: usize = LINE_WORDS;
 
 const RING_ME: u64 = 1;
-const ONE_RING: u64 = 2;
+const MISSED: u64 = 2;
+const ONE_RING: u64 = 4;
 
 /// Kinds of sleepers, as the futex tells them apart.
 const HELPER: u32 = 1;
 const DEPUTY: u32 = 2;
 const ASIDE: u32 = 4;
+
+/// How putting the flag up left the word.
+struct Raised {
+    word: u64,
+    /// Somebody meant to ring since it was put up last.
+    was_missed: bool,
+}
 
 /// The shared word, and everything that is ever done to it.
 #[derive(Debug)]
@@ -107,11 +118,18 @@ impl<'a> Flag<'a> {
         self.0.load(Acquire)
     }
 
-    /// Up. Gives the word as it is then.
+    /// Up, and nothing missed from now on.
     #[inline]
-    fn transition_to_raised(&self) -> u64 {
-        // AcqRel: pairs with `transition_to_rung`, whose publication the caller sees if it was before.
-        self.0.fetch_or(RING_ME, AcqRel) | RING_ME
+    fn transition_to_raised(&self) -> Raised {
+        let mut seen = self.0.load(Relaxed);
+        loop {
+            let word = (seen | RING_ME) & !MISSED;
+            // AcqRel: pairs with `transition_to_rung`, whose publication the caller sees if it was before.
+            match self.0.compare_exchange_weak(seen, word, AcqRel, Relaxed) {
+                Ok(_) => return Raised { word, was_missed: seen & MISSED != 0 },
+                Err(now) => seen = now,
+            }
+        }
     }
 
     /// Down, because somebody attends.
@@ -124,20 +142,23 @@ impl<'a> Flag<'a> {
         }
     }
 
-    /// Down and one ring more, if it was up; whether the caller has to wake the sleepers.
+    /// Down and one ring more, if it was up; otherwise missed. Whether the caller has to wake the sleepers.
     #[inline]
     #[must_use]
     fn transition_to_rung(&self) -> bool {
         let mut seen = self.0.load(Relaxed);
-        while seen & RING_ME != 0 {
-            let rung = (seen & !RING_ME).wrapping_add(ONE_RING);
+        loop {
+            let rings = seen & RING_ME != 0;
+            if !rings && seen & MISSED != 0 {
+                return false;
+            }
+            let rung = if rings { (seen & !RING_ME).wrapping_add(ONE_RING) } else { seen | MISSED };
             // AcqRel: pairs with `transition_to_raised`.
             match self.0.compare_exchange_weak(seen, rung, AcqRel, Relaxed) {
-                Ok(_) => return true,
+                Ok(_) => return rings,
                 Err(now) => seen = now,
             }
         }
-        false
     }
 
     /// One ring more, whatever the flag.
@@ -316,6 +337,8 @@ pub enum Leave {
     StillAttended,
     /// Nothing: nobody sleeps, and whoever goes to sleep looks before.
     NobodySleeps,
+    /// Nothing: somebody sleeps, but nobody meant to ring while it would have rung nobody.
+    NothingMissed,
     /// A last look at everything the bell stands for: what was published before this moment rang
     /// nobody. What it finds it must see to, or [`Bell::wake_local`].
     MustRecheck,
@@ -425,7 +448,7 @@ impl<M: Memory> Bell<M> {
         timeout: Option<Duration>,
     ) -> Slept {
         if present.attendants == 0 {
-            noted = self.flag().transition_to_raised();
+            noted = self.flag().transition_to_raised().word;
         }
         // SeqCst: partner of the fences in `ring` and `wake_local`; forbids that the recheck comes
         // before the announcement.
@@ -448,7 +471,9 @@ impl<M: Memory> Bell<M> {
         if present.sleepers == 0 {
             return Leave::NobodySleeps;
         }
-        self.flag().transition_to_raised();
+        if !self.flag().transition_to_raised().was_missed {
+            return Leave::NothingMissed;
+        }
         // SeqCst: partner of the fence in `ring`; forbids that the caller's last look comes before
         // the flag is up.
         fence(SeqCst);

@@ -93,13 +93,14 @@ pub struct Patience {
 
 /// How one spin ended.
 enum Spun<R> {
-    Found(R),
+    /// And whether it is worth to help once more.
+    Found(R, bool),
     InVain,
     Deadline,
 }
 
 impl Patience {
-    /// This process's patience, calibrated to the machine at the first call: that one takes up to a
+    /// This process's patience, calibrated to the machine at the first call: that one takes about a
     /// millisecond.
     pub fn calibrated() -> &'static Patience {
         static PATIENCE: OnceLock<Patience> = OnceLock::new();
@@ -162,15 +163,15 @@ impl Patience {
         let mut woken = false;
         loop {
             match self.spin(&mut started, deadline, &mut poll, &mut help) {
-                Spun::Found(found) => {
+                Spun::Found(found, more) => {
                     if woken {
                         self.learn(started);
                     }
-                    leave(attendant, bell, &mut help);
+                    leave(attendant, bell, more, &mut help);
                     return Some(found);
                 }
                 Spun::Deadline => {
-                    leave(attendant, bell, &mut help);
+                    leave(attendant, bell, true, &mut help);
                     return poll();
                 }
                 Spun::InVain => {}
@@ -218,9 +219,10 @@ impl Patience {
     ) -> Option<R> {
         let attendant = bell.attend();
         let spun = self.spin(&mut None, None, &mut poll, &mut help);
-        leave(attendant, bell, &mut help);
+        let more = matches!(spun, Spun::Found(_, true));
+        leave(attendant, bell, more, &mut help);
         match spun {
-            Spun::Found(found) => Some(found),
+            Spun::Found(found, _) => Some(found),
             Spun::Deadline | Spun::InVain => None,
         }
     }
@@ -229,7 +231,7 @@ impl Patience {
     #[inline]
     pub fn wait_awake_aside<R>(&self, mut poll: impl FnMut() -> Option<R>) -> Option<R> {
         match self.spin(&mut None, None, &mut poll, &mut || false) {
-            Spun::Found(found) => Some(found),
+            Spun::Found(found, _) => Some(found),
             Spun::Deadline | Spun::InVain => None,
         }
     }
@@ -246,7 +248,7 @@ impl Patience {
         let mut started = None;
         loop {
             match self.spin(&mut started, deadline, &mut poll, &mut || false) {
-                Spun::Found(found) => return Some(found),
+                Spun::Found(found, _) => return Some(found),
                 Spun::Deadline => return poll(),
                 Spun::InVain => {}
             }
@@ -290,7 +292,10 @@ impl Patience {
                 if last_clock.is_some() {
                     self.caught();
                 }
-                return Spun::Found(found);
+                // What comes right behind the answer needs nobody woken for it then; who was answered at once, and may
+                // be again, takes it along the next time.
+                let was_long = switches.is_some();
+                return Spun::Found(found, progress || was_long);
             }
             if progress {
                 // Things are moving, and seeing to them is no waste: start over.
@@ -343,10 +348,15 @@ impl Patience {
     }
 }
 
-/// Leaves, and takes the last look that may be owed.
+/// Leaves, and takes a last look, where it is owed to those who meant to ring, or `more` is to be seen to.
 #[inline]
-fn leave<M: Memory>(attendant: Attendant<'_, M>, bell: &Bell<M>, help: &mut impl FnMut() -> bool) {
-    if attendant.leave() == Leave::MustRecheck {
+fn leave<M: Memory>(
+    attendant: Attendant<'_, M>,
+    bell: &Bell<M>,
+    more: bool,
+    help: &mut impl FnMut() -> bool,
+) {
+    if attendant.leave() == Leave::MustRecheck || more {
         finish(bell, help);
     }
 }

@@ -76,8 +76,9 @@ fn a_kick_and_a_local_wake_are_not_missed_either() {
 }
 
 #[test]
-fn ringing_is_free_while_somebody_attends_or_nobody_sleeps() {
+fn only_the_first_ring_that_rings_nobody_leaves_a_mark() {
     let (memory, bell, ringer) = bell();
+    ringer.ring();
     let before = memory.word(0).load(Relaxed);
     ringer.ring();
     assert_eq!(memory.word(0).load(Relaxed), before, "nobody sleeps");
@@ -89,6 +90,7 @@ fn ringing_is_free_while_somebody_attends_or_nobody_sleeps() {
         let first = bell.attend();
         let second = bell.attend();
         assert!(!is_raised(&memory));
+        ringer.ring();
         let before = memory.word(0).load(Relaxed);
         ringer.ring();
         assert_eq!(memory.word(0).load(Relaxed), before, "somebody attends");
@@ -98,7 +100,7 @@ fn ringing_is_free_while_somebody_attends_or_nobody_sleeps() {
         let mut last = second;
         loop {
             match last.leave() {
-                Leave::MustRecheck => break,
+                Leave::MustRecheck | Leave::NothingMissed => break,
                 Leave::NobodySleeps => last = bell.attend(),
                 Leave::StillAttended => unreachable!("there is one attendant"),
             }
@@ -107,6 +109,35 @@ fn ringing_is_free_while_somebody_attends_or_nobody_sleeps() {
         ringer.ring();
     });
     assert!(!bell.is_attended());
+}
+
+/// Whoever leaves while others sleep looks once more only if somebody meant to ring meanwhile.
+#[test]
+fn who_leaves_looks_once_more_for_what_was_rung_for() {
+    let (memory, bell, ringer) = bell();
+    let woken = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| while bell.sleep(|| woken.load(SeqCst), None) != Slept::Recheck {});
+        // Until the sleeper lies under a raised flag, what a leaving attendant finds may be another's doing.
+        let mut owed = |rings: bool| {
+            loop {
+                until(|| is_raised(&memory));
+                let attendant = bell.attend();
+                if rings {
+                    ringer.ring();
+                }
+                match attendant.leave() {
+                    Leave::NobodySleeps => continue,
+                    owed => break owed,
+                }
+            }
+        };
+        assert_eq!(owed(false), Leave::NothingMissed);
+        assert_eq!(owed(true), Leave::MustRecheck);
+        assert_eq!(owed(false), Leave::NothingMissed, "the mark is for one look");
+        woken.store(true, SeqCst);
+        ringer.ring();
+    });
 }
 
 #[test]

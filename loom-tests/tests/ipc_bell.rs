@@ -105,6 +105,52 @@ fn the_last_to_leave_looks_for_those_who_sleep() {
     });
 }
 
+/// What a ringer finds marked as missed another one may just have looked at.
+#[test]
+fn a_mark_that_another_left_is_for_what_comes_after_it_too() {
+    loom::model(|| {
+        let (memory, bell) = bell();
+        let affairs: Arc<[Affair; 2]> = Arc::default();
+        let ringing = {
+            let affairs = Arc::clone(&affairs);
+            thread::spawn(move || {
+                let ringer = Ringer::new(memory);
+                for affair in &*affairs {
+                    affair.publish();
+                    ringer.ring();
+                }
+            })
+        };
+        let is_all_taken = |affairs: &[Affair; 2]| affairs.iter().all(Affair::is_taken);
+        let sleeping = {
+            let (bell, affairs) = (Arc::clone(&bell), Arc::clone(&affairs));
+            thread::spawn(move || {
+                loop {
+                    affairs.iter().for_each(|affair| _ = affair.take());
+                    if is_all_taken(&affairs) {
+                        return;
+                    }
+                    let more = || affairs.iter().any(Affair::is_published);
+                    let _ = bell.sleep(|| more() || is_all_taken(&affairs), None);
+                }
+            })
+        };
+        let attendant = bell.attend();
+        let look = || {
+            if affairs.iter().filter(|affair| affair.take()).count() > 0 {
+                bell.wake_local();
+            }
+        };
+        look();
+        if attendant.leave() == Leave::MustRecheck {
+            look();
+        }
+        ringing.join().expect("the ringer");
+        sleeping.join().expect("the sleeper");
+        assert!(is_all_taken(&affairs));
+    });
+}
+
 /// An attendant that goes to sleep itself is a sleeper like any other.
 #[test]
 fn an_attendant_that_goes_to_sleep_is_woken() {
@@ -163,7 +209,7 @@ fn a_kick_makes_up_for_a_ringer_that_died() {
                 let word = memory.word(0);
                 let seen = word.load(Relaxed);
                 if seen & 1 == 1 {
-                    let _ = word.compare_exchange(seen, (seen & !1) + 2, AcqRel, Relaxed);
+                    let _ = word.compare_exchange(seen, (seen & !1) + 4, AcqRel, Relaxed);
                 }
             })
         };

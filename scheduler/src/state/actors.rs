@@ -232,7 +232,7 @@ impl<H: Host> State<H> {
             return self.kill_for(shared, id, DeathReason::Killed);
         }
         if let Some(worker) = self.actor(id).and_then(|actor| actor.worker) {
-            shared.kill(worker);
+            self.acts.push(Act::Kill(worker));
         }
     }
 
@@ -249,7 +249,7 @@ impl<H: Host> State<H> {
         }
         actor.reason.get_or_insert(reason);
         match actor.worker {
-            Some(worker) => shared.kill(worker),
+            Some(worker) => self.acts.push(Act::Kill(worker)),
             None => self.bury(shared, id),
         }
     }
@@ -269,7 +269,7 @@ impl<H: Host> State<H> {
         match actor.worker {
             Some(worker) => {
                 self.turn_away(shared, id, worker);
-                shared.stop(worker);
+                self.acts.push(Act::Stop(worker));
             }
             None => self.bury(shared, id),
         }

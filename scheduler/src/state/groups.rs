@@ -8,6 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{State, dispatch::Stall, workers::Bits, workers::Doom};
 use crate::{
     ActorId, DeathReason, Failure, GpuShare, GroupId, GroupState, Host, JobId, TaskId, WorkerId,
+    event::Act,
     gate::Phase,
     group_gate::{self, Shape},
     ids::split,
@@ -294,7 +295,7 @@ impl<H: Host> State<H> {
             for index in known.queue.iter(&shared.records) {
                 shared.records.at(index).mark(CANCELLED);
             }
-            shared.kill(WorkerId(worker));
+            self.acts.push(Act::Kill(WorkerId(worker)));
         }
     }
 

@@ -156,7 +156,9 @@ impl Node {
             has_nothing && unattended.contains(&worker.pool)
         };
         for worker in workers.iter().filter(idle) {
-            self.scheduler().retire(worker.id);
+            if self.scheduler().retire(worker.id) {
+                self.stop(client_of(worker.id));
+            }
         }
     }
 
@@ -194,9 +196,8 @@ impl Node {
             self.record.put_away(&mut inbound.batch);
             *up = None;
             turn.bring();
-            // While the ring is ours: its number is given to no other process before that.
-            self.banish(client, &what);
             drop(up);
+            self.banish(client, &what);
             return None;
         }
         Some(up)
