@@ -75,7 +75,7 @@ impl fmt::Debug for Inline {
 }
 
 #[inline]
-fn to_bytes(words: InlineWords) -> [u8; INLINE_BYTES] {
+pub(crate) fn to_bytes(words: InlineWords) -> [u8; INLINE_BYTES] {
     let mut bytes = [0; INLINE_BYTES];
     for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
         chunk.copy_from_slice(&word.to_ne_bytes());

@@ -4,7 +4,10 @@ use std::{ptr::NonNull, sync::Arc};
 
 use bytes::Bytes;
 use rkyv::{Archived, rancor, vec::ArchivedVec};
-use rustyray_memory::sync::Ordering;
+use rustyray_memory::{
+    Mapped,
+    sync::{AtomicU64, Ordering},
+};
 
 use crate::{
     BytesWriter, Client, Error, ObjectId, Refusal, Reply, Request, SealError, SealRequest, Tier,
@@ -12,10 +15,10 @@ use crate::{
     client::HINTS,
     fault,
     geometry::MAX_NESTED,
-    inline,
+    inline::{self, InlineWords},
     place::{FINGERPRINT_BITS, FINGERPRINT_MASK, INLINE_BYTES, Place},
     room::without_waiting,
-    slot::Header,
+    slot::{Header, Slot},
     state::{BeginSeal, EndSeal},
 };
 
@@ -58,6 +61,51 @@ struct Serialised {
 /// There was not room enough; so much gets past what did not fit.
 struct TooSmall {
     wanted: usize,
+}
+
+/// A value that its slot has room for.
+struct Small {
+    words: InlineWords,
+    len: usize,
+}
+
+/// What came of trying whether a value is such a one.
+enum Tried {
+    Fits(Small),
+    /// It is to be written to memory of its own.
+    Not(Tries),
+}
+
+/// How often it was tried to serialise a value, and with how much room it is to be tried next; after none, how much is to
+/// be found out.
+#[derive(Default)]
+struct Tries {
+    tries: u32,
+    capacity: usize,
+}
+
+/// A guess how much a value takes: as much as the last one of its type.
+struct Hint<'a> {
+    word: &'a AtomicU64,
+    seen: u64,
+    /// What is left of the type's fingerprint.
+    of: u64,
+}
+
+impl Hint<'_> {
+    /// 0 when nothing is known.
+    fn bytes(&self) -> usize {
+        if self.seen >> 40 == self.of { self.seen as usize & ((1 << 40) - 1) } else { 0 }
+    }
+
+    /// A value took so much.
+    #[inline]
+    fn learn(&self, bytes: usize) {
+        let now = self.of << 40 | bytes as u64;
+        if now != self.seen {
+            self.word.store(now, Ordering::Relaxed);
+        }
+    }
 }
 
 /// The room for the second try: as the last one of its type had, if this may be much like it.
@@ -257,34 +305,76 @@ impl Client {
             fault::point("seal.nested");
         }
         writer.finish();
+        let len_bytes = writer.len() as u64;
+        let is_left = self.publish(id, attempt, generation, failed, |slot| {
+            if let Place::Inline { .. } = place {
+                slot.set_inline(inline::to_words(writer.inline_bytes()), len_bytes, fingerprint);
+            } else {
+                slot.set_header(Header { location: place.to_word(), len_bytes, fingerprint });
+                slot.touch(self.table().tick());
+            }
+        })?;
+        writer.set_sealed();
+        self.published(id, is_left);
+        Ok(())
+    }
+
+    /// The same for a value that its slot has room for, which took no memory.
+    fn settle_small(
+        &self,
+        id: ObjectId,
+        attempt: u16,
+        small: Small,
+        fingerprint: u64,
+    ) -> Result<(), SealError> {
+        let stale = || SealError::Stale(self.table().stale(id));
+        let generation = self.geometry().generation(id).ok_or_else(stale)?;
+        let Small { words, len } = small;
+        let is_left = self.publish(id, attempt, generation, false, |slot| {
+            slot.set_inline(words, len as u64, fingerprint & FINGERPRINT_MASK);
+        })?;
+        self.published(id, is_left);
+        Ok(())
+    }
+
+    /// Claims the slot, has `write` say there what the value is, and publishes it. Whether nobody may refer to the object
+    /// any more, and it was left to this process to say so.
+    #[inline]
+    fn publish(
+        &self,
+        id: ObjectId,
+        attempt: u16,
+        generation: u64,
+        failed: bool,
+        write: impl FnOnce(Slot<'_, Mapped>),
+    ) -> Result<bool, SealError> {
         let slot = self.table().slot(id.index);
         match slot.state().transition_to_sealing(generation, attempt, self.id()) {
             BeginSeal::Begun => {}
             BeginSeal::Late { current } => return Err(SealError::Late { id, attempt, current }),
             BeginSeal::Sealed => return Err(SealError::AlreadySealed(id)),
-            BeginSeal::Gone => return Err(stale()),
+            BeginSeal::Gone => return Err(SealError::Stale(self.table().stale(id))),
         }
         fault::point("seal.claimed");
-        let len_bytes = writer.len() as u64;
-        if let Place::Inline { .. } = place {
-            slot.set_inline(inline::to_words(writer.inline_bytes()), len_bytes, fingerprint);
-        } else {
-            slot.set_header(Header { location: place.to_word(), len_bytes, fingerprint });
-            slot.touch(self.table().tick());
-        }
+        write(slot);
         fault::point("seal.written");
-        let end = slot.state().transition_to_sealed(generation, self.id(), failed);
-        if end == EndSeal::Taken {
-            let current = slot.owner().attempt;
-            return Err(SealError::Late { id, attempt, current });
+        match slot.state().transition_to_sealed(generation, self.id(), failed) {
+            EndSeal::Taken => {
+                let current = slot.owner().attempt;
+                Err(SealError::Late { id, attempt, current })
+            }
+            end => Ok(end == EndSeal::Left),
         }
-        writer.set_sealed();
+    }
+
+    /// After an object was published: wakes those who wait for it.
+    #[inline]
+    fn published(&self, id: ObjectId, is_left: bool) {
         fault::point("seal.published");
         self.announce(id);
-        if end == EndSeal::Left {
+        if is_left {
             self.perhaps_dead(id.index);
         }
-        Ok(())
     }
 
     /// Has the node seal and publish what was written to a file.
@@ -353,73 +443,94 @@ impl Client {
         tier: Tier,
         value: &T,
     ) -> Result<Written, Error> {
+        match self.try_small(tier, value)? {
+            Tried::Fits(small) => {
+                let bytes = inline::to_bytes(small.words);
+                let writer = Writer::inline(Arc::clone(self), &bytes[..small.len]);
+                Ok(Written { writer, nested: Vec::new(), fingerprint: T::fingerprint() })
+            }
+            Tried::Not(tries) => self.write_large(tier, value, tries),
+        }
+    }
+
+    /// Serialises a value that its slot has room for: those are put there however large others of their type are, since
+    /// they are to need no room.
+    #[inline]
+    fn try_small<T: Value>(&self, tier: Tier, value: &T) -> Result<Tried, Error> {
         self.check_ours()?;
         let fingerprint = T::fingerprint();
         self.table().type_names().register(fingerprint, T::type_name);
-        // Relaxed: a guess.
-        let hint = &self.hints[fingerprint as usize % HINTS];
-        let seen = hint.load(Ordering::Relaxed);
-        let hinted = if seen >> 40 == fingerprint >> HINT_SHIFT {
-            seen as usize & ((1 << 40) - 1)
-        } else {
-            0
-        };
-        let small = self.geometry().large_bytes as usize - 1;
         let least = size_of::<T::Archived>();
-        let is_strict = tier == Tier::Strict || self.geometry().is_strict;
-        let done = |Serialised { len, nested }: Serialised, mut writer: Writer| {
-            let needed = footprint(len, nested.len());
-            writer.truncate(len);
-            writer.give_tail_back(needed);
-            let now = fingerprint >> HINT_SHIFT << 40 | needed as u64;
-            if now != seen {
-                hint.store(now, Ordering::Relaxed);
-            }
-            Written { writer, nested, fingerprint }
-        };
-        // The first try is a small one in any case: what does not fit says at once how much it wants.
-        // What has no bytes takes no room, so that it can be sealed where there is none.
-        let mut capacity = match hinted {
-            0 if least == 0 => 0,
-            0 => least + SLACK,
-            _ => hinted.max(least),
-        };
-        if capacity > small && !is_strict {
-            capacity = small.min(least + SLACK);
+        if least > INLINE_BYTES || tier == Tier::Strict || self.geometry().is_strict {
+            return Ok(Tried::Not(Tries::default()));
         }
-        let mut tries = 0_u32;
-        // What fits its slot is put there however large others of its type are: it is to need no room.
-        if !is_strict && least <= INLINE_BYTES {
-            let mut bytes = [0; INLINE_BYTES];
-            // SAFETY: the bytes are this function's.
-            let tried = unsafe { serialise(value, NonNull::from(&mut bytes).cast(), INLINE_BYTES) };
-            capacity = match tried.map_err(Error::Serialize)? {
-                Ok(serialised) if serialised.nested.is_empty() => {
-                    let writer = Writer::inline(Arc::clone(self), &bytes[..serialised.len]);
-                    return Ok(done(serialised, writer));
-                }
-                Ok(Serialised { len, nested }) => footprint(len, nested.len()),
-                Err(TooSmall { wanted }) => larger(wanted, hinted),
+        let mut words = InlineWords::default();
+        // SAFETY: the words are this function's.
+        let tried = unsafe { serialise(value, NonNull::from(&mut words).cast(), INLINE_BYTES) };
+        let capacity = match tried.map_err(Error::Serialize)? {
+            Ok(Serialised { len, nested }) if nested.is_empty() => {
+                self.hint(fingerprint).learn(len);
+                return Ok(Tried::Fits(Small { words, len }));
+            }
+            Ok(Serialised { len, nested }) => footprint(len, nested.len()),
+            Err(TooSmall { wanted }) => larger(wanted, self.hint(fingerprint).bytes()),
+        };
+        Ok(Tried::Not(Tries { tries: 1, capacity }))
+    }
+
+    /// What the last values of a type took.
+    #[inline]
+    fn hint(&self, fingerprint: u64) -> Hint<'_> {
+        let word = &self.hints[fingerprint as usize % HINTS];
+        // Relaxed: a guess.
+        Hint { word, seen: word.load(Ordering::Relaxed), of: fingerprint >> HINT_SHIFT }
+    }
+
+    /// Serialises a value straight into memory of its own.
+    fn write_large<T: Value>(
+        self: &Arc<Self>,
+        tier: Tier,
+        value: &T,
+        Tries { mut tries, mut capacity }: Tries,
+    ) -> Result<Written, Error> {
+        let fingerprint = T::fingerprint();
+        let hint = self.hint(fingerprint);
+        let least = size_of::<T::Archived>();
+        if tries == 0 {
+            // The first try is a small one in any case: what does not fit says at once how much it wants.
+            // What has no bytes takes no room, so that it can be sealed where there is none.
+            capacity = match hint.bytes() {
+                0 if least == 0 => 0,
+                0 => least + SLACK,
+                hinted => hinted.max(least),
             };
-            tries = 1;
+            let small = self.geometry().large_bytes as usize - 1;
+            if capacity > small && tier != Tier::Strict && !self.geometry().is_strict {
+                capacity = small.min(least + SLACK);
+            }
         }
         loop {
             tries += 1;
-            let writer = self.create_reserved(tier, capacity, capacity)?;
+            let mut writer = self.create_reserved(tier, capacity, capacity)?;
             let destination = if capacity == 0 { NonNull::dangling() } else { writer.address() };
             // SAFETY: the writer's memory is ours alone, writable, and `capacity` bytes long; nobody
             // uses the writer meanwhile.
             let tried = unsafe { serialise(value, destination, capacity) };
             let wanted = match tried.map_err(Error::Serialize)? {
-                Ok(serialised) => match footprint(serialised.len, serialised.nested.len()) {
-                    needed if needed <= capacity => return Ok(done(serialised, writer)),
+                Ok(Serialised { len, nested }) => match footprint(len, nested.len()) {
+                    needed if needed <= capacity => {
+                        writer.truncate(len);
+                        writer.give_tail_back(needed);
+                        hint.learn(needed);
+                        return Ok(Written { writer, nested, fingerprint });
+                    }
                     needed => needed,
                 },
                 Err(TooSmall { wanted }) => wanted,
             };
             // Each further try doubles what is asked for, which ends with too large a request.
             capacity = if tries == 1 {
-                larger(wanted, hinted)
+                larger(wanted, hint.bytes())
             } else {
                 (wanted + SLACK).max(2 * capacity)
             };
@@ -436,8 +547,13 @@ impl Client {
         attempt: u16,
         value: &T,
     ) -> Result<(), SealError> {
-        let Written { writer, nested, fingerprint } = self.write_value(value)?;
-        self.seal(id, attempt, writer, fingerprint, &nested)
+        match self.try_small(Tier::Ordinary, value)? {
+            Tried::Fits(small) => self.settle_small(id, attempt, small, T::fingerprint()),
+            Tried::Not(tries) => {
+                let written = self.write_large(Tier::Ordinary, value, tries)?;
+                self.seal(id, attempt, written.writer, written.fingerprint, &written.nested)
+            }
+        }
     }
 
     /// Stores a value as a new object, which the caller then refers to once.
@@ -454,9 +570,18 @@ impl Client {
     /// As for [`Client::put`]; when the store cannot have such objects; and [`Error::StillWritable`].
     pub fn put_in<T: Value>(self: &Arc<Self>, tier: Tier, value: &T) -> Result<ObjectId, Error> {
         // First, since the value may panic.
-        let Written { writer, nested, fingerprint } = self.write_value_in(tier, value)?;
-        let id = self.reserve()?;
-        self.or_release(id, self.seal(id, 0, writer, fingerprint, &nested))
+        match self.try_small(tier, value)? {
+            Tried::Fits(small) => {
+                let id = self.reserve()?;
+                self.or_release(id, self.settle_small(id, 0, small, T::fingerprint()))
+            }
+            Tried::Not(tries) => {
+                let written = self.write_large(tier, value, tries)?;
+                let id = self.reserve()?;
+                let Written { writer, nested, fingerprint } = written;
+                self.or_release(id, self.seal(id, 0, writer, fingerprint, &nested))
+            }
+        }
     }
 
     /// Stores bytes as a new object, which the caller then refers to once; read as [`Bytes`].
