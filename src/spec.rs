@@ -112,6 +112,7 @@ pub(crate) struct SpecWriter {
 
 impl SpecWriter {
     /// Begins a task in `words`, whose capacity is used again.
+    #[inline]
     pub(crate) fn new(mut words: Vec<u64>, kind: Kind, function: u64, index: u16) -> Self {
         words.clear();
         words.extend_from_slice(&[kind as u64, 0, function, 0, u64::from(index) << 16]);
@@ -120,6 +121,7 @@ impl SpecWriter {
 
     /// Says whose work it is, and its *extra*: of a construction how many calls may overlap, of anything
     /// else for how many milliseconds each attempt may run, 0 for as long as it takes.
+    #[inline]
     pub(crate) fn set_terms(&mut self, job: u32, extra: u64) {
         let extra = u32::try_from(extra).unwrap_or(u32::MAX);
         self.words[3] = u64::from(extra) | u64::from(job) << 32;
@@ -143,6 +145,7 @@ impl SpecWriter {
     }
 
     /// Names the next return object; all of them come before the first argument.
+    #[inline]
     pub(crate) fn push_return(&mut self, id: ObjectId) {
         debug_assert_eq!(self.arguments, 0, "returns come before arguments");
         self.words[0] += 1 << 16;
@@ -173,6 +176,7 @@ impl SpecWriter {
     }
 
     /// The finished words. `extension` is what few tasks have; empty for the others.
+    #[inline]
     pub(crate) fn finish(mut self, extension: &[u8]) -> Vec<u64> {
         let returns = (self.words[0] >> 16 & 0xffff) as usize;
         let arguments = self.words.len() - self.first - 2 * returns;

@@ -73,14 +73,41 @@ impl<M: Memory> Lane<M> {
     /// The same, as long as `spare` places more would be left.
     #[inline]
     pub(crate) fn push_sparing(&self, spare: usize, payload: &[u64]) -> Result<u64, Full> {
-        let shape = self.shape;
+        self.check(payload);
+        let position = self.reserve(spare)?;
+        self.fill(position, payload);
+        Ok(position)
+    }
+
+    /// The same where nobody else pushes meanwhile, so that there is no race for the position.
+    #[inline]
+    pub(crate) fn push_alone(&mut self, payload: &[u64]) -> Result<u64, Full> {
+        self.check(payload);
+        let tail = self.span.word(self.shape.tail());
+        let position = tail.load(Relaxed);
+        if !self.has_room(position, 0) {
+            return Err(Full);
+        }
+        // Relaxed: as in `reserve`.
+        tail.store(position.wrapping_add(1), Relaxed);
+        self.fill(position, payload);
+        Ok(position)
+    }
+
+    #[inline]
+    fn check(&self, payload: &[u64]) {
         assert!(
-            payload.len() <= shape.payload_words,
+            payload.len() <= self.shape.payload_words,
             "a payload of {} words in a ring of {}",
             payload.len(),
-            shape.payload_words
+            self.shape.payload_words
         );
-        let position = self.reserve(spare)?;
+    }
+
+    /// Writes the entry of a position that was reserved, and publishes it.
+    #[inline]
+    fn fill(&self, position: u64, payload: &[u64]) {
+        let shape = self.shape;
         let header = shape.header(position);
         for (offset, &word) in payload.iter().enumerate() {
             self.span.word(header + 1 + offset).store(word, Relaxed);
@@ -89,7 +116,6 @@ impl<M: Memory> Lane<M> {
         // The consumer has looked at the next entry the last time round, and whoever pushes it would wait for that.
         let next = self.span.word(shape.header(position.wrapping_add(1)));
         prefetch_for_write(std::ptr::from_ref(next));
-        Ok(position)
     }
 
     #[inline]

@@ -95,6 +95,30 @@ impl<M: Memory> WorkProducer<M> {
         self.lane.push(payload).map(Ticket)
     }
 
+    /// The same for a half that is nobody else's, which is cheaper.
+    ///
+    /// ```
+    /// # use rustyray_ipc::{Full, RingShape, WorkProducer};
+    /// # use rustyray_memory::Heap;
+    /// # const SHAPE: RingShape = RingShape { entries: 2, payload_words: 7 };
+    /// let mut queue = WorkProducer::new(Heap::new(SHAPE.words()), SHAPE);
+    /// let first = queue.push_alone(&[1])?;
+    /// queue.push_alone(&[2])?;
+    /// assert_eq!(queue.push_alone(&[3]), Err(Full));
+    /// assert!(queue.take_back(first));
+    /// # Ok::<(), Full>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`WorkProducer::push`].
+    ///
+    /// # Panics
+    /// As [`WorkProducer::push`].
+    #[inline]
+    pub fn push_alone(&mut self, payload: &[u64]) -> Result<Ticket, Full> {
+        self.lane.push_alone(payload).map(Ticket)
+    }
+
     /// Publishes an entry as long as `spare` places more are left, for what is not to be refused.
     ///
     /// ```
@@ -325,7 +349,7 @@ mod tests {
         /// Every entry is claimed or taken back, never both; claims come in order.
         #[test]
         fn an_entry_goes_to_exactly_one_side(steps in steps()) {
-            let (producer, mut consumer) = queue();
+            let (mut producer, mut consumer) = queue();
             let mut tickets = Vec::new();
             let mut claimed = HashSet::new();
             let mut taken = HashSet::new();
@@ -333,7 +357,12 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Push => {
-                        if let Ok(ticket) = producer.push(&[tickets.len() as u64]) {
+                        let entry = [tickets.len() as u64];
+                        let pushed = match tickets.len() % 2 {
+                            0 => producer.push(&entry),
+                            _ => producer.push_alone(&entry),
+                        };
+                        if let Ok(ticket) = pushed {
                             tickets.push(ticket);
                         }
                     }

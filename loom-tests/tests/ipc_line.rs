@@ -16,7 +16,7 @@ fn who_wants_room_finds_it_or_is_told() {
         let queue = Arc::new(Heap::new(ONE.words()));
         let head = Arc::new(Heap::new(LINE_HEAD_WORDS));
         LineHead::new(Arc::clone(&head), 1).transition_to_open(1, 2);
-        let producer = WorkProducer::new(Arc::clone(&queue), ONE);
+        let mut producer = WorkProducer::new(Arc::clone(&queue), ONE);
         producer.push(&[7]).expect("room");
         let consuming = {
             let line = LineHead::new(Arc::clone(&head), 1);
@@ -28,9 +28,9 @@ fn who_wants_room_finds_it_or_is_told() {
             })
         };
         let line = LineHead::new(head, 1);
-        let has_room = producer.push(&[8]).is_ok() || {
+        let has_room = producer.push_alone(&[8]).is_ok() || {
             line.want_room();
-            producer.push(&[8]).is_ok()
+            producer.push_alone(&[8]).is_ok()
         };
         let told = consuming.join().expect("the consumer");
         assert!(has_room || told, "the producer waits for a word that does not come");
@@ -46,7 +46,7 @@ fn who_wants_room_is_told_when_what_was_taken_back_is_passed() {
         let queue = Arc::new(Heap::new(ONE.words()));
         let head = Arc::new(Heap::new(LINE_HEAD_WORDS));
         LineHead::new(Arc::clone(&head), 1).transition_to_open(1, 2);
-        let producer = WorkProducer::new(Arc::clone(&queue), ONE);
+        let mut producer = WorkProducer::new(Arc::clone(&queue), ONE);
         let first = producer.push(&[7]).expect("room");
         let consuming = {
             let line = LineHead::new(Arc::clone(&head), 1);
@@ -62,9 +62,9 @@ fn who_wants_room_is_told_when_what_was_taken_back_is_passed() {
         };
         let taken_back = producer.take_back(first);
         let line = LineHead::new(head, 1);
-        let has_room = producer.push(&[8]).is_ok() || {
+        let has_room = producer.push_alone(&[8]).is_ok() || {
             line.want_room();
-            producer.push(&[8]).is_ok()
+            producer.push_alone(&[8]).is_ok()
         };
         let (claimed, told) = consuming.join().expect("the consumer");
         // What it claims may also be the second entry.

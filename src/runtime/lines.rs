@@ -389,6 +389,45 @@ impl Lines {
         core: &Arc<Core>,
         way: &Way,
         token: ObjectId,
+        call: LineCall,
+    ) -> Result<()> {
+        match self.call_at_once(core, way, call) {
+            None => Ok(()),
+            Some(call) => self.call_any(core, way, token, call),
+        }
+    }
+
+    /// Sends a call by the actor's line, as nearly all go, where there is one that has room for it; gives it back otherwise.
+    #[inline]
+    fn call_at_once(&self, core: &Arc<Core>, way: &Way, call: LineCall) -> Option<LineCall> {
+        if call.words.len() > ENTRY_WORDS {
+            return Some(call);
+        }
+        let mut route = way.route.lock();
+        let Some(open) = &mut route.line else { return Some(call) };
+        open.sweep(core);
+        let ticket = match open.overflow.is_empty() {
+            true => open.push(&call.words),
+            false => None,
+        };
+        let Some(ticket) = ticket else { return Some(call) };
+        core.doorbells().ring(open.consumer);
+        let LineCall { words, kept, .. } = call;
+        open.keep(core, &kept);
+        open.sent.push_back((ticket, kept));
+        drop(route);
+        spec::give_back(words);
+        self.make_up(core, way);
+        None
+    }
+
+    /// The same by whichever way there is.
+    #[inline(never)]
+    fn call_any(
+        &self,
+        core: &Arc<Core>,
+        way: &Way,
+        token: ObjectId,
         mut call: LineCall,
     ) -> Result<()> {
         let is_counted = call.is_counted;
@@ -527,19 +566,13 @@ impl Lines {
 
     fn send(&self, core: &Arc<Core>, open: &mut Open, call: LineCall) {
         let LineCall { words, kept, .. } = call;
-        kept.hold_returns(core);
-        if !mem::replace(&mut open.holds_token, true) {
-            core.retain_held(open.token);
-        }
-        let left = match open.overflow.is_empty() {
-            true => open.push(&words, kept),
-            false => Some(kept),
-        };
-        let Some(kept) = left else {
-            core.doorbells().ring(open.consumer);
-            return spec::give_back(words);
-        };
+        open.keep(core, &kept);
         if open.overflow.is_empty() {
+            if let Some(ticket) = open.push(&words) {
+                open.sent.push_back((ticket, kept));
+                core.doorbells().ring(open.consumer);
+                return spec::give_back(words);
+            }
             self.overflowing.fetch_add(1, Ordering::Relaxed);
         }
         open.overflow.push_back((words, kept));
@@ -556,9 +589,12 @@ impl Lines {
         }
         let (mut asked, mut any) = (false, false);
         while let Some((words, kept)) = open.overflow.pop_front() {
-            match open.push(&words, kept) {
-                None => (asked, any) = (false, true),
-                Some(kept) => {
+            match open.push(&words) {
+                Some(ticket) => {
+                    open.sent.push_back((ticket, kept));
+                    (asked, any) = (false, true);
+                }
+                None => {
                     open.overflow.push_front((words, kept));
                     if mem::replace(&mut asked, true) {
                         break;
@@ -1000,20 +1036,25 @@ fn put_body(core: &Core, words: &[u64]) -> Result<(ObjectId, Vec<u64>)> {
 }
 
 impl Open {
-    /// Publishes a call, of which its consumer is to be told; gives back what is kept of it when there is no room.
-    fn push(&mut self, words: &[u64], kept: Kept) -> Option<Kept> {
+    /// Holds what a call needs until it is settled: its results, and the actor.
+    #[inline]
+    fn keep(&mut self, core: &Core, kept: &Kept) {
+        kept.hold_returns(core);
+        if !mem::replace(&mut self.holds_token, true) {
+            core.retain_held(self.token);
+        }
+    }
+
+    /// Publishes a call, of which its consumer is to be told; `None` when there is no room. The caller still holds what the
+    /// call needs, and keeps it.
+    #[inline]
+    fn push(&mut self, words: &[u64]) -> Option<Ticket> {
         debug_assert_ne!(
             self.line.state(),
             LineState::Over,
             "the producer has not said it is done"
         );
-        match self.queue.push(words) {
-            Ok(ticket) => {
-                self.sent.push_back((ticket, kept));
-                None
-            }
-            Err(_) => Some(kept),
-        }
+        self.queue.push_alone(words).ok()
     }
 
     /// Lets go of what settled calls hold: at the front if it is time, everywhere when there are many.
