@@ -205,7 +205,6 @@ impl fmt::Debug for Call<'_> {
 /// The objects that a call returns, and the attempt in whose name they are sealed.
 #[derive(Clone)]
 pub struct Returns {
-    pub(crate) core: Arc<Core>,
     pub(crate) ids: Ids,
     pub(crate) attempt: u16,
     /// Of a stream: the grant with which it begins.
@@ -215,7 +214,11 @@ pub struct Returns {
 }
 
 /// The objects that a call returns; nearly always one.
+///
+/// The tag is a word, so that whoever moves this moves words: what is read across the bounds of what was written just
+/// before waits until that has left the processor's store buffer, at each of the moves of a call.
 #[derive(Clone, Debug)]
+#[repr(u64)]
 pub(crate) enum Ids {
     One(ObjectId),
     Several(Arc<[ObjectId]>),
@@ -260,16 +263,20 @@ impl Returns {
     }
 
     /// Of a hook, whose result nobody asks for.
-    pub(crate) fn none(core: &Arc<Core>) -> Returns {
-        let ids = Ids::none();
-        Returns { core: Arc::clone(core), ids, attempt: 0, grant: None, began: Began::default() }
+    pub(crate) fn none() -> Returns {
+        Returns::of(Ids::none(), 0)
+    }
+
+    /// Into these objects, by this attempt; nothing else is known.
+    pub(crate) fn of(ids: Ids, attempt: u16) -> Returns {
+        Returns { ids, attempt, grant: None, began: Began::default() }
     }
 
     /// The call has waited for others of its actor, and its code begins now. To be said where its future is polled.
     #[cold]
-    pub(crate) fn begin_now(&self) {
+    pub(crate) fn begin_now(&self, core: &Core) {
         if self.began.at != 0
-            && let Some(clock) = self.core.control().recording()
+            && let Some(clock) = core.control().recording()
         {
             BEGINS.set(clock.ticks());
         }
@@ -297,7 +304,12 @@ impl Returns {
         .into())
     }
 
-    pub(crate) fn seal<T: Value>(&self, index: usize, value: &T) -> Result<(), Failure> {
+    pub(crate) fn seal<T: Value>(
+        &self,
+        core: &Core,
+        index: usize,
+        value: &T,
+    ) -> Result<(), Failure> {
         let ids = self.ids.as_slice();
         if ids.is_empty() {
             // A hook, whose result nobody asks for.
@@ -310,19 +322,19 @@ impl Returns {
                 ids.len()
             ))));
         };
-        if self.core.is_interrupted() {
+        if core.is_interrupted() {
             return Err(Failure(FailureKind::Cancelled));
         }
-        self.core.seal_value(id, self.attempt, value)
+        core.seal_value(id, self.attempt, value)
     }
 
     /// Seals one of several results. One that has its value from an earlier attempt, which ended half way or was
     /// run for another, does not keep the rest from being sealed.
-    fn seal_one<T: Value>(&self, index: usize, value: &T) -> Result<(), Failure> {
+    fn seal_one<T: Value>(&self, core: &Core, index: usize, value: &T) -> Result<(), Failure> {
         if index == 1 {
             fault::point("half");
         }
-        match self.seal(index, value) {
+        match self.seal(core, index, value) {
             Err(failure) if failure.is_late() => Ok(()),
             sealed => sealed,
         }
@@ -368,7 +380,7 @@ impl<'a> Call<'a> {
     /// What the function returned as an error, or what storing the result failed with.
     #[inline]
     pub fn finish<O: Outcome<M>, M>(&mut self, outcome: O) -> Result<Finished, Failure> {
-        outcome.seal(self.returns)?;
+        outcome.seal(self.core, self.returns)?;
         Ok(Finished(End::Sealed))
     }
 
@@ -381,8 +393,8 @@ impl<'a> Call<'a> {
         &mut self,
         future: impl Future<Output = O> + 'static,
     ) -> Result<Finished, Failure> {
-        let returns = self.returns.clone();
-        Ok(Finished(End::Later(Box::pin(async move { future.await.seal(&returns) }))))
+        let (core, returns) = (Arc::clone(self.core), self.returns.clone());
+        Ok(Finished(End::Later(Box::pin(async move { future.await.seal(&core, &returns) }))))
     }
 }
 
@@ -427,7 +439,7 @@ impl<'a> Call<'a> {
 pub trait Outcome<M> {
     /// Seals the result into `returns`.
     #[doc(hidden)]
-    fn seal(self, returns: &Returns) -> Result<(), Failure>;
+    fn seal(self, core: &Arc<Core>, returns: &Returns) -> Result<(), Failure>;
 }
 
 /// One value, one object.
@@ -473,31 +485,31 @@ pub struct FallibleSeveral<T, E>(pub Result<T, E>);
 
 impl<T: Value> Outcome<()> for Plain<T> {
     #[inline]
-    fn seal(self, returns: &Returns) -> Result<(), Failure> {
-        returns.seal(0, &self.0)
+    fn seal(self, core: &Arc<Core>, returns: &Returns) -> Result<(), Failure> {
+        returns.seal(core, 0, &self.0)
     }
 }
 
 impl<T: Value, E: IntoCause<M>, M> Outcome<M> for Fallible<T, E> {
     #[inline]
-    fn seal(self, returns: &Returns) -> Result<(), Failure> {
+    fn seal(self, core: &Arc<Core>, returns: &Returns) -> Result<(), Failure> {
         match self.0 {
-            Ok(value) => returns.seal(0, &value),
+            Ok(value) => returns.seal(core, 0, &value),
             Err(error) => Err(error.failure()),
         }
     }
 }
 
 impl<T: SeveralReturns> Outcome<()> for Several<T> {
-    fn seal(self, returns: &Returns) -> Result<(), Failure> {
-        self.0.seal(returns)
+    fn seal(self, core: &Arc<Core>, returns: &Returns) -> Result<(), Failure> {
+        self.0.seal(core, returns)
     }
 }
 
 impl<T: SeveralReturns, E: IntoCause<M>, M> Outcome<M> for FallibleSeveral<T, E> {
-    fn seal(self, returns: &Returns) -> Result<(), Failure> {
+    fn seal(self, core: &Arc<Core>, returns: &Returns) -> Result<(), Failure> {
         match self.0 {
-            Ok(values) => values.seal(returns),
+            Ok(values) => values.seal(core, returns),
             Err(error) => Err(error.failure()),
         }
     }
@@ -531,7 +543,7 @@ pub trait SeveralReturns {
 
     /// Seals the members into `returns`, one each.
     #[doc(hidden)]
-    fn seal(self, returns: &Returns) -> Result<(), Failure>;
+    fn seal(self, core: &Arc<Core>, returns: &Returns) -> Result<(), Failure>;
 
     /// The references to `ids`, which the caller has reserved and counted.
     #[doc(hidden)]
@@ -544,9 +556,9 @@ macro_rules! several {
             type Refs = ($(ObjectRef<$member>,)+);
             const COUNT: Option<usize> = Some($count);
 
-            fn seal(self, returns: &Returns) -> Result<(), Failure> {
+            fn seal(self, core: &Arc<Core>, returns: &Returns) -> Result<(), Failure> {
                 returns.expect($count)?;
-                $(returns.seal_one($at, &self.$at)?;)+
+                $(returns.seal_one(core, $at, &self.$at)?;)+
                 Ok(())
             }
 
@@ -572,9 +584,9 @@ impl<T: Value, const N: usize> SeveralReturns for [T; N] {
     type Refs = [ObjectRef<T>; N];
     const COUNT: Option<usize> = Some(N);
 
-    fn seal(self, returns: &Returns) -> Result<(), Failure> {
+    fn seal(self, core: &Arc<Core>, returns: &Returns) -> Result<(), Failure> {
         returns.expect(N)?;
-        self.iter().enumerate().try_for_each(|(at, value)| returns.seal_one(at, value))
+        self.iter().enumerate().try_for_each(|(at, value)| returns.seal_one(core, at, value))
     }
 
     fn refs(core: &Arc<Core>, ids: &[ObjectId]) -> Self::Refs {
@@ -586,9 +598,9 @@ impl<T: Value> SeveralReturns for Vec<T> {
     type Refs = Vec<ObjectRef<T>>;
     const COUNT: Option<usize> = None;
 
-    fn seal(self, returns: &Returns) -> Result<(), Failure> {
+    fn seal(self, core: &Arc<Core>, returns: &Returns) -> Result<(), Failure> {
         returns.expect(self.len())?;
-        self.iter().enumerate().try_for_each(|(at, value)| returns.seal_one(at, value))
+        self.iter().enumerate().try_for_each(|(at, value)| returns.seal_one(core, at, value))
     }
 
     fn refs(core: &Arc<Core>, ids: &[ObjectId]) -> Self::Refs {

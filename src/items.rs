@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -14,7 +15,7 @@ use crate::{
     context,
     error::Error,
     object::Settled,
-    runtime::record::Began,
+    runtime::Core,
     stream::{Grant, Granted, is_dropped, read_grant},
 };
 
@@ -71,6 +72,7 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Items<'a> {
+    core: &'a Arc<Core>,
     returns: &'a Returns,
     /// The name of the task, for errors.
     task: String,
@@ -96,11 +98,12 @@ enum Slot {
 }
 
 impl<'a> Items<'a> {
-    pub(crate) fn open(returns: &'a Returns) -> Result<Self, Failure> {
+    pub(crate) fn open(core: &'a Arc<Core>, returns: &'a Returns) -> Result<Self, Failure> {
         let first = returns
             .grant
             .ok_or_else(|| Error::invalid("a stream was called as if it were a plain function"))?;
         let mut items = Items {
+            core,
             returns,
             task: context::running_name().unwrap_or_else(|| "?".into()),
             granted: VecDeque::new(),
@@ -118,7 +121,7 @@ impl<'a> Items<'a> {
     /// # Errors
     /// When it was lost: that is not the consumer's wish to have no more.
     fn take_grant(&mut self) -> Result<(), Failure> {
-        let core = &self.returns.core;
+        let core = self.core;
         let end = self.returns.ids.as_slice().first();
         let grant = find_grant(
             self.next_grant,
@@ -138,7 +141,7 @@ impl<'a> Items<'a> {
     }
 
     fn slot(&mut self) -> Slot {
-        let core = &self.returns.core;
+        let core = self.core;
         if self.is_stopped || is_dropped(core, self.next_grant) {
             self.is_stopped = true;
             return Slot::Stopped;
@@ -157,14 +160,11 @@ impl<'a> Items<'a> {
     }
 
     fn seal<O: Outcome<M>, M>(&self, slot: ObjectId, item: O) {
-        let Returns { core, attempt, .. } = self.returns;
-        let ids = Ids::One(slot);
-        let place =
-            Returns { core: core.clone(), ids, attempt: 0, grant: None, began: Began::default() };
-        match item.seal(&place) {
+        let (core, attempt) = (self.core, self.returns.attempt);
+        match item.seal(core, &Returns::of(Ids::One(slot), 0)) {
             // An earlier attempt made it, or the consumer does not want it any more.
             Ok(()) | Err(Failure(FailureKind::Late)) => {}
-            Err(failure) => core.fail(slot, 0, &failure.into_error(&self.task, *attempt)),
+            Err(failure) => core.fail(slot, 0, &failure.into_error(&self.task, attempt)),
         }
     }
 
@@ -182,7 +182,7 @@ impl<'a> Items<'a> {
                 Slot::Delivered => return Ok(true),
                 Slot::Stopped => return Ok(false),
                 Slot::Wait => {
-                    self.returns.core.block_until_settled(self.next_grant, None)?;
+                    self.core.block_until_settled(self.next_grant, None)?;
                     self.take_grant()?;
                 }
             }
@@ -271,7 +271,7 @@ impl<'a> Items<'a> {
                     Slot::Delivered => break,
                     Slot::Stopped => return Ok(()),
                     Slot::Wait => {
-                        Settled { id: self.next_grant, runtime: self.returns.core.key() }.await;
+                        Settled { id: self.next_grant, runtime: self.core.key() }.await;
                         self.take_grant()?;
                     }
                 }
@@ -281,7 +281,7 @@ impl<'a> Items<'a> {
 
     /// Says how many items there are.
     fn finish(self) -> Result<(), Failure> {
-        self.returns.seal(0, &self.index)
+        self.returns.seal(self.core, 0, &self.index)
     }
 }
 
@@ -321,7 +321,7 @@ impl Call<'_> {
         &mut self,
         items: impl Iterator<Item = O>,
     ) -> Result<Finished, Failure> {
-        let mut to = Items::open(self.returns)?;
+        let mut to = Items::open(self.core, self.returns)?;
         to.send_all(items)?;
         to.finish()?;
         Ok(Finished(End::Sealed))
@@ -465,8 +465,8 @@ impl Call<'_> {
         method: impl FnOnce(&mut A, &mut Items<'_>) -> Result<(), Failure> + 'static,
     ) -> Result<Finished, Failure> {
         let resident = self.resident()?.clone();
-        if let Ok(mut actor) = resident.lock::<A>()?.try_write() {
-            let mut to = Items::open(self.returns)?;
+        if let Some(mut actor) = resident.lock::<A>()?.try_write() {
+            let mut to = Items::open(self.core, self.returns)?;
             method(&mut actor, &mut to)?;
             to.finish()?;
             return Ok(Finished(End::Sealed));
@@ -517,8 +517,8 @@ impl Call<'_> {
         method: impl FnOnce(&A, &mut Items<'_>) -> Result<(), Failure> + 'static,
     ) -> Result<Finished, Failure> {
         let resident = self.resident()?.clone();
-        if let Ok(actor) = resident.lock::<A>()?.try_read() {
-            let mut to = Items::open(self.returns)?;
+        if let Some(actor) = resident.lock::<A>()?.try_read() {
+            let mut to = Items::open(self.core, self.returns)?;
             method(&actor, &mut to)?;
             to.finish()?;
             return Ok(Finished(End::Sealed));
@@ -637,9 +637,9 @@ impl Call<'_> {
         &mut self,
         run: impl AsyncFnOnce(&mut Items<'_>) -> Result<(), Failure> + 'static,
     ) -> Result<Finished, Failure> {
-        let returns = self.returns.clone();
+        let (core, returns) = (Arc::clone(self.core), self.returns.clone());
         Ok(Finished(End::Later(Box::pin(async move {
-            let mut to = Items::open(&returns)?;
+            let mut to = Items::open(&core, &returns)?;
             run(&mut to).await?;
             to.finish()
         }))))
@@ -779,9 +779,8 @@ mod tests {
         let core = &runtime.core;
         let reserve = || core.client.reserve().expect("room");
         let opened = |grant| {
-            let returns =
-                Returns { ids: Ids::One(reserve()), grant: Some(grant), ..Returns::none(core) };
-            Items::open(&returns).map(|items| items.is_stopped)
+            let returns = Returns { grant: Some(grant), ..Returns::of(Ids::One(reserve()), 0) };
+            Items::open(core, &returns).map(|items| items.is_stopped)
         };
 
         let lost = reserve();

@@ -45,6 +45,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod items;
+mod local_lock;
 pub mod manual;
 mod notice;
 mod object;

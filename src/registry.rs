@@ -259,6 +259,12 @@ impl ActorClass {
         self.options.is_some_and(|options| options.groups[0].is_some())
     }
 
+    /// Whether calls may overlap on threads, where so many of those that are in no group may overlap.
+    pub(crate) fn overlaps_on_threads(&self, max_concurrency: usize) -> bool {
+        (max_concurrency > 1 || self.has_groups())
+            && self.methods.iter().any(|method| method.is_threaded)
+    }
+
     /// The constructor of this name.
     ///
     /// # Panics

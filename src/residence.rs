@@ -2,19 +2,33 @@
 //!
 //! An actor is behind a lock that is fair: `&mut self` methods write, `&self` methods read. Whether other
 //! threads of the process may read as well is decided by the actor's type, by the compiler: an actor that is
-//! `Send` and `Sync` lives *anywhere*, so that its sync `&self` methods can overlap on threads; any other
-//! lives *here*, on the thread that constructed it, where only async methods overlap.
+//! `Send` and `Sync` may live *anywhere*, so that its sync `&self` methods can overlap on threads; any other
+//! lives *here*, on the thread that constructed it, where only async methods overlap. So does one of whose methods none
+//! is to overlap on threads: the lock of what is of one thread costs a call next to nothing.
 //!
 //! Invariant: only the actor's own thread writes, constructs and drops; every future is polled where it
 //! was made.
 
-use std::{any::Any, fmt, future::Future, marker::PhantomData, rc::Rc, sync::Arc};
+use std::{
+    any::Any,
+    cell::{Ref, RefMut},
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    ops::{Deref, DerefMut},
+    rc::Rc,
+    sync::Arc,
+};
 
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{
-    call::{Call, Constructed, End, Failure, Finished, Outcome},
+    call::{Call, Constructed, End, Failure, Finished, Outcome, Returns},
+    context,
     error::Error,
+    local_lock::{Guard, LocalLock},
+    registry,
+    runtime::Core,
 };
 
 /// An actor behind its lock, of a type that only its code knows.
@@ -27,14 +41,101 @@ pub(crate) enum Resident {
 }
 
 impl Resident {
-    pub(crate) fn lock<A: 'static>(&self) -> Result<&RwLock<A>, Failure> {
+    #[inline]
+    pub(crate) fn lock<A: 'static>(&self) -> Result<Lock<'_, A>, Failure> {
         let lock = match self {
-            Resident::Here(actor) => actor.downcast_ref(),
-            Resident::Anywhere(actor) => actor.downcast_ref(),
+            Resident::Here(actor) => actor.downcast_ref().map(Lock::Here),
+            Resident::Anywhere(actor) => actor.downcast_ref().map(Lock::Anywhere),
         };
         lock.ok_or_else(|| {
             Error::invalid(format!("the actor here is no `{}`", std::any::type_name::<A>())).into()
         })
+    }
+}
+
+/// An actor's lock. Both kinds are fair.
+pub(crate) enum Lock<'a, A> {
+    Here(&'a LocalLock<A>),
+    Anywhere(&'a RwLock<A>),
+}
+
+/// The actor, for a method that shares it.
+pub(crate) enum Reading<'a, A> {
+    Here(Guard<'a, Ref<'a, A>>),
+    Anywhere(RwLockReadGuard<'a, A>),
+}
+
+/// The actor, for a method that has it to itself.
+pub(crate) enum Writing<'a, A> {
+    Here(Guard<'a, RefMut<'a, A>>),
+    Anywhere(RwLockWriteGuard<'a, A>),
+}
+
+impl<'a, A> Lock<'a, A> {
+    /// Without waiting, if it is free.
+    #[inline]
+    pub(crate) fn try_read(&self) -> Option<Reading<'a, A>> {
+        match self {
+            Lock::Here(lock) => lock.try_read().map(Reading::Here),
+            Lock::Anywhere(lock) => lock.try_read().ok().map(Reading::Anywhere),
+        }
+    }
+
+    /// The same to write.
+    #[inline]
+    pub(crate) fn try_write(&self) -> Option<Writing<'a, A>> {
+        match self {
+            Lock::Here(lock) => lock.try_write().map(Writing::Here),
+            Lock::Anywhere(lock) => lock.try_write().ok().map(Writing::Anywhere),
+        }
+    }
+
+    pub(crate) async fn read(&self) -> Reading<'a, A> {
+        match self {
+            Lock::Here(lock) => Reading::Here(lock.read().await),
+            Lock::Anywhere(lock) => Reading::Anywhere(lock.read().await),
+        }
+    }
+
+    pub(crate) async fn write(&self) -> Writing<'a, A> {
+        match self {
+            Lock::Here(lock) => Writing::Here(lock.write().await),
+            Lock::Anywhere(lock) => Writing::Anywhere(lock.write().await),
+        }
+    }
+}
+
+impl<A> Deref for Reading<'_, A> {
+    type Target = A;
+
+    #[inline]
+    fn deref(&self) -> &A {
+        match self {
+            Reading::Here(actor) => actor,
+            Reading::Anywhere(actor) => actor,
+        }
+    }
+}
+
+impl<A> Deref for Writing<'_, A> {
+    type Target = A;
+
+    #[inline]
+    fn deref(&self) -> &A {
+        match self {
+            Writing::Here(actor) => actor,
+            Writing::Anywhere(actor) => actor,
+        }
+    }
+}
+
+impl<A> DerefMut for Writing<'_, A> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut A {
+        match self {
+            Writing::Here(actor) => actor,
+            Writing::Anywhere(actor) => actor,
+        }
     }
 }
 
@@ -115,8 +216,17 @@ impl<A: Send + Sync + 'static> Residence<A> {
     }
 }
 
+/// An actor that may live anywhere, which the running call constructs: it does if its calls are to overlap on threads.
 fn anywhere<A: Send + Sync + 'static>(actor: A) -> Resident {
-    Resident::Anywhere(Arc::new(RwLock::new(actor)))
+    let of = context::current_call().map(|running| running.header);
+    let overlaps = of.is_none_or(|header| {
+        registry::actor_class(header.function)
+            .is_none_or(|class| class.overlaps_on_threads(header.extra as usize))
+    });
+    match overlaps {
+        true => Resident::Anywhere(Arc::new(RwLock::new(actor))),
+        false => here(actor),
+    }
 }
 
 /// What [`Residence`] means for actors that belong to one thread.
@@ -200,7 +310,7 @@ impl<A: 'static> ResidenceHere for Residence<A> {
 }
 
 fn here<A: 'static>(actor: A) -> Resident {
-    Resident::Here(Rc::new(RwLock::new(actor)))
+    Resident::Here(Rc::new(LocalLock::new(actor)))
 }
 
 impl Call<'_> {
@@ -213,15 +323,15 @@ impl Call<'_> {
         method: impl FnOnce(&mut A) -> O + 'static,
     ) -> Result<Finished, Failure> {
         let resident = self.resident()?;
-        if let Ok(mut actor) = resident.lock()?.try_write() {
-            method(&mut actor).seal(self.returns)?;
+        if let Some(mut actor) = resident.lock()?.try_write() {
+            method(&mut actor).seal(self.core, self.returns)?;
             return Ok(Finished(End::Sealed));
         }
-        let (resident, returns) = (resident.clone(), self.returns.clone());
+        let (core, resident, returns) = self.kept(resident);
         later(async move {
             let mut actor = resident.lock()?.write().await;
-            returns.begin_now();
-            method(&mut actor).seal(&returns)
+            returns.begin_now(&core);
+            method(&mut actor).seal(&core, &returns)
         })
     }
 
@@ -234,15 +344,15 @@ impl Call<'_> {
         method: impl FnOnce(&A) -> O + 'static,
     ) -> Result<Finished, Failure> {
         let resident = self.resident()?;
-        if let Ok(actor) = resident.lock()?.try_read() {
-            method(&actor).seal(self.returns)?;
+        if let Some(actor) = resident.lock()?.try_read() {
+            method(&actor).seal(self.core, self.returns)?;
             return Ok(Finished(End::Sealed));
         }
-        let (resident, returns) = (resident.clone(), self.returns.clone());
+        let (core, resident, returns) = self.kept(resident);
         later(async move {
             let actor = resident.lock()?.read().await;
-            returns.begin_now();
-            method(&actor).seal(&returns)
+            returns.begin_now(&core);
+            method(&actor).seal(&core, &returns)
         })
     }
 
@@ -254,19 +364,19 @@ impl Call<'_> {
         &mut self,
         method: impl AsyncFnOnce(&mut A) -> O + 'static,
     ) -> Result<Finished, Failure> {
-        let (resident, returns) = (self.resident()?.clone(), self.returns.clone());
+        let (core, resident, returns) = self.kept(self.resident()?);
         later(async move {
             let lock = resident.lock()?;
             // Nearly always it is free.
             let mut actor = match lock.try_write() {
-                Ok(actor) => actor,
-                Err(_) => {
+                Some(actor) => actor,
+                None => {
                     let actor = lock.write().await;
-                    returns.begin_now();
+                    returns.begin_now(&core);
                     actor
                 }
             };
-            method(&mut actor).await.seal(&returns)
+            method(&mut actor).await.seal(&core, &returns)
         })
     }
 
@@ -308,19 +418,24 @@ impl Call<'_> {
         &mut self,
         method: impl AsyncFnOnce(&A) -> O + 'static,
     ) -> Result<Finished, Failure> {
-        let (resident, returns) = (self.resident()?.clone(), self.returns.clone());
+        let (core, resident, returns) = self.kept(self.resident()?);
         later(async move {
             let lock = resident.lock()?;
             let actor = match lock.try_read() {
-                Ok(actor) => actor,
-                Err(_) => {
+                Some(actor) => actor,
+                None => {
                     let actor = lock.read().await;
-                    returns.begin_now();
+                    returns.begin_now(&core);
                     actor
                 }
             };
-            method(&actor).await.seal(&returns)
+            method(&actor).await.seal(&core, &returns)
         })
+    }
+
+    /// What a future keeps of the call.
+    fn kept(&self, resident: &Resident) -> (Arc<Core>, Resident, Returns) {
+        (Arc::clone(self.core), resident.clone(), self.returns.clone())
     }
 
     pub(crate) fn resident(&self) -> Result<&Resident, Failure> {

@@ -6,12 +6,12 @@
 //!
 //! An exclusive call that finds the crew at work waits *at the gate*, and nothing begins after it.
 
-use std::{any::Any, cell::Cell, collections::VecDeque, sync::Arc};
+use std::{cell::Cell, collections::VecDeque, sync::Arc};
 
 use super::{
     Seat, Worker,
     calls::{self, Order},
-    crew::{Call as SharedCall, Crew},
+    crew::{Call as SharedCall, Crew, SharedActor},
     failure::{guarded, guarded_future},
     lanes::{Lanes, Slot},
     lead::Held,
@@ -52,7 +52,7 @@ pub(super) fn take_exit() -> bool {
 pub(super) struct Home {
     class: &'static ActorClass,
     /// Where any thread can read it.
-    shared: Option<Arc<dyn Any + Send + Sync>>,
+    shared: Option<SharedActor>,
     lanes: Arc<Lanes>,
     pub(super) crew: Crew,
     parked: Vec<VecDeque<Order>>,
@@ -60,6 +60,8 @@ pub(super) struct Home {
     out_of_order: bool,
     /// An exclusive call that waits for the crew.
     gate: Option<Order>,
+    /// Who takes the calls is a thread of the crew.
+    pub(super) leads: bool,
 }
 
 impl Home {
@@ -86,19 +88,19 @@ impl Home {
     /// Whether something that was claimed can begin now.
     pub(super) fn has_next(&self) -> bool {
         match &self.gate {
-            Some(_) => !self.crew.is_busy(),
+            Some(_) => !self.is_at_work(),
             None => self.first_parked().is_some(),
         }
     }
 
     /// Whether everything that was claimed has ended or is in flight on the actor's own thread.
     pub(super) fn is_quiet(&self) -> bool {
-        self.gate.is_none() && self.parked() == 0 && !self.crew.is_busy()
+        self.gate.is_none() && self.parked() == 0 && !self.is_at_work()
     }
 
     /// Whether calls run on other threads.
     pub(super) fn is_at_work(&self) -> bool {
-        self.crew.is_busy()
+        self.crew.is_busy(self.leads)
     }
 
     /// Whether a call on another thread asked for the actor's end.
@@ -134,7 +136,7 @@ impl Home {
 
     /// The slot of a call that began without one.
     pub(super) fn take_slot(&self, header: &Header) -> Slot {
-        self.lanes.enter(self.lanes.of(header.index))
+        self.lanes.enter_for(self.lanes.of(header.index))
     }
 
     fn method(&self, header: &Header) -> Option<&'static registry::Method> {
@@ -143,6 +145,12 @@ impl Home {
 }
 
 impl Worker {
+    /// The actor, of which a call was taken for a thread of the crew.
+    pub(super) fn shared_actor(&self) -> SharedActor {
+        let shared = self.home.as_ref().and_then(|home| home.shared.as_ref());
+        Arc::clone(shared.expect("a call is for the crew only if the actor can be read there"))
+    }
+
     /// Takes a claimed call of the actor: begins it, or keeps it until it can begin.
     pub(super) fn take_call(&mut self, seat: Option<&mut Seat>, header: Header, rest: &[u64]) {
         let Some(home) = &mut self.home else {
@@ -160,7 +168,7 @@ impl Worker {
     fn begin_call(&mut self, seat: Option<&mut Seat>, header: Header, rest: &[u64]) {
         let Some(home) = &mut self.home else { return };
         let method = home.method(&header);
-        if method.is_some_and(|method| method.is_exclusive) && home.crew.is_busy() {
+        if method.is_some_and(|method| method.is_exclusive) && home.is_at_work() {
             home.gate = Some(Order::new(header, rest));
             return;
         }
@@ -170,12 +178,12 @@ impl Worker {
             && home.overlaps()
             && let Some(actor) = &home.shared
         {
-            let (actor, slot) = (Arc::clone(actor), home.lanes.enter(lane));
-            let call = SharedCall { order: Order::new(header, rest), actor, slot };
+            home.lanes.enter(lane);
+            let call = SharedCall { order: Order::new(header, rest), lane };
             // A future that is polled here may wait for this thread, which then cannot give away the rest.
             match seat.is_none_or(|seat| seat.in_flight.is_empty() && home.crew.may_lead()) {
                 true => self.held = Some(Held::Shared(call)),
-                false => home.crew.hand(call),
+                false => home.crew.hand(call, Arc::clone(actor)),
             }
             return;
         }
@@ -187,7 +195,8 @@ impl Worker {
         while self.held.is_none()
             && let Some(home) = &mut self.home
         {
-            let order = match home.gate.take_if(|_| !home.crew.is_busy()) {
+            let is_at_work = home.is_at_work();
+            let order = match home.gate.take_if(|_| !is_at_work) {
                 Some(order) => order,
                 None if home.gate.is_some() => return,
                 None => {
@@ -246,16 +255,17 @@ impl Worker {
         };
         let occupant = Occupant::new(class, token, incarnation, extension, lanes.of_method());
         self.core.move_in(occupant);
-        let crew = Crew::new(Arc::clone(&self.core), Arc::clone(&self.reports), lanes.total());
         let parked = (0..lanes.len()).map(|_| VecDeque::new()).collect();
         let lanes = Arc::new(lanes);
-        let gate = None;
+        let (core, reports) = (Arc::clone(&self.core), Arc::clone(&self.reports));
+        let crew = Crew::new(core, reports, Arc::clone(&lanes));
+        let (gate, leads) = (None, false);
         let shared = match &resident {
             Resident::Anywhere(actor) => Some(Arc::clone(actor)),
             Resident::Here(_) => None,
         };
         seat.resident = Some(resident);
-        self.home = Some(Home { class, shared, lanes, crew, parked, out_of_order, gate });
+        self.home = Some(Home { class, shared, lanes, crew, parked, out_of_order, gate, leads });
         let started = match class.on_start {
             None => Ok(()),
             Some(hook) => self.hook(seat, hook),
@@ -273,7 +283,7 @@ impl Worker {
 
     /// Runs `on_start` or `on_stop`.
     fn hook(&self, seat: &Seat, hook: registry::Body) -> Result<(), Failure> {
-        let returns = Returns::none(&self.core);
+        let returns = Returns::none();
         let mut call = Call {
             core: &self.core,
             arguments: spec::Arguments::none(),

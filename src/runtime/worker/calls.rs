@@ -102,7 +102,7 @@ pub(super) fn begin(
         Ok(parts) => parts,
         Err(error) => {
             crate::notice!("rustyray: the words of a task are lost: {error}");
-            return (Returns::none(core), None, Err(Failure::message(error)));
+            return (Returns::none(), None, Err(Failure::message(error)));
         }
     };
     let ids = {
@@ -115,7 +115,6 @@ pub(super) fn begin(
     // It is settled when the code has run, and was written by another core last.
     ids.as_slice().first().into_iter().for_each(|&id| core.client.approach_to_settle(id));
     let returns = Returns {
-        core: Arc::clone(core),
         ids,
         attempt: header.attempt,
         grant: header.grant,

@@ -34,7 +34,7 @@ use super::{
     Worker,
     actor::take_exit,
     calls::{Order, stoppable},
-    lanes::Slot,
+    lanes::Lanes,
     lead::{Desk, Led},
     report::Reports,
 };
@@ -52,16 +52,18 @@ pub(super) struct Crew {
     shared: Arc<Shared>,
 }
 
-/// A call for a thread of the crew.
+/// A call for a thread of the crew, with a slot of its lane.
 pub(super) struct Call {
     pub(super) order: Order,
-    pub(super) actor: Arc<dyn Any + Send + Sync>,
-    pub(super) slot: Slot,
+    pub(super) lane: usize,
 }
+
+/// The actor, where any thread can read it. Who has it is counted as busy until it was let go of.
+pub(super) type SharedActor = Arc<dyn Any + Send + Sync>;
 
 /// What a thread of the crew is to do.
 enum Errand {
-    Run(Call),
+    Run(Call, SharedActor),
     /// To run this call, and those that come after it.
     Lead(Box<Worker>, Call),
 }
@@ -70,10 +72,12 @@ enum Errand {
 pub(super) struct Shared {
     core: Arc<Core>,
     reports: Arc<Reports>,
+    lanes: Arc<Lanes>,
     board: Mutex<Board>,
     changed: Condvar,
     most: usize,
-    /// Calls that were handed over, or are run by who leads, and have not ended.
+    /// Calls that were handed over and have not ended, and threads that lead, or did when they began the call that they
+    /// run.
     busy: AtomicUsize,
     /// A call asked for the actor's end.
     exited: AtomicBool,
@@ -97,10 +101,12 @@ struct Board {
 }
 
 impl Crew {
-    pub(super) fn new(core: Arc<Core>, reports: Arc<Reports>, most: usize) -> Crew {
+    pub(super) fn new(core: Arc<Core>, reports: Arc<Reports>, lanes: Arc<Lanes>) -> Crew {
+        let most = lanes.total();
         let shared = Shared {
             core,
             reports,
+            lanes,
             board: Mutex::default(),
             changed: Condvar::new(),
             most,
@@ -117,10 +123,10 @@ impl Crew {
         &self.shared
     }
 
-    /// Whether a call that is not the main thread's has not ended.
-    pub(super) fn is_busy(&self) -> bool {
-        // Acquire: pairs with the release in `Shared::run`.
-        self.shared.busy.load(Ordering::Acquire) > 0
+    /// Whether a call that is not the main thread's has not ended, besides one that leads, who asks.
+    pub(super) fn is_busy(&self, leads: bool) -> bool {
+        // Acquire: pairs with the release in `Shared::end_one`.
+        self.shared.busy.load(Ordering::Acquire) > usize::from(leads)
     }
 
     /// Whether one of its calls asked for the actor's end.
@@ -151,9 +157,9 @@ impl Crew {
     }
 
     /// Hands a call over.
-    pub(super) fn hand(&self, call: Call) {
-        self.shared.busy.fetch_add(1, Ordering::Relaxed);
-        self.shared.post(Errand::Run(call));
+    pub(super) fn hand(&self, call: Call, actor: SharedActor) {
+        self.shared.begin_one();
+        self.shared.post(Errand::Run(call, actor));
     }
 }
 
@@ -212,10 +218,11 @@ impl Shared {
         while let Some(errand) = board.errands.pop_front() {
             drop(board);
             match errand {
-                Errand::Run(call) => drop(self.run(&Executor::new(), call)),
+                Errand::Run(call, actor) => drop(self.run_handed(&Executor::new(), call, actor)),
                 Errand::Lead(mut worker, call) => {
+                    let actor = worker.shared_actor();
                     self.begin_one();
-                    worker.exiting |= self.run(&Executor::new(), call);
+                    worker.exiting |= self.run_handed(&Executor::new(), call, actor);
                     self.desk.give_back(worker);
                 }
             }
@@ -235,9 +242,10 @@ impl Shared {
         for errand in std::mem::take(&mut board.errands) {
             board.errands.push_back(match errand {
                 Errand::Lead(worker, call) => {
+                    let actor = worker.shared_actor();
                     self.begin_one();
                     back = Some(worker);
-                    Errand::Run(call)
+                    Errand::Run(call, actor)
                 }
                 run => run,
             });
@@ -271,9 +279,9 @@ impl Shared {
                         self.core.wake_waiters();
                     }
                     let told = match errand {
-                        Errand::Run(call) => {
+                        Errand::Run(call, actor) => {
                             let timing = self.desk.time();
-                            self.run(&executor, call);
+                            self.run_handed(&executor, call, actor);
                             self.desk.learn(timing);
                             false
                         }
@@ -300,16 +308,44 @@ impl Shared {
         }
     }
 
-    /// Counts a call that a thread runs to which it was not handed.
+    /// Counts one more that is busy: a call, or who leads.
     pub(super) fn begin_one(&self) {
         self.busy.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Runs a call to its end and gives its slot back; who takes the actor's calls is to be told. Whether the
+    /// Counts one less, which has let go of the actor.
+    pub(super) fn end_one(&self) {
+        // Release: pairs with the acquire in `Crew::is_busy`.
+        self.busy.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Runs a call that was handed over and gives its slot back; who takes the actor's calls is to be told. Whether the
     /// call asked for the actor's end.
-    pub(super) fn run(&self, executor: &Executor, Call { order, actor, slot }: Call) -> bool {
+    fn run_handed(&self, executor: &Executor, call: Call, actor: SharedActor) -> bool {
         let resident = Resident::Anywhere(actor);
-        let (mut returns, context, outcome) = order.begin(&self.core, Some(&resident));
+        let exits = self.run(executor, &call.order, &resident);
+        drop(resident);
+        self.end_one();
+        self.lanes.leave(call.lane);
+        self.tell_of_exit(exits);
+        exits
+    }
+
+    /// After the slot of a call was given back that may have asked for the actor's end.
+    pub(super) fn tell_of_exit(&self, exits: bool) {
+        if exits {
+            // At once: calls that run, here too, may wait for those that are turned away.
+            self.core.wake_waiters();
+        }
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
+    /// Runs a call to its end. Whether it asked for the actor's end.
+    pub(super) fn run(&self, executor: &Executor, order: &Order, resident: &Resident) -> bool {
+        let (mut returns, context, outcome) = order.begin(&self.core, Some(resident));
         let outcome = match outcome.map(|finished| finished.0) {
             Ok(End::Sealed) => Ok(()),
             Ok(End::Later(future)) => match background::handle() {
@@ -335,14 +371,6 @@ impl Shared {
             self.exited.store(true, Ordering::Release);
         }
         drop(context);
-        drop(resident);
-        // Release: pairs with the acquire in `Crew::is_busy`.
-        self.busy.fetch_sub(1, Ordering::Release);
-        drop(slot);
-        if exits {
-            // At once: calls that run, here too, may wait for those that are turned away.
-            self.core.wake_waiters();
-        }
         exits
     }
 }

@@ -24,7 +24,6 @@ use crate::{
         Core,
         control::{LINE_ROOM, Words},
         line::{Line, LineEnd, LineId, LineState},
-        record::Began,
     },
     spec::{Argument, ENTRY_WORDS, Header, Kind, Submitter},
 };
@@ -208,7 +207,7 @@ impl Worker {
             None => self.uplink.line_done(id, LineEnd::Consumer),
         }
         // Before anything is claimed from the line.
-        self.reports.publish(header, &Returns::none(&self.core), super::DONE, false);
+        self.reports.publish(header, &Returns::none(), super::DONE, false);
     }
 
     /// Fails what waits, for its arguments or for a lane, and was cancelled. That takes no lane: who has the last one may
@@ -421,8 +420,7 @@ impl Order {
         let parts = self.header.split(body.as_deref().unwrap_or(self.rest()));
         let ids = parts.map(|parts| parts.returns().filter_map(|id| id.ok()).collect::<Vec<_>>());
         let ids = Ids::from_vec(ids.unwrap_or_default());
-        let attempt = self.header.attempt;
-        Returns { core: Arc::clone(core), ids, attempt, grant: None, began: Began::default() }
+        Returns::of(ids, self.header.attempt)
     }
 }
 

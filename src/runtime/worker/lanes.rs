@@ -2,7 +2,8 @@
 //!
 //! A call takes a slot of its lane before it begins and gives it back when it has ended; one that the main thread
 //! runs takes it where it waits, since nothing else begins before. Only who takes the actor's calls takes slots; any
-//! thread gives them back, and sees to it that that thread learns of it.
+//! thread gives them back, and sees to it that that thread learns of it. So a lane is two counts: who takes slots writes
+//! one without asking the others, who in turn write the other.
 
 use std::sync::{
     Arc,
@@ -20,7 +21,10 @@ pub(super) struct Lanes {
 
 struct Lane {
     limit: usize,
-    running: AtomicUsize,
+    /// Slots that were taken. Written by who takes the actor's calls.
+    taken: AtomicUsize,
+    /// Slots that were given back.
+    given_back: AtomicUsize,
 }
 
 /// A slot of a lane, given back when dropped.
@@ -37,7 +41,11 @@ impl Lanes {
         let limits = groups.iter().map(|&(_, limit)| limit as usize);
         let lanes = std::iter::once(max_concurrency.max(1))
             .chain(limits)
-            .map(|limit| Lane { limit, running: AtomicUsize::new(0) })
+            .map(|limit| Lane {
+                limit,
+                taken: AtomicUsize::new(0),
+                given_back: AtomicUsize::new(0),
+            })
             .collect();
         let lane_of = |group: Option<&str>| {
             let at = group.and_then(|group| groups.iter().position(|&(name, _)| name == group));
@@ -67,20 +75,39 @@ impl Lanes {
     }
 
     pub(super) fn has_room(&self, lane: usize) -> bool {
-        // Acquire: pairs with the release in `Slot::drop`; what the ended call did comes before what begins.
-        self.lanes[lane].running.load(Ordering::Acquire) < self.lanes[lane].limit
+        let Lane { limit, taken, given_back } = &self.lanes[lane];
+        // Acquire: pairs with the release in `leave`; what the ended call did comes before what begins.
+        let given_back = given_back.load(Ordering::Acquire);
+        taken.load(Ordering::Relaxed).wrapping_sub(given_back) < *limit
     }
 
-    /// Takes a slot of a lane that has room.
-    pub(super) fn enter(self: &Arc<Self>, lane: usize) -> Slot {
-        self.lanes[lane].running.fetch_add(1, Ordering::Relaxed);
+    /// Takes a slot of a lane that has room, which is to be given back. By who takes the actor's calls.
+    pub(super) fn enter(&self, lane: usize) {
+        let taken = &self.lanes[lane].taken;
+        taken.store(taken.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// The same, with a slot that gives itself back.
+    pub(super) fn enter_for(self: &Arc<Self>, lane: usize) -> Slot {
+        self.enter(lane);
         Slot { lanes: Arc::clone(self), lane }
+    }
+
+    /// Gives a slot back.
+    pub(super) fn leave(&self, lane: usize) {
+        // Release: pairs with the acquire in `has_room`.
+        self.lanes[lane].given_back.fetch_add(1, Ordering::Release);
+    }
+
+    /// The same by who takes the actor's calls: as if the slot had not been taken.
+    pub(super) fn leave_again(&self, lane: usize) {
+        let taken = &self.lanes[lane].taken;
+        taken.store(taken.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // Release: pairs with the acquire in `has_room`.
-        self.lanes.lanes[self.lane].running.fetch_sub(1, Ordering::Release);
+        self.lanes.leave(self.lane);
     }
 }

@@ -23,6 +23,9 @@
 //! So it is with one at any time, and taking it is one exchange. That a deposed leader comes back and takes what a
 //! later one left there does no harm: it leads from then on, and the other, when its call has ended, finds nothing.
 //!
+//! A leader is counted as busy, and has the actor, for as long as it leads, or runs the call during which it was deposed:
+//! not anew for each call. Who leads does not count itself, since nothing of its own runs while it looks.
+//!
 //! # When it is not worth it
 //! After calls that were long there is no leader until so many in a row were short, each time more. Where calls for the
 //! main thread and for the crew come in turn, passing the worker to and fro costs more than handing over calls; so the
@@ -53,7 +56,7 @@ use super::{
     calls::Order,
     crew::{Call, Shared},
 };
-use crate::runtime::executor::Executor;
+use crate::{residence::Resident, runtime::executor::Executor};
 
 /// How often the main thread looks at what the leader does.
 const LOOK: Duration = Duration::from_millis(1);
@@ -256,21 +259,49 @@ impl Desk {
 impl Shared {
     /// Leads, beginning with this call.
     pub(super) fn lead(&self, executor: &Executor, worker: Box<Worker>, call: Call) -> Led {
-        let (mut worker, mut call) = (worker, call);
-        loop {
-            self.begin_one();
-            self.desk.leave(worker);
-            let exits = self.run(executor, call);
-            match self.desk.take() {
-                Some(back) => worker = back,
-                None => return Led::Deposed,
+        let resident = Resident::Anywhere(worker.shared_actor());
+        self.begin_one();
+        let back = self.lead_on(executor, worker, call, &resident);
+        // Before it is counted as busy no more: the main thread drops the actor.
+        drop(resident);
+        self.end_one();
+        match back {
+            Some(worker) => {
+                self.desk.give_back(worker);
+                Led::ToTheEnd
             }
+            None => Led::Deposed,
+        }
+    }
+
+    /// Gives what takes the calls, for the main thread, if this thread has it.
+    fn lead_on(
+        &self,
+        executor: &Executor,
+        mut worker: Box<Worker>,
+        mut call: Call,
+        resident: &Resident,
+    ) -> Option<Box<Worker>> {
+        worker.set_leads(true);
+        loop {
+            self.desk.leave(worker);
+            let exits = self.run(executor, &call.order, resident);
+            let Some(back) = self.desk.take() else {
+                self.lanes().leave(call.lane);
+                self.tell_of_exit(exits);
+                return None;
+            };
+            worker = back;
+            // Somebody else may have left it there, for another one.
+            worker.set_leads(true);
             worker.exiting |= exits;
+            self.lanes().leave_again(call.lane);
+            self.tell_of_exit(exits);
             match worker.next_shared(executor) {
                 Some(next) => call = next,
                 None => {
-                    self.desk.give_back(worker);
-                    return Led::ToTheEnd;
+                    worker.set_leads(false);
+                    return Some(worker);
                 }
             }
         }
@@ -286,9 +317,17 @@ impl Worker {
         core.cease_to_serve();
         shared.desk.progress.store(0, Relaxed);
         shared.send_leader(self, call);
-        let worker = shared.desk.watch();
+        let mut worker = shared.desk.watch();
+        worker.set_leads(false);
         core.serve();
         worker
+    }
+
+    /// Whether it is with a thread that leads, which does not wait for itself.
+    fn set_leads(&mut self, leads: bool) {
+        if let Some(home) = &mut self.home {
+            home.leads = leads;
+        }
     }
 
     /// On a thread that leads: the next call for it; `None` when the main thread is wanted.
