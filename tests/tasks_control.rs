@@ -320,6 +320,33 @@ async fn a_task_that_takes_too_long_is_ended() -> rustyray::Result<()> {
     Ok(())
 }
 
+#[rustyray::actor]
+struct Tenant;
+
+#[rustyray::actor_methods]
+impl Tenant {
+    pub fn new() -> Self {
+        Tenant
+    }
+
+    pub fn is_in(&self) -> bool {
+        true
+    }
+}
+
+/// The worker of a stuck task ends a moment after its error can be seen, and may be handed an actor meanwhile.
+#[rustyray::test(num_cpus = 1)]
+async fn an_actor_made_right_after_a_timeout_is_not_lost_with_the_stuck_worker()
+-> rustyray::Result<()> {
+    for _ in 0..5 {
+        let stuck = overtime_remote::remote(600_000).await?;
+        assert!(matches!(stuck.get().await, Err(Error::TaskTimedOut { .. })));
+        let tenant = Tenant::options().max_restarts(0).remote().await?;
+        assert!(tenant.is_in().await?.get().await?);
+    }
+    Ok(())
+}
+
 #[rustyray::test(num_cpus = 1)]
 async fn the_time_counts_for_each_attempt() -> rustyray::Result<()> {
     assert_eq!(slow_at_first_remote::remote(2).await?.get().await?, 2);

@@ -182,15 +182,20 @@ impl<H: Host> State<H> {
     ) {
         self.house(shared, id, None);
         let Some(actor) = self.actor(id) else { return };
-        let again =
-            actor.reason.is_none() && !actor.released && actor.restarts < actor.max_restarts;
+        // Nothing was lost with a process that had not begun to construct it.
+        let creation = actor.creation;
+        let unbegun =
+            queue.iter().any(|&(index, begun)| !begun && shared.records.id(index) == creation);
+        let again = actor.reason.is_none()
+            && !actor.released
+            && (unbegun || actor.restarts < actor.max_restarts);
         if again {
-            actor.restarts += 1;
+            actor.restarts += u32::from(!unbegun);
         } else {
             let restarts = actor.restarts;
             actor.reason.get_or_insert(DeathReason::Crashed { restarts, cause: cause.clone() });
         }
-        let (creation, reason) = (actor.creation, actor.reason.clone());
+        let reason = actor.reason.clone();
         // From the last to the first, since each goes before those that are back already.
         for &(index, begun) in queue.iter().rev() {
             let task = shared.records.id(index);
@@ -216,10 +221,14 @@ impl<H: Host> State<H> {
         if !again {
             return self.bury(shared, id);
         }
-        self.change(shared, id, ActorState::Restarting);
+        if !unbegun {
+            self.change(shared, id, ActorState::Restarting);
+        }
         let Some((record, _)) = shared.records.live(creation) else { return };
-        // The attempt is the incarnation; the last two numbers are not a worker's to use.
-        record.attempt.set(record.attempt.get().saturating_add(1).min(u16::MAX - 2));
+        if !unbegun {
+            // The attempt is the incarnation; the last two numbers are not a worker's to use.
+            record.attempt.set(record.attempt.get().saturating_add(1).min(u16::MAX - 2));
+        }
         record.set_place(Place::Nowhere);
         self.enqueue(shared, creation);
     }

@@ -250,6 +250,27 @@ fn kill_with_restart_makes_a_new_incarnation() {
 }
 
 #[test]
+fn a_worker_that_dies_before_it_begins_to_construct_costs_no_restart() {
+    let world = World::cpus(1);
+    let (actor, creation, _) = world.actor(0, 0);
+    let (call, _) = world.call(actor, 1, &[]);
+    assert_eq!(world.queue(1), [creation], "handed over");
+    world.die(1);
+    assert_eq!(world.scheduler.actor_state(actor), Some(ActorState::Pending));
+    world.join(2);
+    assert_eq!(world.run_all(), [creation, call]);
+    assert_eq!(world.scheduler.actor_state(actor), Some(ActorState::Alive));
+    assert_eq!(world.scheduler.actor_restarts(actor), Some(0));
+
+    let world = World::cpus(1);
+    let (actor, creation, _) = world.actor(0, 0);
+    world.begin(1).expect("it is being constructed");
+    world.die(1);
+    assert_eq!(world.scheduler.actor_state(actor), Some(ActorState::Dead));
+    assert!(world.failure(creation).is_some());
+}
+
+#[test]
 fn a_creation_that_is_cancelled_before_it_begins_ends_the_actor() {
     let world = World::cpus(1);
     let (_, blocker, _) = world.submit(&[]);
