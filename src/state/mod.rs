@@ -28,8 +28,9 @@
 //!
 //! ```
 //! use rustyray::state::{
-//!     ActorInfo, Bundle, GroupInfo, Inspector, Line, Listing, Logs, NodeInfo, ObjectInfo, Resource,
-//!     Row, Store, Stream, TaskCount, TaskInfo, TaskKind, TaskState, Totals, WorkerInfo, nodes,
+//!     ActorInfo, ActorState, Bundle, GroupInfo, GroupState, Inspector, Line, Listing, Logs, NodeInfo,
+//!     ObjectInfo, ObjectState, Resource, Row, Store, Stream, TaskCount, TaskInfo, TaskKind, TaskState,
+//!     Totals, WorkerInfo, WorkerState, nodes,
 //! };
 //!
 //! fn first_column<R: Row>() -> &'static str {
@@ -45,6 +46,9 @@
 //! assert_eq!((task.state, task.kind), (TaskState::Waiting, TaskKind::Task));
 //! assert_eq!(task.field("kind").as_deref(), Some(task.kind.name()));
 //! assert_eq!(Stream::Stderr.name(), "stderr");
+//! let states = [ActorState::Alive.name(), ObjectState::Disk.name(), WorkerState::Busy.name(), GroupState::Ready.name()];
+//! assert_eq!(states, ["alive", "disk", "busy", "ready"]);
+//! assert!(Listing::new().filter("state", "done").check::<ActorInfo>().is_err());
 //!
 //! let runtime = rustyray::blocking::init()?;
 //! assert!(!nodes()?.is_empty());
@@ -74,7 +78,8 @@ pub use self::{
     process::NodeProcess,
     query::{Listing, Logs},
     row::{
-        ActorInfo, Bundle, GroupInfo, Line, NodeInfo, ObjectInfo, Resource, Row, Store, Stream,
-        TaskCount, TaskInfo, TaskKind, TaskState, Totals, WorkerInfo,
+        ActorInfo, ActorState, Bundle, GroupInfo, GroupState, Line, NodeInfo, ObjectInfo,
+        ObjectState, Resource, Row, Store, Stream, TaskCount, TaskInfo, TaskKind, TaskState,
+        Totals, WorkerInfo, WorkerState,
     },
 };

@@ -50,7 +50,15 @@ macro_rules! cell_by_display {
         }
     )*};
 }
-cell_by_display!(String, u16, u32, u64, i64, bool, f64);
+cell_by_display!(String, u16, u32, u64, i64, f64);
+
+impl Cell for bool {
+    const WORDS: Option<&'static [&'static str]> = Some(&["true", "false"]);
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
 
 impl<T: Cell> Cell for Option<T> {
     fn text(&self) -> String {
@@ -166,6 +174,66 @@ named! {
 }
 
 named! {
+    /// Where an actor stands.
+    ActorState {
+        /// It waits for resources or a worker, or is being constructed.
+        #[default]
+        Pending = "pending",
+        /// It takes calls.
+        Alive = "alive",
+        /// Its process died, and it is constructed again.
+        Restarting = "restarting",
+        /// It takes no calls any more.
+        Dead = "dead",
+    }
+}
+
+named! {
+    /// Where an object is.
+    ObjectState {
+        /// Nowhere yet: it is still being made.
+        #[default]
+        Pending = "pending",
+        /// In the store's memory.
+        Memory = "memory",
+        /// In a file, since memory had no room for it.
+        Disk = "disk",
+        /// An error stands in its place.
+        Failed = "failed",
+    }
+}
+
+named! {
+    /// What a process of the session does.
+    WorkerState {
+        /// Nothing: it is a worker without work.
+        #[default]
+        Idle = "idle",
+        /// It runs tasks.
+        Busy = "busy",
+        /// Its task waits for others.
+        Blocked = "blocked",
+        /// It gets no tasks any more.
+        Ending = "ending",
+        /// It is a program that attached, and runs no tasks.
+        Driver = "driver",
+    }
+}
+
+named! {
+    /// Where a placement group stands.
+    GroupState {
+        /// It waits for resources.
+        #[default]
+        Pending = "pending",
+        /// Its resources are reserved.
+        Ready = "ready",
+        /// It was removed.
+        Removed = "removed",
+    }
+}
+
+named! {
     /// Where a line was written.
     Stream {
         /// Standard output.
@@ -233,8 +301,8 @@ row! {
         class: String,
         /// Its registered name.
         name: Option<String>,
-        /// `pending`, `alive`, `restarting` or `dead`.
-        state: String,
+        /// Where it stands.
+        state: ActorState,
         /// The process id of the worker in which it lives.
         worker: Option<u32>,
         /// Calls that have not ended.
@@ -253,8 +321,8 @@ row! {
     ObjectInfo {
         /// Its name within the session.
         id: String,
-        /// `pending`, `memory`, `disk` or `failed`.
-        state: String,
+        /// Where it is.
+        state: ObjectState,
         /// How many bytes its value or its error has.
         size_bytes: u64,
         /// Its type, without the modules that types lie in: `Vec<f64>`.
@@ -274,8 +342,8 @@ row! {
     WorkerInfo {
         /// Its process id.
         pid: u32,
-        /// `idle`, `busy`, `blocked`, `ending`, or `driver` for a process that runs no tasks.
-        state: String,
+        /// What it does.
+        state: WorkerState,
         /// The program whose functions it runs.
         program: String,
         /// The actor that lives in it.
@@ -300,8 +368,8 @@ row! {
         id: String,
         /// Its registered name.
         name: Option<String>,
-        /// `pending`, `ready` or `removed`.
-        state: String,
+        /// Where it stands.
+        state: GroupState,
         /// What each bundle holds.
         bundles: Vec<Bundle>,
     }

@@ -169,11 +169,34 @@ fn with_a_wrong_command_line() {
     let output = place.run(&["list", "tasks", "--filter", "colour=red"]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("there are id, name, state"), "{}", said(&output));
-    for what in ["list", "summary"] {
-        let output = place.run(&[what, "tasks", "--filter", "state=done"]);
-        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-        assert!(said(&output).contains("`state` is never `done`"), "{}", said(&output));
+    let states = [
+        ("tasks", "waiting, ready, queued, running, finished, failed"),
+        ("actors", "pending, alive, restarting, dead"),
+        ("objects", "pending, memory, disk, failed"),
+        ("workers", "idle, busy, blocked, ending, driver"),
+        ("placement-groups", "pending, ready, removed"),
+    ];
+    for (of, states) in states {
+        let wrong = [
+            ("state=done", format!("`state` is never `done`; it is one of {states}")),
+            ("state!=done", format!("`state` is never `done`; it is one of {states}")),
+            ("colour=red", "there is no field `colour`".to_owned()),
+        ];
+        for (filter, told) in wrong {
+            for what in ["list", "summary"] {
+                let output = place.run(&[what, of, "--filter", filter]);
+                assert_eq!(output.status.code(), Some(2), "{of}: {}", said(&output));
+                assert!(said(&output).contains(&told), "{of}: {}", said(&output));
+            }
+        }
+        for state in states.split(", ") {
+            let output = place.run(&["list", of, "--filter", &format!("state={state}")]);
+            assert_eq!(output.status.code(), Some(0), "{of} {state}: {}", said(&output));
+        }
     }
+    let output = place.run(&["list", "actors", "--filter", "detached=yes"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("it is one of true, false"), "{}", said(&output));
 }
 
 #[test]

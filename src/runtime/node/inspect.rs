@@ -449,12 +449,11 @@ impl Node {
                     }
                 }
                 actor.state = match info.state {
-                    ActorState::Pending => "pending",
-                    ActorState::Alive => "alive",
-                    ActorState::Restarting => "restarting",
-                    ActorState::Dead => "dead",
-                }
-                .to_owned();
+                    ActorState::Pending => state::ActorState::Pending,
+                    ActorState::Alive => state::ActorState::Alive,
+                    ActorState::Restarting => state::ActorState::Restarting,
+                    ActorState::Dead => state::ActorState::Dead,
+                };
                 actor.worker =
                     info.worker.and_then(|worker| pids.get(usize::from(worker.0)).copied());
                 actor.unfinished = info.unfinished as u64;
@@ -515,12 +514,11 @@ impl Node {
                 let mut object = state::ObjectInfo::default();
                 object.id = found.id.to_string();
                 object.state = match found.residence {
-                    Residence::Pending => "pending",
-                    Residence::Memory => "memory",
-                    Residence::Disk => "disk",
-                    _ => "failed",
-                }
-                .to_owned();
+                    Residence::Pending => state::ObjectState::Pending,
+                    Residence::Memory => state::ObjectState::Memory,
+                    Residence::Disk => state::ObjectState::Disk,
+                    _ => state::ObjectState::Failed,
+                };
                 object.size_bytes = found.len_bytes;
                 object.type_name = found.type_name.map(|name| type_name::unarchived(&name));
                 object.holders = pid(found.holders);
@@ -552,12 +550,11 @@ impl Node {
         for info in self.scheduler().workers() {
             let mut worker = process(pids.get(usize::from(info.id.0)).copied().unwrap_or_default());
             worker.state = match () {
-                () if info.retired => "ending",
-                () if info.blocked => "blocked",
-                () if info.queued > 0 => "busy",
-                () => "idle",
-            }
-            .to_owned();
+                () if info.retired => state::WorkerState::Ending,
+                () if info.blocked => state::WorkerState::Blocked,
+                () if info.queued > 0 => state::WorkerState::Busy,
+                () => state::WorkerState::Idle,
+            };
             worker.program = path(info.pool);
             worker.actor = info.actor.map(|actor| self.actor_name(actor));
             worker.task = info.running.map(|task| number(task.to_bits()));
@@ -567,7 +564,7 @@ impl Node {
         }
         for (pid, pool) in self.drivers() {
             let mut driver = process(pid);
-            driver.state = "driver".to_owned();
+            driver.state = state::WorkerState::Driver;
             driver.program = path(pool);
             taking.take(driver);
         }
@@ -583,11 +580,10 @@ impl Node {
                 let mut group = state::GroupInfo::default();
                 (group.id, group.name) = self.group_name(info.id);
                 group.state = match info.state {
-                    GroupState::Pending => "pending",
-                    GroupState::Ready => "ready",
-                    GroupState::Removed => "removed",
-                }
-                .to_owned();
+                    GroupState::Pending => state::GroupState::Pending,
+                    GroupState::Ready => state::GroupState::Ready,
+                    GroupState::Removed => state::GroupState::Removed,
+                };
                 group.bundles = info.bundles.iter().map(bundle).collect();
                 if !taking.take(group) {
                     return Ok(taking.rows);
