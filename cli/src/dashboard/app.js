@@ -10,7 +10,8 @@ const TABS = [
   { id: "objects", name: "Objects" }, { id: "workers", name: "Workers" }, { id: "timeline", name: "Timeline" },
   { id: "logs", name: "Logs" },
 ];
-const view = { tab: "tasks", selected: null, still: false, zoom: 1, open: null };
+// `middle` is the time around which the timeline shows a part of the whole; without it that is the end.
+const view = { tab: "tasks", selected: null, still: false, open: null, bar: null, zoom: 1, middle: null };
 let sample = null, lines = [], shownRows = [];
 
 // ---- building blocks -------------------------------------------------------------------------------------
@@ -32,7 +33,8 @@ function svg(name, attributes = {}, ...children) {
   made.append(...children);
   return made;
 }
-const chip = (state) => el("span", { class: `chip ${state}` }, state);
+// What is ready waits, if it is a task.
+const chip = (state, row) => el("span", { class: `chip ${row.kind && state === "ready" ? "waiting" : state}` }, state);
 const code = (text) => el("code", {}, text ?? "");
 function named(path) {
   const name = String(path ?? ""), method = name.lastIndexOf("::");
@@ -102,7 +104,7 @@ function tiles() {
   $("tiles").replaceChildren(
     tile("Cpus in use", number(cpu.used), `of ${number(cpu.total)}`, others || count(totals.workers, "worker"), meter(cpu.total ? cpu.used / cpu.total : 0)),
     tile("Object store", bytes(store.used_bytes), `of ${bytes(store.capacity_bytes)}`,
-      `${count(store.objects, "object")} · ${bytes(store.pinned_bytes)} pinned · ${bytes(store.spilled_bytes)} spilled`,
+      [count(store.objects, "object"), ...[["pinned", store.pinned_bytes], ["spilled", store.spilled_bytes]].filter(([, some]) => some).map(([what, some]) => `${bytes(some)} ${what}`)].join(" · "),
       line(history.map((moment) => moment.store_used))),
     tile("Tasks finished", number(totals.finished_tasks), "", failed, line(history.map((moment) => moment.finished - history[0].finished))),
     tile("Tasks a second", number(now), "", `${number(totals.tasks)} under way, ${number(totals.queued_tasks)} of them waiting`, line(rate)),
@@ -116,15 +118,15 @@ function tiles() {
 // ---- tables ----------------------------------------------------------------------------------------------
 
 const COLUMNS = {
-  tasks: [["Task", (t) => named(t.name), "name"], ["State", (t) => chip(t.state)], ["Kind", (t) => t.kind], ["Worker", (t) => code(t.worker ?? "")],
+  tasks: [["Task", (t) => named(t.name), "name"], ["State", (t) => chip(t.state, t)], ["Kind", (t) => t.kind], ["Worker", (t) => code(t.worker ?? "")],
     ["Attempt", (t) => t.attempt, "num"], ["Time", (t) => time(t.duration_ns), "num"], ["Id", (t) => el("code", { class: "muted" }, t.id)]],
   failed: [["Task", (t) => named(t.name), "name"], ["Error", (t) => el("span", { class: "error" }, short(t.error)), "wide"], ["Worker", (t) => code(t.worker ?? "")],
     ["Attempt", (t) => t.attempt, "num"], ["Time", (t) => time(t.duration_ns), "num"]],
-  actors: [["Class", (a) => named(a.class), "name"], ["Name", (a) => a.name ?? "", "name"], ["State", (a) => chip(a.state)], ["Worker", (a) => code(a.worker ?? "")],
+  actors: [["Class", (a) => named(a.class), "name"], ["Name", (a) => a.name ?? "", "name"], ["State", (a) => chip(a.state, a)], ["Worker", (a) => code(a.worker ?? "")],
     ["Calls under way", (a) => number(a.unfinished), "num"], ["Restarts", (a) => a.restarts, "num"], ["Why it died", (a) => el("span", { class: "error" }, a.reason ?? ""), "wide"]],
-  objects: [["Object", (o) => code(o.id)], ["Type", (o) => el("code", {}, short(o.type_name))], ["State", (o) => chip(o.state)], ["Size", (o) => bytes(o.size_bytes), "num"],
+  objects: [["Object", (o) => code(o.id)], ["Type", (o) => el("code", {}, short(o.type_name))], ["State", (o) => chip(o.state, o)], ["Size", (o) => bytes(o.size_bytes), "num"],
     ["Held by", (o) => code(o.holders.join(", "))], ["Viewed by", (o) => code(o.pins.join(", "))], ["Made at", (o) => o.site ?? "", "wide"]],
-  workers: [["Process", (w) => code(w.pid)], ["State", (w) => chip(w.state)], ["Queued", (w) => number(w.queued), "num"], ["Memory", (w) => bytes(w.rss_bytes), "num"],
+  workers: [["Process", (w) => code(w.pid)], ["State", (w) => chip(w.state, w)], ["Queued", (w) => number(w.queued), "num"], ["Memory", (w) => bytes(w.rss_bytes), "num"],
     ["Cpu time", (w) => time(w.cpu_ms * 1e6), "num"], ["Actor", (w) => code(w.actor ?? "")], ["Program", (w) => el("span", { class: "muted" }, w.program.split("/").pop())]],
 };
 const short = (text) => { const first = String(text ?? "").split("\n")[0]; return first.length > 160 ? `${first.slice(0, 160)}…` : first; };
@@ -175,7 +177,7 @@ function details(row) {
   const hidden = new Set(["name", "class", "error", "causes", "help", "reason"]);
   for (const [field, value] of Object.entries(row)) {
     if (hidden.has(field) || value === null || value === "" || (Array.isArray(value) && !value.length)) continue;
-    const text = field.endsWith("_bytes") ? bytes(value) : field.endsWith("_ns") ? time(value) : field === "cpu_ms" ? time(value * 1e6) : field === "state" ? chip(value) : Array.isArray(value) ? value.join(", ") : String(value);
+    const text = field.endsWith("_bytes") ? bytes(value) : field.endsWith("_ns") ? time(value) : field === "cpu_ms" ? time(value * 1e6) : field === "state" ? chip(value, row) : Array.isArray(value) ? value.join(", ") : String(value);
     facts.push(el("dt", {}, field.replace(/_(bytes|ns|ms)$/, "").replaceAll("_", " ")), el("dd", {}, text));
   }
   const parts = [el("div", { class: "head" }, el("h2", {}, title), el("button", { class: "quiet", "aria-label": "Close", onclick: close }, "✕")), el("dl", {}, facts)];
@@ -200,80 +202,12 @@ function details(row) {
   // What is read out, and where the tab key goes on from, is what was opened.
   drawer.focus({ preventScroll: true });
 }
-function close() { view.open = null; $("drawer").hidden = true; $("panel").focus({ preventScroll: true }); }
-
-// ---- timeline --------------------------------------------------------------------------------------------
-
-const HUES = [22, 205, 150, 268, 48, 330, 178, 95, 235, 0];
-function colour(name, names) {
-  const hue = HUES[names.indexOf(name) % HUES.length], dark = isDark();
-  return `hsl(${hue} ${dark ? 52 : 58}% ${dark ? 56 : 52}%)`;
+function close() {
+  // What was opened from the timeline is left to it; there is nothing to be left a second time but the bar.
+  if (!view.open && view.tab === "timeline") { view.bar = null; draw(); }
+  view.open = null; $("drawer").hidden = true;
+  (view.tab === "timeline" && view.bar ? chart : $("panel")).focus({ preventScroll: true });
 }
-const isDark = () => document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-let bars = [];
-function timeline() {
-  const all = [...sample.finished, ...sample.failed].filter((task) => task.started_ns !== null);
-  const tasks = all.filter(wanted);
-  if (!tasks.length) return empty("timeline", all.length);
-  const counted = new Map();
-  tasks.forEach((task) => counted.set(task.name, (counted.get(task.name) ?? 0) + 1));
-  const names = [...counted.keys()].sort();
-  const legend = el("div", { class: "legend" }, names.slice(0, 10).map((name) => el("span", {}, svgSwatch(colour(name, names)), named(name).at(-1), ` ${counted.get(name)}`)),
-    el("span", { class: "hint" }, "+ and − zoom · a bar shows its task"));
-  const canvas = el("canvas", { id: "timeline", role: "img", "aria-label": `${tasks.length} tasks on ${new Set(tasks.map((t) => t.worker)).size} workers over time` });
-  requestAnimationFrame(() => paint(canvas, tasks, names));
-  return [legend, canvas];
-}
-function svgSwatch(fill) { return svg("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" }, svg("rect", { width: 10, height: 10, rx: 3, fill })); }
-function paint(canvas, tasks, names) {
-  const style = getComputedStyle(document.documentElement), of = (name) => style.getPropertyValue(name).trim();
-  const end = Math.max(...tasks.map((t) => t.started_ns + t.duration_ns)), first = Math.min(...tasks.map((t) => t.started_ns));
-  const span = Math.max((end - first) / view.zoom, 10), start = end - span;
-  const workers = [...new Set(tasks.map((task) => task.worker))].sort((a, b) => a - b);
-  const lane = 26, left = 96, top = 14, width = canvas.clientWidth, height = top + workers.length * (lane + 6) + 34, scale = devicePixelRatio || 1;
-  canvas.style.height = `${height}px`; canvas.width = width * scale; canvas.height = height * scale;
-  const pen = canvas.getContext("2d"); pen.scale(scale, scale);
-  const x = (ns) => left + (ns - start) / span * (width - left - 20);
-  pen.font = `12px ${of("--sans")}`; pen.textBaseline = "middle";
-  const step = nice(span / 8);
-  for (let at = Math.ceil(start / step) * step; at <= end; at += step) {
-    pen.fillStyle = of("--line"); pen.fillRect(Math.round(x(at)), top - 6, 1, height - 36);
-    pen.fillStyle = of("--faint"); pen.textAlign = "center"; pen.fillText(time(Math.round(at)), x(at), height - 14);
-  }
-  bars = [];
-  workers.forEach((worker, row) => {
-    const y = top + row * (lane + 6);
-    pen.fillStyle = of("--muted"); pen.textAlign = "right"; pen.fillText(String(worker), left - 14, y + lane / 2);
-    pen.fillStyle = of("--raised"); pen.fillRect(left, y, width - left - 20, lane);
-  });
-  for (const task of tasks) {
-    if (task.started_ns + task.duration_ns < start) continue;
-    const y = top + workers.indexOf(task.worker) * (lane + 6), from = Math.max(x(task.started_ns), left);
-    const wide = Math.max(x(task.started_ns + task.duration_ns) - from, 1.5);
-    pen.fillStyle = task.state === "failed" ? of("--bad") : colour(task.name, names);
-    pen.beginPath(); pen.roundRect(from, y + 2, wide, lane - 4, Math.min(3, wide / 2)); pen.fill();
-    if (wide > 64) {
-      pen.save(); pen.beginPath(); pen.rect(from, y, wide - 6, lane); pen.clip();
-      pen.fillStyle = "#fff"; pen.textAlign = "left"; pen.fillText(task.name.split("::").pop(), from + 7, y + lane / 2 + .5); pen.restore();
-    }
-    bars.push({ from, y, wide, lane, task });
-  }
-  const hit = (event) => {
-    const box = canvas.getBoundingClientRect(), at = event.clientX - box.left, down = event.clientY - box.top;
-    return bars.findLast((bar) => at >= bar.from - 1 && at <= bar.from + bar.wide + 1 && down >= bar.y && down <= bar.y + bar.lane);
-  };
-  canvas.onmousemove = (event) => {
-    const bar = hit(event), tip = $("tip");
-    tip.hidden = !bar; canvas.style.cursor = bar ? "pointer" : "default";
-    if (!bar) return;
-    tip.textContent = `${bar.task.name} · ${time(bar.task.duration_ns)} · worker ${bar.task.worker}`;
-    tip.style.left = `${Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 12)}px`; tip.style.top = `${event.clientY + 16}px`;
-  };
-  canvas.onmouseleave = () => { $("tip").hidden = true; };
-  canvas.onclick = (event) => { const bar = hit(event); if (bar) details(bar.task); };
-}
-function nice(rough) { const power = 10 ** Math.floor(Math.log10(Math.max(rough, 1))); return [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough) ?? power * 10; }
-function zoom(factor) { view.zoom = factor ? Math.min(Math.max(view.zoom * factor, 1), 4096) : 1; draw(); }
 
 // ---- logs ------------------------------------------------------------------------------------------------
 
@@ -307,13 +241,18 @@ function choose(tab) {
   draw();
   $(`tab-${tab}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
+// A part that stays is not taken out on the way.
+function fill(panel, parts) {
+  for (const part of [...panel.childNodes]) if (!parts.includes(part)) part.remove();
+  parts.forEach((part, at) => { if (panel.childNodes[at] !== part) panel.insertBefore(part, panel.childNodes[at] ?? null); });
+}
 function draw() {
   if (!sample) return;
   tiles(); tabs();
   const panel = $("panel"), scrolled = panel.scrollLeft;
   const before = panel.querySelector(".logs"), read = before?.scrollTop;
   const follows = !before || read + before.clientHeight > before.scrollHeight - 30;
-  panel.replaceChildren(...[view.tab === "timeline" ? timeline() : view.tab === "logs" ? logs() : table(view.tab)].flat());
+  fill(panel, [view.tab === "timeline" ? timeline() : view.tab === "logs" ? logs() : table(view.tab)].flat());
   panel.scrollLeft = scrolled;
   // The newest line is the last one: it is in sight, unless somebody reads what is above.
   const written = panel.querySelector(".logs");
@@ -340,6 +279,7 @@ async function refresh() {
     draw();
   } catch { pulse("gone", "the dashboard has ended"); }
 }
+const isDark = () => document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 function theme(chosen) {
   if (chosen) { document.documentElement.dataset.theme = chosen; try { localStorage.setItem("theme", chosen); } catch { /* private window */ } }
   $("theme").replaceChildren(isDark()
@@ -348,7 +288,7 @@ function theme(chosen) {
   if (sample) draw();
 }
 function move(by) {
-  if (!shownRows.length || view.tab === "timeline" || view.tab === "logs") return;
+  if (!shownRows.length || view.tab === "logs") return;
   const at = shownRows.findIndex((row) => key(row) === view.selected);
   const next = Math.min(Math.max(at + by, 0), shownRows.length - 1);
   view.selected = key(shownRows[at < 0 ? 0 : next]);
@@ -368,9 +308,10 @@ document.addEventListener("keydown", (event) => {
   if (tab) choose(tab.id);
   else if (inTabs && event.key === "ArrowRight") turn(1);
   else if (inTabs && event.key === "ArrowLeft") turn(-1);
+  else if (view.tab === "timeline" && steer(event.key)) { /* it led to a bar */ }
   else if (event.key === "j" || event.key === "ArrowDown") move(1);
   else if (event.key === "k" || event.key === "ArrowUp") move(-1);
-  else if (event.key === "Enter" && !(event.target.closest?.("button"))) { const row = shownRows.find((found) => key(found) === view.selected); if (!row) return; details(row); }
+  else if (event.key === "Enter" && !(event.target.closest?.("button"))) { const row = view.tab === "timeline" ? chosen()?.task : shownRows.find((found) => key(found) === view.selected); if (!row) return; details(row); }
   else if (event.key === "/") $("filter").focus();
   else if (event.key === "+" || event.key === "=") zoom(2);
   else if (event.key === "-") zoom(0.5);
@@ -393,5 +334,5 @@ try { kept = localStorage.getItem("theme"); } catch { /* private window */ }
 const asked = new URLSearchParams(location.search).get("theme");
 theme(asked ?? kept);
 if (TABS.some(({ id }) => `#${id}` === location.hash)) view.tab = location.hash.slice(1);
-refresh();
-setInterval(refresh, 1000);
+// When all scripts are there.
+addEventListener("DOMContentLoaded", () => { refresh(); setInterval(refresh, 1000); });

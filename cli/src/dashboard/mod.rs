@@ -1,6 +1,6 @@
 //! `rustyray dashboard`: the node as a page in the browser.
 //!
-//! The page is part of the program: three files, no build step, nothing fetched from elsewhere. It is served on
+//! The page is part of the program: four files, no build step, nothing fetched from elsewhere. It is served on
 //! loopback only and to whoever has the token that is printed: the first visit with it sets a cookie, and
 //! everything else wants that cookie. A request under another host name is refused, so that a page elsewhere
 //! cannot reach this one through a name of its own.
@@ -77,6 +77,7 @@ async fn serve(options: &Options, sampler: Sampler) -> Result<(), Failure> {
         .route("/", get(page))
         .route("/style.css", get(|| file("text/css", include_str!("style.css"))))
         .route("/app.js", get(|| file("text/javascript", include_str!("app.js"))))
+        .route("/timeline.js", get(|| file("text/javascript", include_str!("timeline.js"))))
         .route("/api/state", get(state))
         .route("/api/logs", get(logs))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))

@@ -113,8 +113,21 @@ impl Browser {
         if key.chars().count() == 1 {
             down["text"] = json!(key);
         }
+        if key == "Tab" {
+            down["windowsVirtualKeyCode"] = json!(9); // by which the browser knows it
+        }
         self.call("Input.dispatchKeyEvent", down);
         self.call("Input.dispatchKeyEvent", json!({ "type": "keyUp", "key": key }));
+    }
+
+    /// What the browser tells those who have the page read to them of an element: its role and its name.
+    pub fn told_of(&mut self, element: &str) -> (String, String) {
+        let found = self.call("Runtime.evaluate", json!({ "expression": element }));
+        let of = json!({ "objectId": found["result"]["objectId"], "fetchRelatives": false });
+        let tree = self.call("Accessibility.getPartialAXTree", of);
+        let text =
+            |what: &str| tree["nodes"][0][what]["value"].as_str().unwrap_or_default().to_owned();
+        (text("role"), text("name"))
     }
 
     /// Makes the page believe that the user likes it so.

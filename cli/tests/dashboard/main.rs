@@ -248,6 +248,10 @@ fn the_page_shows_a_program_while_it_runs() {
         "!!document.querySelector('#timeline') && document.querySelector('#timeline').width > 0",
     );
     page.until("document.querySelector('#panel .legend').innerText.includes('thumbnail')");
+    go_from_bar_to_bar(&mut page);
+    keep(&mut page, "bar-light");
+    page.key("Escape");
+    page.until("!document.querySelector('#chart [role=option]')");
     page.key("+");
     keep(&mut page, "timeline-light");
     page.key("0");
@@ -274,9 +278,74 @@ fn the_page_shows_a_program_while_it_runs() {
     page.until("document.querySelector('#pulse').className === 'gone'");
 }
 
+/// The timeline by keyboard alone: to it, within it, to what a bar stands for, and back.
+fn go_from_bar_to_bar(page: &mut Browser) {
+    const BAR: &str = "document.querySelector('#chart [role=option]')";
+    let nth = format!("Number({BAR}.getAttribute('aria-posinset'))");
+    let worker = format!("Number({BAR}.textContent.split('worker ')[1])");
+    page.value("document.querySelector('#filter').focus()");
+    page.key("Tab");
+    page.until("document.activeElement.id === 'chart'");
+    page.until(&format!(
+        "document.activeElement.getAttribute('aria-activedescendant') === {BAR}?.id"
+    ));
+    page.key("Home");
+    page.until(&format!("{nth} === 1"));
+    page.key("ArrowRight");
+    page.until(&format!("{nth} === 2"));
+    let second = page.value(&format!("{BAR}.textContent"));
+    page.key("l");
+    page.until(&format!("{nth} === 3"));
+    page.key("ArrowLeft");
+    page.until(&format!("{BAR}.textContent === {second}"));
+
+    // It is painted again and again, and nothing of that is lost.
+    let drawn = page.value("Number(document.body.dataset.drawn)").as_f64().expect("a number");
+    page.until(&format!("Number(document.body.dataset.drawn) > {drawn} + 1"));
+    assert_eq!(page.value("document.activeElement.id"), "chart");
+    assert_eq!(page.value(&format!("{BAR}.textContent")), second);
+    let second = second.as_str().expect("text");
+    assert_eq!(page.told_of(BAR), ("option".to_owned(), second.to_owned()));
+    assert!(second.contains("dashboard::") || second.contains("thumbnail"), "{second}");
+    let (role, name) = page.told_of("document.querySelector('#chart')");
+    assert_eq!(role, "listbox");
+    assert!(name.contains(" tasks on ") && name.ends_with(" workers over time"), "{name}");
+
+    // To the other workers, of which the lowest and the highest are the ends.
+    let before = page.value(&worker).as_f64().expect("a process id");
+    for _ in 0..9 {
+        page.key("ArrowUp");
+    }
+    page.until(&format!("{worker} <= {before}"));
+    let highest = page.value(&worker).as_f64().expect("a process id");
+    page.key("ArrowDown");
+    page.until(&format!("{worker} > {highest}"));
+
+    // A bar that is out of sight is brought into it.
+    for _ in 0..6 {
+        page.key("+");
+    }
+    page.until(&format!("!{BAR}.hidden"));
+    page.key("Home");
+    page.until(&format!("{nth} === 1 && !{BAR}.hidden"));
+    page.key("End");
+    page.until(&format!("{nth} > 1 && !{BAR}.hidden"));
+    page.key("0");
+
+    page.key("Enter");
+    page.until("document.activeElement.id === 'drawer'");
+    let title = page.value("document.querySelector('#drawer h2').textContent");
+    let of_bar = page.value(&format!("{BAR}.textContent"));
+    assert!(of_bar.as_str().expect("text").starts_with(title.as_str().expect("text")), "{of_bar}");
+    page.key("Escape");
+    page.until("document.querySelector('#drawer').hidden");
+    page.until("document.activeElement.id === 'chart'");
+}
+
 /// Keeps a picture of the page, where that was asked for.
 fn keep(page: &mut Browser, name: &str) {
     let Some(directory) = std::env::var_os("RUSTYRAY_PICTURES") else { return };
+    page.until("sample.history.length > 20"); // lines over time are some time long
     let picture = page.picture();
     let path = std::path::Path::new(&directory).join(format!("{name}.png"));
     std::fs::write(path, picture).expect("the directory is there");
