@@ -62,6 +62,7 @@ mod stream;
 mod submit;
 #[cfg(feature = "opentelemetry")]
 pub mod telemetry;
+mod terminal;
 mod type_name;
 mod value;
 mod wait;

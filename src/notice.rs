@@ -4,7 +4,9 @@
 //! thread that a node cannot do without, or in the middle of something. Where nobody listens there is nobody to tell,
 //! and all goes on. Clippy's `print_stderr` holds this, for the whole crate.
 
-use std::{fmt, io::Write};
+use std::fmt;
+
+use crate::terminal;
 
 /// Says a line, as `eprintln!` does, to whoever listens.
 macro_rules! notice {
@@ -12,7 +14,6 @@ macro_rules! notice {
 }
 pub(crate) use notice;
 
-/// The line goes in one piece: other processes write to the same pipe or terminal.
 pub(crate) fn say(what: fmt::Arguments<'_>) {
-    let _ = std::io::stderr().write_all(format!("{what}\n").as_bytes());
+    terminal::write(std::io::stderr(), &what.to_string());
 }

@@ -1,11 +1,11 @@
 //! A progress bar for a set of references.
 
 use std::{
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     time::{Duration, Instant},
 };
 
-use crate::{error::Result, object::ObjectRef};
+use crate::{error::Result, object::ObjectRef, terminal};
 
 /// How often the bar is drawn.
 const FRAME: Duration = Duration::from_millis(100);
@@ -13,7 +13,7 @@ const FRAME: Duration = Duration::from_millis(100);
 const WIDTH: usize = 32;
 
 /// Waits until all references are settled, and shows how many are: a bar on standard error, where that is a
-/// terminal.
+/// terminal. What workers write meanwhile goes above it.
 ///
 /// A task that failed is settled, too; its error is where it always is, at [`ObjectRef::get`].
 ///
@@ -38,7 +38,7 @@ const WIDTH: usize = 32;
 /// # Errors
 /// [`crate::Error::TaskCancelled`] when the task that waits is cancelled.
 pub async fn progress<T>(what: &str, references: &[ObjectRef<T>]) -> Result<()> {
-    let mut bar = Bar::new(what, references.len());
+    let bar = Bar::new(what, references.len());
     let mut pending = references.to_vec();
     bar.draw(0);
     while !pending.is_empty() {
@@ -46,7 +46,6 @@ pub async fn progress<T>(what: &str, references: &[ObjectRef<T>]) -> Result<()> 
         (_, pending) = crate::wait(pending, all, Some(FRAME)).await?;
         bar.draw(references.len() - pending.len());
     }
-    bar.end();
     Ok(())
 }
 
@@ -63,17 +62,18 @@ impl<'a> Bar<'a> {
         Bar { what, total, started: Instant::now(), is_shown: std::io::stderr().is_terminal() }
     }
 
-    fn draw(&mut self, done: usize) {
+    fn draw(&self, done: usize) {
         if self.is_shown {
-            let line = frame(&render(self.what, done, self.total, self.started.elapsed()));
-            // A terminal that is gone shows nothing.
-            let _ = std::io::stderr().write_all(line.as_bytes());
+            terminal::draw(frame(&render(self.what, done, self.total, self.started.elapsed())));
         }
     }
+}
 
-    fn end(&mut self) {
+/// Also of one that was given up: what is said next is said on a line of its own.
+impl Drop for Bar<'_> {
+    fn drop(&mut self) {
         if self.is_shown {
-            let _ = writeln!(std::io::stderr());
+            terminal::leave();
         }
     }
 }
@@ -92,10 +92,11 @@ fn render(what: &str, done: usize, total: usize, elapsed: Duration) -> String {
     let left = match done {
         0 => String::new(),
         done if done == total => format!(" in {seconds:.1} s"),
-        done => format!(", {:.0} s left", seconds / done as f64 * (total - done) as f64),
+        done => format!(" {:.0} s left", seconds / done as f64 * (total - done) as f64),
     };
     let (bar, rest) = ("█".repeat(full), "░".repeat(WIDTH - full));
-    format!("{what} {bar}{rest} {done}/{total}{left}")
+    // What says most comes first: the rest is what a narrow terminal cuts off.
+    format!("{what} {done}/{total} {bar}{rest}{left}")
 }
 
 #[cfg(test)]
@@ -105,10 +106,10 @@ mod tests {
     #[test]
     fn the_bar_says_how_much_is_left() {
         let half = render("work", 50, 100, Duration::from_secs(10));
-        assert!(half.contains("50/100, 10 s left"), "{half}");
+        assert!(half.starts_with("work 50/100 █") && half.ends_with("░ 10 s left"), "{half}");
         assert_eq!(half.matches('█').count(), WIDTH / 2);
         let done = render("work", 3, 3, Duration::from_millis(1500));
-        assert!(done.ends_with("3/3 in 1.5 s"), "{done}");
+        assert!(done.starts_with("work 3/3 █") && done.ends_with("█ in 1.5 s"), "{done}");
         assert!(render("nothing", 0, 0, Duration::ZERO).contains("0/0"));
     }
 

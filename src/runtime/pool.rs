@@ -6,7 +6,6 @@
 
 use std::{
     fmt,
-    io::Write as _,
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     process::{Child, ExitStatus},
@@ -44,6 +43,7 @@ use crate::{
     error::{Error, Result},
     registry,
     state::Stream,
+    terminal,
 };
 
 /// How long a process may take from its start to its being ready.
@@ -681,13 +681,13 @@ fn forward(node: &Arc<Node>, child: &mut Child) -> Vec<impl Future<Output = ()> 
         let keep = output.keeper(pid, Stream::Stdout);
         copying.push(tokio::spawn(copy_lines(pid, OwnedFd::from(stdout), keep, |line| {
             // Whoever read it may be gone; the lines are kept all the same.
-            let _ = writeln!(std::io::stdout(), "{line}");
+            terminal::write(std::io::stdout(), line);
         })));
     }
     if let Some(stderr) = child.stderr.take() {
         let keep = output.keeper(pid, Stream::Stderr);
         copying.push(tokio::spawn(copy_lines(pid, OwnedFd::from(stderr), keep, |line| {
-            let _ = writeln!(std::io::stderr(), "{line}");
+            terminal::write(std::io::stderr(), line);
         })));
     }
     copying.into_iter().map(|copied| async { drop(copied.await) }).collect()

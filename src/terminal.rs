@@ -1,0 +1,53 @@
+//! The terminal, as the bar of [`crate::progress()`] and all that this process says in lines share it.
+//!
+//! A bar stays on the lowest line of a terminal, and leaves the cursor behind it. A line that is written there would go on
+//! where the bar ends, and the next frame would be drawn over it. So whoever writes a line takes the bar away before it, and
+//! draws it again after it, while nobody else writes: the line is above the bar, which a terminal never wraps.
+//!
+//! Only what goes to a terminal is done so. A file or a pipe gets its lines as they are, and whoever reads it slowly holds
+//! up nobody who draws.
+
+use std::io::{IsTerminal, Write};
+
+use parking_lot::Mutex;
+
+/// What a terminal is told to forget the lowest line.
+const AWAY: &str = "\r\x1b[K";
+
+/// The bar that is on the terminal, as it was drawn last. Who holds it writes alone.
+static BAR: Mutex<Option<String>> = Mutex::new(None);
+
+/// Draws a bar on standard error, which is a terminal, in the place of the one that is there.
+pub(crate) fn draw(bar: String) {
+    let mut drawn = BAR.lock();
+    // A terminal that is gone shows nothing.
+    let _ = std::io::stderr().write_all(bar.as_bytes());
+    *drawn = Some(bar);
+}
+
+/// Leaves the bar where it is, and goes on below it.
+pub(crate) fn leave() {
+    let mut drawn = BAR.lock();
+    if drawn.take().is_some() {
+        let _ = std::io::stderr().write_all(b"\n");
+    }
+}
+
+/// Writes a line to standard output or standard error, above the bar where there is one. Whoever read it may be gone.
+///
+/// The line goes in one piece: other processes write to the same pipe or terminal.
+pub(crate) fn write(mut to: impl Write + IsTerminal, line: &str) {
+    let line = format!("{line}\n");
+    if !to.is_terminal() {
+        let _ = to.write_all(line.as_bytes()).and_then(|()| to.flush());
+        return;
+    }
+    let drawn = BAR.lock();
+    let bar = drawn.as_deref();
+    // The bar is drawn by standard error, the line may be written by standard output: each is through before the next.
+    let away = bar.map_or(Ok(()), |_| std::io::stderr().write_all(AWAY.as_bytes()));
+    let _ = away.and_then(|()| to.write_all(line.as_bytes())).and_then(|()| to.flush());
+    if let Some(bar) = bar {
+        let _ = std::io::stderr().write_all(bar.as_bytes());
+    }
+}
