@@ -111,6 +111,9 @@ pub struct Options {
     /// List the rows and measure nothing
     #[arg(long)]
     list: bool,
+    /// No node is looked at: whoever gives one is told why
+    #[arg(long, value_name = "SOCKET", hide = true)]
+    address: Option<PathBuf>,
 }
 
 /// How long a trial is at least, and at most.
@@ -147,6 +150,12 @@ pub fn main(options: &Options) -> ExitCode {
 
 /// Does and prints what is asked for; `false` when a row failed.
 fn measure(options: &Options) -> Result<bool, Failure> {
+    if options.address.is_some() {
+        let what = "the suite measures a node of its own, and no other: `--address` is not for it";
+        let help = "each row counts what its workers ran, and other programs' work would be part of its figures; leave \
+                    `--address` out, and best have no other node at work meanwhile";
+        return Err(Failure::with_help(what, help).and_code(2));
+    }
     if options.list {
         let names: String = ROWS.iter().map(|row| format!("{}\n", row.name)).collect();
         return print::text(&names).map(|()| true);

@@ -165,6 +165,9 @@ fn with_a_wrong_command_line() {
         let output = place.run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
     }
+    let output = place.run(&["microbenchmark", "--address", "node.sock"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("measures a node of its own"), "{}", said(&output));
     let _node = place.start(&[]);
     let output = place.run(&["list", "tasks", "--filter", "colour=red"]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
