@@ -44,6 +44,35 @@
 //! # rustyray::blocking::shutdown()
 //! # }
 //! ```
+//!
+//! A program of its own can look into a node and send what it recorded to a collector, with the crate
+//! `opentelemetry-otlp` and one of its HTTP clients:
+//!
+//! ```no_run
+//! use opentelemetry::trace::TracerProvider;
+//! use opentelemetry_otlp::SpanExporter;
+//! use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+//! use rustyray::{
+//!     state::{Inspector, Listing},
+//!     telemetry,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // To http://localhost:4318, or where OTEL_EXPORTER_OTLP_ENDPOINT says.
+//! let exporter = SpanExporter::builder().with_http().build()?;
+//! let provider = SdkTracerProvider::builder()
+//!     .with_resource(Resource::builder().with_service_name("pictures").build())
+//!     .with_batch_exporter(exporter)
+//!     .build();
+//!
+//! let mut inspector = Inspector::find()?; // the node of this user that runs, if it is the only one
+//! let tasks = inspector.tasks(&Listing::new().filter("state", "finished").limit(100_000))?;
+//! let sent = telemetry::export(&provider.tracer("rustyray"), &inspector.node()?, &tasks);
+//! provider.shutdown()?;
+//! println!("{sent} spans");
+//! # Ok(())
+//! # }
+//! ```
 
 use std::{
     collections::HashMap,
