@@ -2,14 +2,25 @@
 //!
 //! Names and units follow the conventions of that ecosystem: base units (bytes, seconds), the unit and
 //! `_total` at the end of the name. Nothing is measured between two scrapes.
+//!
+//! Who takes OpenMetrics, as Prometheus itself does, gets it, and everybody else the older text format, in which a counter
+//! is described by the name that its samples have.
 
 use std::{
+    collections::HashSet,
     fmt,
     net::SocketAddr,
     sync::{Arc, Weak, atomic::AtomicU64},
 };
 
-use axum::{Router, http::header::CONTENT_TYPE, routing::get};
+use axum::{
+    Router,
+    http::{
+        HeaderMap,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
+    routing::get,
+};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -23,7 +34,9 @@ use crate::{
 };
 
 /// What scrapers expect of the text that `encode` writes.
-const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What they expect of the text that [`plain`] makes of it.
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Serves metrics at `address` until the node closes.
 pub(crate) fn serve(node: &Arc<Node>, address: SocketAddr) -> Result<()> {
@@ -38,14 +51,17 @@ pub(crate) fn serve(node: &Arc<Node>, address: SocketAddr) -> Result<()> {
     listener.set_nonblocking(true).map_err(io)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
     let weak: Weak<Node> = Arc::downgrade(node);
-    let answer = move || {
+    let answer = move |headers: HeaderMap| {
         let node = weak.upgrade();
         async move {
             let text = match node {
                 Some(node) => render(&node.overview().await).unwrap_or_default(),
                 None => String::new(),
             };
-            ([(CONTENT_TYPE, TEXT)], text)
+            match takes_open_metrics(&headers) {
+                true => ([(CONTENT_TYPE, OPEN_METRICS)], text),
+                false => ([(CONTENT_TYPE, PLAIN)], plain(&text)),
+            }
         }
     };
     let router = Router::new().route("/metrics", get(answer));
@@ -57,6 +73,31 @@ pub(crate) fn serve(node: &Arc<Node>, address: SocketAddr) -> Result<()> {
         }
     });
     Ok(())
+}
+
+fn takes_open_metrics(headers: &HeaderMap) -> bool {
+    let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.contains("application/openmetrics-text"))
+}
+
+/// OpenMetrics as the older text format.
+fn plain(open_metrics: &str) -> String {
+    let lines = || open_metrics.lines();
+    let counter =
+        |line: &'_ str| Some(line.strip_prefix("# TYPE ")?.strip_suffix(" counter")?.to_owned());
+    let counters: HashSet<String> = lines().filter_map(counter).collect();
+    let mut text = String::new();
+    for line in lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("EOF" | "UNIT"), ..) => {}
+            (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(name) => {
+                text += &format!("# {what} {name}_total {rest}\n");
+            }
+            _ => text += &format!("{line}\n"),
+        }
+    }
+    text
 }
 
 type Labels = Vec<(&'static str, String)>;

@@ -407,13 +407,20 @@ fn metrics_are_served_by_their_conventions() {
     let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
     rustyray::block_on(async { speak_remote::remote("x".to_owned()).await?.get().await })
         .expect("it runs");
-    let mut stream = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).expect("it listens");
-    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(answer.contains("application/openmetrics-text"), "{answer}");
+    let scrape = |accept: &str| {
+        let address = format!("127.0.0.1:{port}");
+        let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+        write!(stream, "{request}{accept}\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        (head.to_owned(), body.to_owned())
+    };
+    let prometheus = "Accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2\r\n";
+    let (head, body) = scrape(prometheus);
+    assert!(head.contains("application/openmetrics-text"), "{head}");
     for wanted in [
         "# TYPE rustyray_store_capacity_bytes gauge",
         "# UNIT rustyray_store_used_bytes bytes",
@@ -423,11 +430,25 @@ fn metrics_are_served_by_their_conventions() {
         "# TYPE rustyray_uptime_seconds gauge",
         "# EOF",
     ] {
-        assert!(answer.contains(wanted), "no `{wanted}` in {answer}");
+        assert!(body.contains(wanted), "no `{wanted}` in {body}");
     }
     // What ends like a counter is one.
-    for kind in answer.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+    for kind in body.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         assert!(!kind.contains("_total"), "{kind}");
+    }
+
+    // Who does not ask for that gets the text in which all that there is of a metric has one name.
+    let (head, body) = scrape("");
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    assert!(!body.contains("# UNIT") && !body.contains("# EOF"), "{body}");
+    let described = |what: &str, name: &str| body.contains(&format!("# {what} {name} "));
+    let samples: Vec<_> = body.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(samples.contains(&"rustyray_tasks_failed_total 0"), "{body}");
+    for sample in samples {
+        let name = sample.split(['{', ' ']).next().expect("a name");
+        assert!(described("HELP", name) && described("TYPE", name), "{name} in {body}");
+        let is_counter = body.contains(&format!("# TYPE {name} counter\n"));
+        assert_eq!(is_counter, name.ends_with("_total"), "{name} in {body}");
     }
     rustyray::block_on(runtime.shutdown()).expect("it lets go");
 }
