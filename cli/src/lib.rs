@@ -27,6 +27,7 @@
 
 mod dashboard;
 mod exit;
+mod interrupt;
 mod list;
 mod logs;
 mod memory;

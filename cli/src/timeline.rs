@@ -13,7 +13,9 @@ use rustyray::manual::MAX_CONCURRENCY;
 use rustyray::state::{Inspector, Listing, NodeInfo, TaskInfo, TaskState};
 use serde_json::{Value, json};
 
-use crate::{exit::Failure, list::limit, print, seconds::seconds, target::Target};
+use crate::{
+    exit::Failure, interrupt::Interrupt, list::limit, print, seconds::seconds, target::Target,
+};
 
 /// Which tasks, and where to.
 #[derive(Clone, Debug, Args)]
@@ -21,7 +23,7 @@ pub(crate) struct Options {
     /// The file to write; `-` for standard output
     #[arg(long, short, value_name = "FILE", default_value = "timeline.json")]
     out: PathBuf,
-    /// Record for that long first; without it, what the node has recorded, or 5 seconds if it does not record
+    /// Record for that long first, or until Ctrl-C; without it, what the node has recorded, or 5 seconds if it does not record
     #[arg(long, short, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     seconds: Option<Duration>,
     /// At most that many tasks, the newest
@@ -40,7 +42,7 @@ impl Options {
         wanted.map(open).transpose().map_err(|error| self.unwritten(&error))
     }
 
-    /// Writes the timeline in place of what the file had, which whoever interrupts the recording keeps.
+    /// Writes the timeline in place of what the file had, which whoever kills the recording keeps.
     fn write(&self, file: &mut File, text: &str) -> Result<(), Failure> {
         let written = file.metadata().and_then(|found| {
             if found.is_file() {
@@ -66,10 +68,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let recorded = inspector.node()?.recording;
     if let Some(time) = options.seconds.or((!recorded).then_some(A_WHILE)) {
         inspector.record()?;
+        let interrupt = Interrupt::listen();
         if !options.target.json {
-            print::aside(format_args!("recording for {} s …", time.as_secs_f64()));
+            let seconds = time.as_secs_f64();
+            print::aside(format_args!("recording for {seconds} s … (Ctrl-C ends it earlier)"));
         }
-        std::thread::sleep(time);
+        interrupt.wait(time);
     }
     let (node, tasks) = collect(&mut inspector, options.limit)?;
     let events = chrome_trace(&node, &tasks);

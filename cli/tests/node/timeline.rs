@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    io::Write as _,
+    io::{BufRead, BufReader, Write as _},
+    process::Stdio,
     time::Duration,
 };
 
@@ -427,5 +428,39 @@ fn a_timeline_tells_what_happened() {
         let beside = later.find(|later| later.began + 2 < slice.ended);
         assert!(beside.is_none(), "{slice:?} is not alone: {beside:?}");
     }
+    rustyray::block_on(runtime.shutdown()).expect("it lets go");
+}
+
+#[rustyray::remote]
+fn early() {}
+
+#[test]
+fn a_recording_that_is_interrupted_is_written() {
+    let place = Place::new();
+    let node = place.start(&[]);
+    let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
+    let file = place.path().join("early.json");
+    let arguments = ["timeline", "--seconds", "3600", "--out", file.to_str().expect("text")];
+    let mut recording = place.command(&arguments);
+    let mut recording =
+        recording.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut said = String::new();
+    let stderr = recording.stderr.as_mut().expect("it is piped");
+    BufReader::new(stderr).read_line(&mut said).expect("text");
+    assert!(said.contains("Ctrl-C ends it earlier"), "{said}");
+    let early = || rustyray::block_on(async { early_remote::remote().await?.get().await });
+    early().expect("it runs");
+    place.wait_for(&["list", "tasks", "-f", "state=finished"], |rows| {
+        rows.as_array().is_some_and(|rows| !rows.is_empty())
+    });
+    kill(Pid::from_raw(recording.id() as i32), Signal::SIGINT).expect("it is there");
+    assert!(recording.wait().expect("it ends").success());
+    let text = std::fs::read_to_string(file).expect("it was written");
+    let trace: Value = serde_json::from_str(&text).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("events");
+    let is_early = |event: &&Value| {
+        event["ph"] == "X" && event["name"].as_str().is_some_and(|name| name.ends_with("early"))
+    };
+    assert_eq!(events.iter().filter(is_early).count(), 1, "{text}");
     rustyray::block_on(runtime.shutdown()).expect("it lets go");
 }
