@@ -30,7 +30,10 @@ use crate::{
 
 /// Why a call has no result.
 #[derive(Debug)]
-pub struct Failure(pub(crate) FailureKind);
+pub struct Failure(
+    // In a box, since what has none of it is moved at each step of a call.
+    Box<FailureKind>,
+);
 
 #[derive(Debug)]
 pub(crate) enum FailureKind {
@@ -53,11 +56,24 @@ pub(crate) enum FailureKind {
 impl Failure {
     /// The failure of a function that returned an error with this message.
     pub fn message(message: impl fmt::Display) -> Failure {
-        Failure(FailureKind::Returned { message: message.to_string(), cause: None })
+        Failure::of(FailureKind::Returned { message: message.to_string(), cause: None })
+    }
+
+    #[cold]
+    pub(crate) fn of(kind: FailureKind) -> Failure {
+        Failure(Box::new(kind))
+    }
+
+    pub(crate) fn kind(&self) -> &FailureKind {
+        &self.0
+    }
+
+    pub(crate) fn into_kind(self) -> FailureKind {
+        *self.0
     }
 
     pub(crate) fn is_late(&self) -> bool {
-        matches!(self.0, FailureKind::Late)
+        matches!(self.kind(), FailureKind::Late)
     }
 
     /// The failure of a function that returned `error`, with its chain of causes.
@@ -90,13 +106,13 @@ impl Failure {
             }
             None => (error.to_string(), error.source().map(Cause::chain)),
         };
-        Failure(FailureKind::Returned { message, cause })
+        Failure::of(FailureKind::Returned { message, cause })
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Failure(FailureKind::Runtime(error))
+        Failure::of(FailureKind::Runtime(error))
     }
 }
 
@@ -323,7 +339,7 @@ impl Returns {
             ))));
         };
         if core.is_interrupted() {
-            return Err(Failure(FailureKind::Cancelled));
+            return Err(Failure::of(FailureKind::Cancelled));
         }
         core.seal_value(id, self.attempt, value)
     }
@@ -371,7 +387,7 @@ impl<'a> Call<'a> {
             return Failure::from(error);
         }
         let task = context::running_name().unwrap_or_else(|| "?".into());
-        Failure(FailureKind::Downstream(Error::downstream(task, id.to_string(), error)))
+        Failure::of(FailureKind::Downstream(Error::downstream(task, id.to_string(), error)))
     }
 
     /// Gives the result.

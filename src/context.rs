@@ -273,6 +273,7 @@ pub(crate) struct TaskContext {
 }
 
 impl TaskContext {
+    #[inline]
     pub(crate) fn enter(running: Running) -> TaskContext {
         let outer = RUNNING.with(|stack| {
             let mut stack = stack.borrow_mut();

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use rustyray_store::ObjectId;
 
 use crate::{
-    call::{Call, End, Failure, FailureKind, Finished, Ids, IntoCause, Outcome, Returns},
+    call::{Call, End, Failure, Finished, Ids, IntoCause, Outcome, Returns},
     context,
     error::Error,
     object::Settled,
@@ -163,7 +163,8 @@ impl<'a> Items<'a> {
         let (core, attempt) = (self.core, self.returns.attempt);
         match item.seal(core, &Returns::of(Ids::One(slot), 0)) {
             // An earlier attempt made it, or the consumer does not want it any more.
-            Ok(()) | Err(Failure(FailureKind::Late)) => {}
+            Ok(()) => {}
+            Err(failure) if failure.is_late() => {}
             Err(failure) => core.fail(slot, 0, &failure.into_error(&self.task, attempt)),
         }
     }
@@ -739,7 +740,7 @@ mod tests {
     use rustyray_store::Status;
 
     use super::*;
-    use crate::Builder;
+    use crate::{Builder, call::FailureKind};
 
     #[test]
     fn a_consumer_that_goes_on_meanwhile_is_followed() {
@@ -787,11 +788,8 @@ mod tests {
         let error =
             Error::ObjectLost { object: lost.to_string(), reason: "its file is gone".into() };
         core.fail(lost, 0, &error);
-        let failed = opened(lost);
-        assert!(
-            matches!(&failed, Err(Failure(FailureKind::Runtime(told))) if *told == error),
-            "{failed:?}"
-        );
+        let failed = opened(lost).map_err(Failure::into_kind);
+        assert!(matches!(&failed, Err(FailureKind::Runtime(told)) if *told == error), "{failed:?}");
         // As the store fails what it has no room to say more of.
         let lost = reserve();
         core.client.fail(lost, 0, &[]).expect("it is reserved");

@@ -410,6 +410,7 @@ impl Header {
     }
 
     /// Reads the fixed part of `words`.
+    #[inline]
     pub(crate) fn parse(words: &[u64]) -> Result<Header, Malformed> {
         let &[first, task, function, terms, fifth, ..] = words else {
             return Err(Malformed("shorter than its header"));

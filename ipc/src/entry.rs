@@ -66,6 +66,7 @@ pub(crate) enum Claim {
 pub(crate) struct Header<'a> {
     word: &'a AtomicU64,
     position: u64,
+    /// A power of two.
     entries: u64,
 }
 
@@ -140,7 +141,7 @@ impl<'a> Header<'a> {
                 TAKEN_BACK => Turn::TakenBack,
                 _ => Turn::Garbage,
             }
-        } else if turn < now && (turn == 0 || (now - turn).is_multiple_of(self.entries)) {
+        } else if turn < now && (turn == 0 || (now - turn) & (self.entries - 1) == 0) {
             // Never written, or for an earlier lap: the one before, unless that one was a hole.
             Turn::Vacant
         } else {

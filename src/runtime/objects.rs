@@ -129,10 +129,12 @@ impl Core {
         value: &T,
     ) -> Result<(), Failure> {
         self.client.seal_value(id, attempt, value).map_err(|error| match error {
-            SealError::Late { .. } | SealError::AlreadySealed { .. } => Failure(FailureKind::Late),
+            SealError::Late { .. } | SealError::AlreadySealed { .. } => {
+                Failure::of(FailureKind::Late)
+            }
             SealError::Store(error) => Failure::from(store_error::<T>(error)),
             // Nobody refers to the result any more: it is dropped.
-            SealError::Stale(_) => Failure(FailureKind::Late),
+            SealError::Stale(_) => Failure::of(FailureKind::Late),
             other => Failure::from(Error::ObjectLost {
                 object: id.to_string(),
                 reason: other.to_string(),

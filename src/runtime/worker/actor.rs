@@ -329,7 +329,7 @@ impl Worker {
         }
         let death = self.death();
         for order in orders {
-            self.fail_waited(order, Failure(FailureKind::Downstream(death.clone().into())));
+            self.fail_waited(order, Failure::of(FailureKind::Downstream(death.clone().into())));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     cell::OnceCell,
+    fmt,
     sync::Arc,
     task::{Poll, Waker},
 };
@@ -85,25 +86,21 @@ pub(super) fn begin(
     about_to: impl FnOnce(&Running, &Returns),
 ) -> Begun {
     fault::point("claimed");
-    let body = header.body.map(|id| core.body_words(id)).transpose();
-    let parts = body.as_ref().map_err(|error| error.to_string()).and_then(|body| {
-        let parts = header.split(body.as_deref().unwrap_or(rest));
-        let known = parts.and_then(|parts| {
-            // Few have one, and it is large.
-            let extension = match parts.extension() {
-                bytes if bytes.is_empty() => None,
-                bytes => Some(Arc::new(Extension::from_bytes(&bytes)?)),
-            };
-            Ok((parts, extension))
-        });
-        known.map_err(|error| error.to_string())
-    });
-    let (parts, extension) = match parts {
+    let body = match header.body.map(|id| core.body_words(id)).transpose() {
+        Ok(body) => body,
+        Err(error) => return lost(&error),
+    };
+    let parts = match header.split(body.as_deref().unwrap_or(rest)) {
         Ok(parts) => parts,
-        Err(error) => {
-            crate::notice!("rustyray: the words of a task are lost: {error}");
-            return (Returns::none(), None, Err(Failure::message(error)));
-        }
+        Err(error) => return lost(&error),
+    };
+    // Few have one, and it is large.
+    let extension = match parts.extension() {
+        bytes if bytes.is_empty() => None,
+        bytes => match Extension::from_bytes(&bytes) {
+            Ok(extension) => Some(Arc::new(extension)),
+            Err(error) => return lost(&error),
+        },
     };
     let ids = {
         let mut ids = parts.returns().filter_map(|id| id.ok());
@@ -129,7 +126,7 @@ pub(super) fn begin(
             .own_caller()
             .is_some_and(|actor| !actor.begins(returns.ids.as_slice().first().copied()))
     {
-        return (returns, None, Err(Failure(FailureKind::Late)));
+        return (returns, None, Err(Failure::of(FailureKind::Late)));
     }
     let running =
         Running { header: *header, returns: returns.ids.as_slice().first().copied(), extension };
@@ -145,11 +142,18 @@ pub(super) fn begin(
     let span = trace::Span::task(core, &running);
     let context = TaskContext::enter(running);
     if core.is_interrupted() {
-        return (returns, Some(context), Err(Failure(FailureKind::Cancelled)));
+        return (returns, Some(context), Err(Failure::of(FailureKind::Cancelled)));
     }
     let mut call = Call { core, arguments: parts.arguments, returns: &returns, actor };
     let outcome = span.enter(|| code(header).and_then(|code| guarded(core, || code(&mut call))));
     (returns, Some(context), outcome.map(|finished| span.follow(finished)))
+}
+
+/// A call whose words cannot be read.
+#[cold]
+fn lost(error: &dyn fmt::Display) -> Begun {
+    crate::notice!("rustyray: the words of a task are lost: {error}");
+    (Returns::none(), None, Err(Failure::message(error)))
 }
 
 /// What is recorded of a call that begins now.
@@ -182,7 +186,7 @@ pub(super) async fn stoppable(
 ) -> Result<(), Failure> {
     std::future::poll_fn(move |context| {
         if who.is_some_and(|who| core.interrupts.is_interrupted(who)) {
-            return Poll::Ready(Err(Failure(FailureKind::Cancelled)));
+            return Poll::Ready(Err(Failure::of(FailureKind::Cancelled)));
         }
         if let Some(limit) = limit
             && limit.is_overdue()
@@ -368,7 +372,7 @@ fn poll(
     future: &mut Later,
 ) -> Poll<Result<(), Failure>> {
     if core.interrupts.any() && who.is_some_and(|who| core.interrupts.is_interrupted(who)) {
-        return Poll::Ready(Err(Failure(FailureKind::Cancelled)));
+        return Poll::Ready(Err(Failure::of(FailureKind::Cancelled)));
     }
     executor.poll_as(waker, |context| poll_guarded(core, future, context))
 }

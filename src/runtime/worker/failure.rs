@@ -40,7 +40,7 @@ impl Failure {
     /// The public error of a failed call.
     pub(crate) fn into_error(self, task: &str, attempt: u16) -> Error {
         let (task, worker, attempt) = (task.to_owned(), process::id(), u32::from(attempt));
-        match self.0 {
+        match self.into_kind() {
             FailureKind::Returned { message, cause } => {
                 Error::TaskFailed { task, worker, attempt, message, cause }
             }
@@ -110,5 +110,5 @@ pub(super) fn panicked() -> Failure {
     let (message, location) = PANIC
         .take()
         .unwrap_or_else(|| ("a panic whose message was lost".into(), "an unknown place".into()));
-    Failure(FailureKind::Panicked { message, location })
+    Failure::of(FailureKind::Panicked { message, location })
 }

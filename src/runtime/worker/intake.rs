@@ -224,7 +224,7 @@ impl Worker {
             line.take_cancelled(&self.core, &mut cancelled);
         }
         for order in cancelled {
-            self.fail_waited(&order, Failure(FailureKind::Cancelled));
+            self.fail_waited(&order, Failure::of(FailureKind::Cancelled));
         }
     }
 
@@ -393,7 +393,7 @@ impl Worker {
     fn begin_waited(&mut self, seat: Option<&mut Seat>, waiting: Waiting) {
         let core = Arc::clone(&self.core);
         if waiting.is_cancelled(&core) {
-            return self.fail_waited(&waiting.order, Failure(FailureKind::Cancelled));
+            return self.fail_waited(&waiting.order, Failure::of(FailureKind::Cancelled));
         }
         let failed = waiting.arguments.iter().find_map(|&id| Some((id, core.error_of(id)?)));
         match failed {
@@ -401,7 +401,7 @@ impl Worker {
             Some((id, error)) => {
                 let task = waiting.order.header.name();
                 let error = Error::downstream(task, id.to_string(), error);
-                self.fail_waited(&waiting.order, Failure(FailureKind::Downstream(error)));
+                self.fail_waited(&waiting.order, Failure::of(FailureKind::Downstream(error)));
             }
         }
     }

@@ -72,7 +72,7 @@ impl Limit {
             wake.wake();
             tokio::time::sleep(GRACE).await;
             if theirs.compare_exchange(OVERDUE, TAKEN, AcqRel, Acquire).is_ok() {
-                let failure = Failure(FailureKind::TimedOut { timeout_ms });
+                let failure = Failure::of(FailureKind::TimedOut { timeout_ms });
                 reports.complete_as(&header, &name, &returns, Err(failure), false);
                 reports.nudge();
                 crate::notice!("task `{name}` is stuck after its timeout of {timeout_ms} ms");
@@ -95,7 +95,7 @@ impl Limit {
             Err(OVERDUE)
                 if self.state.compare_exchange(OVERDUE, TAKEN, AcqRel, Acquire).is_ok() =>
             {
-                Err(Failure(FailureKind::TimedOut { timeout_ms: self.timeout_ms }))
+                Err(Failure::of(FailureKind::TimedOut { timeout_ms: self.timeout_ms }))
             }
             // The background thread has taken it, and is about to end the process.
             Err(_) => loop {

@@ -76,17 +76,17 @@ impl Reports {
             && returns.who(header).is_some_and(|who| self.core.interrupts.take(who));
         let outcome = match (interrupted, outcome) {
             // Whatever it says: it was asked to stop.
-            (true, Err(_)) => Err(Failure(FailureKind::Cancelled)),
+            (true, Err(_)) => Err(Failure::of(FailureKind::Cancelled)),
             (_, outcome) => outcome,
         };
         fault::point("ran");
         let Err(failure) = outcome else { return self.publish(header, returns, DONE, exits) };
-        self.core.doorbells().deferring(|| match failure {
-            Failure(FailureKind::Late) => self.publish(header, returns, DONE, exits),
-            Failure(FailureKind::Cancelled) if header.task != 0 => {
+        self.core.doorbells().deferring(|| match failure.kind() {
+            FailureKind::Late => self.publish(header, returns, DONE, exits),
+            FailureKind::Cancelled if header.task != 0 => {
                 self.publish(header, returns, CANCELLED, exits);
             }
-            failure => {
+            _ => {
                 let error = failure.into_error(&name(), header.attempt);
                 if header.retried {
                     crate::notice!("attempt {} failed and is run again: {error}", header.attempt);
