@@ -15,5 +15,5 @@ macro_rules! notice {
 pub(crate) use notice;
 
 pub(crate) fn say(what: fmt::Arguments<'_>) {
-    terminal::write(std::io::stderr(), &what.to_string());
+    terminal::write(std::io::stderr().lock(), &what.to_string());
 }

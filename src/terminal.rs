@@ -14,40 +14,38 @@ use parking_lot::Mutex;
 /// What a terminal is told to forget the lowest line.
 const AWAY: &str = "\r\x1b[K";
 
-/// The bar that is on the terminal, as it was drawn last. Who holds it writes alone.
+/// The bar that is on the terminal, as it was drawn last. Who holds it writes alone, and waits for no other lock: a
+/// program may have that of standard output for long, and draw meanwhile.
 static BAR: Mutex<Option<String>> = Mutex::new(None);
 
 /// Draws a bar on standard error, which is a terminal, in the place of the one that is there.
 pub(crate) fn draw(bar: String) {
+    let mut stderr = std::io::stderr().lock();
     let mut drawn = BAR.lock();
     // A terminal that is gone shows nothing.
-    let _ = std::io::stderr().write_all(bar.as_bytes());
+    let _ = stderr.write_all(bar.as_bytes());
     *drawn = Some(bar);
 }
 
 /// Leaves the bar where it is, and goes on below it.
 pub(crate) fn leave() {
+    let mut stderr = std::io::stderr().lock();
     let mut drawn = BAR.lock();
     if drawn.take().is_some() {
-        let _ = std::io::stderr().write_all(b"\n");
+        let _ = stderr.write_all(b"\n");
     }
 }
 
-/// Writes a line to standard output or standard error, above the bar where there is one. Whoever read it may be gone.
+/// Writes a line to standard output or standard error, of which the caller has the lock, above the bar where there is
+/// one. Whoever read it may be gone.
 ///
-/// The line goes in one piece: other processes write to the same pipe or terminal.
+/// The line goes in one piece: other processes write to the same pipe or terminal. So does the bar with it, by the same
+/// stream: where both are terminals they are one.
 pub(crate) fn write(mut to: impl Write + IsTerminal, line: &str) {
-    let line = format!("{line}\n");
-    if !to.is_terminal() {
-        let _ = to.write_all(line.as_bytes()).and_then(|()| to.flush());
-        return;
-    }
-    let drawn = BAR.lock();
-    let bar = drawn.as_deref();
-    // The bar is drawn by standard error, the line may be written by standard output: each is through before the next.
-    let away = bar.map_or(Ok(()), |_| std::io::stderr().write_all(AWAY.as_bytes()));
-    let _ = away.and_then(|()| to.write_all(line.as_bytes())).and_then(|()| to.flush());
-    if let Some(bar) = bar {
-        let _ = std::io::stderr().write_all(bar.as_bytes());
-    }
+    let drawn = to.is_terminal().then(|| BAR.lock());
+    let written = match drawn.as_deref() {
+        Some(Some(bar)) => format!("{AWAY}{line}\n{bar}"),
+        _ => format!("{line}\n"),
+    };
+    let _ = to.write_all(written.as_bytes()).and_then(|()| to.flush());
 }

@@ -21,18 +21,13 @@ use nix::sys::signal::Signal;
 use rustyray_ipc::{Connection, Listener, ProcessHandle};
 use rustyray_scheduler::PoolId;
 use rustyray_store::{ClientId, ObjectId};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    net::unix::pipe,
-    sync::watch,
-    time::timeout,
-};
+use tokio::{sync::watch, time::timeout};
 
 use super::{
-    background, boot,
+    background, boot, forward,
     guard::Guard,
     node::{Claim, Node, Place, inspect},
-    output::{self, Output},
+    output::Output,
     program::{Card, Program, Programs},
     seat::{Seat, ended},
     starter,
@@ -42,8 +37,6 @@ use crate::{
     cancel::CancelOptions,
     error::{Error, Result},
     registry,
-    state::Stream,
-    terminal,
 };
 
 /// How long a process may take from its start to its being ready.
@@ -209,7 +202,7 @@ async fn life(node: &Arc<Node>, program: &Arc<Program>) -> Result<()> {
     let mut child =
         starter::run(move || boot::spawn(&started.launch(), theirs, nonce, gives_gpus)).await??;
     let pid = child.id();
-    let output = forward(node, &mut child);
+    let output = forward::all(&node.pool.output, &mut child);
     let watched = ProcessHandle::open(pid as i32)
         .and_then(|process| Ok((Arc::new(process), Arc::new(Connection::from_fd(ours)?))));
     let (process, connection) = match watched {
@@ -666,76 +659,6 @@ async fn let_visitor_in(
     let seat = handshake.admit(node, &program, &hello, process, given).await?;
     given.program = None;
     Ok(Visitor::Driver(seat, program))
-}
-
-/// Keeps a worker's output, and passes it on to the driver's, each line with the worker's pid and the actor that lives
-/// there, where one does; repeated lines folded. Of a task there is no name: when a line is read the next one may
-/// run.
-///
-/// What is given is ready once there is no more of it.
-fn forward(node: &Arc<Node>, child: &mut Child) -> Vec<impl Future<Output = ()> + use<>> {
-    let pid = child.id();
-    let output = &node.pool.output;
-    let mut copying = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        let keep = output.keeper(pid, Stream::Stdout);
-        copying.push(tokio::spawn(copy_lines(pid, OwnedFd::from(stdout), keep, |line| {
-            // Whoever read it may be gone; the lines are kept all the same.
-            terminal::write(std::io::stdout(), line);
-        })));
-    }
-    if let Some(stderr) = child.stderr.take() {
-        let keep = output.keeper(pid, Stream::Stderr);
-        copying.push(tokio::spawn(copy_lines(pid, OwnedFd::from(stderr), keep, |line| {
-            terminal::write(std::io::stderr(), line);
-        })));
-    }
-    copying.into_iter().map(|copied| async { drop(copied.await) }).collect()
-}
-
-async fn copy_lines(pid: u32, from: OwnedFd, keep: impl Fn(&str), print: fn(&str)) {
-    let Ok(from) = pipe::Receiver::from_owned_fd(from) else { return };
-    let mut lines = BufReader::new(from).split(b'\n');
-    let (mut last, mut repeated) = (None::<String>, 0_usize);
-    let mut speaker = format!("worker {pid}");
-    loop {
-        // What was folded is said after a while; there is no timer where nothing was.
-        let next = if repeated > 0 {
-            timeout(Duration::from_secs(1), lines.next_segment()).await.ok()
-        } else {
-            Some(lines.next_segment().await)
-        };
-        let read = match next {
-            Some(Ok(Some(line))) => Some(String::from_utf8_lossy(&line).into_owned()),
-            Some(_) | None if repeated == 0 => return,
-            Some(_) | None => None,
-        };
-        let (line, moved_in) = read.as_deref().map_or(("", None), output::split_moved_in);
-        let is_line = read.is_some() && !(moved_in.is_some() && line.is_empty());
-        if is_line {
-            keep(line);
-        }
-        let again = is_line && last.as_deref() == Some(line);
-        if again {
-            repeated += 1;
-            if moved_in.is_none() {
-                continue;
-            }
-        }
-        if repeated > 0 {
-            let times = if repeated == 1 { "once".into() } else { format!("{repeated} times") };
-            print(&format!("({speaker}) the last line came {times} more"));
-            repeated = 0;
-        }
-        if is_line && !again {
-            print(&format!("({speaker}) {line}"));
-            last = Some(line.to_owned());
-        }
-        if let Some(actor) = moved_in {
-            speaker = format!("{actor} {pid}");
-            last = None;
-        }
-    }
 }
 
 #[cfg(test)]

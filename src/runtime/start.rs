@@ -23,7 +23,7 @@ use super::{
     node::{self, Node, memory, review, spares::Kept},
     places,
     pool::{self, Pool},
-    program,
+    printer, program,
     wire::Role,
     worker,
 };
@@ -259,6 +259,7 @@ impl Core {
                     }
                     // One that has stopped reading is not waited for.
                     let _ = tokio::time::timeout(pool::TELLING, node.pool.output.all_told()).await;
+                    printer::all_printed().await;
                     drop(done);
                 });
                 let _ = wait.recv();
