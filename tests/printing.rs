@@ -152,3 +152,54 @@ fn lines_that_nobody_takes_are_counted() {
     assert_eq!(printed + left_out, LINES + 1);
     assert!(driver.child.wait().expect("it ends").success());
 }
+
+// --- lines of any length -----------------------------------------------------------------------------------
+
+/// Megabytes.
+const MUCH: usize = 64;
+
+/// Much without the end of a line, and then a bar.
+#[rustyray::remote]
+fn ends_no_line(megabytes: usize) {
+    let mut out = std::io::stdout().lock();
+    for number in 0..megabytes << 20 >> 12 {
+        // No two are the same, which would be folded.
+        write!(out, "{number:x<4096}").expect("the node reads it");
+    }
+    write!(out, "\r 50 %\r100 %\r").and_then(|()| out.flush()).expect("the node reads it");
+    out.write_all(b"and on").and_then(|()| out.flush()).expect("the node reads it");
+}
+
+fn memory_at_most() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("it runs");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it is there");
+    peak.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+}
+
+#[test]
+#[ignore = "a driver for the test below"]
+fn driver_whose_worker_ends_no_line() {
+    node();
+    let before = memory_at_most();
+    let spoken = rustyray::block_on(async { ends_no_line_remote::remote(MUCH).await?.get().await });
+    spoken.expect("it ends");
+    rustyray::blocking::shutdown().expect("it ends");
+    println!("grown by {} MiB.", (memory_at_most() - before) >> 20);
+}
+
+#[test]
+fn a_line_without_an_end_takes_no_memory() {
+    let mut driver = Process::start("driver_whose_worker_ends_no_line");
+    let mut said = String::new();
+    let mut output = driver.child.stdout.take().expect("piped");
+    output.read_to_string(&mut said).expect("it is text");
+    assert!(driver.child.wait().expect("it ends").success());
+    let (_, grown) = said.split_once("grown by ").expect("it says so");
+    let grown: usize = grown.split(' ').next().expect("a word").parse().expect("a number");
+    assert!(grown < MUCH / 2, "by {grown} MiB");
+    // All of it came through, in pieces, and each frame of the bar as it was written.
+    assert!(said.len() > MUCH << 20);
+    for frame in [")  50 %\n", ") 100 %\n", ") and on\n"] {
+        assert!(said.contains(frame), "no {frame}");
+    }
+}

@@ -2,13 +2,10 @@
 
 use std::{os::fd::OwnedFd, process::Child, sync::Arc, time::Duration};
 
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    net::unix::pipe,
-    time::timeout,
-};
+use tokio::{io::BufReader, net::unix::pipe, time::timeout};
 
 use super::{
+    cut::Lines,
     output::{self, Output},
     printer,
 };
@@ -37,18 +34,18 @@ pub(crate) fn all(
 
 async fn copy_lines(pid: u32, from: OwnedFd, keep: impl Fn(&str), stream: Stream) {
     let Ok(from) = pipe::Receiver::from_owned_fd(from) else { return };
-    let mut lines = BufReader::new(from).split(b'\n');
+    let mut lines = Lines::of(BufReader::new(from));
     let (mut last, mut repeated) = (None::<String>, 0_usize);
     let mut speaker = format!("worker {pid}");
     loop {
         // What was folded is said after a while; there is no timer where nothing was.
         let next = if repeated > 0 {
-            timeout(Duration::from_secs(1), lines.next_segment()).await.ok()
+            timeout(Duration::from_secs(1), lines.next()).await.ok()
         } else {
-            Some(lines.next_segment().await)
+            Some(lines.next().await)
         };
         let read = match next {
-            Some(Ok(Some(line))) => Some(String::from_utf8_lossy(&line).into_owned()),
+            Some(Ok(Some(line))) => Some(line),
             Some(_) | None if repeated == 0 => return,
             Some(_) | None => None,
         };

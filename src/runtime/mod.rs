@@ -8,6 +8,7 @@ pub(crate) mod background;
 pub(crate) mod boot;
 pub(crate) mod control;
 pub(crate) mod current;
+mod cut;
 mod doorbells;
 pub(crate) mod executor;
 mod forward;

@@ -19,6 +19,8 @@ use crate::state::{Line, Logs, Stream};
 /// What a worker writes to both of its streams at the end of a line, with a name, when an actor lives there from then
 /// on. In the stream it stands between what was written before and what the actor writes, however late it is read.
 const MOVED_IN: &str = "\x1erustyray: here lives ";
+/// What that begins with, and no text has.
+pub(super) const MARK: u8 = b'\x1e';
 
 /// Tells whoever reads this worker's output that from here on it is this actor's.
 pub(crate) fn say_moved_in(actor: &str) {
@@ -40,8 +42,8 @@ pub(crate) fn split_moved_in(line: &str) -> (&str, Option<&str>) {
 const WORKER_BYTES: usize = 256 << 10;
 /// How many workers' output is kept; beyond it goes that of the one that wrote least recently.
 const WORKERS: usize = 512;
-/// Bytes of a line; what is beyond is left out.
-const LINE_BYTES: usize = 8 << 10;
+/// Bytes of a line. One that is longer comes as several.
+pub(super) const LINE_BYTES: usize = 8 << 10;
 
 /// The kept output of all workers.
 #[derive(Debug)]
@@ -94,7 +96,6 @@ impl Output {
 
     fn keep(&self, worker: u32, stream: Stream, text: &str) {
         let at_ms = self.started.elapsed().as_millis() as u64;
-        let text = text.trim_end_matches('\r');
         let end = text.floor_char_boundary(LINE_BYTES);
         let mut kept = self.kept.lock();
         kept.lines += 1;
