@@ -690,14 +690,27 @@ async fn create_at<A: 'static>(
     }
     // From here on it is the construction's.
     std::mem::forget(reserved);
-    match construct(Some(token)) {
-        Ok(token) => Ok(adopt(token)),
-        Err(error) => {
-            match &core.link {
-                Link::Node(node) => node.drop_claim(name, token),
-                Link::Uplink(uplink) => uplink.drop_claim(name, token)?,
-            }
-            Err(error)
+    let claimed = Claimed { core: &core, name, token };
+    let token = construct(Some(token))?;
+    // The actor has it.
+    std::mem::forget(claimed);
+    Ok(adopt(token))
+}
+
+/// A name that is kept for an actor, and free again unless there comes to be one: its arguments may be refused, or
+/// panic as they are written.
+struct Claimed<'a> {
+    core: &'a Core,
+    name: &'a str,
+    token: ObjectId,
+}
+
+impl Drop for Claimed<'_> {
+    fn drop(&mut self) {
+        match &self.core.link {
+            Link::Node(node) => node.drop_claim(self.name, self.token),
+            // A node that is gone keeps no names.
+            Link::Uplink(uplink) => drop(uplink.drop_claim(self.name, self.token)),
         }
     }
 }

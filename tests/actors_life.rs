@@ -4,7 +4,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use rustyray::{ActorEnd, Death, prelude::*, state::Inspector};
+use rustyray::{
+    ActorEnd, Death,
+    prelude::*,
+    rkyv::{
+        Archive, Archived, Place,
+        rancor::Fallible,
+        with::{ArchiveWith, DeserializeWith, SerializeWith},
+    },
+    state::Inspector,
+};
 
 /// A directory of one test's own, removed at its end.
 struct Scratch(PathBuf);
@@ -675,4 +684,72 @@ fn a_call_whose_arguments_found_no_room_goes_out_when_there_is_some() {
     })
     .expect("both run");
     rustyray::block_on(runtime.shutdown()).expect("it ends");
+}
+
+// --- names of actors that never came to be -----------------------------------------------------------------
+
+/// A number that cannot be written unless it is 0.
+#[derive(
+    Debug, rustyray::rkyv::Archive, rustyray::rkyv::Serialize, rustyray::rkyv::Deserialize,
+)]
+#[rkyv(crate = rustyray::rkyv)]
+pub struct Unwritable(#[rkyv(with = Panics)] u64);
+
+/// Panics as it writes.
+#[derive(Debug)]
+pub struct Panics;
+
+impl ArchiveWith<u64> for Panics {
+    type Archived = Archived<u64>;
+    type Resolver = ();
+
+    fn resolve_with(field: &u64, (): (), out: Place<Self::Archived>) {
+        field.resolve((), out);
+    }
+}
+
+impl<S: Fallible + ?Sized> SerializeWith<u64, S> for Panics {
+    fn serialize_with(field: &u64, _: &mut S) -> Result<(), S::Error> {
+        assert_eq!(*field, 0, "it cannot be written");
+        Ok(())
+    }
+}
+
+impl<D: Fallible + ?Sized> DeserializeWith<Archived<u64>, u64, D> for Panics {
+    fn deserialize_with(field: &Archived<u64>, _: &mut D) -> Result<u64, D::Error> {
+        Ok(field.to_native())
+    }
+}
+
+#[rustyray::actor]
+struct Spoiled;
+
+#[rustyray::actor_methods]
+impl Spoiled {
+    pub fn new(number: Unwritable) -> Self {
+        assert_eq!(number.0, 0);
+        Spoiled
+    }
+}
+
+/// Creates an actor whose arguments panic, and then one of the same name.
+async fn create_twice(name: &str) -> rustyray::Result<()> {
+    let create = |number| Spoiled::options().name(name).remote(Unwritable(number));
+    let first = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        rustyray::block_on(create(1)).map(drop)
+    }));
+    assert!(first.is_err(), "{first:?}");
+    let second = tokio::time::timeout(Duration::from_secs(60), create(0)).await;
+    second.expect("the name is free")?.ready().await
+}
+
+#[rustyray::remote]
+async fn creates_twice(name: String) -> rustyray::Result<()> {
+    create_twice(&name).await
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_creation_that_panics_gives_its_name_back() -> rustyray::Result<()> {
+    create_twice("spoiled").await?;
+    creates_twice_remote::remote("spoiled by a task".to_owned()).await?.get().await
 }
