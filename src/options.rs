@@ -422,7 +422,8 @@ impl TaskOptions {
         self
     }
 
-    /// How many items of a streaming task may be made and not yet consumed, at least 1; 64 by default.
+    /// How many items of a streaming task may be made and not yet consumed, at least 1 and at most 65,536; 64 by
+    /// default. For each an object is reserved when the task is submitted.
     #[must_use]
     pub const fn backpressure(mut self, items: u32) -> Self {
         self.backpressure = items;

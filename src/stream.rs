@@ -47,6 +47,8 @@ use crate::{
 
 /// How many items may be unconsumed where the options do not say.
 pub(crate) const BACKPRESSURE: u32 = 64;
+/// How many may be at most: each takes a slot of the store from the beginning.
+pub(crate) const MOST_BACKPRESSURE: u32 = 1 << 16;
 
 /// The items of a task that gives one after the other, as references, in their order.
 ///
@@ -157,6 +159,11 @@ impl<T> ObjectRefStream<T> {
         arguments: impl FnOnce(&mut ArgWriter<'_>) -> Result<()>,
     ) -> Result<Self> {
         core.check_open()?;
+        if backpressure > MOST_BACKPRESSURE {
+            let what =
+                format!("a backpressure of {backpressure}, at most {MOST_BACKPRESSURE} can be");
+            return Err(Error::invalid(what));
+        }
         let window = backpressure.max(1) as usize;
         let mut reserved = Reserved { core, ids: Vec::with_capacity(window + 3) };
         let first_grant = reserved.one()?;

@@ -244,6 +244,16 @@ async fn items_come_in_order_whatever_makes_them() -> rustyray::Result<()> {
     Ok(())
 }
 
+#[rustyray::test(num_cpus = 1)]
+async fn a_stream_without_a_limit_is_refused() -> rustyray::Result<()> {
+    let refused = count_remote::options().backpressure(u32::MAX).remote(3).await;
+    let said = refused.expect_err("there are no so many objects").to_string();
+    assert!(said.contains("at most 65536 can be"), "{said}");
+    let wide = count_remote::options().backpressure(1 << 16).remote(3).await?;
+    assert_eq!(collect(wide).await?, [0, 1, 2]);
+    Ok(())
+}
+
 #[test]
 fn items_are_iterated_without_async() {
     rustyray::blocking::init().expect("a node starts");

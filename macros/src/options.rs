@@ -46,6 +46,8 @@ const RUNTIME: [&str; 7] =
 const MAX_CONCURRENCY: i128 = 1024;
 
 const RETRIES: std::ops::RangeInclusive<i128> = -1..=i32::MAX as i128;
+/// As many as `rustyray` accepts.
+const BACKPRESSURE: std::ops::RangeInclusive<i128> = 1..=1 << 16;
 
 /// Calls on an options builder, in the order of the arguments.
 #[derive(Default)]
@@ -110,8 +112,7 @@ impl Task {
                 value::integer("timeout_ms", argument.is("timeout_ms = 1000")?, 1..=most)?
             }
             "backpressure" => {
-                let most = i128::from(u32::MAX);
-                value::integer("backpressure", argument.is("backpressure = 16")?, 1..=most)?
+                value::integer("backpressure", argument.is("backpressure = 16")?, BACKPRESSURE)?
             }
             "name" => value::text("name", argument.is("name = \"…\"")?)?,
             "priority" => {
