@@ -10,7 +10,13 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::{
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::{ForkResult, fork},
+};
 use rustyray::prelude::*;
 
 #[rustyray::remote(max_retries = 3)]
@@ -406,4 +412,41 @@ fn workers_live_on_when_the_thread_that_has_their_node_gives_way_to_another() {
     })
     .expect("all of it runs");
     rustyray::block_on(runtime.shutdown()).expect("it ends");
+}
+
+// --- a child of the node's own process ends ----------------------------------------------------------------
+
+#[test]
+#[ignore = "a driver for the test below"]
+fn driver_whose_children_shut_down() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let runtime = node(&directory.path().join("node.sock"));
+    let works = || rustyray::block_on(async { again_remote::remote(4).await?.get().await });
+    assert_eq!(works().expect("it runs"), 8);
+    let ends: [fn() -> rustyray::Result<()>; 2] =
+        [rustyray::blocking::shutdown, || rustyray::block_on(rustyray::shutdown())];
+    for end in ends {
+        // SAFETY: the child does nothing that the parent's other threads may hold a lock for.
+        match unsafe { fork() }.expect("forked") {
+            ForkResult::Child => {
+                // It may wait for what never comes.
+                nix::unistd::alarm::set(LONG.as_secs() as u32);
+                let is_over = end().is_ok() && rustyray::Runtime::current().is_err();
+                // SAFETY: it ends the process, and nothing of the parent's is torn down.
+                unsafe { nix::libc::_exit(i32::from(!is_over)) }
+            }
+            ForkResult::Parent { child } => {
+                let ended = waitpid(child, None).expect("a child");
+                assert_eq!(ended, WaitStatus::Exited(child, 0));
+            }
+        }
+        // The parent's node is none the worse.
+        assert_eq!(works().expect("it runs"), 8);
+    }
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
+}
+
+#[test]
+fn a_child_that_shuts_down_ends() {
+    Process::start_as("driver_whose_children_shut_down", |command| command).ends_well();
 }

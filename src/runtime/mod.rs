@@ -383,9 +383,14 @@ impl Core {
         }
     }
 
+    /// Has this process know that it is over, and nobody else: whoever waits goes on to wait.
+    fn forget(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
     /// Ends every wait of this process; what is not settled then never will be.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.forget();
         if let Link::Uplink(uplink) = &self.link {
             uplink.close();
         }

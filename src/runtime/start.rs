@@ -241,7 +241,14 @@ impl Core {
 
     /// Ends the runtime in order. Actors answer the calls that they have and run `on_stop`, for at most three
     /// quarters of the grace, while tasks go on; then workers finish what they were given, and then all ends.
+    ///
+    /// In a child that was forked off it is over: what could end it in order are threads that the child has not, and
+    /// workers and a connection that are its parent's.
     pub(crate) fn shutdown(self: &Arc<Self>) {
+        if self.client.is_forked() {
+            self.forget();
+            return current::unregister(self);
+        }
         let grace = self.grace;
         if let Link::Node(node) = &self.link {
             // Then every actor has the calls that were made before.
