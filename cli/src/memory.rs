@@ -75,12 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         ],
     ))?;
     print::text("\n")?;
-    if makers.is_empty() {
-        print::aside(
-            "(where objects were made is known with `rustyray start --record-call-sites`, or with \
-             RUSTYRAY_RECORD_CALL_SITES=1 in the environment of the program that has the node)",
-        );
-    } else {
+    if !makers.is_empty() {
         print::text(&print::table(
             &makers[..makers.len().min(options.limit as usize)],
             &[
@@ -91,7 +86,18 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         ))?;
         print::text("\n")?;
     }
-    print::text(&print::table(largest, OBJECTS))
+    print::text(&print::table(largest, OBJECTS))?;
+    if largest.len() < objects.len() {
+        let (shown, all) = (largest.len(), objects.len());
+        print::aside(format_args!("(the largest {shown} of {all}; `--limit` shows more)"));
+    }
+    if makers.is_empty() {
+        print::aside(
+            "(where objects were made is known with `rustyray start --record-call-sites`, or with \
+             RUSTYRAY_RECORD_CALL_SITES=1 in the environment of the program that has the node)",
+        );
+    }
+    Ok(())
 }
 
 fn makers(objects: &[ObjectInfo]) -> Vec<Maker> {

@@ -226,11 +226,14 @@ fn without_being_asked_nobody_knows_where_objects_were_made() {
     let place = Place::new();
     let node = place.start(&[]);
     let runtime = rustyray::blocking::connect(&node.socket).expect("it lets us in");
-    let kept = rustyray::blocking::put(&vec![7_u8; 50_000]).expect("there is room");
+    let kept = [50_000, 60_000].map(|len| rustyray::blocking::put(&vec![7_u8; len]));
     let memory = place.json(&["memory"]);
     assert!(memory["objects"][0]["site"].is_null(), "{memory:#}");
     let output = place.run(&["memory"]);
     assert!(said(&output).contains("--record-call-sites"), "{}", said(&output));
+    assert!(!said(&output).contains("the largest"), "all are there: {}", said(&output));
+    let output = place.run(&["memory", "--limit", "1"]);
+    assert!(said(&output).contains("(the largest 1 of 2; `--limit`"), "{}", said(&output));
     drop(kept);
     rustyray::block_on(runtime.shutdown()).expect("it lets go");
 }
