@@ -17,6 +17,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::{
     call::{Call, Failure, Finished},
+    error::{Error, Result},
     options::ActorOptions,
 };
 
@@ -436,6 +437,33 @@ pub(crate) fn digest() -> u64 {
     entries().iter().fold(0x51_7c_c1_b7_27_22_0a_95, |hash, entry| fnv(hash, entry.as_bytes()))
 }
 
+/// Whether every entry is one that can be meant: two of the same name and place have one id, by which each process would
+/// take one of them, silently.
+///
+/// # Errors
+/// [`Error::InvalidArgument`], which names two that cannot be told from each other.
+pub(crate) fn check() -> Result<()> {
+    static UNIQUE: OnceLock<Option<String>> = OnceLock::new();
+    let twins = UNIQUE.get_or_init(|| {
+        twins(FUNCTIONS.iter().map(|f| (f.id, f.name, f.site)))
+            .or_else(|| twins(ACTORS.iter().map(|a| (a.id, a.name, a.site))))
+    });
+    twins.as_ref().map_or(Ok(()), |what| Err(Error::invalid(what.as_str())))
+}
+
+/// What is said of two entries with one id.
+fn twins(entries: impl Iterator<Item = (u64, &'static str, &'static str)>) -> Option<String> {
+    let mut known = ById::default();
+    let mut found = entries.filter_map(|(id, name, site)| {
+        let (known, its_site) = known.insert(id, (name, site))?;
+        Some(format!(
+            "`{known}` at {its_site} and `{name}` at {site} cannot be told from each other, as where a `macro_rules!` \
+             repeats one: give them different names, or write them in modules of different names"
+        ))
+    });
+    found.next()
+}
+
 /// Every entry as `name@place`, with the methods of the classes, sorted.
 pub(crate) fn entries() -> Vec<String> {
     let functions = FUNCTIONS.iter().map(|f| format!("{}@{}", f.name, f.site));
@@ -594,6 +622,14 @@ mod tests {
     fn names_in_different_places_have_different_ids() {
         assert_ne!(id("a::f", "src/a.rs:1:1"), id("a::f", "src/a.rs:9:1"));
         assert_ne!(id("a::f", "src/x.rs:1:1"), id("b::f", "src/x.rs:1:1"));
+    }
+
+    #[test]
+    fn two_that_cannot_be_told_apart_are_named() {
+        let known = [(1, "a::f", "src/a.rs:1:1"), (2, "a::g", "src/a.rs:2:1")];
+        assert_eq!(twins(known.into_iter()), None);
+        let said = twins(known.into_iter().chain([(2, "b::g", "src/b.rs:3:1")])).expect("two");
+        assert!(said.contains("`a::g` at src/a.rs:2:1 and `b::g` at src/b.rs:3:1"), "{said}");
     }
 
     #[test]

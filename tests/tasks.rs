@@ -343,3 +343,66 @@ async fn a_deep_failure_is_told_line_by_line() -> rustyray::Result<()> {
     assert_eq!(sources.count(), 4);
     Ok(())
 }
+
+/// Two functions and two actors of the same names in different scopes, which one macro writes.
+#[allow(dead_code, unreachable_pub)] // what is generated, and what is `pub` for other processes
+mod namesakes {
+    use rustyray::prelude::*;
+
+    macro_rules! namesakes {
+        () => {
+            pub(crate) async fn first() -> rustyray::Result<(u64, u64)> {
+                #[rustyray::remote]
+                fn same(value: u64) -> u64 {
+                    value + 1
+                }
+                #[rustyray::actor]
+                struct Same;
+                #[rustyray::actor_methods]
+                impl Same {
+                    pub fn new() -> Self {
+                        Same
+                    }
+                    pub fn number(&self) -> u64 {
+                        1
+                    }
+                }
+                let actor = Same::remote().await?;
+                Ok((
+                    same_remote::remote(10).await?.get().await?,
+                    actor.number().await?.get().await?,
+                ))
+            }
+
+            pub(crate) async fn second() -> rustyray::Result<(u64, u64)> {
+                #[rustyray::remote]
+                fn same(value: u64) -> u64 {
+                    value + 2
+                }
+                #[rustyray::actor]
+                struct Same;
+                #[rustyray::actor_methods]
+                impl Same {
+                    pub fn new() -> Self {
+                        Same
+                    }
+                    pub fn number(&self) -> u64 {
+                        2
+                    }
+                }
+                let actor = Same::remote().await?;
+                Ok((
+                    same_remote::remote(10).await?.get().await?,
+                    actor.number().await?.get().await?,
+                ))
+            }
+        };
+    }
+    namesakes!();
+}
+
+#[rustyray::test]
+async fn namesakes_of_one_macro_are_told_from_each_other() -> rustyray::Result<()> {
+    assert_eq!((namesakes::first().await?, namesakes::second().await?), ((11, 1), (12, 2)));
+    Ok(())
+}

@@ -32,6 +32,7 @@ mod golden;
 mod methods;
 mod options;
 mod outcome;
+mod place;
 mod prelude;
 mod remote;
 mod signature;

@@ -12,6 +12,7 @@ use crate::{
     complaints::Complaints,
     options::Task,
     outcome::Shape,
+    place,
     signature::{Kind, Signature, documentation},
 };
 
@@ -150,7 +151,7 @@ impl Remote {
     fn registration(&self) -> TokenStream {
         let here = Span::mixed_site();
         let Remote { task: Task { root, .. }, signature, .. } = self;
-        let name = signature.name();
+        let (name, within) = (signature.name(), place::within(signature.ident.span()));
         let call = signature.fresh("call");
         let (read, run) = (signature.read(&call), self.run(&call));
         quote_spanned! {here=>
@@ -158,7 +159,7 @@ impl Remote {
             #[linkme(crate = #root::manual::linkme)]
             static __FUNCTION: #root::manual::Function = #root::manual::Function::new(
                 ::core::concat!(::core::module_path!(), "::", #name),
-                ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
+                ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!(), #within),
                 |#call| {
                     #read
                     #run

@@ -27,7 +27,10 @@ use super::{
     wire::Role,
     worker,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    registry,
+};
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -99,6 +102,7 @@ fn cannot_listen(error: &BindError) -> Error {
 
 /// Starts a node in this process.
 pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
+    registry::check()?;
     let background = background::handle()?;
     let session = session();
     let visible = config.visible.then(places::new_entry);
@@ -217,6 +221,7 @@ fn serve(core: &Core) {
 
 /// Attaches to the node that listens at `path`.
 pub(crate) fn connect(path: &std::path::Path) -> Result<Arc<Core>> {
+    registry::check()?;
     let found;
     let path = if path == std::path::Path::new("auto") {
         found = places::only_node()?;

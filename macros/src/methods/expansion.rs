@@ -5,7 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::{Ident, Visibility};
 
 use super::{Class, Constructor, Method, mixed};
-use crate::{builder::actor_delegates, outcome::Shape, signature::documentation};
+use crate::{builder::actor_delegates, outcome::Shape, place, signature::documentation};
 
 impl Class {
     /// Everything that is generated beside the user's block.
@@ -45,7 +45,9 @@ impl Class {
     fn registration(&self) -> TokenStream {
         let here = Span::mixed_site();
         let Class { root, path, .. } = self;
-        let name = path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
+        let last = path.segments.last().map(|last| &last.ident);
+        let name = last.map(Ident::to_string).unwrap_or_default();
+        let within = place::within(last.map_or(here, Ident::span));
         let constructors = self.constructors.iter().map(|c| self.constructor_entry(c));
         let methods = self.methods.iter().map(|method| self.method_entry(method));
         let hook = |name: &str, hook: &Option<Method>| {
@@ -62,7 +64,7 @@ impl Class {
             #[linkme(crate = #root::manual::linkme)]
             static __CLASS: #root::manual::ActorClass = #root::manual::ActorClass::new(
                 ::core::concat!(::core::module_path!(), "::", #name),
-                ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
+                ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!(), #within),
                 &[#(#constructors),*],
                 &[#(#methods),*],
             )

@@ -133,7 +133,7 @@ const _: () = {
     static __CLASS: ::rustyray::manual::ActorClass = ::rustyray::manual::ActorClass::new(
             ::core::concat!(::core::module_path!(), "::", "Counter"),
             ::core::concat!(
-                ::core::file!(), ":", ::core::line!(), ":", ::core::column!()
+                ::core::file!(), ":", ::core::line!(), ":", ::core::column!(), "/0:0/0:0"
             ),
             &[
                 ::rustyray::manual::Constructor::new(

@@ -18,7 +18,9 @@ const _: () = {
     #[linkme(crate = ::rustyray::manual::linkme)]
     static __FUNCTION: ::rustyray::manual::Function = ::rustyray::manual::Function::new(
         ::core::concat!(::core::module_path!(), "::", "add"),
-        ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
+        ::core::concat!(
+            ::core::file!(), ":", ::core::line!(), ":", ::core::column!(), "/0:0/0:0"
+        ),
         |call| {
             let a = call.arg::<i64, _>("a")?;
             let b = call.arg::<i64, _>("b")?;

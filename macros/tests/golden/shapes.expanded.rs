@@ -18,7 +18,9 @@ const _: () = {
     #[linkme(crate = ::rustyray::manual::linkme)]
     static __FUNCTION: ::rustyray::manual::Function = ::rustyray::manual::Function::new(
         ::core::concat!(::core::module_path!(), "::", "load"),
-        ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
+        ::core::concat!(
+            ::core::file!(), ":", ::core::line!(), ":", ::core::column!(), "/0:0/0:0"
+        ),
         |call_| {
             let path = call_.arg::<String, _>("path")?;
             let call = call_.arg::<View<Vec<u8>>, _>("call")?;
@@ -190,7 +192,9 @@ const _: () = {
     #[linkme(crate = ::rustyray::manual::linkme)]
     static __FUNCTION: ::rustyray::manual::Function = ::rustyray::manual::Function::new(
         ::core::concat!(::core::module_path!(), "::", "split"),
-        ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
+        ::core::concat!(
+            ::core::file!(), ":", ::core::line!(), ":", ::core::column!(), "/0:0/0:0"
+        ),
         |call| {
             let args = call.arg::<Vec<u8>, _>("args")?;
             call.finish(::rustyray::manual::Several(split(args)))
@@ -329,7 +333,9 @@ const _: () = {
     #[linkme(crate = my::rustyray::manual::linkme)]
     static __FUNCTION: my::rustyray::manual::Function = my::rustyray::manual::Function::new(
         ::core::concat!(::core::module_path!(), "::", "many"),
-        ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
+        ::core::concat!(
+            ::core::file!(), ":", ::core::line!(), ":", ::core::column!(), "/0:0/0:0"
+        ),
         |call| {
             call.finish_async(async move {
                 my::rustyray::manual::FallibleSeveral(many().await)
@@ -476,7 +482,9 @@ const _: () = {
     #[linkme(crate = ::rustyray::manual::linkme)]
     static __FUNCTION: ::rustyray::manual::Function = ::rustyray::manual::Function::new(
         ::core::concat!(::core::module_path!(), "::", "count"),
-        ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
+        ::core::concat!(
+            ::core::file!(), ":", ::core::line!(), ":", ::core::column!(), "/0:0/0:0"
+        ),
         |call| {
             let to = call.arg::<u64, _>("to")?;
             call.finish_stream(
@@ -608,7 +616,9 @@ const _: () = {
     #[linkme(crate = ::rustyray::manual::linkme)]
     static __FUNCTION: ::rustyray::manual::Function = ::rustyray::manual::Function::new(
         ::core::concat!(::core::module_path!(), "::", "lines"),
-        ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!()),
+        ::core::concat!(
+            ::core::file!(), ":", ::core::line!(), ":", ::core::column!(), "/0:0/0:0"
+        ),
         |call| {
             let path = call.arg::<String, _>("path")?;
             call.finish_stream_async(async move {
