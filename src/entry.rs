@@ -9,7 +9,7 @@ use std::{
 use crate::{
     builder::{Builder, shutdown_blocking},
     error::Report,
-    runtime::{background, executor::block_on},
+    runtime::{executor::block_on, foreground},
 };
 
 /// Starts the runtime, runs `body`, and shuts down in order. An error is printed with its causes, and the
@@ -32,7 +32,7 @@ use crate::{
 /// }
 /// ```
 pub fn run_main<F: Future<Output: Exit<M>>, M>(builder: Builder, body: F) -> ExitCode {
-    let started = builder.start_blocking().and_then(|runtime| Ok((runtime, background::handle()?)));
+    let started = builder.start_blocking().and_then(|runtime| Ok((runtime, foreground::handle()?)));
     let tokio = match started {
         Ok((_, tokio)) => tokio,
         Err(error) => {
@@ -73,7 +73,7 @@ pub fn run_test<F: Future>(builder: Builder, body: F) -> F::Output {
     if let Err(error) = builder.start_blocking() {
         panic!("the runtime did not start: {}", Report(&error));
     }
-    let tokio = background::handle().unwrap_or_else(|error| panic!("{}", Report(&error)));
+    let tokio = foreground::handle().unwrap_or_else(|error| panic!("{}", Report(&error)));
     let _tokio = tokio.enter();
     let outcome = catch_unwind(AssertUnwindSafe(|| block_on(body)));
     let _ = shutdown_blocking();

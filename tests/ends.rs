@@ -450,3 +450,42 @@ fn driver_whose_children_shut_down() {
 fn a_child_that_shuts_down_ends() {
     Process::start_as("driver_whose_children_shut_down", |command| command).ends_well();
 }
+
+// --- what users spawn blocks -------------------------------------------------------------------------------
+
+/// Blocks a thread of tokio's for as long as its process lives, and waits beside it.
+#[rustyray::remote(max_retries = 0, timeout_ms = 200)]
+async fn blocks_beside() {
+    tokio::spawn(async {
+        loop {
+            std::thread::park();
+        }
+    });
+    std::future::pending().await
+}
+
+#[test]
+#[ignore = "a driver for the test below"]
+fn driver_that_blocks_where_it_spawns() {
+    let builder = rustyray::Builder::new().num_cpus(1.0).first_workers(0).visible(false);
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    let (tell, told) = mpsc::channel();
+    rustyray::block_on(async {
+        tokio::spawn(async move {
+            // No worker is there yet: the node has to start one and let it in.
+            let sum = again_remote::remote(2).await.expect("submitted").get_blocking();
+            let late = blocks_beside_remote::remote().await.expect("submitted").get_blocking();
+            let _ = tell.send((sum, late));
+        })
+    });
+    let (sum, late) = told.recv_timeout(LONG).expect("the node is kept from its work");
+    assert_eq!(sum.expect("it is run"), 4);
+    assert!(matches!(late, Err(rustyray::Error::TaskTimedOut { .. })), "{late:?}");
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
+}
+
+/// Neither the node, in the driver, nor the limit of a task, in its worker.
+#[test]
+fn a_task_of_tokio_that_blocks_keeps_nothing_else_from_its_work() {
+    Process::start_as("driver_that_blocks_where_it_spawns", |command| command).ends_well();
+}

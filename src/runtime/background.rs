@@ -1,8 +1,8 @@
 //! The process's one background thread: timers, sockets, output of workers.
 //!
 //! It is a tokio runtime with a single worker thread, started when it is first needed and kept until the
-//! process ends. Nothing on a hot path passes through it. All nodes of a process share it, and worker
-//! processes run users' async code in its context, so that timers and sockets of tokio work there.
+//! process ends. Nothing on a hot path passes through it. All nodes of a process share it. Nothing that may block runs
+//! there, and so no code of users: they have another (`foreground.rs`).
 
 use std::{sync::OnceLock, task::Waker, time::Instant};
 
@@ -25,17 +25,21 @@ pub(crate) fn is(id: Id) -> bool {
 /// # Errors
 /// When the process cannot have another thread.
 pub(crate) fn handle() -> Result<&'static Handle> {
-    BACKGROUND
+    of(&BACKGROUND, "rustyray-background")
+}
+
+/// The runtime at `place`, with one thread of this name, which is started here if there is none.
+pub(super) fn of(
+    place: &'static OnceLock<std::io::Result<Runtime>>,
+    name: &str,
+) -> Result<&'static Handle> {
+    place
         .get_or_init(|| {
-            Builder::new_multi_thread()
-                .worker_threads(1)
-                .thread_name("rustyray-background")
-                .enable_all()
-                .build()
+            Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build()
         })
         .as_ref()
         .map(Runtime::handle)
-        .map_err(|error| Error::io("starting the background thread", error))
+        .map_err(|error| Error::io(format_args!("starting the thread `{name}`"), error))
 }
 
 /// Wakes a task at a given time, unless it is dropped before.

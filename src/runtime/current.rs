@@ -16,7 +16,7 @@ use std::{
 
 use parking_lot::RwLock;
 
-use super::{Core, background};
+use super::{Core, background, foreground};
 use crate::error::{Error, Result};
 
 thread_local! {
@@ -67,7 +67,7 @@ static RUNTIMES: RwLock<Vec<Entry>> = RwLock::new(Vec::new());
 /// The tokio runtime of the user's that this thread belongs to.
 fn tokio_id() -> Option<tokio::runtime::Id> {
     let id = tokio::runtime::Handle::try_current().ok().map(|handle| handle.id());
-    id.filter(|&id| !background::is(id))
+    id.filter(|&id| !background::is(id) && !foreground::is(id))
 }
 
 /// Runs `f` on the runtime that is meant here.

@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use rustyray_store::{ObjectId, Status};
 use tokio::runtime::Handle;
 
-use super::{Core, background};
+use super::{Core, foreground};
 
 /// An object that a future of this thread's executor waits for.
 struct Interest {
@@ -261,7 +261,7 @@ impl Executor {
 /// Runs `future` to its end on this thread.
 ///
 /// It waits as the runtime's blocking calls do: it helps, spins for a calibrated time, then sleeps. Timers and sockets
-/// of tokio work in it, driven by a thread in the background; on a thread that is in a tokio runtime already they are
+/// of tokio work in it, driven by a thread of their own; on a thread that is in a tokio runtime already they are
 /// that one's.
 ///
 /// ```
@@ -272,10 +272,10 @@ impl Executor {
 /// ```
 pub fn block_on<F: Future>(future: F) -> F::Output {
     // Where the process cannot have that thread, all else works.
-    let background = match Handle::try_current() {
+    let foreground = match Handle::try_current() {
         Ok(_) => None,
-        Err(_) => background::handle().ok(),
+        Err(_) => foreground::handle().ok(),
     };
-    let _entered = background.map(Handle::enter);
+    let _entered = foreground.map(Handle::enter);
     Executor::new().run(future)
 }

@@ -1,4 +1,5 @@
-//! What workers write, as it is printed by the program that has the node: by a thread of its own for each stream.
+//! What workers write and the node says, as it is printed by the program that has the node: by a thread of its own for
+//! each stream.
 //!
 //! To write to standard output is to wait: for its lock, which a program may hold from its beginning to its end, and for
 //! whoever reads a pipe or a terminal, who may have stopped. The background thread is what a node cannot do without, so
@@ -52,19 +53,30 @@ static STDOUT: OnceLock<Option<Printer>> = OnceLock::new();
 static STDERR: OnceLock<Option<Printer>> = OnceLock::new();
 
 /// Prints a line in its turn, unless it is left out.
-pub(crate) async fn print(stream: Stream, line: String) {
-    let (place, write): (_, fn(&str)) = match stream {
-        Stream::Stdout => (&STDOUT, |line| terminal::write(std::io::stdout().lock(), line)),
-        Stream::Stderr => (&STDERR, |line| terminal::write(std::io::stderr().lock(), line)),
-    };
+pub(super) async fn print(stream: Stream, line: String) {
     // Where there can be no thread nothing is printed: it is kept.
-    if let Some(printer) = place.get_or_init(|| Printer::start(place, write)) {
+    if let Some(printer) = of(stream) {
         printer.print(line).await;
     }
 }
 
+/// The same without waiting: it is left out where there is no room for it now.
+pub(crate) fn offer(stream: Stream, line: String) {
+    if let Some(printer) = of(stream) {
+        printer.offer(line);
+    }
+}
+
+fn of(stream: Stream) -> Option<&'static Printer> {
+    let (place, write): (_, fn(&str)) = match stream {
+        Stream::Stdout => (&STDOUT, |line| terminal::write(std::io::stdout().lock(), line)),
+        Stream::Stderr => (&STDERR, |line| terminal::write(std::io::stderr().lock(), line)),
+    };
+    place.get_or_init(|| Printer::start(place, write)).as_ref()
+}
+
 /// Ready when all that was to be printed is, or nothing was printed for a while.
-pub(crate) async fn all_printed() {
+pub(super) async fn all_printed() {
     for printer in [&STDOUT, &STDERR].into_iter().filter_map(|place| place.get()?.as_ref()) {
         printer.all_printed().await;
     }
@@ -97,14 +109,28 @@ impl Printer {
     }
 
     async fn print(&self, line: String) {
+        if let Err(line) = self.try_print(line) {
+            self.print_with_patience(line).await;
+        }
+    }
+
+    fn offer(&self, line: String) {
+        if self.try_print(line).is_err() {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives the line back if there is no room for it.
+    fn try_print(&self, line: String) -> Result<(), String> {
         match self.lines.try_reserve() {
             Ok(room) => {
                 self.is_stalled.store(false, Ordering::Relaxed);
                 self.queue(room, line);
+                Ok(())
             }
-            Err(TrySendError::Full(())) => self.print_with_patience(line).await,
+            Err(TrySendError::Full(())) => Err(line),
             // It ends with the process only.
-            Err(TrySendError::Closed(())) => {}
+            Err(TrySendError::Closed(())) => Ok(()),
         }
     }
 
@@ -147,10 +173,8 @@ impl Printer {
     fn missing(&self) -> Option<String> {
         match self.left_out.swap(0, Ordering::Relaxed) {
             0 => None,
-            1 => Some("(rustyray) a line of a worker is left out: nobody took it".into()),
-            lines => {
-                Some(format!("(rustyray) {lines} lines of workers are left out: nobody took them"))
-            }
+            1 => Some("(rustyray) a line is left out here: nobody took it".into()),
+            lines => Some(format!("(rustyray) {lines} lines are left out here: nobody took them")),
         }
     }
 

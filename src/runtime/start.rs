@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    registry,
+    notice, registry,
 };
 
 /// What a node is started with.
@@ -104,6 +104,7 @@ fn cannot_listen(error: &BindError) -> Error {
 pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     registry::check()?;
     let background = background::handle()?;
+    background.spawn(async { notice::wait_for_nobody() });
     let session = session();
     let visible = config.visible.then(places::new_entry);
     let guard = guard_of(config.socket.iter().chain(&visible).cloned().collect());
@@ -207,6 +208,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
 /// The service thread: does what is to be done while no other thread of the process is awake to do it.
 fn serve(core: &Core) {
     let Link::Node(node) = &core.link else { return };
+    notice::wait_for_nobody();
     let mut let_go = Instant::now();
     while !core.is_closed() {
         // Asleep unless the doorbell rings; once a second it tidies up.

@@ -25,7 +25,7 @@ use crate::{
     options::MAX_CONCURRENCY,
     registry::{self, ActorClass},
     residence::Resident,
-    runtime::{Core, background, executor::Executor, occupant::Occupant, output},
+    runtime::{Core, executor::Executor, foreground, occupant::Occupant, output},
     spec::{self, Header},
 };
 
@@ -294,7 +294,7 @@ impl Worker {
             End::Later(future) => {
                 let executor = Executor::new();
                 let _tokio =
-                    background::handle().map(|handle| handle.enter()).map_err(Failure::from)?;
+                    foreground::handle().map(|handle| handle.enter()).map_err(Failure::from)?;
                 executor.run(guarded_future(&self.core, future)).flatten()
             }
             _ => Ok(()),

@@ -26,7 +26,7 @@ use crate::{
     registry,
     residence::Resident,
     runtime::{
-        Core, background, executor::Executor, node::ON_TOP, record::Began, submission::Extension,
+        Core, executor::Executor, foreground, node::ON_TOP, record::Began, submission::Extension,
         trace,
     },
     spec::{HEADER_WORDS, Header, Kind, Submitter},
@@ -251,7 +251,7 @@ impl Worker {
             Ok(End::Later(future)) => self.wait(seat, header, returns, future),
             Ok(End::Constructed(actor)) => self.settle(seat, &header, &returns, actor),
             Ok(End::ConstructedLater(future)) => {
-                let _tokio = background::handle().map(|handle| handle.enter());
+                let _tokio = foreground::handle().map(|handle| handle.enter());
                 let outcome = seat.executor.run(guarded_future(&self.core, future)).flatten();
                 match outcome {
                     Ok(actor) => self.settle(seat, &header, &returns, actor),
@@ -268,8 +268,8 @@ impl Worker {
             return self.wait_alone(seat, header, returns, future);
         }
         if seat.tokio.is_none() {
-            match background::handle() {
-                Ok(background) => seat.tokio = Some(background.enter()),
+            match foreground::handle() {
+                Ok(foreground) => seat.tokio = Some(foreground.enter()),
                 Err(error) => {
                     return self.complete(&header, &returns, Err(error.into()), take_exit());
                 }
@@ -294,13 +294,13 @@ impl Worker {
 
     /// Polls a task until it is done: it has the worker to itself.
     fn wait_alone(&mut self, seat: &Seat, header: Header, returns: Returns, future: Later) {
-        let background = match background::handle() {
-            Ok(background) => background,
+        let foreground = match foreground::handle() {
+            Ok(foreground) => foreground,
             Err(error) => {
                 return self.complete(&header, &returns, Err(error.into()), take_exit());
             }
         };
-        let _tokio = background.enter();
+        let _tokio = foreground.enter();
         let limit = self.limit.take();
         let stoppable = stoppable(&self.core, returns.who(&header), limit.as_ref(), future);
         let outcome = seat.executor.run(stoppable);

@@ -41,7 +41,7 @@ use super::{
 use crate::{
     call::{End, Failure},
     residence::Resident,
-    runtime::{Core, background, current, executor::Executor},
+    runtime::{Core, current, executor::Executor, foreground},
 };
 
 /// After how long a thread is tried to be started again that could not be had.
@@ -348,9 +348,9 @@ impl Shared {
         let (mut returns, context, outcome) = order.begin(&self.core, Some(resident));
         let outcome = match outcome.map(|finished| finished.0) {
             Ok(End::Sealed) => Ok(()),
-            Ok(End::Later(future)) => match background::handle() {
-                Ok(background) => {
-                    let _tokio = background.enter();
+            Ok(End::Later(future)) => match foreground::handle() {
+                Ok(foreground) => {
+                    let _tokio = foreground.enter();
                     let who = returns.who(&order.header);
                     let ended = executor.run(stoppable(&self.core, who, None, future));
                     returns.take_begin();

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     call::{End, Failure},
-    runtime::{Core, background, executor::Executor},
+    runtime::{Core, executor::Executor, foreground},
     spec::Header,
 };
 
@@ -29,9 +29,9 @@ pub(super) fn run(core: &Arc<Core>, reports: &Arc<Reports>, words: &[u64]) {
         });
     let outcome = match outcome.map(|finished| finished.0) {
         Ok(End::Sealed) => Ok(()),
-        Ok(End::Later(future)) => match background::handle() {
-            Ok(background) => {
-                let _tokio = background.enter();
+        Ok(End::Later(future)) => match foreground::handle() {
+            Ok(foreground) => {
+                let _tokio = foreground.enter();
                 executor.run(stoppable(core, returns.who(&header), limit.as_ref(), future))
             }
             Err(error) => Err(error.into()),
