@@ -314,10 +314,11 @@ impl Drop for Node {
 const LEAST_BLOCK_BYTES: u64 = 64 << 10;
 
 fn geometry(config: &Config) -> Result<Geometry, Error> {
-    let capacity_bytes = config.capacity_bytes.next_multiple_of(PAGE_BYTES);
-    if !(16 * PAGE_BYTES..MAX_CAPACITY_BYTES).contains(&capacity_bytes) {
-        return Err(Error::Config("the capacity must be between 64 KiB and 64 TiB"));
-    }
+    let capacity_bytes = config
+        .capacity_bytes
+        .checked_next_multiple_of(PAGE_BYTES)
+        .filter(|bytes| (16 * PAGE_BYTES..MAX_CAPACITY_BYTES).contains(bytes))
+        .ok_or(Error::Config("the capacity must be between 64 KiB and 64 TiB"))?;
     if !(1..=deadmap::MAX_SLOTS).contains(&config.max_objects) {
         return Err(Error::Config("the object table has between 1 and 16 Mi slots"));
     }
@@ -355,4 +356,19 @@ fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut source = std::fs::File::open("/dev/urandom").map_err(os)?;
     std::io::Read::read_exact(&mut source, &mut bytes).map_err(os)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capacity_that_cannot_be_is_refused() {
+        for capacity_bytes in [0, 15 * PAGE_BYTES, MAX_CAPACITY_BYTES, u64::MAX - 1, u64::MAX] {
+            let config = Config { capacity_bytes, ..Config::default() };
+            assert!(matches!(geometry(&config), Err(Error::Config(_))), "{capacity_bytes}");
+        }
+        let config = Config { capacity_bytes: 16 * PAGE_BYTES - 1, ..Config::default() };
+        assert_eq!(geometry(&config).expect("rounded up").capacity_bytes, 16 * PAGE_BYTES);
+    }
 }
