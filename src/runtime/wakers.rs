@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicUsize, Ordering},
     task::Waker,
 };
@@ -103,7 +104,7 @@ impl Wakers {
         drop(shard);
         self.len.fetch_sub(woken.len(), Ordering::Relaxed);
         // Outside the lock: a waker may run anything.
-        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        woken.into_iter().for_each(|(_, waker)| wake(waker));
         #[cfg(test)]
         self.waking.fetch_sub(taken, Ordering::Release); // pairs with `has`
     }
@@ -113,7 +114,76 @@ impl Wakers {
         for shard in &self.shards {
             let waiting = std::mem::take(&mut *shard.lock());
             self.len.fetch_sub(waiting.values().map(Vec::len).sum(), Ordering::Relaxed);
-            waiting.into_values().flatten().for_each(|(_, waker)| waker.wake());
+            waiting.into_values().flatten().for_each(|(_, waker)| wake(waker));
         }
+    }
+}
+
+/// Wakes, on whichever thread of the runtime serves the doorbell. A waker is its executor's code, and may drop the task:
+/// where that panics, the panic hook has said so, and neither the thread nor those behind are to suffer.
+fn wake(waker: Waker) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        // Leaked: its drop may panic, too.
+        std::mem::forget(payload);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{panic::panic_any, sync::Arc, task::Wake};
+
+    use rustyray_store::{Config, Node};
+
+    use super::*;
+
+    /// Panics with something whose drop panics.
+    struct Spiteful;
+
+    impl Wake for Spiteful {
+        fn wake(self: Arc<Self>) {
+            panic_any(Payload);
+        }
+    }
+
+    struct Payload;
+
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            panic!("what a waker panicked with is dropped");
+        }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_nobody_from_being_woken() {
+        let store = Node::create(Config { capacity_bytes: 16 << 20, ..Config::default() })
+            .expect("a store");
+        let id = store.client().reserve().expect("a slot");
+        let (wakers, woken) = (Wakers::new(), Arc::new(Woken::default()));
+        let wait = |group| {
+            wakers.insert(group, id, &Waker::from(Arc::new(Spiteful)));
+            wakers.insert(group, id, &Waker::from(Arc::clone(&woken)));
+        };
+        // What a test itself panics with must have a drop that does not.
+        let gets_out = |code: &dyn Fn()| {
+            catch_unwind(AssertUnwindSafe(code)).map_err(std::mem::forget).is_err()
+        };
+        wait(0);
+        assert!(!gets_out(&|| wakers.settle(0, |_| false)));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(wakers.is_empty());
+        (0..3).for_each(wait);
+        assert!(!gets_out(&|| wakers.wake_all()));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 4);
+        assert!(wakers.is_empty());
+        store.client().release(id);
     }
 }
