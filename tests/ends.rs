@@ -471,12 +471,12 @@ fn driver_that_blocks_where_it_spawns() {
     let runtime = rustyray::block_on(builder.start()).expect("a node starts");
     let (tell, told) = mpsc::channel();
     rustyray::block_on(async {
-        tokio::spawn(async move {
+        drop(tokio::spawn(async move {
             // No worker is there yet: the node has to start one and let it in.
             let sum = again_remote::remote(2).await.expect("submitted").get_blocking();
             let late = blocks_beside_remote::remote().await.expect("submitted").get_blocking();
             let _ = tell.send((sum, late));
-        })
+        }));
     });
     let (sum, late) = told.recv_timeout(LONG).expect("the node is kept from its work");
     assert_eq!(sum.expect("it is run"), 4);
