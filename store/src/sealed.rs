@@ -79,13 +79,14 @@ impl SealedFile {
         if !SealFlag::from_bits_truncate(seals).contains(SEALS) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is not sealed"));
         }
-        match len_bytes {
+        // One that has no bytes of its own has the list of what it holds: there is something to map.
+        match len_bytes.max(1) {
             // Where there are huge pages behind it they can be mapped as such.
             HUGE_PAGE_BYTES.. => {
                 let align_bytes = HUGE_PAGE_BYTES as usize;
                 Region::map_read_only_aligned(&file, len_bytes as usize, align_bytes)
             }
-            _ => Region::map_read_only(&file, len_bytes as usize),
+            len_bytes => Region::map_read_only(&file, len_bytes as usize),
         }
     }
 

@@ -260,7 +260,7 @@ impl Core {
         let SealRequest { id, attempt, key, len_bytes, fingerprint, nested, is_failed } = request;
         let refused = |refusal| (Reply::Refused(refusal), 0);
         // In this order: what is longer than the file may be too long to be reckoned with.
-        if len_bytes == 0 || len_bytes > open.len_bytes || nested > MAX_NESTED {
+        if len_bytes > open.len_bytes || nested > MAX_NESTED {
             return refused(Refusal::Garbage);
         }
         let list_at = len_bytes.next_multiple_of(8);
@@ -268,7 +268,8 @@ impl Core {
             0 => len_bytes,
             count => list_at + u64::from(count) * 16,
         };
-        if footprint_bytes > open.len_bytes {
+        // What has no bytes and holds nothing needs no file.
+        if footprint_bytes == 0 || footprint_bytes > open.len_bytes {
             return refused(Refusal::Garbage);
         }
         let kept_bytes = footprint_bytes.next_multiple_of(PAGE_BYTES);

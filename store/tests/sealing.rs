@@ -624,6 +624,26 @@ fn strict_objects_without_a_descriptor_are_errors_of_their_put() {
     assert!(output.status.success() && said.contains("well"), "{said}\n{output:?}");
 }
 
+#[test]
+fn a_strict_object_without_bytes_may_hold_others() {
+    let _files = beside_others();
+    let (node, client) = store(Tier::Ordinary);
+    let held = client.put(&7u64).expect("there is room");
+    let mut writer = client.create_in(Tier::Strict, 4096).expect("there is room");
+    writer.truncate(0);
+    let id = client.reserve().expect("a slot");
+    client.seal(id, 0, writer, 0, &[held]).expect("it is sealed");
+    client.release(held);
+    let pin = client.pin(id).expect("it is there");
+    assert!(pin.is_empty());
+    assert_eq!(*client.view::<u64>(held).expect("it is held"), 7);
+    drop(pin);
+    client.release(id);
+    assert_eq!(client.status(held), Status::Gone, "it went with its holder");
+    let stats = node.stats();
+    assert_eq!((stats.objects, stats.used_bytes), (0, stats.leased_bytes), "nothing is left");
+}
+
 /// A client may say anything of the file that it has written.
 #[test]
 fn a_seal_of_more_than_the_file_has_is_refused() {
