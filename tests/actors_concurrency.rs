@@ -401,6 +401,10 @@ impl Doorkeeper {
         true
     }
 
+    pub fn process(&self) -> u32 {
+        std::process::id()
+    }
+
     /// Whether the file is there, for which it waits a while.
     #[method(concurrency_group = "io")]
     pub fn waits_for(&self, file: String) -> bool {
@@ -409,6 +413,26 @@ impl Doorkeeper {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::path::Path::new(&file).exists()
+    }
+}
+
+/// Waits until all threads of a process sleep at once: it has claimed what it was given before.
+async fn until_asleep(process: u32) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let sleeps = |task: std::io::Result<std::fs::DirEntry>| {
+        let stat = std::fs::read_to_string(task.expect("listed").path().join("stat"));
+        // One that has ended meanwhile is none of those that claim.
+        stat.map_or(true, |stat| {
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+        })
+    };
+    loop {
+        let mut threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it lives");
+        if threads.all(sleeps) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "process {process} never sleeps");
+        tokio::task::yield_now().await;
     }
 }
 
@@ -422,11 +446,11 @@ async fn a_call_that_waits_for_others_is_cancelled_while_they_run() -> rustyray:
         for _ in 0..if by_line { 200 } else { 0 } {
             doorkeeper.nothing().await?.get().await?;
         }
+        let process = doorkeeper.process().await?.get().await?;
         let running = doorkeeper.waits_for(path.clone()).await?;
         let for_its_lane = doorkeeper.waits_for(path).await?;
         let for_all = doorkeeper.alone().await?;
-        // By then they are claimed.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        until_asleep(process).await;
         for call in [for_its_lane, for_all] {
             call.cancel(CancelOptions::default()).await?;
             let ended = call.get().await;
