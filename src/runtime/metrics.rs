@@ -17,7 +17,7 @@ use axum::{
     Router,
     http::{
         HeaderMap,
-        header::{ACCEPT, CONTENT_TYPE},
+        header::{ACCEPT, CONNECTION, CONTENT_TYPE},
     },
     routing::get,
 };
@@ -27,7 +27,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::node::Node;
+use super::{node::Node, scrapers::Door};
 use crate::{
     error::{Error, Result},
     state::NodeInfo,
@@ -49,7 +49,7 @@ pub(crate) fn serve(node: &Arc<Node>, address: SocketAddr) -> Result<()> {
         |error: std::io::Error| Error::io(format_args!("serving metrics at {address}"), &error);
     let listener = std::net::TcpListener::bind(address).map_err(io)?;
     listener.set_nonblocking(true).map_err(io)?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(io)?;
+    let door = Door::new(tokio::net::TcpListener::from_std(listener).map_err(io)?);
     let weak: Weak<Node> = Arc::downgrade(node);
     let answer = move |headers: HeaderMap| {
         let node = weak.upgrade();
@@ -58,16 +58,18 @@ pub(crate) fn serve(node: &Arc<Node>, address: SocketAddr) -> Result<()> {
                 Some(node) => render(&node.overview().await).unwrap_or_default(),
                 None => String::new(),
             };
-            match takes_open_metrics(&headers) {
-                true => ([(CONTENT_TYPE, OPEN_METRICS)], text),
-                false => ([(CONTENT_TYPE, PLAIN)], plain(&text)),
-            }
+            let (form, text) = match takes_open_metrics(&headers) {
+                true => (OPEN_METRICS, text),
+                false => (PLAIN, plain(&text)),
+            };
+            // Its place is for the next.
+            ([(CONTENT_TYPE, form), (CONNECTION, "close")], text)
         }
     };
     let router = Router::new().route("/metrics", get(answer));
     let closed = node.pool.until_closed();
     tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(closed).await;
+        let served = axum::serve(door, router).with_graceful_shutdown(closed).await;
         if let Err(error) = served {
             crate::notice!("rustyray: metrics are served no more: {error}");
         }

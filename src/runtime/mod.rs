@@ -33,6 +33,8 @@ mod pool;
 pub(crate) mod printer;
 mod program;
 pub(crate) mod record;
+#[cfg(feature = "metrics")]
+mod scrapers;
 mod seat;
 pub(crate) mod sites;
 pub(crate) mod start;
