@@ -209,6 +209,12 @@ impl<H: Host> State<H> {
                 && let Some(lane) = group.lanes.get_mut(at)
             {
                 let (kind, bundle) = (lane.kind, lane.bundle);
+                // Of a job that is being ended nothing begins, in a group that outlives it neither.
+                let first = lane.queue.first().map(|first| shared.records.at(first));
+                if first.is_some_and(|first| self.lanes.is_closed(JobId(first.job.get()))) {
+                    at += 1;
+                    continue;
+                }
                 let Some(first) = lane.queue.pop(&shared.records) else {
                     group.lanes.remove(at);
                     continue;

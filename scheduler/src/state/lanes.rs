@@ -129,7 +129,7 @@ impl Lanes {
         }
     }
 
-    fn is_closed(&self, job: JobId) -> bool {
+    pub(super) fn is_closed(&self, job: JobId) -> bool {
         self.closed.contains(&job)
     }
 

@@ -1,5 +1,10 @@
 //! Resources: gpus by id, and groups of bundles.
 
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+};
+
 use rustyray_scheduler::{
     Config, DeathReason, Demand, Failure, GpuShare, GroupId, GroupState, JobId, NewActor, NewGroup,
     Outcome, Placement, Refusal, Strategy, WorkerId,
@@ -192,5 +197,44 @@ fn children_run_in_the_group_that_captures_them() {
     assert_eq!(child(Placement::Free), None);
     world.run_all();
     world.scheduler.remove_group(id);
+    world.assert_at_rest();
+}
+
+#[test]
+fn in_a_group_that_outlives_its_job_nothing_of_that_begins_while_it_ends() {
+    let world = World::cpus(1);
+    let (strategy, job) = (Strategy::Pack, JobId(1));
+    let bundles = &[Demand::cpus(1.0)];
+    let new = NewGroup { bundles, strategy, job, detached: true, by: None };
+    let group = world.scheduler.create_group(new).expect("it fits");
+    let wish = |cpus| Wish { job: 1, demand: Demand::cpus(cpus), ..within(group) };
+    world.submit_as(&[], wish(1.0));
+    let running = world.begin(1).expect("it was handed over");
+    let (behind, ..) = world.submit_as(&[], wish(1.0));
+    // Of another kind: it is at no worker.
+    let (waits, ..) = world.submit_as(&[], wish(0.5));
+    assert_eq!(world.queue(1), [running.job.name, behind]);
+    let others = Wish { demand: Demand::cpus(0.5), ..within(group) };
+    let (other, ..) = world.submit_as(&[], others);
+    // The job is ending, and there is room while the host is told so.
+    let scheduler = Arc::clone(&world.scheduler);
+    let (task, attempt) = (running.task, running.attempt);
+    let pushed = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&pushed);
+    let meanwhile = move || {
+        let complete = || {
+            scheduler.completed(WorkerId(1), task, attempt, Outcome::Cancelled, 0);
+            *seen.lock().unwrap() = scheduler.host().inner().pushes.clone();
+        };
+        thread::scope(|scope| scope.spawn(complete).join().expect("nobody has the token"));
+    };
+    world.host().queues.get_mut(&1).expect("it is there").retain(|entry| entry.job.name == behind);
+    world.host().at_failure = Some(Box::new(meanwhile));
+    world.scheduler.job_ended(JobId(1));
+    let began = pushed.lock().unwrap().iter().any(|&(_, name)| name == waits);
+    assert!(!began, "a task of a job that ends was handed over");
+    assert!(matches!(world.failure(waits), Some(Failure::JobEnded)));
+    assert_eq!(world.run_all(), [other], "what is another job's goes on");
+    world.scheduler.remove_group(group);
     world.assert_at_rest();
 }
