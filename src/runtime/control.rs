@@ -53,6 +53,9 @@ pub(crate) const CELLS: CellShape = CellShape { cells: 64, answer_words: 8 };
 const UP: RingShape = RingShape { entries: 1024, payload_words: ENTRY_WORDS };
 const WORK: RingShape = RingShape { entries: 256, payload_words: ENTRY_WORDS };
 
+/// The most that a process has published and the node has not passed.
+pub(super) const MOST_PUBLISHED: usize = UP.entries;
+
 /// After how many claimed entries an actor whose calls overlap tells the node that there is room in its queue.
 pub(super) const WORK_ROOM: usize = WORK.entries / 2;
 

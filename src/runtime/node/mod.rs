@@ -31,7 +31,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize},
     },
 };
 
@@ -97,6 +97,8 @@ pub(crate) struct Peer {
     on_top: Mutex<std::collections::HashMap<u64, relief::OnTop>>,
     /// The socket, for the rare words that are no answer.
     pub(crate) line: Mutex<Option<Arc<rustyray_ipc::Connection>>>,
+    /// How many of those wait until what was said before is heard.
+    unheard: Arc<AtomicUsize>,
     /// The program that it runs, by its pool.
     pool: AtomicU32,
     /// What became of the tasks that whoever had this number ran; counted by whoever drains `up`.
@@ -190,6 +192,7 @@ impl Node {
             awaits: Mutex::default(),
             on_top: Mutex::default(),
             line: Mutex::new(None),
+            unheard: Arc::default(),
             pool: AtomicU32::new(0),
             ends: Ends::default(),
             shortage: Mutex::new(None),

@@ -18,6 +18,9 @@ use crate::{
     spec,
 };
 
+/// How many news may wait for a process to hear what it was told before.
+const MOST_UNHEARD: usize = 1 << 14;
+
 impl Node {
     /// A process has mapped everything and takes part from now on.
     pub(crate) fn joined(&self, client: ClientId, pid: u32, pool: PoolId, runs_tasks: bool) {
@@ -80,7 +83,7 @@ impl Node {
         vacated.put_back(&self.store);
         if let Some(inbound) = &mut *peer.up.lock() {
             let mut turn = self.scheduler().turn();
-            if let Err(what) = self.drain_ring(client, inbound, true, &mut turn) {
+            if let Err(what) = self.drain_ring(client, inbound, true, usize::MAX, &mut turn) {
                 crate::notice!("rustyray: process {client:?}, which ended, had published {what}");
             }
             turn.bring();
@@ -152,9 +155,11 @@ impl Node {
     }
 
     /// Says something to a process, without waiting for it to be heard: after what it was told before, and before
-    /// what its connection is given later.
+    /// what its connection is given later. A process that hears nothing, as one that was stopped, is turned out when
+    /// [`MOST_UNHEARD`] wait for it.
     pub(super) fn tell(&self, client: ClientId, what: &ToClient) {
-        let Some(line) = self.peers[client.index()].line.lock().clone() else { return };
+        let peer = &self.peers[client.index()];
+        let Some(line) = peer.line.lock().clone() else { return };
         let (Ok(background), frames) = (background::handle(), what.to_frames()) else { return };
         // A process that does not hear any more is dying, and is seen to.
         let send = async move { drop(line.send_in_turn(frames).await) };
@@ -162,16 +167,25 @@ impl Node {
         // which is first come, first served.
         let mut send = Box::pin(tokio::task::unconstrained(send));
         if send.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-            background.spawn(send);
+            // Relaxed: nothing hangs on the number but when it is enough.
+            let unheard = Arc::clone(&peer.unheard);
+            let is_enough = unheard.fetch_add(1, Ordering::Relaxed) + 1 == MOST_UNHEARD;
+            background.spawn(async move {
+                send.await;
+                unheard.fetch_sub(1, Ordering::Relaxed);
+            });
+            if is_enough {
+                self.banish(client, &format!("it has not heard the last {MOST_UNHEARD} news"));
+            }
         }
     }
 
-    /// Has nothing more to do with a process that does not keep to the protocol: a worker is killed, a
+    /// Has nothing more to do with a process that does not keep to the protocol, or does not hear: a worker is killed, a
     /// driver, which is not the node's to kill, is hung up on. What it held is released when it is gone.
-    pub(super) fn banish(&self, client: ClientId, what: &str) {
+    pub(super) fn banish(&self, client: ClientId, why: &str) {
         let peer = &self.peers[client.index()];
         let pid = peer.pid.load(Ordering::Relaxed);
-        crate::notice!("rustyray: process {pid} is turned out: it published {what}");
+        crate::notice!("rustyray: process {pid} is turned out: {why}");
         if peer.runs_tasks.load(Ordering::Relaxed) {
             self.strike(client);
         } else if let Some(line) = &*peer.line.lock() {
@@ -209,5 +223,39 @@ impl Node {
         let workers = (1..=u8::MAX)
             .filter(|&client| self.peers[usize::from(client)].runs_tasks.load(Ordering::Relaxed));
         workers.for_each(|client| self.kill(ClientId::new(client)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustyray_ipc::{BlockingConnection, Connection};
+
+    use super::*;
+    use crate::{Builder, runtime::Link};
+
+    #[test]
+    fn who_hears_nothing_is_hung_up_on_before_too_much_waits_for_it() {
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
+        let runtime = builder.start_blocking().expect("a node starts");
+        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
+        let client = ClientId::new(200);
+        let theirs = {
+            let _tokio = background::handle().expect("it runs").enter();
+            let (ours, theirs) = rustyray_ipc::pair().expect("a pair");
+            let ours = Connection::from_fd(ours).expect("a socket");
+            *node.peers[client.index()].line.lock() = Some(Arc::new(ours));
+            BlockingConnection::from_fd(theirs).expect("a socket")
+        };
+        let told = 2 * MOST_UNHEARD;
+        (0..told)
+            .for_each(|number| node.tell(client, &ToClient::Interrupt { task: number as u64 }));
+        // Without an end it would have to come to all of them.
+        let mut heard = 0;
+        while heard < told && theirs.recv().is_ok_and(|message| message.is_some()) {
+            heard += 1;
+        }
+        assert!(heard < told, "all that it was told waited for it");
+        *node.peers[client.index()].line.lock() = None;
+        crate::block_on(runtime.shutdown()).expect("it ends");
     }
 }

@@ -7,7 +7,7 @@ use rustyray_scheduler::{CallerId, Outcome, TaskId, Turn, WorkerId, WorkerInfo};
 use rustyray_store::{ClientId, ObjectId};
 
 use super::{
-    Inbound, Node, client_of,
+    Inbound, Node,
     host::Host,
     job::Words,
     relief::{Asleep, ON_TOP},
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     runtime::{
+        control::MOST_PUBLISHED,
         line::{LineEnd, LineId},
         lines::Asked,
         record::{Batch, is_record},
@@ -32,6 +33,17 @@ use crate::{
 
 /// How many tasks are submitted, while tasks are queued, before it is looked which have ended.
 const TOGETHER: u64 = 16;
+
+/// How many entries of a ring are served before one looks at the others.
+const LOOK: usize = 256;
+
+/// What is in a ring after a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    Nothing,
+    /// As many were served as are at a time.
+    Perhaps,
+}
 
 impl Node {
     /// One bounded step: takes what clients published, dispatches what is ready. `true` when there is more.
@@ -156,9 +168,7 @@ impl Node {
             has_nothing && unattended.contains(&worker.pool)
         };
         for worker in workers.iter().filter(idle) {
-            if self.scheduler().retire(worker.id) {
-                self.stop(client_of(worker.id));
-            }
+            self.scheduler().retire(worker.id);
         }
     }
 
@@ -180,25 +190,31 @@ impl Node {
             self.control.set_pending(client);
             return None;
         };
-        self.drain_locked(client, up, turn)
+        self.drain_locked(client, up, LOOK, turn)
     }
 
     fn drain_locked<'a>(
         &self,
         client: ClientId,
         mut up: MutexGuard<'a, Option<Inbound>>,
+        most: usize,
         turn: &mut Turn<'_, Host>,
     ) -> Option<MutexGuard<'a, Option<Inbound>>> {
-        if let Some(inbound) = &mut *up
-            && let Err(what) = self.drain_ring(client, inbound, false, turn)
-        {
-            // Nothing more of it is looked at.
-            self.record.put_away(&mut inbound.batch);
-            *up = None;
-            turn.bring();
-            drop(up);
-            self.banish(client, &what);
-            return None;
+        let Some(inbound) = &mut *up else { return Some(up) };
+        match self.drain_ring(client, inbound, false, most, turn) {
+            Ok(Left::Nothing) => {}
+            // Its turn comes again, after the others'.
+            Ok(Left::Perhaps) => self.control.set_pending(client),
+            Err(what) => {
+                // Nothing more of it is looked at.
+                self.record.put_away(&mut inbound.batch);
+                *up = None;
+                turn.bring();
+                // While the ring is ours: its number is given to no other process before that.
+                self.banish(client, &format!("it published {what}"));
+                drop(up);
+                return None;
+            }
         }
         Some(up)
     }
@@ -207,33 +223,37 @@ impl Node {
     /// socket comes after.
     pub(crate) fn catch_up(&self, client: ClientId) {
         let mut turn = self.scheduler().turn();
-        let ring = self.drain_locked(client, self.peers[client.index()].up.lock(), &mut turn);
+        // What it publishes meanwhile is not waited for: no ring has more than this.
+        let up = self.peers[client.index()].up.lock();
+        let ring = self.drain_locked(client, up, MOST_PUBLISHED, &mut turn);
         turn.bring();
         drop(ring);
     }
 
-    /// Serves what is in a process's ring, of which the scheduler is told in this turn; says what is wrong when there is
-    /// something that no process of ours writes.
+    /// Serves what is in a process's ring, `most` entries of it, of which the scheduler is told in this turn; says what is
+    /// wrong when there is something that no process of ours writes.
     pub(super) fn drain_ring(
         &self,
         client: ClientId,
         inbound: &mut Inbound,
         dead: bool,
+        most: usize,
         turn: &mut Turn<'_, Host>,
-    ) -> Result<(), String> {
+    ) -> Result<Left, String> {
         let Inbound { up, batch } = inbound;
         let mut entry = [0; ENTRY_WORDS];
-        loop {
+        for _ in 0..most {
             let front = if dead { up.front_after_death(&mut entry) } else { up.front(&mut entry) };
             match front {
                 Ok(Some(len)) => {
                     self.serve(client, &entry[..len], batch, turn)?;
                     up.advance();
                 }
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(Left::Nothing),
                 Err(garbage) => return Err(garbage.to_string()),
             }
         }
+        Ok(Left::Perhaps)
     }
 
     fn serve(
@@ -409,6 +429,48 @@ mod tests {
         runtime::Link,
         spec::{Kind, SpecWriter},
     };
+
+    #[test]
+    fn nobody_keeps_the_node_at_one_ring_and_all_that_is_published_is_served() {
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
+        let runtime = builder.start_blocking().expect("a node starts");
+        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
+        let client = ClientId::new(200);
+        node.joined(client, std::process::id(), crate::runtime::program::OWN, false);
+        let producer = node.control.up_producer(client);
+        let publish = |how_many| {
+            for _ in 0..how_many {
+                producer.push(&[UP_ROOM]).expect("there is room");
+            }
+        };
+        {
+            let mut up = node.peers[client.index()].up.lock();
+            let inbound = up.as_mut().expect("it has joined");
+            publish(LOOK + 1);
+            let mut look = || {
+                let mut turn = node.scheduler().turn();
+                node.drain_ring(client, inbound, false, LOOK, &mut turn)
+                    .expect("all is as it is to be")
+            };
+            assert_eq!(look(), Left::Perhaps);
+            assert_eq!(producer.len(), 1, "it is the others' turn");
+            assert_eq!(look(), Left::Nothing);
+            publish(3 * LOOK);
+        }
+        // Said once: what a look leaves is looked at again.
+        node.control.set_pending(client);
+        node.doorbells.ring(ClientId::NODE);
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while !producer.is_empty() {
+            assert!(std::time::Instant::now() < deadline, "{} are left", producer.len());
+            std::thread::yield_now();
+        }
+        // Who asks by the socket has been heard before, whatever was published.
+        publish(3 * LOOK);
+        node.catch_up(client);
+        assert!(producer.is_empty());
+        crate::block_on(runtime.shutdown()).expect("it ends");
+    }
 
     #[test]
     fn the_words_of_a_submission_stay_in_memory_until_the_node_has_read_them() {
