@@ -77,7 +77,5 @@ pub(crate) enum Act<H: Host> {
     /// It has ended since this object failed.
     FailByDependency(TaskId, ObjectKey),
     Interrupt(WorkerId, TaskId, u16),
-    Kill(WorkerId),
-    Stop(WorkerId),
     Need(PoolId, usize),
 }

@@ -147,7 +147,7 @@ pub enum ActorState {
 /// outer call before that returns, or by another thread that is at it.
 ///
 /// Some are told in order, *from within* the step that places: [`Host::push`], [`Host::take_back`], [`Host::granted`],
-/// [`Host::actor_changed`], [`Host::group_changed`] and [`Host::review_wanted`]. While one of these runs no
+/// [`Host::kill`], [`Host::stop`], [`Host::actor_changed`], [`Host::group_changed`] and [`Host::review_wanted`]. While one of these runs no
 /// other thread places anything (nobody waits for it either), so they are to be short, take no lock under
 /// which the scheduler is called, and ask the scheduler nothing that has an answer beyond what is said to be
 /// lock-free.
@@ -294,7 +294,8 @@ pub trait Host: Send + Sync + 'static {
     /// The task has ended, in whatever way, with this attempt: its arguments are no longer held.
     fn finished(&self, task: TaskId, attempt: u16, spec: Self::Spec);
 
-    /// Kills the worker's process, whatever it is at. [`crate::Scheduler::worker_left`] follows, once it is gone.
+    /// Kills the worker's process, whatever it is at. [`crate::Scheduler::worker_left`] follows, once it is gone, and
+    /// waits for its turn: so told from within, this never meets a successor that has the same id.
     fn kill(&self, worker: WorkerId);
 
     /// The running task is to be cancelled: tells the worker to ask it to stop. Told from within

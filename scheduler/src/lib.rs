@@ -97,14 +97,16 @@
 //! scheduler.unblocked(worker);
 //!
 //! // It is killed: the task is run again, by another worker.
-//! assert!(scheduler.condemn(worker, Some(first), false, |spec| assert_eq!(spec.name, "first")));
+//! assert!(scheduler.condemn(worker, Some(first), false, |spec| {
+//!     assert_eq!(spec.map(|spec| spec.name), Some("first"));
+//! }));
 //! scheduler.worker_left(worker, "killed".to_owned());
 //! assert_eq!(run_all(&scheduler), ["first"]);
 //! assert_eq!(scheduler.attempts_lost(), 1);
 //!
 //! let left: Vec<WorkerInfo> = scheduler.workers();
 //! assert!(left.iter().all(|info| info.id != worker && info.running.is_none()));
-//! assert!(scheduler.retire(left[0].id), "it is idle: the host may stop it");
+//! assert!(scheduler.retire(left[0].id), "it is idle: the host is told to stop it");
 //!
 //! // A queue that was full has room again: what it held up is tried once more.
 //! scheduler.dispatch();

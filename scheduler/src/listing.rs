@@ -81,15 +81,17 @@ impl<H: Host> Scheduler<H> {
         self.visit(|state, _| state.awaiting_places())
     }
 
-    /// Gives the worker nothing any more; `false` when it has something to do. The host stops it, and
+    /// Gives the worker nothing any more and has the host stop it; `false` when it has something to do.
     /// [`Scheduler::worker_left`] follows.
     pub fn retire(&self, worker: WorkerId) -> bool {
-        self.visit(|state, _| state.retire(worker))
+        self.visit(|state, shared| state.retire(shared, worker))
     }
 
-    /// Gives a worker nothing any more, since the host is about to kill it through no fault of what runs there,
-    /// and lets `look` see what that is; `false` when it does not run `task` any more (for a worker with an actor
-    /// or without anything, `None`). What it has not begun goes to others.
+    /// Gives a worker nothing any more and has the host kill it, through no fault of what runs there; `false` when it
+    /// does not run `task` any more (for a worker with an actor or without anything, `None`). What it has not begun goes
+    /// to others.
+    ///
+    /// Before it is killed `look` sees what runs there, from within as some calls of [`Host`](crate::Host) are told.
     ///
     /// [`Scheduler::worker_left`] follows. With `spares`, that death is then not counted among the retries of a
     /// task that has any, at most [`Config::MAX_SPARED`](crate::Config::MAX_SPARED) times.
@@ -98,7 +100,7 @@ impl<H: Host> Scheduler<H> {
         worker: WorkerId,
         task: Option<TaskId>,
         spares: bool,
-        look: impl FnOnce(&H::Spec),
+        look: impl FnOnce(Option<&H::Spec>),
     ) -> bool {
         self.visit(|state, shared| state.condemn(shared, worker, task, spares, look))
     }

@@ -226,8 +226,6 @@ impl<H: Host> Scheduler<H> {
             Act::Interrupt(worker, task, attempt) => {
                 return self.shared.guarded((), || host.interrupt(worker, task, attempt));
             }
-            Act::Kill(worker) => return self.shared.guarded((), || host.kill(worker)),
-            Act::Stop(worker) => return self.shared.guarded((), || host.stop(worker)),
             Act::Need(pool, how_many) => {
                 return self.shared.guarded((), || host.need_workers(pool, how_many));
             }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use rustyray_memory::sync::{AtomicU32, LOOM};
 
 use crate::{
-    ActorId, Config, GroupId, Host,
+    ActorId, Config, GroupId, Host, WorkerId,
     actor_gate::ActorGate,
     chunks::Chunks,
     dependents::Dependents,
@@ -78,6 +78,16 @@ impl<H: Host> Shared<H> {
     /// The gate of a group, whatever its generation.
     pub(crate) fn group(&self, group: GroupId) -> Option<&GroupGate> {
         self.groups.get(split(group.to_bits()).0)
+    }
+
+    /// Has the host kill a worker, within the turn that decides it: in a later one another may have its id.
+    pub(crate) fn kill(&self, worker: WorkerId) {
+        self.guarded((), || self.host.kill(worker));
+    }
+
+    /// Has the host end a worker in good order, within the turn that decides it.
+    pub(crate) fn stop(&self, worker: WorkerId) {
+        self.guarded((), || self.host.stop(worker));
     }
 
     pub(crate) fn set_backlog(&self, backlog: usize) {

@@ -241,7 +241,7 @@ impl<H: Host> State<H> {
             return self.kill_for(shared, id, DeathReason::Killed);
         }
         if let Some(worker) = self.actor(id).and_then(|actor| actor.worker) {
-            self.acts.push(Act::Kill(worker));
+            shared.kill(worker);
         }
     }
 
@@ -258,7 +258,7 @@ impl<H: Host> State<H> {
         }
         actor.reason.get_or_insert(reason);
         match actor.worker {
-            Some(worker) => self.acts.push(Act::Kill(worker)),
+            Some(worker) => shared.kill(worker),
             None => self.bury(shared, id),
         }
     }
@@ -278,7 +278,7 @@ impl<H: Host> State<H> {
         match actor.worker {
             Some(worker) => {
                 self.turn_away(shared, id, worker);
-                self.acts.push(Act::Stop(worker));
+                shared.stop(worker);
             }
             None => self.bury(shared, id),
         }

@@ -134,7 +134,7 @@ impl<H: Host> State<H> {
         }
         self.refit(shared, worker);
         self.retrieve(shared, worker, 1);
-        self.acts.push(Act::Kill(WorkerId(worker)));
+        shared.kill(WorkerId(worker));
     }
 
     /// Cancels a call that has not begun, if it is of a caller that is gone.

@@ -246,22 +246,21 @@ impl<H: Host> State<H> {
                 self.acts.push(Act::Need(pool.id, more));
             }
             if missing > more && self.pools.len() > 1 {
-                self.make_places(at, missing - more);
+                self.make_places(shared, at, missing - more);
             }
         }
     }
 
     /// There can be no more workers, and those of other executables may have nothing to do: ends as many of these,
     /// in whose places others are asked for once they are gone.
-    fn make_places(&mut self, for_pool: usize, mut how_many: usize) {
+    fn make_places(&mut self, shared: &Shared<H>, for_pool: usize, mut how_many: usize) {
         let leaving = self.workers.iter().flatten().filter(|known| known.retired).count();
         how_many = how_many.saturating_sub(leaving);
         for at in (0..self.pools.len()).filter(|&at| at != for_pool) {
             while how_many > 0
                 && let Some(worker) = self.pools[at].idle.front().map(|&idle| WorkerId(idle))
             {
-                self.retire(worker);
-                self.acts.push(Act::Stop(worker));
+                self.retire(shared, worker);
                 how_many -= 1;
             }
         }

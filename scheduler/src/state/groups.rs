@@ -8,7 +8,6 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{State, dispatch::Stall, workers::Bits, workers::Doom};
 use crate::{
     ActorId, DeathReason, Failure, GpuShare, GroupId, GroupState, Host, JobId, TaskId, WorkerId,
-    event::Act,
     gate::Phase,
     group_gate::{self, Shape},
     ids::split,
@@ -301,7 +300,7 @@ impl<H: Host> State<H> {
             for index in known.queue.iter(&shared.records) {
                 shared.records.at(index).mark(CANCELLED);
             }
-            self.acts.push(Act::Kill(WorkerId(worker)));
+            shared.kill(WorkerId(worker));
         }
     }
 

@@ -362,8 +362,8 @@ impl<H: Host> State<H> {
         self.refit(shared, worker);
     }
 
-    /// Gives a worker nothing any more, if it has nothing.
-    pub(crate) fn retire(&mut self, worker: WorkerId) -> bool {
+    /// Ends a worker in good order, if it has nothing.
+    pub(crate) fn retire(&mut self, shared: &Shared<H>, worker: WorkerId) -> bool {
         let Some(known) = self.worker(worker.0) else { return false };
         let pool = known.pool;
         let Some(at) = self.pools[pool].idle.iter().position(|&idle| idle == worker.0) else {
@@ -373,6 +373,7 @@ impl<H: Host> State<H> {
         if let Some(known) = self.worker(worker.0) {
             known.retired = true;
         }
+        shared.stop(worker);
         true
     }
 
@@ -383,7 +384,7 @@ impl<H: Host> State<H> {
         worker: WorkerId,
         task: Option<TaskId>,
         spares: bool,
-        look: impl FnOnce(&H::Spec),
+        look: impl FnOnce(Option<&H::Spec>),
     ) -> bool {
         let Some(known) = self.worker(worker.0) else { return false };
         let (pool, is_actor) = (known.pool, known.actor.is_some());
@@ -392,14 +393,16 @@ impl<H: Host> State<H> {
             return false;
         }
         known.doomed = Some(Doom::Condemned { spares });
-        if let Some(first) = first {
-            self.look(shared.records.at(first), look);
+        match first {
+            Some(first) => self.look(shared.records.at(first), |spec| look(Some(spec))),
+            None => look(None),
         }
         self.pools[pool].idle.retain(|&idle| idle != worker.0);
         self.refit(shared, worker.0);
         if !is_actor {
             self.retrieve(shared, worker.0, 1);
         }
+        shared.kill(worker);
         true
     }
 

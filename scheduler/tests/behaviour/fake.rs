@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     /// Callbacks that are to panic, once each.
     pub(crate) panicking: Vec<&'static str>,
     pub(crate) panicked: usize,
+    /// What happens while the next failure is told.
+    pub(crate) at_failure: Option<Box<dyn FnOnce() + Send>>,
     /// How often each was begun.
     pub(crate) begun: HashMap<u64, usize>,
 }
@@ -146,6 +148,8 @@ impl Host for Fake {
 
     fn fail(&self, task: TaskId, spec: &Job, why: Failure<Cause>) {
         self.perhaps_panic("fail");
+        let meanwhile = self.inner().at_failure.take();
+        meanwhile.into_iter().for_each(|meanwhile| meanwhile());
         assert!(!self.inner().ended.contains(&task), "it has ended before");
         let cause = match &why {
             Failure::Dependency { cause, .. } => cause.clone(),

@@ -1,6 +1,11 @@
 //! Workers: who gets what, and what deaths and waits mean for it.
 
-use rustyray_scheduler::{Config, Demand, Failure, Outcome, PoolId, WorkerId};
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use rustyray_scheduler::{Config, Demand, Failure, JobId, NewActor, Outcome, PoolId, WorkerId};
 
 use crate::fake::{Wish, World};
 
@@ -152,6 +157,7 @@ fn a_retired_worker_gets_nothing_more() {
     assert_eq!(world.scheduler.idle_workers().len(), 2);
     assert!(world.scheduler.retire(WorkerId(1)));
     assert!(!world.scheduler.retire(WorkerId(1)), "once");
+    assert_eq!(world.host().stopped, [WorkerId(1)]);
     for _ in 0..3 {
         world.submit(&[]);
     }
@@ -271,8 +277,9 @@ fn a_condemned_worker_gets_nothing_more_and_what_it_ran_is_not_charged() {
         assert_eq!((running.task, running.attempt), (task, death));
         assert!(!world.scheduler.condemn(WorkerId(1), None, true, |_| panic!("it runs a task")));
         let mut seen = None;
-        let look = |job: &crate::fake::Job| seen = Some(job.name);
+        let look = |job: Option<&crate::fake::Job>| seen = job.map(|job| job.name);
         assert!(world.scheduler.condemn(WorkerId(1), Some(task), true, look));
+        assert_eq!(world.host().killed.len(), usize::from(death) + 1);
         assert_eq!(seen, Some(name));
         assert!(!world.scheduler.condemn(WorkerId(1), Some(task), true, |_| ()), "once");
         assert_eq!(world.queue(1).len(), 1, "what waited behind it was taken back");
@@ -293,6 +300,32 @@ fn a_condemned_worker_gets_nothing_more_and_what_it_ran_is_not_charged() {
         "{failed:?}"
     );
     assert_eq!(world.run_all(), [behind]);
+    world.assert_at_rest();
+}
+
+#[test]
+fn who_is_to_be_killed_is_killed_before_another_can_have_its_number() {
+    let world = World::cpus(2);
+    let (actor, ..) = world.actor_with(|new| NewActor { job: JobId(1), ..new });
+    let home = (1..=2).find(|&worker| world.run(worker).is_some()).expect("it is constructed");
+    assert_eq!(world.scheduler.actor_worker(actor), Some(WorkerId(home)));
+    let (queued, ..) = world.submit_as(&[], Wish { job: 1, ..Wish::default() });
+    // While the host is told that the task has failed, the actor's worker dies, and another joins in its place.
+    let (scheduler, killed) = (Arc::clone(&world.scheduler), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&killed);
+    let meanwhile = move || {
+        let reused = || {
+            scheduler.worker_left(WorkerId(home), "it died by itself".into());
+            *seen.lock().unwrap() = std::mem::take(&mut scheduler.host().inner().killed);
+            scheduler.worker_joined(WorkerId(home), crate::fake::POOL);
+        };
+        thread::scope(|scope| scope.spawn(reused).join().expect("nobody has the token"));
+    };
+    world.host().at_failure = Some(Box::new(meanwhile));
+    world.scheduler.job_ended(JobId(1));
+    assert!(matches!(world.failure(queued), Some(Failure::JobEnded)));
+    assert_eq!(*killed.lock().unwrap(), [WorkerId(home)]);
+    assert!(world.host().killed.is_empty(), "who came after it is spared");
     world.assert_at_rest();
 }
 

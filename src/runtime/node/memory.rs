@@ -339,7 +339,13 @@ impl Node {
         let client = client_of(id);
         let mut name = victim.info.actor.map(|actor| format!("actor `{}`", self.label_of(actor)));
         let spares = shortage.spares;
-        let look = |job: &super::Job| name = Some(format!("`{}`", job.name()));
+        let peer = &self.peers[client.index()];
+        let mut process = None;
+        let look = |job: Option<&super::Job>| {
+            name = name.take().or_else(|| job.map(|job| format!("`{}`", job.name())));
+            *peer.shortage.lock() = Some(Arc::clone(&shortage));
+            process = peer.process.lock().clone();
+        };
         if !self.scheduler().condemn(id, running, spares, look) {
             // It has just ended, or begun something else: one looks again.
             return true;
@@ -355,10 +361,6 @@ impl Node {
         };
         crate::notice!("rustyray: memory ran short: {shortage}; it ran {name}{then}");
         trace::say!(warn, worker = shortage.worker, what = %shortage, "memory ran short");
-        let peer = &self.peers[client.index()];
-        *peer.shortage.lock() = Some(shortage);
-        let process = peer.process.lock().clone();
-        self.kill(client);
         if let Some(process) = process {
             let _ = process.exited().await;
         }

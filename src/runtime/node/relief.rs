@@ -366,21 +366,19 @@ impl Node {
     ) {
         for (at, peer) in self.peers.iter().enumerate() {
             let makes = |top: &OnTop| top.job.returns.as_slice().contains(&object);
-            let found = {
-                let mut on_top = peer.on_top.lock();
-                let top = on_top.iter_mut().find(|(_, top)| makes(top));
-                top.map(|(&number, top)| {
-                    top.is_cancelled = true;
-                    children.append(&mut top.children);
-                    number
-                })
+            // Kept until it is told: what is found is its process's, and the number no other's.
+            let mut on_top = peer.on_top.lock();
+            let Some((&task, top)) = on_top.iter_mut().find(|(_, top)| makes(top)) else {
+                continue;
             };
+            top.is_cancelled = true;
+            children.append(&mut top.children);
             let client = ClientId::new(at as u8);
-            match found {
-                Some(_) if force => return self.kill(client),
-                Some(task) => return self.tell(client, &ToClient::Interrupt { task }),
-                None => {}
+            match force {
+                true => self.kill(client),
+                false => self.tell(client, &ToClient::Interrupt { task }),
             }
+            return;
         }
     }
 

@@ -20,7 +20,7 @@ use std::{
 
 use rustyray_scheduler::{PoolId, WorkerId};
 
-use super::{Node, client_of};
+use super::Node;
 use crate::runtime::program;
 
 /// How many workers of a program stay, and how long the others do.
@@ -110,7 +110,6 @@ impl Node {
             let left = spare.entry(info.pool).or_default();
             if *left > 0 && idle_before.get(&id) == Some(&info.since) && self.scheduler().retire(id)
             {
-                self.stop(client_of(id));
                 *left -= 1;
             } else {
                 idle_now.insert(id, info.since);
