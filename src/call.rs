@@ -14,11 +14,19 @@
 //! });
 //! ```
 
-use std::{cell::Cell, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{
+    cell::Cell,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use rustyray_store::{ObjectId, Status};
 
 use crate::{
+    contained::Contained,
     context,
     error::{Cause, Error},
     object::{ObjectRef, View},
@@ -151,16 +159,43 @@ pub(crate) enum End {
     /// The results are sealed when the future is done.
     Later(Later),
     /// The actor is constructed.
-    Constructed(Resident),
+    Constructed(Contained<Resident>),
     /// The actor is constructed when the future is done.
-    ConstructedLater(Rest<Resident>),
+    ConstructedLater(Rest<Contained<Resident>>),
 }
 
 /// The rest of a call that waits for something.
 pub(crate) type Later = Rest<()>;
 
-/// What is left of a call, with what it comes to.
-type Rest<T> = Pin<Box<dyn Future<Output = Result<T, Failure>>>>;
+/// What is left of a call, with what it comes to: a future that may be dropped wherever it waits.
+pub(crate) struct Rest<T>(Contained<Pin<Box<dyn Future<Output = Result<T, Failure>>>>>);
+
+impl<T> Rest<T> {
+    pub(crate) fn new(future: impl Future<Output = Result<T, Failure>> + 'static) -> Rest<T> {
+        Rest(Contained::new(Box::pin(future)))
+    }
+
+    /// It is not polled any more: what its code had is dropped.
+    #[cold]
+    pub(crate) fn abandon(&mut self) {
+        self.0 = Contained::none();
+    }
+}
+
+impl<T> Future for Rest<T> {
+    type Output = Result<T, Failure>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(future) = self.0.get_mut() else { return Poll::Pending };
+        let polled = future.as_mut().poll(context);
+        if polled.is_ready() {
+            // Whoever polls catches what it panics with.
+            drop(self.0.take());
+        }
+        polled
+    }
+}
 
 impl fmt::Debug for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -410,7 +445,7 @@ impl<'a> Call<'a> {
         future: impl Future<Output = O> + 'static,
     ) -> Result<Finished, Failure> {
         let (core, returns) = (Arc::clone(self.core), self.returns.clone());
-        Ok(Finished(End::Later(Box::pin(async move { future.await.seal(&core, &returns) }))))
+        Ok(Finished(End::Later(Rest::new(async move { future.await.seal(&core, &returns) }))))
     }
 }
 

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use rustyray_store::ObjectId;
 
 use crate::{
-    call::{Call, End, Failure, Finished, Ids, IntoCause, Outcome, Returns},
+    call::{Call, End, Failure, Finished, Ids, IntoCause, Outcome, Rest, Returns},
     context,
     error::Error,
     object::Settled,
@@ -639,7 +639,7 @@ impl Call<'_> {
         run: impl AsyncFnOnce(&mut Items<'_>) -> Result<(), Failure> + 'static,
     ) -> Result<Finished, Failure> {
         let (core, returns) = (Arc::clone(self.core), self.returns.clone());
-        Ok(Finished(End::Later(Box::pin(async move {
+        Ok(Finished(End::Later(Rest::new(async move {
             let mut to = Items::open(&core, &returns)?;
             run(&mut to).await?;
             to.finish()

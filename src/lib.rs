@@ -37,6 +37,7 @@ pub mod blocking;
 mod builder;
 mod call;
 mod cancel;
+mod contained;
 mod context;
 pub mod death;
 mod entry;

@@ -23,7 +23,8 @@ use std::{
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::{
-    call::{Call, Constructed, End, Failure, Finished, Outcome, Returns},
+    call::{Call, Constructed, End, Failure, Finished, Outcome, Rest, Returns},
+    contained::Contained,
     context,
     error::Error,
     local_lock::{Guard, LocalLock},
@@ -212,19 +213,19 @@ impl<A: Send + Sync + 'static> Residence<A> {
         future: impl Future<Output = C> + 'static,
     ) -> Result<Finished, Failure> {
         let constructed = async move { Ok(anywhere(future.await.actor()?)) };
-        Ok(Finished(End::ConstructedLater(Box::pin(constructed))))
+        Ok(Finished(End::ConstructedLater(Rest::new(constructed))))
     }
 }
 
 /// An actor that may live anywhere, which the running call constructs: it does if its calls are to overlap on threads.
-fn anywhere<A: Send + Sync + 'static>(actor: A) -> Resident {
+fn anywhere<A: Send + Sync + 'static>(actor: A) -> Contained<Resident> {
     let of = context::current_call().map(|running| running.header);
     let overlaps = of.is_none_or(|header| {
         registry::actor_class(header.function)
             .is_none_or(|class| class.overlaps_on_threads(header.extra as usize))
     });
     match overlaps {
-        true => Resident::Anywhere(Arc::new(RwLock::new(actor))),
+        true => Contained::new(Resident::Anywhere(Arc::new(RwLock::new(actor)))),
         false => here(actor),
     }
 }
@@ -301,7 +302,7 @@ pub trait ResidenceHere {
         future: impl Future<Output = C> + 'static,
     ) -> Result<Finished, Failure> {
         let constructed = async move { Ok(here(future.await.actor()?)) };
-        Ok(Finished(End::ConstructedLater(Box::pin(constructed))))
+        Ok(Finished(End::ConstructedLater(Rest::new(constructed))))
     }
 }
 
@@ -309,8 +310,8 @@ impl<A: 'static> ResidenceHere for Residence<A> {
     type Actor = A;
 }
 
-fn here<A: 'static>(actor: A) -> Resident {
-    Resident::Here(Rc::new(LocalLock::new(actor)))
+fn here<A: 'static>(actor: A) -> Contained<Resident> {
+    Contained::new(Resident::Here(Rc::new(LocalLock::new(actor))))
 }
 
 impl Call<'_> {
@@ -444,5 +445,5 @@ impl Call<'_> {
 }
 
 fn later(future: impl Future<Output = Result<(), Failure>> + 'static) -> Result<Finished, Failure> {
-    Ok(Finished(End::Later(Box::pin(future))))
+    Ok(Finished(End::Later(Rest::new(future))))
 }

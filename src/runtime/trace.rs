@@ -21,7 +21,7 @@ mod on {
     use tracing::{Instrument, Level, debug_span, enabled, field, info_span};
 
     use crate::{
-        call::{End, Finished},
+        call::{End, Finished, Rest},
         context::Running,
         runtime::Core,
         spec::{Header, Kind},
@@ -155,9 +155,9 @@ mod on {
                 return finished;
             }
             Finished(match finished.0 {
-                End::Later(future) => End::Later(Box::pin(future.instrument(self.0))),
-                End::ConstructedLater(future) => {
-                    End::ConstructedLater(Box::pin(future.instrument(self.0)))
+                End::Later(rest) => End::Later(Rest::new(rest.instrument(self.0))),
+                End::ConstructedLater(rest) => {
+                    End::ConstructedLater(Rest::new(rest.instrument(self.0)))
                 }
                 done => done,
             })

@@ -12,13 +12,14 @@ use super::{
     Seat, Worker,
     calls::{self, Order},
     crew::{Call as SharedCall, Crew, SharedActor},
-    failure::{guarded, guarded_future},
+    failure::{guarded, guarded_rest},
     lanes::{Lanes, Slot},
     lead::Held,
     limits::Limit,
 };
 use crate::{
     call::{Call, End, Failure, FailureKind, Returns},
+    contained::Contained,
     context,
     death::{ActorEnd, Death},
     error::Error,
@@ -220,7 +221,7 @@ impl Worker {
     /// Runs a call on this thread, up to where it waits.
     pub(super) fn run(&mut self, seat: &mut Seat, header: Header, rest: &[u64]) {
         let (core, limit, reports) = (&self.core, &mut self.limit, &self.reports);
-        let (resident, executor) = (seat.resident.as_ref(), &seat.executor);
+        let (resident, executor) = (seat.resident.get(), &seat.executor);
         let begun = calls::begin(core, &header, rest, resident, |running, returns| {
             *limit = Limit::set(running, returns, reports, executor.waker());
         });
@@ -233,7 +234,7 @@ impl Worker {
         seat: &mut Seat,
         header: &Header,
         returns: &Returns,
-        resident: Resident,
+        resident: Contained<Resident>,
     ) {
         let Some(class) = registry::actor_class(header.function) else {
             let failure = Error::FunctionNotFound { name: format!("{:016x}", header.function) };
@@ -260,11 +261,11 @@ impl Worker {
         let (core, reports) = (Arc::clone(&self.core), Arc::clone(&self.reports));
         let crew = Crew::new(core, reports, Arc::clone(&lanes));
         let (gate, leads) = (None, false);
-        let shared = match &resident {
-            Resident::Anywhere(actor) => Some(Arc::clone(actor)),
-            Resident::Here(_) => None,
+        let shared = match resident.get() {
+            Some(Resident::Anywhere(actor)) => Some(Arc::clone(actor)),
+            _ => None,
         };
-        seat.resident = Some(resident);
+        seat.resident = resident;
         self.home = Some(Home { class, shared, lanes, crew, parked, out_of_order, gate, leads });
         let started = match class.on_start {
             None => Ok(()),
@@ -273,12 +274,19 @@ impl Worker {
         let outcome = started.and_then(|()| self.core.seal_value(token, returns.attempt, &()));
         if matches!(&outcome, Err(failure) if !failure.is_late()) {
             // No actor after all: the process goes back to tasks.
-            (self.home, seat.resident) = (None, None);
-            self.core.move_out();
+            self.leave_home(seat);
         } else {
             output::say_moved_in(&label);
         }
         self.complete(header, returns, outcome, take_exit());
+    }
+
+    /// Drops the actor.
+    fn leave_home(&mut self, seat: &mut Seat) {
+        // This first, which reads it.
+        self.home = None;
+        seat.resident = Contained::none();
+        self.core.move_out();
     }
 
     /// Runs `on_start` or `on_stop`.
@@ -288,14 +296,14 @@ impl Worker {
             core: &self.core,
             arguments: spec::Arguments::none(),
             returns: &returns,
-            actor: seat.resident.as_ref(),
+            actor: seat.resident.get(),
         };
         match guarded(&self.core, || hook(&mut call))?.0 {
-            End::Later(future) => {
+            End::Later(rest) => {
                 let executor = Executor::new();
                 let _tokio =
                     foreground::handle().map(|handle| handle.enter()).map_err(Failure::from)?;
-                executor.run(guarded_future(&self.core, future)).flatten()
+                executor.run(guarded_rest(&self.core, rest))
             }
             _ => Ok(()),
         }
@@ -359,8 +367,7 @@ impl Worker {
             let error = failure.into_error(&format!("{}::on_stop", class.name()), 0);
             crate::notice!("rustyray: {error}");
         }
-        (self.home, seat.resident) = (None, None);
-        self.core.move_out();
+        self.leave_home(seat);
         // What this process called by a line, it called. Nobody waits for it here but a node that shuts down, and that
         // has a grace.
         self.core.lines.drain(&self.core, None);

@@ -14,7 +14,7 @@ use rustyray_store::{ObjectId, without_waiting};
 use super::{
     Seat, Worker,
     actor::take_exit,
-    failure::{guarded, guarded_future, poll_guarded},
+    failure::{guarded, guarded_rest, poll_guarded},
     fault,
     lanes::Slot,
     limits::Limit,
@@ -250,10 +250,9 @@ impl Worker {
             Err(failure) => self.complete(&header, &returns, Err(failure), take_exit()),
             Ok(End::Later(future)) => self.wait(seat, header, returns, future),
             Ok(End::Constructed(actor)) => self.settle(seat, &header, &returns, actor),
-            Ok(End::ConstructedLater(future)) => {
+            Ok(End::ConstructedLater(rest)) => {
                 let _tokio = foreground::handle().map(|handle| handle.enter());
-                let outcome = seat.executor.run(guarded_future(&self.core, future)).flatten();
-                match outcome {
+                match seat.executor.run(guarded_rest(&self.core, rest)) {
                     Ok(actor) => self.settle(seat, &header, &returns, actor),
                     Err(failure) => self.complete(&header, &returns, Err(failure), take_exit()),
                 }
@@ -363,7 +362,8 @@ impl Worker {
     }
 }
 
-/// Polls a call's future once; one that was cancelled is not polled any more.
+/// Polls a call's future once; one that was cancelled is not polled any more. What it has is dropped before its end is
+/// told.
 fn poll(
     core: &Core,
     executor: &Executor,
@@ -372,6 +372,7 @@ fn poll(
     future: &mut Later,
 ) -> Poll<Result<(), Failure>> {
     if core.interrupts.any() && who.is_some_and(|who| core.interrupts.is_interrupted(who)) {
+        future.abandon();
         return Poll::Ready(Err(Failure::of(FailureKind::Cancelled)));
     }
     executor.poll_as(waker, |context| poll_guarded(core, future, context))

@@ -1,16 +1,18 @@
 //! Failures of user code: a panic is caught and kept, an error gets the name of what failed.
 
 use std::{
+    any::Any,
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     process,
     task::{Context, Poll},
 };
 
 use super::forked::end_if_forked;
 use crate::{
-    call::{Failure, FailureKind, Later},
-    context,
+    call::{Failure, FailureKind, Rest},
+    contained, context,
     error::Error,
     runtime::Core,
 };
@@ -76,26 +78,18 @@ pub(super) fn guarded<R>(
     caught(core, code).unwrap_or_else(Err)
 }
 
-/// Runs the polls of a user's future, each as [`guarded`].
-pub(super) async fn guarded_future<F: Future>(
-    core: &Core,
-    future: F,
-) -> Result<F::Output, Failure> {
-    let mut future = Box::pin(future);
-    std::future::poll_fn(move |context| match caught(core, || future.as_mut().poll(context)) {
-        Ok(poll) => poll.map(Ok),
-        Err(panicked) => Poll::Ready(Err(panicked)),
-    })
-    .await
+/// Runs the polls of what is left of a call, each as [`guarded`].
+pub(super) async fn guarded_rest<T>(core: &Core, mut rest: Rest<T>) -> Result<T, Failure> {
+    std::future::poll_fn(move |context| poll_guarded(core, &mut rest, context)).await
 }
 
-/// Polls a user's future once, as [`guarded`].
-pub(super) fn poll_guarded(
+/// Polls what is left of a call once, as [`guarded`].
+pub(super) fn poll_guarded<T>(
     core: &Core,
-    future: &mut Later,
+    rest: &mut Rest<T>,
     context: &mut Context<'_>,
-) -> Poll<Result<(), Failure>> {
-    caught(core, || future.as_mut().poll(context))
+) -> Poll<Result<T, Failure>> {
+    caught(core, || Pin::new(rest).poll(context))
         .unwrap_or_else(|panicked| Poll::Ready(Err(panicked)))
 }
 
@@ -103,12 +97,15 @@ pub(super) fn poll_guarded(
 fn caught<R>(core: &Core, code: impl FnOnce() -> R) -> Result<R, Failure> {
     let outcome = catch_unwind(AssertUnwindSafe(code));
     end_if_forked(core);
-    outcome.map_err(|_| panicked())
+    outcome.map_err(panicked)
 }
 
-pub(super) fn panicked() -> Failure {
+/// The failure of code that panicked with this.
+#[cold]
+fn panicked(payload: Box<dyn Any + Send>) -> Failure {
     let (message, location) = PANIC
         .take()
         .unwrap_or_else(|| ("a panic whose message was lost".into(), "an unknown place".into()));
+    contained::discard(payload);
     Failure::of(FailureKind::Panicked { message, location })
 }

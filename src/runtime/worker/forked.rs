@@ -16,7 +16,7 @@ const WORDS: &[u8] =
 
 /// Ends this process if it was forked off the worker.
 #[inline]
-pub(super) fn end_if_forked(core: &Core) {
+pub(crate) fn end_if_forked(core: &Core) {
     if core.client.is_forked() {
         end();
     }

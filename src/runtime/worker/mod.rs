@@ -40,7 +40,7 @@ use self::{
     limits::Limit,
     report::Reports,
 };
-pub(crate) use self::{actor::exit_actor, attach::attach};
+pub(crate) use self::{actor::exit_actor, attach::attach, forked::end_if_forked};
 use super::{
     Core, Link,
     boot::{self, Birth},
@@ -50,6 +50,7 @@ use super::{
     wire::Role,
 };
 use crate::{
+    contained::Contained,
     error::Error,
     residence::Resident,
     spec::{ENTRY_WORDS, Header, Kind},
@@ -113,7 +114,7 @@ struct Worker {
 struct Seat {
     executor: Executor,
     /// The actor of this process.
-    resident: Option<Resident>,
+    resident: Contained<Resident>,
     in_flight: Flights<InFlight>,
     /// The actor's async methods find tokio; from the first one on.
     tokio: Option<EnterGuard<'static>>,
@@ -144,7 +145,7 @@ impl Worker {
         self.core.serve();
         let executor = Executor::new();
         let in_flight = Flights::new(executor.waker());
-        let mut seat = Seat { executor, resident: None, in_flight, tokio: None };
+        let mut seat = Seat { executor, resident: Contained::none(), in_flight, tokio: None };
         let attended = Arc::clone(&self.core);
         let _attending = attended.interrupts.attend(seat.executor.waker());
         let (core, reports) = (Arc::downgrade(&self.core), Arc::clone(&self.reports));
