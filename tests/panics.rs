@@ -3,7 +3,11 @@
 
 #![allow(unreachable_pub)] // what is `pub` here is what other processes may call
 
-use std::{panic::panic_any, path::Path, time::Duration};
+use std::{
+    panic::{catch_unwind, panic_any, resume_unwind},
+    path::Path,
+    time::Duration,
+};
 
 use rkyv::{
     Archived, Place,
@@ -93,6 +97,25 @@ async fn waits_with_spite(file: String) {
     let _local = Spiteful;
     write(&file);
     std::future::pending().await
+}
+
+/// Goes on with the panic of another thread, perhaps after one of its own that it caught.
+#[rustyray::remote(max_retries = 0)]
+fn goes_on_with_a_panic(caught_another: bool) -> u64 {
+    if caught_another {
+        let caught = catch_unwind(|| panic!("caught long ago"));
+        assert!(caught.is_err());
+    }
+    let other = std::thread::spawn(|| -> u64 { panic!("what went {}", "wrong") });
+    other.join().unwrap_or_else(|payload| resume_unwind(payload))
+}
+
+/// Goes on with what is no message, after a panic of its own that it caught and that had none either.
+#[rustyray::remote(max_retries = 0)]
+fn goes_on_without_a_message() {
+    let caught = catch_unwind(|| panic_any(5_u8));
+    assert!(caught.is_err());
+    resume_unwind(Box::new(5_u32));
 }
 
 #[rustyray::actor(max_concurrency = 4)]
@@ -241,5 +264,21 @@ async fn an_actor_that_is_none_may_panic_in_its_drop() -> rustyray::Result<()> {
     let reluctant = Reluctant::remote().await?;
     let error = reluctant.ready().await.expect_err("it does not start");
     assert!(format!("{error:?}").contains("not today"), "{error:?}");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_panic_that_came_from_another_thread_says_what_it_says() -> rustyray::Result<()> {
+    for caught_another in [false, true] {
+        let task = goes_on_with_a_panic_remote::remote(caught_another).await?;
+        let error = task.get().await.expect_err("it panics");
+        let Error::TaskPanicked { message, location, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(message, "what went wrong");
+        assert_eq!(location, "an unknown place");
+    }
+    let error = goes_on_without_a_message_remote::remote().await?.get().await.expect_err("so here");
+    let Error::TaskPanicked { message, location, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(message, "a value that is no message");
+    assert_eq!(location, "an unknown place");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Failures of user code: a panic is caught and kept, an error gets the name of what failed.
 
 use std::{
-    any::Any,
+    any::{Any, TypeId},
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -17,15 +17,26 @@ use crate::{
     runtime::Core,
 };
 
+/// What is said of a panic that came with no text.
+const NO_MESSAGE: &str = "a value that is no message";
+
+/// What the hook was told of a panic.
+struct Said {
+    message: String,
+    location: String,
+    /// Of what it came with.
+    payload: TypeId,
+}
+
 thread_local! {
-    /// Where and why the code of the current task panicked.
-    static PANIC: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
+    /// The last panic that began on this thread. Its code may have caught it.
+    static PANIC: RefCell<Option<Said>> = const { RefCell::new(None) };
 }
 
 /// Keeps where and why user code panics, and says so.
 pub(super) fn keep_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let message = panic.payload_as_str().unwrap_or("a value that is no message").to_owned();
+        let message = panic.payload_as_str().unwrap_or(NO_MESSAGE).to_owned();
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         // A thread that is ending has nothing to report to.
         let _ = PANIC.try_with(|slot| {
@@ -33,7 +44,8 @@ pub(super) fn keep_panics() {
             let name =
                 context::running_name().map_or_else(String::new, |name| format!("`{name}` "));
             crate::notice!("{name}panicked at {location}: {message}");
-            *slot.borrow_mut() = Some((message, location));
+            let payload = panic.payload().type_id();
+            *slot.borrow_mut() = Some(Said { message, location, payload });
         });
     }));
 }
@@ -100,12 +112,16 @@ fn caught<R>(core: &Core, code: impl FnOnce() -> R) -> Result<R, Failure> {
     outcome.map_err(panicked)
 }
 
-/// The failure of code that panicked with this.
+/// The failure of code that panicked with this. What the hook was told is of another panic where the code goes on with
+/// one of another thread, or exchanged the hook.
 #[cold]
 fn panicked(payload: Box<dyn Any + Send>) -> Failure {
-    let (message, location) = PANIC
-        .take()
-        .unwrap_or_else(|| ("a panic whose message was lost".into(), "an unknown place".into()));
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = text.unwrap_or(NO_MESSAGE).to_owned();
+    let of_this = |said: &Said| said.message == message && said.payload == (*payload).type_id();
+    let said = PANIC.take().filter(of_this);
+    let location = said.map_or_else(|| "an unknown place".to_owned(), |said| said.location);
     contained::discard(payload);
     Failure::of(FailureKind::Panicked { message, location })
 }
