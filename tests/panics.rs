@@ -4,6 +4,7 @@
 #![allow(unreachable_pub)] // what is `pub` here is what other processes may call
 
 use std::{
+    io::Write as _,
     panic::{catch_unwind, panic_any, resume_unwind},
     path::Path,
     time::Duration,
@@ -71,6 +72,16 @@ impl<D: Fallible + ?Sized> DeserializeWith<Archived<String>, String, D> for Anno
     }
 }
 
+/// A result that panics when it is dropped where it was made.
+#[derive(Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Fragile(u64);
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(rustyray::context().task_name.is_none(), "the result is dropped");
+    }
+}
+
 fn write(file: &str) {
     std::fs::write(file, "").expect("it can be written");
 }
@@ -97,6 +108,13 @@ async fn waits_with_spite(file: String) {
     let _local = Spiteful;
     write(&file);
     std::future::pending().await
+}
+
+#[rustyray::remote(max_retries = 2, retry_exceptions = true)]
+fn gives_what_panics(file: String) -> Fragile {
+    let mut runs = std::fs::File::options().append(true).create(true).open(file).expect("a file");
+    runs.write_all(b"x").expect("it can be written");
+    Fragile(7)
 }
 
 /// Goes on with the panic of another thread, perhaps after one of its own that it caught.
@@ -264,6 +282,19 @@ async fn an_actor_that_is_none_may_panic_in_its_drop() -> rustyray::Result<()> {
     let reluctant = Reluctant::remote().await?;
     let error = reluctant.ready().await.expect_err("it does not start");
     assert!(format!("{error:?}").contains("not today"), "{error:?}");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_result_that_panics_in_its_drop_was_given() -> rustyray::Result<()> {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let file = scratch.path().join("runs");
+    let given = gives_what_panics_remote::remote(file.to_string_lossy().into_owned()).await?;
+    assert_eq!(given.get_timeout(PATIENCE).await?.0, 7);
+    // What would be run again is so before this, on the one worker.
+    pid_remote::remote().await?.get().await?;
+    pid_remote::remote().await?.get().await?;
+    assert_eq!(std::fs::read_to_string(file).expect("it ran"), "x", "and is not asked for again");
     Ok(())
 }
 

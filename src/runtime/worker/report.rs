@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 use rustyray_memory::Clock;
-use rustyray_store::ObjectId;
+use rustyray_store::{ObjectId, Status};
 
 use super::{CANCELLED, DONE, FAILED, FLAG_EXIT, RAN_SHIFT, REPORTED, fault};
 use crate::{
@@ -83,6 +83,10 @@ impl Reports {
         let Err(failure) = outcome else { return self.publish(header, returns, DONE, exits) };
         self.core.doorbells().deferring(|| match failure.kind() {
             FailureKind::Late => self.publish(header, returns, DONE, exits),
+            // What it gave panicked when it was dropped here.
+            FailureKind::Panicked { .. } if self.is_given(header, returns) => {
+                self.publish(header, returns, DONE, exits);
+            }
             FailureKind::Cancelled if header.task != 0 => {
                 self.publish(header, returns, CANCELLED, exits);
             }
@@ -111,6 +115,15 @@ impl Reports {
                 }
             }
         });
+    }
+
+    /// Whether a call has given all that it was to give.
+    #[cold]
+    fn is_given(&self, header: &Header, returns: &Returns) -> bool {
+        let is_sealed = |&id: &ObjectId| self.core.client.status(id) == Status::Sealed;
+        let ids = returns.ids.as_slice();
+        // A token is sealed when the first construction has ended.
+        header.kind != Kind::Construct && !ids.is_empty() && ids.iter().all(is_sealed)
     }
 
     /// Reports an actor that could not be constructed again, with the error in an object of its own.
