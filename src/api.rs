@@ -245,11 +245,16 @@ pub async fn get_all<T: Value>(references: &[ObjectRef<T>]) -> Result<Vec<T>> {
 /// ```
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] outside an actor.
+/// [`Error::InvalidArgument`] outside an actor, and on a thread that runs none of its calls: one that a method started,
+/// or tokio's in a task that was spawned there.
 pub fn exit_actor() -> Result<()> {
     if !crate::context::context().in_actor() {
         return Err(Error::invalid("`exit_actor` was called outside an actor"));
     }
-    crate::runtime::worker::exit_actor();
+    if !crate::runtime::worker::exit_actor() {
+        return Err(Error::invalid(
+            "`exit_actor` was called on a thread that runs no call of the actor",
+        ));
+    }
     Ok(())
 }

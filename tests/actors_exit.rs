@@ -27,6 +27,14 @@ impl Leaver {
         std::process::id()
     }
 
+    /// Asks for the end on a thread of its own and in a task of tokio's: what that says.
+    pub async fn leave_from_elsewhere(&self) -> [Option<String>; 2] {
+        let thread = std::thread::spawn(rustyray::exit_actor);
+        let task = tokio::spawn(async { rustyray::exit_actor() });
+        let told = [thread.join().expect("no panic"), task.await.expect("no panic")];
+        told.map(|told| told.err().map(|refused| refused.to_string()))
+    }
+
     /// Has the other ask after this actor, waits for nothing, and ends.
     pub async fn leave(
         &self,
@@ -138,6 +146,17 @@ impl Porter {
 
 fn is_told_of_the_exit(heard: &str) -> bool {
     heard.contains("Leaver") && heard.ends_with("it exited on its own")
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn only_a_call_asks_for_its_actor_s_end() -> rustyray::Result<()> {
+    let leaver = Leaver::remote().await?;
+    for told in leaver.leave_from_elsewhere().await?.get().await? {
+        let refused = told.expect("nobody hears it there");
+        assert!(refused.contains("runs no call of the actor"), "{refused}");
+    }
+    leaver.pid().await?.get().await?;
+    Ok(())
 }
 
 #[rustyray::test(num_cpus = 2)]

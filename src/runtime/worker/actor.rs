@@ -27,7 +27,7 @@ use crate::{
     registry::{self, ActorClass},
     residence::Resident,
     runtime::{Core, executor::Executor, foreground, occupant::Occupant, output},
-    spec::{self, Header},
+    spec::{self, Header, Kind},
 };
 
 /// The most calls that are claimed and parked: as many as the node hands over, so that those of one group keep
@@ -37,11 +37,18 @@ const MOST_PARKED: usize = MAX_CONCURRENCY as usize;
 thread_local! {
     /// The actor asked to end.
     static EXIT: Cell<bool> = const { Cell::new(false) };
+    /// It ends in any case, and this thread sees to it.
+    static ENDS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Asks for the end of the actor that lives here, after the current call.
-pub(crate) fn exit_actor() {
-    EXIT.set(true);
+/// Asks for the end of the actor that lives here, after the call that runs on this thread; `false` where none does.
+pub(crate) fn exit_actor() -> bool {
+    let running = context::running_call();
+    let is_heard = matches!(running, Some((Kind::Construct | Kind::Method, _))) || ENDS.get();
+    if is_heard {
+        EXIT.set(true);
+    }
+    is_heard
 }
 
 /// Whether the call that runs on this thread asked for the actor's end since this was last asked.
@@ -359,6 +366,7 @@ impl Worker {
         let mut orders = self.take_parked();
         orders.extend(self.give_up_lines());
         self.refuse(&orders);
+        ENDS.set(true);
         let class = self.home.as_ref().map(|home| home.class);
         if let Some(class) = class
             && let Some(hook) = class.on_stop
