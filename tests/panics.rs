@@ -7,6 +7,12 @@ use std::{
     io::Write as _,
     panic::{catch_unwind, panic_any, resume_unwind},
     path::Path,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Wake, Waker},
     time::Duration,
 };
 
@@ -16,6 +22,16 @@ use rkyv::{
     with::{ArchiveWith, DeserializeWith, SerializeWith},
 };
 use rustyray::{CancelOptions, prelude::*};
+
+/// Panics when it wakes.
+struct Alarmed(AtomicBool);
+
+impl Wake for Alarmed {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+        panic!("it is woken");
+    }
+}
 
 /// How long something may take that does happen: more than any machine takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -311,5 +327,28 @@ async fn a_panic_that_came_from_another_thread_says_what_it_says() -> rustyray::
     let Error::TaskPanicked { message, location, .. } = &error else { panic!("{error:?}") };
     assert_eq!(message, "a value that is no message");
     assert_eq!(location, "an unknown place");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn a_waker_that_panics_takes_nobody_with_it() -> rustyray::Result<()> {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let file = scratch.path().join("open").to_string_lossy().into_owned();
+    let shop = Shop::remote().await?;
+    let call = shop.close_until(file.clone()).await?;
+    let (alarmed, waited) = (Arc::new(Alarmed(AtomicBool::new(false))), call.clone());
+    let waker = Waker::from(Arc::clone(&alarmed));
+    // Under no executor of the runtime's, which has the waker woken by whoever sees the result.
+    let waits = std::thread::spawn(move || {
+        let mut get = pin!(waited.get());
+        assert!(get.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        write(&file);
+        while !alarmed.0.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    call.get_timeout(PATIENCE).await?;
+    waits.join().expect("it is woken");
+    assert_eq!(shop.sell().await?.get_timeout(PATIENCE).await?, 1);
     Ok(())
 }

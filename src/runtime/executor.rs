@@ -31,6 +31,7 @@ use rustyray_store::{ObjectId, Status};
 use tokio::runtime::Handle;
 
 use super::{Core, foreground};
+use crate::contained::contain;
 
 /// An object that a future of this thread's executor waits for.
 struct Interest {
@@ -212,7 +213,7 @@ impl Executor {
             let pending = interest.core.is_pending(interest.id) && !interest.core.is_interrupted();
             if !pending {
                 settled = true;
-                interest.waker.wake_by_ref();
+                contain(|| interest.waker.wake_by_ref());
             }
             pending
         });

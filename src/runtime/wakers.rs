@@ -6,13 +6,14 @@
 
 use std::{
     collections::HashMap,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicUsize, Ordering},
     task::Waker,
 };
 
 use parking_lot::Mutex;
 use rustyray_store::ObjectId;
+
+use crate::contained::contain;
 
 const SHARDS: usize = 64;
 
@@ -122,15 +123,16 @@ impl Wakers {
 /// Wakes, on whichever thread of the runtime serves the doorbell. A waker is its executor's code, and may drop the task:
 /// where that panics, the panic hook has said so, and neither the thread nor those behind are to suffer.
 fn wake(waker: Waker) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        // Leaked: its drop may panic, too.
-        std::mem::forget(payload);
-    }
+    contain(|| waker.wake());
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{panic::panic_any, sync::Arc, task::Wake};
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind, panic_any},
+        sync::Arc,
+        task::Wake,
+    };
 
     use rustyray_store::{Config, Node};
 
