@@ -620,6 +620,27 @@ fn of_many_that_are_waited_for_any_may_run_on_top() {
     });
 }
 
+/// Waits for the next one, with much on its stack: how many there were.
+#[rustyray::remote(max_retries = 0)]
+fn goes_down(further: u64) -> rustyray::Result<u64> {
+    let ballast = std::hint::black_box([1_u8; 256 << 10]);
+    let below = match further.checked_sub(1) {
+        Some(further) => rustyray::block_on(goes_down_remote::remote(further))?.get_blocking()?,
+        None => 0,
+    };
+    Ok(below + u64::from(std::hint::black_box(&ballast)[7]))
+}
+
+#[test]
+fn more_run_on_top_of_each_other_than_a_stack_has_room_for() {
+    with_one_worker(async || {
+        // Four times the stack that is usual.
+        let deep = goes_down_remote::remote(127).await?;
+        assert_eq!(deep.get_timeout(PATIENCE).await?, 128);
+        Ok(())
+    });
+}
+
 #[test]
 fn what_a_call_on_a_line_waits_for_runs_on_top_of_the_actor() {
     with_workers(2, async || {

@@ -34,6 +34,11 @@ impl Attendance {
         }
     }
 
+    /// Whether it does.
+    pub(super) fn serves(&self) -> bool {
+        SERVES.get()
+    }
+
     /// This thread does not any more: another will, or nobody until it comes back.
     pub(super) fn cease(&self) {
         SERVES.set(false);

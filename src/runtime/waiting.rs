@@ -69,6 +69,11 @@ impl Core {
         self.attendance.serve();
     }
 
+    /// Whether it does.
+    pub(crate) fn serves(&self) -> bool {
+        self.attendance.serves()
+    }
+
     /// This thread does not any more.
     pub(crate) fn cease_to_serve(&self) {
         self.attendance.cease();

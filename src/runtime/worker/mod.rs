@@ -13,6 +13,7 @@ mod actor;
 mod attach;
 mod calls;
 mod crew;
+mod depth;
 mod errands;
 mod failure;
 pub(crate) mod fault;
@@ -142,6 +143,7 @@ impl Worker {
     }
 
     fn serve(mut self: Box<Self>) -> i32 {
+        depth::begin();
         self.core.serve();
         let executor = Executor::new();
         let in_flight = Flights::new(executor.waker());
