@@ -168,7 +168,9 @@ pub(crate) enum End {
 pub(crate) type Later = Rest<()>;
 
 /// What is left of a call, with what it comes to: a future that may be dropped wherever it waits.
-pub(crate) struct Rest<T>(Contained<Pin<Box<dyn Future<Output = Result<T, Failure>>>>>);
+pub(crate) struct Rest<T>(Contained<Boxed<T>>);
+
+type Boxed<T> = Pin<Box<dyn Future<Output = Result<T, Failure>>>>;
 
 impl<T> Rest<T> {
     pub(crate) fn new(future: impl Future<Output = Result<T, Failure>> + 'static) -> Rest<T> {
