@@ -119,7 +119,7 @@ fn who_leaves_looks_once_more_for_what_was_rung_for() {
     thread::scope(|scope| {
         scope.spawn(|| while bell.sleep(|| woken.load(SeqCst), None) != Slept::Recheck {});
         // Until the sleeper lies under a raised flag, what a leaving attendant finds may be another's doing.
-        let mut owed = |rings: bool| {
+        let owed = |rings: bool| {
             loop {
                 until(|| is_raised(&memory));
                 let attendant = bell.attend();
