@@ -471,7 +471,7 @@ impl<A> ActorHandle<A> {
     /// # Errors
     /// The error of its constructor, or [`Error::ActorDied`] when it ended before.
     pub async fn ready(&self) -> Result<()> {
-        crate::object::Settled { id: self.token, runtime: self.core.key() }.await;
+        crate::object::Settled { id: self.token, runtime: self.core.key() }.wait().await;
         self.core.error_of(self.token).map_or(Ok(()), Err)
     }
 

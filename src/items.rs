@@ -272,7 +272,7 @@ impl<'a> Items<'a> {
                     Slot::Delivered => break,
                     Slot::Stopped => return Ok(()),
                     Slot::Wait => {
-                        Settled { id: self.next_grant, runtime: self.core.key() }.await;
+                        Settled { id: self.next_grant, runtime: self.core.key() }.wait().await;
                         self.take_grant()?;
                     }
                 }

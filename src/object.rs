@@ -23,7 +23,7 @@ use rustyray_store::{ObjectId, PinError, RefSink, Status, ViewError};
 use crate::{
     error::{Error, Result},
     runtime::{
-        Core,
+        Core, Enlisted,
         current::{self, Key},
         deadline, executor, lending,
         trace::Span,
@@ -171,7 +171,27 @@ impl<T: Value> ObjectRef<T> {
     /// [`crate::Error::TypeMismatch`] or [`crate::Error::CorruptObject`] when there is no such value;
     /// [`crate::Error::ShutDown`] when the runtime was shut down.
     pub fn get(&self) -> Get<'_, T> {
-        Get { reference: self, span: Span::get(self.object_id()) }
+        Get { reference: self, span: Span::get(self.object_id()), enlisted: Enlisted::default() }
+    }
+
+    /// One look at whether the value is there, for a future that has the rest.
+    #[inline]
+    fn poll_get(
+        &self,
+        span: &Span,
+        enlisted: &mut Enlisted,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<T>> {
+        span.enter(|| {
+            loop {
+                if self.settled().poll(context, enlisted).is_pending() {
+                    return Poll::Pending;
+                }
+                if let Some(value) = self.value_now() {
+                    return Poll::Ready(value);
+                }
+            }
+        })
     }
 
     /// The same for one of many, where `ahead` is wanted as well and expected later: a thread that has to sleep for the
@@ -221,7 +241,7 @@ impl<T: Value> ObjectRef<T> {
     pub async fn view(&self) -> Result<View<T>> {
         let view = async {
             loop {
-                self.settled().await;
+                self.settled().wait().await;
                 if let Some(view) = self.view_now() {
                     return view;
                 }
@@ -377,7 +397,7 @@ impl<T: Value> IntoFuture for ObjectRef<T> {
 
     fn into_future(self) -> GetOwned<T> {
         let span = Span::get(self.object_id());
-        GetOwned { reference: self, span }
+        GetOwned { enlisted: Enlisted::default(), reference: self, span }
     }
 }
 
@@ -405,18 +425,23 @@ impl Settled {
     }
 }
 
-impl Future for Settled {
-    type Output = ();
-
+impl Settled {
+    /// Ready once it is; registers the waker otherwise, for as long as `enlisted` is kept.
     #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(self, context: &mut Context<'_>, enlisted: &mut Enlisted) -> Poll<()> {
         if self.is_settled() {
             return Poll::Ready(());
         }
         match current::of(self.runtime, Arc::clone) {
-            Some(core) => core.poll_settled(self.id, context),
+            Some(core) => core.poll_settled(self.id, context, enlisted),
             None => Poll::Ready(()),
         }
+    }
+
+    /// Waits until it is.
+    pub(crate) async fn wait(self) {
+        let mut enlisted = Enlisted::default();
+        std::future::poll_fn(|context| self.poll(context, &mut enlisted)).await;
     }
 }
 
@@ -441,24 +466,16 @@ impl Future for Settled {
 pub struct Get<'a, T> {
     reference: &'a ObjectRef<T>,
     span: Span,
+    enlisted: Enlisted,
 }
 
 impl<T: Value> Future for Get<'_, T> {
     type Output = Result<T>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        let Get { reference, span } = &*self;
-        span.enter(|| {
-            loop {
-                if Pin::new(&mut reference.settled()).poll(context).is_pending() {
-                    return Poll::Pending;
-                }
-                if let Some(value) = reference.value_now() {
-                    return Poll::Ready(value);
-                }
-            }
-        })
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let Get { reference, span, enlisted } = &mut *self;
+        reference.poll_get(span, enlisted, context)
     }
 }
 
@@ -486,6 +503,8 @@ impl<T> fmt::Debug for Get<'_, T> {
 #[must_use = "futures do nothing unless awaited"]
 #[derive(Debug)]
 pub struct GetOwned<T> {
+    /// Taken back while there is still the reference.
+    enlisted: Enlisted,
     reference: ObjectRef<T>,
     span: Span,
 }
@@ -493,9 +512,9 @@ pub struct GetOwned<T> {
 impl<T: Value> Future for GetOwned<T> {
     type Output = Result<T>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        let GetOwned { reference, span } = &*self;
-        Pin::new(&mut Get { reference, span: span.clone() }).poll(context)
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let GetOwned { enlisted, reference, span } = &mut *self;
+        reference.poll_get(span, enlisted, context)
     }
 }
 

@@ -39,7 +39,7 @@ use crate::{
     object::ObjectRef,
     options::TaskOptions,
     registry::Function,
-    runtime::{Core, current, executor::block_on, submission::Wanted, words_of},
+    runtime::{Core, Enlisted, current, executor::block_on, submission::Wanted, words_of},
     spec::Kind,
     submit::{Invocation, submit_words},
     type_name,
@@ -124,6 +124,8 @@ pub struct ObjectRefStream<T> {
     ask_at: usize,
     /// Where an error of the task becomes an item.
     last: ObjectId,
+    /// What wakes for the next item, and for the end.
+    enlisted: [Enlisted; 2],
     is_done: bool,
     value: PhantomData<fn() -> T>,
 }
@@ -186,6 +188,7 @@ impl<T> ObjectRefStream<T> {
             consumed: 0,
             ask_at: usize::MAX,
             last,
+            enlisted: Default::default(),
             is_done: false,
             value: PhantomData,
         })
@@ -223,10 +226,11 @@ impl<T> ObjectRefStream<T> {
                 Err(error) => self.end_with(&error),
             });
         };
-        if self.core.poll_settled(front, context).is_ready() {
+        let [for_item, for_end] = &mut self.enlisted;
+        if self.core.poll_settled(front, context, for_item).is_ready() {
             return Poll::Ready(Some(self.consume(front)));
         }
-        if self.core.poll_settled(self.end.object_id(), context).is_pending() {
+        if self.core.poll_settled(self.end.object_id(), context, for_end).is_pending() {
             return Poll::Pending;
         }
         // Items are sealed before the end.

@@ -166,6 +166,7 @@ pub async fn wait<T>(
         count: None,
         deadline: timeout.map(|timeout| deadline(Instant::now(), timeout)),
         alarm: None,
+        enlisted: None,
     };
     Span::wait(len, num_returns).within(enough).await?;
     Ok(references.split(num_returns))
@@ -184,6 +185,8 @@ struct Enough<'a, T> {
     count: Option<Count>,
     deadline: Option<Instant>,
     alarm: Option<Alarm>,
+    /// What is to be woken for the watched, where that is to be taken back.
+    enlisted: Option<Waker>,
 }
 
 /// With at most so many wakeups, or so many that each looks at, nobody needs to count.
@@ -300,14 +303,39 @@ impl<T> Enough<'_, T> {
     }
 
     /// Has the waker woken for the watched; `false` when one of them has just settled.
-    fn watch(&self, context: &mut Context<'_>) -> bool {
-        self.watched.iter().all(|&at| {
+    fn watch(&mut self, context: &mut Context<'_>) -> bool {
+        if self.enlisted.as_ref().is_some_and(|before| !before.will_wake(context.waker())) {
+            self.leave();
+        }
+        let mut is_enlisted = false;
+        let are_pending = self.watched.iter().all(|&at| {
             looked();
             let reference = &self.references[at];
             reference.core().is_ok_and(|core| {
-                core.poll_among_others(reference.object_id(), context).is_pending()
+                let id = reference.object_id();
+                core.poll_among_others(id, context, &mut is_enlisted).is_pending()
             })
-        })
+        });
+        if is_enlisted && self.enlisted.is_none() {
+            self.enlisted = Some(context.waker().clone());
+        }
+        are_pending
+    }
+
+    /// Takes back what was to be woken. For what has settled it is, or was, and those are not among the watched.
+    fn leave(&mut self) {
+        let Some(waker) = self.enlisted.take() else { return };
+        for &at in &self.watched {
+            if let Ok(core) = self.references[at].core() {
+                core.forget_waker(self.references[at].object_id(), &waker);
+            }
+        }
+    }
+}
+
+impl<T> Drop for Enough<'_, T> {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

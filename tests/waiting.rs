@@ -4,8 +4,11 @@
 
 use std::{
     future::{Future, IntoFuture},
-    sync::atomic::{AtomicUsize, Ordering},
-    task::Poll,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
 
@@ -142,4 +145,83 @@ async fn threads_that_wait_beside_each_other_all_get_their_answers() -> rustyray
         }
     }
     Ok(())
+}
+
+/// A stream whose first item never comes.
+#[rustyray::remote(num_returns = "streaming")]
+fn never() -> impl futures_core::Stream<Item = u64> {
+    struct Never;
+    impl futures_core::Stream for Never {
+        type Item = u64;
+
+        fn poll_next(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u64>> {
+            Poll::Pending
+        }
+    }
+    Never
+}
+
+/// Whoever looks at the same object again and again, each time for a while, leaves nothing there.
+#[test]
+fn a_wait_that_is_given_up_under_another_executor_leaves_no_waker() {
+    struct Nobody;
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+    let builder = rustyray::Builder::new().num_cpus(4.0).visible(false);
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    let long = 1_000_000;
+    let (one, other, mut stream) = rustyray::block_on(async {
+        let (one, other) = (pause_later_remote::remote(long), pause_later_remote::remote(long));
+        Ok::<_, Error>((one.await?, other.await?, never_remote::remote().await?))
+    })
+    .expect("submitted");
+    let both = [one.clone(), other.clone()];
+    let nobody = Arc::new(Nobody);
+    let polled = |waiting: &mut dyn FnMut(&mut Context<'_>) -> bool| {
+        let waker = Waker::from(Arc::clone(&nobody));
+        assert!(waiting(&mut Context::from_waker(&waker)), "nothing comes of it yet");
+        assert!(Arc::strong_count(&nobody) > 2, "it is to be woken");
+    };
+    let given_up = |what: &str| {
+        // An alarm goes when the background gets to it.
+        let is_left = || Arc::strong_count(&nobody) > 1;
+        let left = (0..60_000).all(|_| {
+            std::thread::sleep(Duration::from_millis(u64::from(is_left())));
+            is_left()
+        });
+        assert!(!left, "{what} left {}", Arc::strong_count(&nobody) - 1);
+    };
+    macro_rules! give_up {
+        ($($future:expr),+ $(,)?) => {$({
+            let mut future = Box::pin($future);
+            polled(&mut |context| future.as_mut().poll(context).is_pending());
+            drop(future);
+            given_up(stringify!($future));
+        })+};
+    }
+    for _ in 0..3 {
+        give_up!(
+            one.get(),
+            one.view(),
+            one.clone().into_future(),
+            one.get_timeout(Duration::from_secs(1_000)),
+            rustyray::wait(&both, 1, None),
+            rustyray::wait(&both, 2, Some(Duration::from_secs(1_000))),
+        );
+    }
+    let end = stream.completed();
+    let mut next = Box::pin(stream.next());
+    polled(&mut |context| next.as_mut().poll(context).is_pending());
+    drop(next);
+    drop(stream);
+    given_up("a stream");
+    let by_force = CancelOptions { force: true, recursive: false };
+    rustyray::block_on(async {
+        end.cancel(by_force).await?;
+        one.cancel(by_force).await?;
+        other.cancel(by_force).await
+    })
+    .expect("they are cancelled");
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
 }

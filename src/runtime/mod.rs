@@ -10,6 +10,7 @@ pub(crate) mod control;
 pub(crate) mod current;
 mod cut;
 mod doorbells;
+mod enlisted;
 pub(crate) mod executor;
 pub(crate) mod foreground;
 mod forward;
@@ -83,7 +84,7 @@ use self::{
     uplink::Uplink,
     wakers::Wakers,
 };
-pub(crate) use self::{background::Alarm, node::Claim};
+pub(crate) use self::{background::Alarm, enlisted::Enlisted, node::Claim};
 use crate::error::{Error, Result};
 
 /// What objects are, as they are marked when they are reserved. What bears none was put.

@@ -10,7 +10,7 @@ use std::{
 use rustyray_ipc::{Patience, Slept};
 use rustyray_store::{ObjectId, Status};
 
-use super::{Alarm, Core, Link, executor};
+use super::{Alarm, Core, Enlisted, Link, executor};
 use crate::error::{Error, Result};
 
 /// Why a task that sleeps goes on.
@@ -226,46 +226,58 @@ impl Core {
         Ok(())
     }
 
-    /// Ready once the object is settled; registers the waker otherwise.
+    /// Ready once the object is settled; registers the waker otherwise, for as long as `enlisted` is kept.
     #[inline]
     pub(crate) fn poll_settled(
         self: &Arc<Self>,
         id: ObjectId,
         context: &mut Context<'_>,
+        enlisted: &mut Enlisted,
     ) -> Poll<()> {
         if !self.is_pending(id) {
             return Poll::Ready(());
         }
         self.refuse_deadlock(id);
-        self.poll_pending(id, context)
+        self.poll_pending(id, context, enlisted)
     }
 
     /// The same where a deadlock is no matter, since the wait ends by itself.
-    fn poll_pending(self: &Arc<Self>, id: ObjectId, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_pending(
+        self: &Arc<Self>,
+        id: ObjectId,
+        context: &mut Context<'_>,
+        enlisted: &mut Enlisted,
+    ) -> Poll<()> {
         if !self.is_pending(id) || self.is_interrupted() {
             return Poll::Ready(());
         }
         if executor::watch(self, id, context.waker()) {
             return Poll::Pending;
         }
-        self.poll_elsewhere(id, context)
+        self.poll_elsewhere(id, context, enlisted)
     }
 
     /// The same under somebody else's executor, whose thread may not be kept for long.
     #[cold]
-    fn poll_elsewhere(self: &Arc<Self>, id: ObjectId, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_elsewhere(
+        self: &Arc<Self>,
+        id: ObjectId,
+        context: &mut Context<'_>,
+        enlisted: &mut Enlisted,
+    ) -> Poll<()> {
         if self.spin(|| (!self.is_pending(id)).then_some(())).is_some() {
             return Poll::Ready(());
         }
-        self.enlist(id, context)
+        if enlisted.enlist(self, id, context.waker()) { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// Registers the waker for one of many objects, unless it is settled: as [`Core::poll_settled`], but
-    /// does not spin for it.
+    /// Registers the waker for one of many objects, unless it is settled: as [`Core::poll_settled`], but does not spin
+    /// for it, and whoever gives up takes it back where `is_enlisted` was set.
     pub(crate) fn poll_among_others(
         self: &Arc<Self>,
         id: ObjectId,
         context: &mut Context<'_>,
+        is_enlisted: &mut bool,
     ) -> Poll<()> {
         if !self.is_pending(id) {
             return Poll::Ready(());
@@ -274,10 +286,7 @@ impl Core {
         if executor::watch(self, id, context.waker()) {
             return Poll::Pending;
         }
-        self.enlist(id, context)
-    }
-
-    fn enlist(self: &Arc<Self>, id: ObjectId, context: &mut Context<'_>) -> Poll<()> {
+        *is_enlisted = true;
         if self.wake_when_settled(id, context.waker()) { Poll::Pending } else { Poll::Ready(()) }
     }
 
@@ -313,9 +322,9 @@ impl Core {
     ) -> Result<()> {
         let waited = || started.elapsed().as_millis() as u64;
         let timed_out = || Error::GetTimeout { object: id.to_string(), waited_ms: waited() };
-        let mut alarm = None;
+        let (mut alarm, mut enlisted) = (None, Enlisted::default());
         std::future::poll_fn(|context| {
-            if let Poll::Ready(()) = self.poll_pending(id, context) {
+            if let Poll::Ready(()) = self.poll_pending(id, context, &mut enlisted) {
                 return Poll::Ready(Ok(()));
             }
             if Instant::now() >= deadline {
