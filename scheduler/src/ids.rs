@@ -45,9 +45,24 @@ impl ActorId {
     }
 }
 
-/// Whoever calls an actor: calls of one caller run in order.
+/// Whoever calls an actor, a number below 256: calls of one caller run in order, but for those [apart](CallerId::apart).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallerId(pub u64);
+
+impl CallerId {
+    const APART: u64 = 1 << 63;
+
+    /// The same caller, for a call that holds up none of its others: each number is a line of its own.
+    #[must_use]
+    pub const fn apart(self, number: u64) -> CallerId {
+        CallerId(self.0 & 0xff | number << 8 | Self::APART)
+    }
+
+    /// The caller as it calls in order.
+    pub(crate) const fn in_order(self) -> CallerId {
+        if self.0 & Self::APART == 0 { self } else { CallerId(self.0 & 0xff) }
+    }
+}
 
 /// Workers that can run the same functions: one executable and one registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -145,7 +145,7 @@ impl<H: Host> State<H> {
         record: &Record<H::Spec>,
         caller: CallerId,
     ) {
-        if record.is(CALL) && record.caller.get() == caller.0 {
+        if record.is(CALL) && CallerId(record.caller.get()).in_order() == caller {
             let _ = self.abandon(shared, task, || Failure::Cancelled);
         }
     }

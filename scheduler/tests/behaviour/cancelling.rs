@@ -143,10 +143,16 @@ fn a_caller_that_left_takes_its_calls_with_it() {
     let (gone, _) = world.call(actor, 1, &[waits]);
     let (also, _) = world.call(actor, 1, &[]);
     let (stays, _) = world.call(actor, 2, &[]);
+    let apart = |caller| CallerId(caller).apart(3).0;
+    let (aside, _) = world.call(actor, apart(1), &[waits]);
+    let (stays_aside, _) = world.call(actor, apart(2), &[waits]);
     world.scheduler.caller_left(CallerId(1));
-    assert_eq!(world.failure(gone), Some(Failure::Cancelled));
-    assert_eq!(world.failure(also), Some(Failure::Cancelled));
+    for gone in [gone, also, aside] {
+        assert_eq!(world.failure(gone), Some(Failure::Cancelled));
+    }
     assert_eq!(world.run_all(), [stays]);
+    world.seal(waits);
+    assert_eq!(world.run_all(), [stays_aside]);
 }
 
 #[test]

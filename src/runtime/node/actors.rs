@@ -243,7 +243,7 @@ impl Node {
         {
             // In a line of its own it holds up nobody.
             let number = self.out_of_order.fetch_add(1, Ordering::Relaxed);
-            CallerId(caller.0 | number << 8 | 1 << 63)
+            caller.apart(number)
         } else {
             caller
         };
