@@ -28,6 +28,10 @@ impl Listener {
         number
     }
 
+    pub fn hear_both(&mut self, one: u64, other: u64) -> u64 {
+        self.hear(one + other)
+    }
+
     pub fn sum(&mut self, numbers: Vec<u64>) -> u64 {
         numbers.iter().sum()
     }
@@ -210,6 +214,74 @@ async fn in_an_actor_out_of_order_a_call_that_waits_lets_later_ones_pass() -> ru
     expected.extend((201..210).chain([200]));
     assert_eq!(listener.take().await?.get().await?, expected, "the others are in order");
     for file in files {
+        std::fs::remove_file(file).expect("it was made");
+    }
+    Ok(())
+}
+
+/// Waits for the file, for a while.
+#[rustyray::remote(num_cpus = 0.0)]
+fn after(file: String, number: u64) -> Result<u64, String> {
+    for _ in 0..30_000 {
+        if Path::new(&file).exists() {
+            return if number == 0 { Err("nothing".into()) } else { Ok(number) };
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err("the file is not there".into())
+}
+
+/// Many calls stand aside, for one argument or several, of which one comes, one fails and one is never there.
+#[rustyray::test(num_cpus = 4)]
+async fn each_of_many_calls_that_stand_aside_begins_when_it_has_its_arguments()
+-> rustyray::Result<()> {
+    let listener = Listener::options().out_of_order(true).remote().await?;
+    for number in 0..60 {
+        assert_eq!(listener.hear(number).await?.get().await?, number);
+    }
+    listener.take().await?.get().await?;
+    let file = |name: &str| {
+        let name = format!("rustyray-aside-{name}-{}", std::process::id());
+        std::env::temp_dir().join(name)
+    };
+    let (early, late) = (file("early"), file("late"));
+    let path = |file: &Path| file.to_string_lossy().into_owned();
+    let first = after_remote::remote(path(&early), 1000).await?;
+    let fails = after_remote::remote(path(&early), 0).await?;
+    let second = after_remote::remote(path(&late), 2000).await?;
+    let never = after_remote::remote(path(&file("never")), 1).await?;
+    let (mut on_first, mut on_both, mut on_failed, mut on_never) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..700 {
+        on_first.push(listener.hear(&first).await?);
+        on_both.push(listener.hear_both(&first, &second).await?);
+        on_failed.push(listener.hear_both(&second, &fails).await?);
+        on_never.push(listener.hear_both(&never, &first).await?);
+    }
+    assert_eq!(listener.hear(7).await?.get().await?, 7, "it passes them all");
+    assert_eq!(listener.take().await?.get().await?, [7]);
+    std::fs::write(&early, "").expect("it can be written");
+    assert_eq!(rustyray::get_all(&on_first).await?, [1000; 700]);
+    assert!(!on_both[0].is_ready() && !on_failed[0].is_ready());
+    std::fs::write(&late, "").expect("it can be written");
+    assert_eq!(rustyray::get_all(&on_both).await?, [3000; 700]);
+    for call in on_failed {
+        let error = call.get().await.expect_err("what it waits for failed");
+        assert!(matches!(error, rustyray::Error::DependencyFailed { .. }), "{error:?}");
+    }
+    let mut heard = listener.take().await?.get().await?;
+    heard.sort_unstable();
+    assert_eq!(heard, [[1000; 700], [3000; 700]].concat(), "each once");
+    for call in &on_never {
+        assert!(!call.is_ready());
+        call.cancel(rustyray::CancelOptions::default()).await?;
+    }
+    for call in on_never {
+        let error = call.get().await.expect_err("cancelled");
+        assert!(matches!(error, rustyray::Error::TaskCancelled { .. }), "{error:?}");
+    }
+    never.cancel(rustyray::CancelOptions { force: true, recursive: false }).await?;
+    assert_eq!(listener.hear(8).await?.get().await?, 8);
+    for file in [early, late] {
         std::fs::remove_file(file).expect("it was made");
     }
     Ok(())

@@ -50,7 +50,7 @@ impl Core {
     }
 
     /// Looks for what sleeping threads and futures of this process wait for, and tells them.
-    pub(super) fn look_for_others(&self) {
+    pub(crate) fn look_for_others(&self) {
         let mut has_news = false;
         self.client.drain_dirty(&mut |group| {
             has_news = true;
@@ -293,8 +293,13 @@ impl Core {
     /// Has `waker` woken by whoever serves the doorbell once the object is settled; `false` when it is.
     pub(crate) fn wake_when_settled(self: &Arc<Self>, id: ObjectId, waker: &Waker) -> bool {
         self.start_reactor();
+        self.wake_when_seen(id, waker) && !self.is_over()
+    }
+
+    /// The same, as soon as a thread of this process looks that waits or serves anyway; `false` when it is settled.
+    pub(crate) fn wake_when_seen(&self, id: ObjectId, waker: &Waker) -> bool {
         self.wakers.insert(self.client.dirty_group(id), id, waker);
-        self.client.subscribe(id) == Status::Pending && !self.is_over()
+        self.client.subscribe(id) == Status::Pending
     }
 
     /// Takes back what [`Core::wake_when_settled`] was told; whether the waker was not woken and will not be.

@@ -15,6 +15,7 @@ use rustyray_store::{ObjectId, Status};
 
 use super::{
     Seat, Worker,
+    aside::Aside,
     calls::{Order, rest_of},
 };
 use crate::{
@@ -37,7 +38,7 @@ pub(super) struct Intake {
     queue: WorkConsumer<Words>,
     /// The call that waits for its arguments.
     head: Option<Waiting>,
-    aside: Vec<Waiting>,
+    aside: Aside,
     /// How many were claimed since the producer was last asked whether it wants room.
     claimed: usize,
     /// From here on all is late: the end was asked for.
@@ -45,11 +46,11 @@ pub(super) struct Intake {
 }
 
 /// A call whose arguments are not all there.
-struct Waiting {
-    order: Order,
+pub(super) struct Waiting {
+    pub(super) order: Order,
     /// What names it.
     who: Option<Submitter>,
-    arguments: Vec<ObjectId>,
+    pub(super) arguments: Vec<ObjectId>,
 }
 
 impl Waiting {
@@ -59,7 +60,7 @@ impl Waiting {
             || self.arguments.iter().all(|&id| core.client.status(id) != Status::Pending)
     }
 
-    fn is_cancelled(&self, core: &Core) -> bool {
+    pub(super) fn is_cancelled(&self, core: &Core) -> bool {
         self.who.is_some_and(|who| core.interrupts.is_interrupted(who))
     }
 }
@@ -87,13 +88,14 @@ impl Intake {
         }
     }
 
-    /// The calls that wait for their arguments.
-    fn waiting(&self) -> impl Iterator<Item = &Waiting> {
-        self.head.iter().chain(&self.aside)
+    /// What its calls wait for.
+    fn awaited(&self) -> impl Iterator<Item = ObjectId> {
+        let head = self.head.iter().flat_map(|head| head.arguments.iter().copied());
+        head.chain(self.aside.awaited())
     }
 
-    fn has_next_aside(&self, core: &Core) -> bool {
-        self.aside.iter().any(|waiting| waiting.is_ready(core))
+    fn has_cancelled(&self, core: &Core) -> bool {
+        self.head.as_ref().is_some_and(|head| head.is_cancelled(core)) || self.aside.has_cancelled()
     }
 
     fn is_over(&self) -> bool {
@@ -104,9 +106,7 @@ impl Intake {
     fn take_cancelled(&mut self, core: &Core, cancelled: &mut Vec<Order>) {
         let head = self.head.take_if(|head| head.is_cancelled(core));
         cancelled.extend(head.map(|waiting| waiting.order));
-        while let Some(at) = self.aside.iter().position(|waiting| waiting.is_cancelled(core)) {
-            cancelled.push(self.aside.remove(at).order);
-        }
+        self.aside.take_cancelled(cancelled);
     }
 
     /// Whether something that was claimed waits for its arguments.
@@ -114,9 +114,9 @@ impl Intake {
         self.head.is_some() || !self.aside.is_empty()
     }
 
-    /// What was claimed and waits.
-    fn into_waiting(self) -> impl Iterator<Item = Order> {
-        self.head.into_iter().chain(self.aside).map(|waiting| waiting.order)
+    /// Takes out what was claimed and waits.
+    fn take_waiting(&mut self) -> impl Iterator<Item = Order> {
+        self.head.take().map(|head| head.order).into_iter().chain(self.aside.take_all())
     }
 }
 
@@ -131,20 +131,17 @@ pub(super) struct Intakes {
 impl Intakes {
     /// Whether something that waits for its arguments was cancelled.
     pub(super) fn has_cancelled(&self, core: &Core) -> bool {
-        self.lines.iter().any(|line| line.waiting().any(|waiting| waiting.is_cancelled(core)))
+        self.lines.iter().any(|line| line.has_cancelled(core))
     }
 
     /// Whether a call can be claimed, or a line is to be given up.
     pub(super) fn has_next(&self, core: &Core) -> bool {
-        self.lines
-            .iter()
-            .any(|line| line.has_next(core) || line.has_next_aside(core) || line.is_over())
+        self.lines.iter().any(|line| line.has_next(core) || line.aside.has_news() || line.is_over())
     }
 
     /// The arguments that calls wait for.
     pub(super) fn awaited(&self, core: &Core) -> impl Iterator<Item = ObjectId> {
-        let waiting = self.lines.iter().flat_map(Intake::waiting);
-        let arguments = waiting.flat_map(|waiting| waiting.arguments.iter().copied());
+        let arguments = self.lines.iter().flat_map(Intake::awaited);
         arguments.filter(|&id| core.client.status(id) == Status::Pending)
     }
 
@@ -183,9 +180,9 @@ impl Intakes {
         let mut waiting = Vec::new();
         for line in &mut self.lines {
             line.late = Some(Ticket::from_raw(0));
-            waiting.extend(line.head.take().into_iter().chain(line.aside.drain(..)));
+            waiting.extend(line.take_waiting());
         }
-        waiting.into_iter().map(|waiting| waiting.order).collect()
+        waiting
     }
 }
 
@@ -201,7 +198,7 @@ impl Worker {
         });
         match line.zip(control.line_consumer(id)) {
             Some((line, queue)) => {
-                let (head, aside, claimed, late) = (None, Vec::new(), 0, None);
+                let (head, aside, claimed, late) = (None, Aside::new(&self.core), 0, None);
                 self.intakes.lines.push(Intake { line, queue, head, aside, claimed, late });
             }
             None => self.uplink.line_done(id, LineEnd::Consumer),
@@ -263,9 +260,9 @@ impl Worker {
     /// producer's to take back.
     pub(super) fn give_up_lines(&mut self) -> Vec<Order> {
         let mut waiting = Vec::new();
-        for intake in std::mem::take(&mut self.intakes).lines {
+        for mut intake in std::mem::take(&mut self.intakes).lines {
             let id = intake.line.id();
-            waiting.extend(intake.into_waiting());
+            waiting.extend(intake.take_waiting());
             self.uplink.line_done(id, LineEnd::Consumer);
         }
         waiting
@@ -307,13 +304,15 @@ impl Worker {
 
     /// Begins the calls of a line that stood aside and have their arguments now.
     fn take_aside(&mut self, mut seat: Option<&mut Seat>, at: usize) {
-        while !self.intakes.lines[at].aside.is_empty() && self.may_claim() {
-            let (core, aside) = (&self.core, &mut self.intakes.lines[at].aside);
-            let Some(ready) = aside.iter().position(|waiting| waiting.is_ready(core)) else {
-                break;
-            };
-            let waiting = aside.remove(ready);
-            self.begin_waited(seat.as_deref_mut(), waiting);
+        if self.intakes.lines[at].aside.is_empty() {
+            return;
+        }
+        // Nobody else may have, while there is always a call that can begin.
+        self.core.look_for_others();
+        while self.may_claim()
+            && let Some(ready) = self.intakes.lines[at].aside.take_ready()
+        {
+            self.begin_waited(seat.as_deref_mut(), ready);
         }
     }
 
@@ -376,16 +375,17 @@ impl Worker {
             }
             return true;
         }
+        let may_pass = self.home.as_ref().is_some_and(|home| home.is_out_of_order(&header));
+        let intake = &mut self.intakes.lines[at];
+        if may_pass {
+            intake.aside.push(waiting(arguments));
+            return true;
+        }
         // Whoever settles them rings this process, which looks again.
         for &id in &arguments {
             core.subscribe(id);
         }
-        let may_pass = self.home.as_ref().is_some_and(|home| home.is_out_of_order(&header));
-        let intake = &mut self.intakes.lines[at];
-        match may_pass {
-            true => intake.aside.push(waiting(arguments)),
-            false => intake.head = Some(waiting(arguments)),
-        }
+        intake.head = Some(waiting(arguments));
         true
     }
 

@@ -10,6 +10,7 @@
 //! ([`Seat`]) cannot. See [`lead`].
 
 mod actor;
+mod aside;
 mod attach;
 mod calls;
 mod crew;
