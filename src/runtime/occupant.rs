@@ -45,9 +45,16 @@ pub(crate) struct Occupant {
     extension: Option<Arc<Extension>>,
     /// For each method its lane, and whether that takes one call only.
     lanes: Vec<(usize, bool)>,
-    own: Mutex<HashMap<ObjectId, OwnCall>>,
+    own: Mutex<Own>,
     /// How many there are, for those who would find none.
     count: AtomicUsize,
+}
+
+/// The calls of the actor to itself.
+struct Own {
+    calls: HashMap<ObjectId, OwnCall>,
+    /// With so many, those that ended are looked for: twice as many as were left the last time.
+    many: usize,
 }
 
 /// A call of the actor to itself.
@@ -71,7 +78,7 @@ impl Occupant {
             incarnation,
             extension,
             lanes,
-            own: Mutex::default(),
+            own: Mutex::new(Own { calls: HashMap::new(), many: MANY }),
             count: AtomicUsize::new(0),
         }
     }
@@ -93,11 +100,12 @@ impl Occupant {
     /// Notes that the actor called itself.
     pub(crate) fn called(&self, core: &Core, result: ObjectId, method: u16) {
         let mut own = self.own.lock();
-        if own.len() >= MANY {
-            own.retain(|&id, call| call.is_dropped || core.is_pending(id));
+        if own.calls.len() >= own.many {
+            own.calls.retain(|&id, call| call.is_dropped || core.is_pending(id));
+            own.many = (2 * own.calls.len()).max(MANY);
         }
-        own.insert(result, OwnCall { method, is_dropped: false });
-        self.count.store(own.len(), Ordering::Relaxed);
+        own.calls.insert(result, OwnCall { method, is_dropped: false });
+        self.count.store(own.calls.len(), Ordering::Relaxed);
         core.note_own_call();
     }
 
@@ -108,8 +116,8 @@ impl Occupant {
         }
         let Some(result) = result else { return true };
         let mut own = self.own.lock();
-        let call = own.remove(&result);
-        self.count.store(own.len(), Ordering::Relaxed);
+        let call = own.calls.remove(&result);
+        self.count.store(own.calls.len(), Ordering::Relaxed);
         !call.is_some_and(|call| call.is_dropped)
     }
 
@@ -120,7 +128,7 @@ impl Occupant {
         }
         let Some((kind, waiting)) = crate::context::running_call() else { return };
         let mut own = self.own.lock();
-        let Some(call) = own.get_mut(&awaited) else { return };
+        let Some(call) = own.calls.get_mut(&awaited) else { return };
         if !self.excludes(kind, waiting, call.method) {
             return;
         }
