@@ -66,7 +66,10 @@
 //! # Crashes
 //! A ringer that dies between taking the flag down and waking leaves sleepers that later ringers take to
 //! be awake. Whoever reaps a dead process therefore [kicks](Ringer::kick) every surviving bell once,
-//! whatever its flag. The owner's death needs nothing: the next owner of the memory starts from a zeroed
+//! whatever its flag. One that is only *stopped* there, by a debugger or a signal, does the same to them until it goes on,
+//! and nobody reaps it: so somebody [looks after](Ringer::look_after) every bell at times. Where all sleep the flag is
+//! up, but for a ringer that is about to wake; one that stays down with a word that does not change is of an owner who is
+//! busy, to whom a kick is nothing, or of one that is asleep and was not woken. The owner's death needs nothing: the next owner of the memory starts from a zeroed
 //! word, or from any other.
 
 use std::{fmt, time::Duration};
@@ -216,6 +219,37 @@ impl<M: Memory> Ringer<M> {
     #[inline]
     pub fn ring(&self) {
         ring(&self.span);
+    }
+
+    /// Kicks a bell whose flag is down, and whose word is what the last look at it gave, a good while before: who took the
+    /// flag down may have been stopped before it woke anybody. Gives what to bring to the next look.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use rustyray_ipc::{BELL_WORDS, Bell, Ringer, Slept};
+    /// # use rustyray_memory::Heap;
+    /// # let memory = Arc::new(Heap::new(BELL_WORDS));
+    /// # let (bell, ringer) = (Bell::new(Arc::clone(&memory)), Ringer::new(memory));
+    /// // Of an owner who sleeps, and was not rung for.
+    /// let slept = bell.sleep(|| { assert_eq!(ringer.look_after(None), None); true }, None);
+    /// assert_eq!(slept, Slept::Recheck);
+    /// // Whoever attends keeps the flag down; it is kicked in vain.
+    /// let attendant = bell.attend();
+    /// let seen = ringer.look_after(None);
+    /// assert!(seen.is_some() && ringer.look_after(seen) != seen);
+    /// # drop(attendant);
+    /// ```
+    #[must_use = "two looks tell what one cannot"]
+    pub fn look_after(&self, last: Option<u64>) -> Option<u64> {
+        let seen = Flag::of(&self.span).note();
+        if seen & RING_ME != 0 {
+            return None;
+        }
+        if last == Some(seen) {
+            self.kick();
+            return None;
+        }
+        Some(seen)
     }
 
     /// Wakes the owner's sleepers unconditionally: for the reaper of a dead process, which may have
@@ -613,5 +647,34 @@ impl<M: Memory> fmt::Debug for Bell<M> {
 impl<M: Memory> fmt::Debug for Attendant<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Attendant").field(self.bell).finish()
+    }
+}
+
+#[cfg(all(test, not(rustyray_loom)))]
+mod tests {
+    use std::{sync::Arc, thread};
+
+    use rustyray_memory::Heap;
+
+    use super::*;
+
+    #[test]
+    fn who_looks_after_a_bell_wakes_for_a_ringer_that_is_stopped() {
+        let memory = Arc::new(Heap::new(BELL_WORDS));
+        let (bell, ringer) = (Bell::new(Arc::clone(&memory)), Ringer::new(Arc::clone(&memory)));
+        thread::scope(|scope| {
+            let sleeper = scope.spawn(|| bell.sleep(|| false, Some(Duration::from_secs(60))));
+            while ringer.look_after(None).is_some() {
+                thread::yield_now();
+            }
+            // Asleep by then, most likely; if not it wakes by itself.
+            thread::sleep(Duration::from_millis(100));
+            // It goes no further than to this.
+            assert!(Flag::of(&memory).transition_to_rung(), "the flag is up");
+            ringer.ring();
+            let seen = ringer.look_after(None);
+            let _ = ringer.look_after(seen);
+            assert_eq!(sleeper.join().expect("no panic"), Slept::Woken);
+        });
     }
 }

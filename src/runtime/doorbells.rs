@@ -39,6 +39,11 @@ impl Doorbells {
         self.bells[client.index()].kick();
     }
 
+    /// As [`Ringer::look_after`].
+    pub(crate) fn look_after(&self, client: ClientId, last: Option<u64>) -> Option<u64> {
+        self.bells[client.index()].look_after(last)
+    }
+
     /// Collects the wakes of `f` on this thread and rings them after it, once each.
     #[inline]
     pub(crate) fn deferring<R>(&self, f: impl FnOnce() -> R) -> R {

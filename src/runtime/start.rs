@@ -210,11 +210,13 @@ fn serve(core: &Core) {
     let Link::Node(node) = &core.link else { return };
     notice::wait_for_nobody();
     let mut let_go = Instant::now();
+    let mut bells = [None; 1 << u8::BITS];
     while !core.is_closed() {
         // Asleep unless the doorbell rings; once a second it tidies up.
         core.serve_until_idle();
         if let_go.elapsed() >= Duration::from_secs(1) {
             core.let_go();
+            node.look_after_bells(&mut bells);
             let_go = Instant::now();
         }
         node.tidy();

@@ -131,15 +131,27 @@ impl Node {
         // After reaping: nothing is half sealed any more.
         self.forget_lines(client);
         // Whoever the dead process was about to wake is woken, and looks again.
-        for other in 0..=u8::MAX {
-            if self.peers[usize::from(other)].pid.load(Ordering::Relaxed) != 0 || other == 0 {
-                self.doorbells.kick(ClientId::new(other));
-            }
-        }
+        self.living().for_each(|client| self.doorbells.kick(client));
         peer.pid.store(0, Ordering::Relaxed);
         peer.runs_tasks.store(false, Ordering::Relaxed);
         self.control.clear(client);
         self.dispatch();
+    }
+
+    /// Those whose process is there, the node's own included.
+    fn living(&self) -> impl Iterator<Item = ClientId> {
+        let lives = |client: &ClientId| {
+            *client == ClientId::NODE || self.peers[client.index()].pid.load(Ordering::Relaxed) != 0
+        };
+        (0..=u8::MAX).map(ClientId::new).filter(lives)
+    }
+
+    /// Once in a while: wakes whom a process was about to wake when it was stopped. `seen` is what the last look saw.
+    pub(crate) fn look_after_bells(&self, seen: &mut [Option<u64>]) {
+        for client in self.living() {
+            let bell = &mut seen[client.index()];
+            *bell = self.doorbells.look_after(client, *bell);
+        }
     }
 
     /// Ends a process at once, on purpose: it does not count as crashed.
