@@ -44,7 +44,8 @@ pub struct Context {
     pub job_id: Option<u32>,
     /// The process id of this worker, or of the driver.
     pub worker_id: u32,
-    /// The task or call that is running, in a worker; `rustyray list tasks` writes it in hexadecimal.
+    /// The task or call that is running, in a worker; `rustyray list tasks` writes it in hexadecimal. `None` in
+    /// a call that came to its actor past the node, and has no number: `returns` tells of each call which it is.
     pub task_id: Option<u64>,
     /// The name of that task: its own, its function's, or `Class::method`.
     pub task_name: Option<String>,

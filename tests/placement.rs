@@ -51,6 +51,16 @@ impl Resident {
     pub async fn submits(&self) -> rustyray::Result<u64> {
         add_remote::remote(3, 4).await?.get().await
     }
+
+    /// Submits a task on a thread that runs no call of this actor, as far as the runtime knows.
+    pub fn submits_aside(&self) -> rustyray::Result<u64> {
+        let aside = std::thread::spawn(|| {
+            rustyray::block_on(async { add_remote::remote(5, 6).await?.get().await })
+        });
+        aside.join().expect("it does not panic")
+    }
+
+    pub fn rests(&self) {}
 }
 
 #[rustyray::test(num_cpus = 2)]
@@ -153,6 +163,33 @@ async fn an_actor_lives_in_a_group() -> rustyray::Result<()> {
         Err(error) => error,
     };
     assert!(matches!(error, Error::ActorDied { .. }), "{error:?}");
+    Ok(())
+}
+
+/// The node sees the first calls of an actor, and those that follow them go past it. What an actor captures is the same
+/// by either way.
+#[rustyray::test(num_cpus = 1)]
+async fn an_actor_captures_what_its_calls_submit_however_they_came() -> rustyray::Result<()> {
+    let group = PlacementGroup::create([Bundle::new().num_cpus(1.0)], PACK).await?;
+    group.ready().await?;
+    let inside = || Resident::options().num_cpus(0.0).placement_group(&group, 0);
+    let captures = inside().capture_child_tasks(true).remote().await?;
+    let others = inside().remote().await?;
+    for before in [0, 100] {
+        for _ in 0..before {
+            captures.rests().await?.get().await?;
+            others.rests().await?.get().await?;
+        }
+        // There is no cpu outside of the group.
+        assert_eq!(captures.submits().await?.get().await?, 7, "{before} calls before");
+        assert_eq!(captures.submits_aside().await?.get().await?, 11, "{before} calls before");
+        let waits = others.submits().await?;
+        let waited = waits.get_timeout(Duration::from_millis(50)).await;
+        assert!(matches!(waited, Err(Error::GetTimeout { .. })), "{before}: {waited:?}");
+        waits.cancel(CancelOptions::default()).await?;
+    }
+    assert!(rustyray::Runtime::current()?.direct_lines() > 0);
+    group.remove().await?;
     Ok(())
 }
 

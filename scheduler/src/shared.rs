@@ -14,6 +14,7 @@ use crate::{
     group_gate::GroupGate,
     ids::{join, split},
     kinds::Kinds,
+    plain::Plain64,
     records::Records,
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Shared<H: Host> {
     pub(crate) kinds: Kinds,
     pub(crate) actors: Gates<ActorGate>,
     pub(crate) groups: Gates<GroupGate>,
+    /// The actor that each worker is, by number; 0 of one that is none. By the owner of the token.
+    pub(crate) residents: Box<[Plain64]>,
     /// Ready tasks that are at no worker.
     pub(crate) backlog: AtomicUsize,
     /// Tasks wait behind a busy worker while another is idle.
@@ -48,6 +51,7 @@ impl<H: Host> Shared<H> {
     pub(crate) fn new(host: H, config: Config) -> Self {
         Shared {
             kinds: Kinds::new(&config),
+            residents: (0..config.max_workers).map(|_| Plain64::default()).collect(),
             host,
             config,
             records: Records::new(),
@@ -88,6 +92,13 @@ impl<H: Host> Shared<H> {
     /// Has the host end a worker in good order, within the turn that decides it.
     pub(crate) fn stop(&self, worker: WorkerId) {
         self.guarded((), || self.host.stop(worker));
+    }
+
+    /// Notes which actor a worker is from now on. By the owner of the token.
+    pub(crate) fn set_resident(&self, worker: u16, actor: Option<ActorId>) {
+        if let Some(resident) = self.residents.get(usize::from(worker)) {
+            resident.set(actor.map_or(0, ActorId::to_bits));
+        }
     }
 
     pub(crate) fn set_backlog(&self, backlog: usize) {

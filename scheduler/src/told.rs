@@ -247,6 +247,18 @@ impl<H: Host> Scheduler<H> {
         (worker != NOWHERE).then_some(WorkerId(worker as u16))
     }
 
+    /// The group that captures what the actor in this worker submits, if there is such an actor and group. Lock-free.
+    ///
+    /// It is what [`crate::Placement::Inherit`] finds by a task's parent, for calls that the scheduler does not know.
+    pub fn captured_by(&self, worker: WorkerId) -> Option<GroupId> {
+        let resident = self.shared.residents.get(usize::from(worker.0))?.get();
+        // An actor that was forgotten since is of another generation; number 0 is nobody's.
+        let (gate, generation) = self.shared.actor(ActorId::from_bits(resident))?;
+        gate.state(generation)?;
+        let group = GroupId::from_bits(gate.group.get());
+        (gate.captures.get() != 0 && group.to_bits() != 0).then_some(group)
+    }
+
     /// How often an actor was restarted. Lock-free.
     pub fn actor_restarts(&self, actor: ActorId) -> Option<u32> {
         let (gate, generation) = self.shared.actor(actor)?;

@@ -126,6 +126,7 @@ impl<H: Host> State<H> {
         if let Some(known) = self.worker(worker.0) {
             let was = known.actor.replace(id);
             self.housed += usize::from(was.is_none());
+            shared.set_resident(worker.0, Some(id));
         }
         self.refit(shared, worker.0);
         self.house(shared, id, Some(worker));

@@ -287,6 +287,8 @@ impl<H: Host> State<H> {
         }
         self.unfit(worker.0);
         let Some(mut gone) = self.workers[usize::from(worker.0)].take() else { return };
+        // Before its number is another process's.
+        shared.set_resident(worker.0, None);
         self.workers_len -= 1;
         self.housed -= usize::from(gone.actor.is_some());
         self.blocked_len -= usize::from(gone.blocked > 0);

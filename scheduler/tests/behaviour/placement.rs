@@ -201,6 +201,24 @@ fn children_run_in_the_group_that_captures_them() {
 }
 
 #[test]
+fn an_actor_captures_by_its_worker_until_that_is_gone() {
+    let world = world(4.0, 0.0);
+    let id = group(&world, &[Demand::cpus(2.0)]).expect("it fits");
+    let placement = Placement::Group { group: id, bundle: None, capture_children: true };
+    let (actor, ..) = world.actor_with(|new| NewActor { placement, ..new });
+    world.run_all();
+    let home = world.scheduler.actor_worker(actor).expect("it lives");
+    let captured = || (1..=4).map(|worker| world.scheduler.captured_by(WorkerId(worker)));
+    let expected = (1..=4).map(|worker| (worker == home.0).then_some(id));
+    assert!(captured().eq(expected));
+    world.die(home.0);
+    world.join(home.0);
+    assert!(captured().all(|group| group.is_none()), "its number is another process's");
+    world.scheduler.remove_group(id);
+    world.assert_at_rest();
+}
+
+#[test]
 fn in_a_group_that_outlives_its_job_nothing_of_that_begins_while_it_ends() {
     let world = World::cpus(1);
     let (strategy, job) = (Strategy::Pack, JobId(1));

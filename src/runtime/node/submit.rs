@@ -3,7 +3,8 @@
 use std::sync::OnceLock;
 
 use rustyray_scheduler::{
-    CallerId, Demand, JobId, NewTask, ObjectKey, Refusal, Retries, TaskId, Turn,
+    CallerId, Demand, JobId, NewTask, ObjectKey, Placement, Refusal, Retries, TaskId, Turn,
+    WorkerId,
 };
 use rustyray_store::ObjectId;
 
@@ -109,6 +110,10 @@ impl Node {
         let dependencies = &*keys(dependencies);
         let within = wanted.extension.within.map(WithinWanted::to_within);
         let placement = match self.placement(within) {
+            // Within a call that came past the node, which is no task to inherit of: its actor is.
+            Ok(Placement::Inherit) if wanted.parent == 0 && caller != CallerId(0) => {
+                self.captured_within(caller)
+            }
             Ok(placement) => placement,
             Err(error) => {
                 self.release_all(&job);
@@ -153,6 +158,16 @@ impl Node {
             }
         };
         outcome.map_err(|(job, why)| self.refused(job, why))
+    }
+
+    /// Where what `caller` submits runs, when nothing is said of that: with its actor, if that captures.
+    fn captured_within(&self, CallerId(caller): CallerId) -> Placement {
+        let captured = self.scheduler().captured_by(WorkerId(caller as u16));
+        captured.map_or(Placement::Inherit, |group| Placement::Group {
+            group,
+            bundle: None,
+            capture_children: true,
+        })
     }
 
     pub(super) fn refused(&self, job: Job, why: Refusal) -> Error {
