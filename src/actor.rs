@@ -681,7 +681,7 @@ async fn create_at<A: 'static>(
         return Ok(ActorHandle::adopt(&core, construct(None)?, class.id(), None));
     };
     let adopt = |token| ActorHandle::adopt(&core, token, class.id(), Some(name.as_str().into()));
-    let token = core.client.reserve().map_err(crate::runtime::store_error::<()>)?;
+    let token = core.client.reserve().map_err(|error| core.store_failed::<()>(error))?;
     // Released unless it becomes a handle, also when the future is dropped while it waits.
     let reserved = ObjectRef::<()>::adopt(&core, token);
     if let Some(found) = claim(&core, name, token, options.get_if_exists).await? {

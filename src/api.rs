@@ -13,7 +13,7 @@ use rustyray_store::{BytesWriter, ObjectId};
 use crate::{
     error::{Error, Result},
     object::ObjectRef,
-    runtime::{Core, current, sites::Site, store_error, trace::Span},
+    runtime::{Core, current, sites::Site, trace::Span},
     value::Value,
 };
 
@@ -82,7 +82,8 @@ pub fn put_bytes(bytes: impl AsRef<[u8]>) -> impl Future<Output = Result<ObjectR
         current::with(|core| {
             core.check_open()?;
             let span = Span::put(std::any::type_name::<Bytes>);
-            let put = || core.client.put_bytes(bytes.as_ref()).map_err(store_error::<Bytes>);
+            let failed = |error| core.store_failed::<Bytes>(error);
+            let put = || core.client.put_bytes(bytes.as_ref()).map_err(failed);
             let id = span.enter(put)?;
             span.made(id);
             Ok(ObjectRef::adopt(core, put_at(core, id, site)))
@@ -112,7 +113,8 @@ pub fn put_bytes(bytes: impl AsRef<[u8]>) -> impl Future<Output = Result<ObjectR
 pub async fn create(len: usize) -> Result<ObjectWriter> {
     current::with(|core| {
         core.check_open()?;
-        let writer = core.client.create_bytes(len).map_err(store_error::<Bytes>)?;
+        let failed = |error| core.store_failed::<Bytes>(error);
+        let writer = core.client.create_bytes(len).map_err(failed)?;
         Ok(ObjectWriter { core: Arc::clone(core), writer })
     })?
 }
@@ -144,7 +146,7 @@ impl ObjectWriter {
     #[track_caller]
     pub fn seal(self) -> Result<ObjectRef<Bytes>> {
         let ObjectWriter { core, writer } = self;
-        let id = core.client.reserve().map_err(store_error::<Bytes>)?;
+        let id = core.client.reserve().map_err(|error| core.store_failed::<Bytes>(error))?;
         let reference = ObjectRef::adopt(&core, put_at(&core, id, Location::caller()));
         core.client.seal_bytes(id, 0, writer).map_err(|error| Error::ObjectLost {
             object: id.to_string(),

@@ -222,7 +222,7 @@ impl PlacementGroupOptions {
             detached: self.detached,
             job: context::running().map_or_else(|| core.job(), |(_, job)| job),
         };
-        let token = core.client.reserve().map_err(crate::runtime::store_error::<()>)?;
+        let token = core.client.reserve().map_err(|error| core.store_failed::<()>(error))?;
         let group = PlacementGroup { token: ObjectRef::adopt(&core, token) };
         match &core.link {
             Link::Node(node) => node.create_group(&wanted, token, ClientId::NODE)?,

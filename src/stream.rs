@@ -396,7 +396,7 @@ impl Reserved<'_> {
     fn one(&mut self) -> Result<ObjectId> {
         let tag = crate::runtime::tag::ITEM;
         let reserved = self.core.client.reserve_as(tag);
-        let id = reserved.map_err(crate::runtime::store_error::<()>)?;
+        let id = reserved.map_err(|error| self.core.store_failed::<()>(error))?;
         self.ids.push(id);
         Ok(id)
     }
@@ -488,8 +488,8 @@ pub(crate) fn is_dropped(core: &Arc<Core>, id: ObjectId) -> bool {
 
 fn give(core: &Arc<Core>, id: ObjectId, grant: &Grant) -> Result<Kept> {
     let bytes = grant.to_bytes();
-    let store = crate::runtime::store_error::<()>;
-    let mut writer = core.client.create_bytes(bytes.len()).map_err(store)?;
+    let failed = |error| core.store_failed::<()>(error);
+    let mut writer = core.client.create_bytes(bytes.len()).map_err(failed)?;
     writer.copy_from_slice(&bytes);
     let lost =
         |error: SealError| Error::ObjectLost { object: id.to_string(), reason: error.to_string() };

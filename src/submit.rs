@@ -247,7 +247,8 @@ struct Reserved<'a> {
 
 impl<'a> Reserved<'a> {
     fn new(core: &'a Arc<Core>, count: usize, tag: u8) -> Result<Self> {
-        let reserve = || core.client.reserve_as(tag).map_err(crate::runtime::store_error::<()>);
+        let failed = |error| core.store_failed::<()>(error);
+        let reserve = || core.client.reserve_as(tag).map_err(failed);
         if count == 1 {
             return Ok(Reserved::holding(core, Ids::One(reserve()?)));
         }

@@ -66,11 +66,11 @@
 //! # Crashes
 //! A ringer that dies between taking the flag down and waking leaves sleepers that later ringers take to
 //! be awake. Whoever reaps a dead process therefore [kicks](Ringer::kick) every surviving bell once,
-//! whatever its flag. One that is only *stopped* there, by a debugger or a signal, does the same to them until it goes on,
-//! and nobody reaps it: so somebody [looks after](Ringer::look_after) every bell at times. Where all sleep the flag is
-//! up, but for a ringer that is about to wake; one that stays down with a word that does not change is of an owner who is
-//! busy, to whom a kick is nothing, or of one that is asleep and was not woken. The owner's death needs nothing: the next owner of the memory starts from a zeroed
-//! word, or from any other.
+//! whatever its flag. One that is only *stopped* there, by a debugger or a signal, does the same to them until it goes
+//! on, and nobody reaps it: so somebody [looks after](Ringer::look_after) every bell at times. Where all sleep the flag
+//! is up, but for a ringer that is about to wake; one that stays down with a word that does not change is of an owner
+//! who is busy, to whom a kick is nothing, or of one that is asleep and was not woken. The owner's death needs nothing:
+//! the next owner of the memory starts from a zeroed word, or from any other.
 
 use std::{fmt, time::Duration};
 

@@ -1031,7 +1031,8 @@ fn whole(core: &Core, entry: &[u64]) -> Result<(Vec<u64>, Vec<ObjectId>)> {
 #[cold]
 fn put_body(core: &Core, words: &[u64]) -> Result<(ObjectId, Vec<u64>)> {
     let rest = &words[spec::HEADER_WORDS..];
-    let body = core.client.put_bytes(&spec::bytes_of(rest)).map_err(super::store_error::<()>)?;
+    let put = core.client.put_bytes(&spec::bytes_of(rest));
+    let body = put.map_err(|error| core.store_failed::<()>(error))?;
     Ok((body, spec::head_of(words, body)))
 }
 

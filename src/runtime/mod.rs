@@ -387,6 +387,15 @@ impl Core {
         }
     }
 
+    /// What the store failed with; where the node could not be asked, what became of that.
+    #[cold]
+    pub(crate) fn store_failed<T: ?Sized>(&self, error: rustyray_store::Error) -> Error {
+        match error {
+            rustyray_store::Error::Transport(_) => self.ended(error.to_string()),
+            error => store_error::<T>(error),
+        }
+    }
+
     /// Has this process know that it is over, and nobody else: whoever waits goes on to wait.
     fn forget(&self) {
         self.closed.store(true, Ordering::Release);

@@ -47,7 +47,7 @@ impl Core {
     /// Stores `value`; the caller owns one reference to it.
     pub(crate) fn put_id<T: Value>(&self, value: &T) -> Result<ObjectId> {
         self.check_open()?;
-        self.client.put(value).map_err(|error| store_error::<T>(error))
+        self.client.put(value).map_err(|error| self.store_failed::<T>(error))
     }
 
     /// The owned value of a settled object.
@@ -100,7 +100,7 @@ impl Core {
             }
             _ if self.is_pending(id) && self.is_interrupted() => self.interrupted(),
             _ if self.is_closed() => self.ended(format!("object {id} went with it")),
-            ViewError::Pin(PinError::Restore { source, .. }) => store_error::<T>(source),
+            ViewError::Pin(PinError::Restore { source, .. }) => self.store_failed::<T>(source),
             ViewError::Pin(PinError::Forked) => store_error::<T>(rustyray_store::Error::Forked),
             other => Error::ObjectLost { object: id.to_string(), reason: other.to_string() },
         }
@@ -132,7 +132,7 @@ impl Core {
             SealError::Late { .. } | SealError::AlreadySealed { .. } => {
                 Failure::of(FailureKind::Late)
             }
-            SealError::Store(error) => Failure::from(store_error::<T>(error)),
+            SealError::Store(error) => Failure::from(self.store_failed::<T>(error)),
             // Nobody refers to the result any more: it is dropped.
             SealError::Stale(_) => Failure::of(FailureKind::Late),
             other => Failure::from(Error::ObjectLost {
