@@ -29,9 +29,9 @@
 //! - *Attend*: join the [roster](crate::roster); the first takes the flag down.
 //! - *Leave*: leave the roster; whoever leaves nobody attending but somebody asleep puts the flag up and takes
 //!   *missed* down, in one step; if it was up, fences and looks once more at everything.
-//! - *Sleep*: note the word; join the roster as a sleeper; if nobody attends, put the flag up and note
-//!   the word as it is then; fence; look once more; sleep while the word is as noted; leave the roster,
-//!   a helper by attending again.
+//! - *Sleep*: note the word; join the roster as a sleeper; if nobody attends, put the flag up, take *missed* down
+//!   unless aside, and note the word as it is then; fence; look once more; sleep while the word is as noted; leave the
+//!   roster, a helper by attending again.
 //! - *Pass on* (an attendant that saw what others wait for): count one ring; fence; wake the helpers and
 //!   those aside, if the roster says that there are any.
 //!
@@ -46,7 +46,8 @@
 //!    and that thread looks after it has acquired the publication by it. If it found it set, take the step that takes
 //!    down the mark that it saw: it puts the flag up, and its thread fences (call it G) and looks once more. F and G
 //!    are SeqCst, so one comes first: if F, the look after G sees the publication; if G, the ringer would have found
-//!    the flag up. Forbidden is that both miss. Who goes to sleep looks whether the mark was set or not.
+//!    the flag up. Forbidden is that both miss. Who goes to sleep looks whether the mark was set or not, and a thread
+//!    aside, which does not look at everything, leaves the mark to the attendant that is leaving.
 //! 3. *It found it down and nobody puts it up.* Then somebody attends, or nobody sleeps, or a faster
 //!    ringer is waking sleepers, who look. An attendant looks again before it leaves, and the last one to
 //!    leave while others sleep is case 2. Who is awake either does not wait, or goes to sleep later,
@@ -121,7 +122,14 @@ impl<'a> Flag<'a> {
         self.0.load(Acquire)
     }
 
-    /// Up, and nothing missed from now on.
+    /// Up, by who looks at one affair only: what was missed is still to be looked for. Gives the word as it is then.
+    #[inline]
+    fn transition_to_raised_aside(&self) -> u64 {
+        // AcqRel: as for `transition_to_raised`.
+        self.0.fetch_or(RING_ME, AcqRel) | RING_ME
+    }
+
+    /// Up, and nothing missed from now on: by who looks at everything after that.
     #[inline]
     fn transition_to_raised(&self) -> Raised {
         let mut seen = self.0.load(Relaxed);
@@ -482,7 +490,10 @@ impl<M: Memory> Bell<M> {
         timeout: Option<Duration>,
     ) -> Slept {
         if present.attendants == 0 {
-            noted = self.flag().transition_to_raised().word;
+            noted = match kind {
+                ASIDE => self.flag().transition_to_raised_aside(),
+                _ => self.flag().transition_to_raised().word,
+            };
         }
         // SeqCst: partner of the fences in `ring` and `wake_local`; forbids that the recheck comes
         // before the announcement.

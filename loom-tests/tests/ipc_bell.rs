@@ -151,6 +151,38 @@ fn a_mark_that_another_left_is_for_what_comes_after_it_too() {
     });
 }
 
+/// Who goes to sleep aside, just as the attendant leaves, looks at its own affair, and not for what was missed.
+#[test]
+fn a_mark_is_not_taken_by_who_sleeps_aside() {
+    loom::model(|| {
+        let (memory, bell) = bell();
+        let affair = Arc::new(Affair::default());
+        let sleeping = {
+            let (bell, affair) = (Arc::clone(&bell), Arc::clone(&affair));
+            thread::spawn(move || {
+                while !affair.take() && !affair.is_taken() {
+                    let _ = bell.sleep(|| affair.is_published() || affair.is_taken(), None);
+                }
+            })
+        };
+        let aside = {
+            let bell = Arc::clone(&bell);
+            thread::spawn(move || {
+                let _ = bell.sleep_aside(|| true, None);
+            })
+        };
+        let attendant = bell.attend();
+        affair.publish();
+        Ringer::new(memory).ring();
+        if attendant.leave() == Leave::MustRecheck && affair.take() {
+            bell.wake_local();
+        }
+        aside.join().expect("the thread aside");
+        sleeping.join().expect("the sleeper");
+        assert!(affair.is_taken());
+    });
+}
+
 /// An attendant that goes to sleep itself is a sleeper like any other.
 #[test]
 fn an_attendant_that_goes_to_sleep_is_woken() {
