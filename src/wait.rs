@@ -25,7 +25,7 @@ use rustyray_store::ObjectId;
 use crate::{
     error::{Error, Result},
     object::ObjectRef,
-    runtime::{Alarm, Core, deadline, trace::Span},
+    runtime::{Alarm, Core, OwnWaker, deadline, trace::Span},
 };
 
 mod sealed {
@@ -186,7 +186,7 @@ struct Enough<'a, T> {
     deadline: Option<Instant>,
     alarm: Option<Alarm>,
     /// What is to be woken for the watched, where that is to be taken back.
-    enlisted: Option<Waker>,
+    enlisted: Option<OwnWaker>,
 }
 
 /// With at most so many wakeups, or so many that each looks at, nobody needs to count.
@@ -304,30 +304,26 @@ impl<T> Enough<'_, T> {
 
     /// Has the waker woken for the watched; `false` when one of them has just settled.
     fn watch(&mut self, context: &mut Context<'_>) -> bool {
-        if self.enlisted.as_ref().is_some_and(|before| !before.will_wake(context.waker())) {
+        if self.enlisted.as_ref().is_some_and(|own| !own.is_of(context.waker())) {
             self.leave();
         }
-        let mut is_enlisted = false;
-        let are_pending = self.watched.iter().all(|&at| {
+        let Enough { references, watched, enlisted, .. } = self;
+        watched.iter().all(|&at| {
             looked();
-            let reference = &self.references[at];
+            let reference = &references[at];
             reference.core().is_ok_and(|core| {
                 let id = reference.object_id();
-                core.poll_among_others(id, context, &mut is_enlisted).is_pending()
+                core.poll_among_others(id, context, enlisted).is_pending()
             })
-        });
-        if is_enlisted && self.enlisted.is_none() {
-            self.enlisted = Some(context.waker().clone());
-        }
-        are_pending
+        })
     }
 
     /// Takes back what was to be woken. For what has settled it is, or was, and those are not among the watched.
     fn leave(&mut self) {
-        let Some(waker) = self.enlisted.take() else { return };
+        let Some(own) = self.enlisted.take() else { return };
         for &at in &self.watched {
             if let Ok(core) = self.references[at].core() {
-                core.forget_waker(self.references[at].object_id(), &waker);
+                core.forget_waker(self.references[at].object_id(), own.waker());
             }
         }
     }

@@ -162,6 +162,45 @@ fn never() -> impl futures_core::Stream<Item = u64> {
 }
 
 /// Whoever looks at the same object again and again, each time for a while, leaves nothing there.
+/// Futures of one task have one waker, and each is to be woken for as long as it waits.
+#[test]
+fn a_wait_that_is_given_up_takes_the_waker_of_no_other() {
+    struct Thread(std::thread::Thread, AtomicUsize);
+    impl Wake for Thread {
+        fn wake(self: Arc<Self>) {
+            self.1.fetch_add(1, Ordering::Release);
+            self.0.unpark();
+        }
+    }
+    let builder = rustyray::Builder::new().num_cpus(1.0).visible(false);
+    let runtime = rustyray::block_on(builder.start()).expect("a node starts");
+    for gives_up in [0, 1] {
+        let slow = rustyray::block_on(pause_remote::remote(300)).expect("submitted");
+        let both = [slow.clone(), slow.clone()];
+        let thread = Arc::new(Thread(std::thread::current(), AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&thread));
+        let context = &mut Context::from_waker(&waker);
+        let mut stays = Box::pin(slow.get());
+        let mut leaves: [std::pin::Pin<Box<dyn Future<Output = ()>>>; 2] = [
+            Box::pin(async { drop(slow.get().await) }),
+            Box::pin(async { drop(rustyray::wait(&both, 2, None).await) }),
+        ];
+        assert!(stays.as_mut().poll(context).is_pending());
+        assert!(leaves[gives_up].as_mut().poll(context).is_pending());
+        // As where the task was woken for something else.
+        assert!(stays.as_mut().poll(context).is_pending());
+        drop(leaves);
+        let until = Instant::now() + Duration::from_secs(60);
+        while thread.1.load(Ordering::Acquire) == 0 && Instant::now() < until {
+            std::thread::park_timeout(Duration::from_secs(1));
+        }
+        assert!(thread.1.load(Ordering::Acquire) > 0, "the result came, and nobody was woken");
+        let Poll::Ready(value) = stays.as_mut().poll(context) else { panic!("it was woken") };
+        assert_eq!(value.expect("it ends well"), 300);
+    }
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
+}
+
 #[test]
 fn a_wait_that_is_given_up_under_another_executor_leaves_no_waker() {
     struct Nobody;

@@ -84,7 +84,11 @@ use self::{
     uplink::Uplink,
     wakers::Wakers,
 };
-pub(crate) use self::{background::Alarm, enlisted::Enlisted, node::Claim};
+pub(crate) use self::{
+    background::Alarm,
+    enlisted::{Enlisted, OwnWaker},
+    node::Claim,
+};
 use crate::error::{Error, Result};
 
 /// What objects are, as they are marked when they are reserved. What bears none was put.

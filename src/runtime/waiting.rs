@@ -10,7 +10,7 @@ use std::{
 use rustyray_ipc::{Patience, Slept};
 use rustyray_store::{ObjectId, Status};
 
-use super::{Alarm, Core, Enlisted, Link, executor};
+use super::{Alarm, Core, Enlisted, Link, OwnWaker, executor};
 use crate::error::{Error, Result};
 
 /// Why a task that sleeps goes on.
@@ -271,13 +271,13 @@ impl Core {
         if enlisted.enlist(self, id, context.waker()) { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// Registers the waker for one of many objects, unless it is settled: as [`Core::poll_settled`], but does not spin
-    /// for it, and whoever gives up takes it back where `is_enlisted` was set.
+    /// Registers a waker for one of many objects, unless it is settled: as [`Core::poll_settled`], but does not spin
+    /// for it. It is the one in `own`, or a new one, and whoever gives up takes it back.
     pub(crate) fn poll_among_others(
         self: &Arc<Self>,
         id: ObjectId,
         context: &mut Context<'_>,
-        is_enlisted: &mut bool,
+        own: &mut Option<OwnWaker>,
     ) -> Poll<()> {
         if !self.is_pending(id) {
             return Poll::Ready(());
@@ -286,8 +286,8 @@ impl Core {
         if executor::watch(self, id, context.waker()) {
             return Poll::Pending;
         }
-        *is_enlisted = true;
-        if self.wake_when_settled(id, context.waker()) { Poll::Pending } else { Poll::Ready(()) }
+        let own = own.get_or_insert_with(|| OwnWaker::of(context.waker()));
+        if self.wake_when_settled(id, own.waker()) { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Has `waker` woken by whoever serves the doorbell once the object is settled; `false` when it is.
