@@ -167,7 +167,8 @@ impl Patience {
                     if woken {
                         self.learn(started);
                     }
-                    leave(attendant, bell, more, &mut help);
+                    // As after a long spin, for who slept.
+                    leave(attendant, bell, more || woken, &mut help);
                     return Some(found);
                 }
                 Spun::Deadline => {
