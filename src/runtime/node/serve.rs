@@ -203,8 +203,11 @@ impl Node {
         let Some(inbound) = &mut *up else { return Some(up) };
         match self.drain_ring(client, inbound, false, most, turn) {
             Ok(Left::Nothing) => {}
-            // Its turn comes again, after the others'.
-            Ok(Left::Perhaps) => self.control.set_pending(client),
+            // Its turn comes again, after the others': by who looks next, or whom that wakes.
+            Ok(Left::Perhaps) => {
+                self.control.set_pending(client);
+                self.doorbells.ring(ClientId::NODE);
+            }
             Err(what) => {
                 // Nothing more of it is looked at.
                 self.record.put_away(&mut inbound.batch);
