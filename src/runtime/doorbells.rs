@@ -4,6 +4,10 @@
 //! is code of the user's and may wait for one of those who were woken. An error has no such code, and a worker that
 //! fails a task's results has one more thing to publish, the completion in its up ring, which the node should find
 //! when it wakes: so a worker *defers* the bells meanwhile, and rings each once when everything is published.
+//!
+//! Who was woken at once may have looked, and be asleep again, before the completion is there to be seen. So a thread that
+//! rang the node for what it sealed rings it *again* for the completion. What depends on a result has the node subscribe
+//! to it, so a completion that something waits for never lies in a ring unseen; of others nobody is told.
 
 use std::cell::Cell;
 
@@ -14,6 +18,8 @@ use super::control::{Control, Words};
 
 thread_local! {
     static DEFERRED: Cell<Option<ClientSet>> = const { Cell::new(None) };
+    /// This thread has rung the node for what it sealed, and not said yet what came of that.
+    static HAS_RUNG_NODE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Every process's doorbell.
@@ -44,6 +50,15 @@ impl Doorbells {
         self.bells[client.index()].look_after(last)
     }
 
+    /// After the completion was published of what this thread sealed: rings the node once more, if the seal rang it.
+    #[inline]
+    pub(crate) fn ring_node_again(&self) {
+        if HAS_RUNG_NODE.get() {
+            HAS_RUNG_NODE.set(false);
+            self.ring(ClientId::NODE);
+        }
+    }
+
     /// Collects the wakes of `f` on this thread and rings them after it, once each.
     #[inline]
     pub(crate) fn deferring<R>(&self, f: impl FnOnce() -> R) -> R {
@@ -68,7 +83,12 @@ impl Wake for Doorbells {
                 deferred.extend(clients);
                 DEFERRED.set(Some(deferred));
             }
-            None => clients.iter().for_each(|client| self.ring(client)),
+            None => {
+                if clients.contains(ClientId::NODE) {
+                    HAS_RUNG_NODE.set(true);
+                }
+                clients.iter().for_each(|client| self.ring(client));
+            }
         }
     }
 }

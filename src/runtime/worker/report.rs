@@ -1,8 +1,9 @@
 //! What is said of a call that ended: its error where it failed, then its completion.
 //!
 //! Any thread of the worker that ran a call reports it. The results are sealed first, which wakes who waits for
-//! them, then the completion is published. The node, where it is not awake anyhow, looks at it with the next thing
-//! it does, or is woken when this process goes to sleep.
+//! them, then the completion is published. The node is rung for it where the seal rang it, which may have been too early
+//! ([`crate::runtime::doorbells`]), and where nothing was sealed since that is the node's to do. Otherwise, where it is
+//! not awake anyhow, it looks at it with the next thing it does, or is woken when this process goes to sleep.
 
 use std::sync::{
     Arc,
@@ -178,6 +179,12 @@ impl Reports {
         }
         if position.is_some() {
             self.published();
+            match outcome {
+                CANCELLED | REPORTED => self.uplink.ring_node(),
+                _ if header.task != 0 => self.core.doorbells().ring_node_again(),
+                // Nothing depends on what is only recorded.
+                _ => {}
+            }
         }
     }
 
@@ -214,5 +221,66 @@ impl Reports {
             submitter: returns.began.submitter,
             actor,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustyray_ipc::Leave;
+
+    use super::*;
+    use crate::{
+        builder::Builder,
+        runtime::{Link, uplink::tests::node_and_driver},
+        spec::{self, SpecWriter},
+    };
+
+    /// A completion that nobody was rung for lies in the ring for as long as its process computes.
+    #[test]
+    fn the_node_is_rung_for_a_completion_that_something_waits_for() {
+        let (runtime, driver, _directory) = node_and_driver(Builder::new());
+        let (Link::Node(node), Link::Uplink(uplink)) = (&runtime.core.link, &driver.core.link)
+        else {
+            panic!("one is the other's node")
+        };
+        let (core, bell) = (&driver.core, &runtime.core.bell);
+        let reports = &Reports::new(Arc::clone(core), Arc::clone(uplink));
+        let mut words = SpecWriter::new(Vec::new(), Kind::Task, 7, 0).finish(&[]);
+        // The node knows of no such task, and makes nothing of its end.
+        spec::address(&mut words, ON_TOP | 7, 0, false);
+        let header = Header::parse(&words).expect("they are a task's");
+        let returns = &Returns::none();
+        // Whether each of these rings the node, while that is awake and one of its threads asleep.
+        let ring = |steps: &[&dyn Fn()]| 'all: loop {
+            let mut rung = Vec::new();
+            // What was rung for before is looked for.
+            for step in [&(|| ()) as &dyn Fn()].iter().chain(steps) {
+                let attendant = bell.attend();
+                step();
+                match attendant.leave() {
+                    Leave::MustRecheck => rung.push(true),
+                    Leave::NothingMissed => rung.push(false),
+                    // Just now that one looks which does once a second.
+                    Leave::NobodySleeps | Leave::StillAttended => continue 'all,
+                }
+            }
+            break rung.split_off(1);
+        };
+        let ends = |outcome| move || reports.publish(&header, returns, outcome, false);
+        let (done, retried, cancelled) = (ends(DONE), ends(REPORTED), ends(CANCELLED));
+        assert_eq!(ring(&[&done]), [false], "nothing depends on it");
+        assert_eq!(ring(&[&retried]), [true], "it is to be run again");
+        assert_eq!(ring(&[&cancelled]), [true], "its results are the node's to settle");
+        let seal = || {
+            let result = core.client.reserve().expect("there is room");
+            assert_eq!(node.client.subscribe(result), Status::Pending);
+            core.seal_value(result, 0, &7_u64).expect("it is sealed");
+            core.release(result);
+        };
+        // What the seal woke may have looked before the completion was published.
+        assert_eq!(ring(&[&seal, &done, &done]), [true, true, false]);
+        while runtime.core.help() {}
+        crate::block_on(driver.shutdown()).expect("it lets go");
+        crate::block_on(runtime.shutdown()).expect("it ends");
     }
 }
