@@ -69,6 +69,14 @@ impl Listener {
     pub fn pid(&self) -> u32 {
         std::process::id()
     }
+
+    /// Ends its process, by a signal or with an exit code.
+    pub fn end_process(&self, code: Option<i32>) {
+        match code {
+            None => drop(kill(Pid::this(), Signal::SIGKILL)),
+            Some(code) => std::process::exit(code),
+        }
+    }
 }
 
 #[rustyray::remote(num_cpus = 0.0)]
@@ -682,6 +690,32 @@ async fn a_restarted_actor_answers_what_its_predecessor_had_not_begun() -> rusty
     assert!(matches!(error, Error::ActorUnavailable { .. }), "{error:?}");
     assert_eq!(rustyray::get_all(&said).await?, (0..2000).collect::<Vec<_>>());
     assert_eq!(listener.take().await?.get().await?, (0..2000).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 2)]
+async fn a_call_is_told_how_its_actor_s_process_ended_whichever_way_it_went() -> rustyray::Result<()>
+{
+    for calls_before in [0, 64] {
+        let listener = Listener::options().max_restarts(1).remote().await?;
+        for (code, how) in [(None, "killed by SIGKILL"), (Some(7), "exited with code 7")] {
+            for number in 0..calls_before {
+                listener.hear(number).await?.get().await?;
+            }
+            let by_line = usize::from(calls_before > 0);
+            assert_eq!(lines(by_line).await, by_line);
+            let pid = listener.pid().await?.get().await?;
+            let how = format!("process {pid}, {how}");
+            let call = listener.end_process(code).await?;
+            match call.get().await.expect_err("its process ended") {
+                Error::ActorUnavailable { reason, .. } if code.is_none() => assert_eq!(reason, how),
+                Error::ActorDied { reason, .. } if code.is_some() => {
+                    assert!(reason.contains(&how), "{reason}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
     Ok(())
 }
 

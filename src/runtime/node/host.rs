@@ -177,7 +177,8 @@ impl SchedulerHost for Host {
             return node.relief.withdrawn(task);
         }
         if let Some(line) = job.attached_line() {
-            return node.close_line(line);
+            // Nothing was claimed from it, so nobody is told how.
+            return node.close_line(line, None);
         }
         let task = job.name();
         let error = match why {

@@ -15,7 +15,9 @@ use rustyray_scheduler::{ActorState, CallerId, NewCall, Retries};
 use rustyray_store::{ClientId, ObjectId};
 
 use super::{
-    Node, client_of,
+    Node,
+    cause::Cause,
+    client_of,
     job::{Job, Words},
 };
 use crate::{
@@ -195,7 +197,7 @@ impl Node {
             }
         });
         if is_refused == Some(true) {
-            self.close_line(id);
+            self.close_line(id, None);
         }
     }
 
@@ -212,8 +214,8 @@ impl Node {
         }
     }
 
-    /// Nobody will claim from a line any more: its producer is told.
-    pub(super) fn close_line(&self, id: LineId) {
+    /// Nobody will claim from a line any more: its producer is told, and how the process ended that did, where it has.
+    pub(super) fn close_line(&self, id: LineId, cause: Option<&Cause>) {
         let Some(lease) = self.lines.change(id, |lease| {
             lease.consumer = None;
             // While the place is this use's.
@@ -227,7 +229,7 @@ impl Node {
             return;
         };
         let Some(producer) = lease.producer else { return };
-        let error = self.loss_of(lease.token).to_bytes();
+        let error = self.loss_of(lease.token, cause).to_bytes();
         self.tell_of_lines(producer, LineNews::Closed { line: id.to_word(), error });
     }
 
@@ -282,11 +284,11 @@ impl Node {
         std::mem::take(&mut *news)
     }
 
-    /// A process is dead and reaped: its lines end.
-    pub(super) fn forget_lines(&self, client: ClientId) {
+    /// A process is dead of this and reaped: its lines end.
+    pub(super) fn forget_lines(&self, client: ClientId, cause: &Cause) {
         for (id, lease) in self.lines.of(client) {
             if lease.consumer == Some(client) {
-                self.close_line(id);
+                self.close_line(id, Some(cause));
             }
             if lease.producer == Some(client) {
                 self.line_done(client, id, LineEnd::Producer);
@@ -294,8 +296,8 @@ impl Node {
         }
     }
 
-    /// What a call that may have run is told of its actor.
-    fn loss_of(&self, token: ObjectId) -> Error {
+    /// What a call that may have run is told of its actor, as it would be by way of the node.
+    fn loss_of(&self, token: ObjectId, cause: Option<&Cause>) -> Error {
         let known = {
             let actors = self.actors.read();
             actors.by_token.get(&token).map(|resident| (resident.actor, resident.label.clone()))
@@ -307,9 +309,10 @@ impl Node {
         let reason = self.scheduler().actor_reason(actor);
         match self.scheduler().actor_state(actor) {
             Some(state) if state != ActorState::Dead && reason.is_none() => {
+                let ended = || "its process ended, and it is being restarted".to_owned();
                 Error::ActorUnavailable {
                     actor: label,
-                    reason: "its process ended, and it is being restarted".into(),
+                    reason: cause.map_or_else(ended, Cause::to_string),
                 }
             }
             _ => self.actor_died(actor, reason.as_ref()),

@@ -129,7 +129,7 @@ impl Node {
             self.settle_failed(orphan, &lost);
         }
         // After reaping: nothing is half sealed any more.
-        self.forget_lines(client);
+        self.forget_lines(client, &cause);
         // Whoever the dead process was about to wake is woken, and looks again.
         self.living().for_each(|client| self.doorbells.kick(client));
         peer.pid.store(0, Ordering::Relaxed);
