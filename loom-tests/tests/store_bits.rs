@@ -113,6 +113,7 @@ fn a_stale_hold_never_counts_for_the_next_generation() {
                             collect(slot);
                         }
                     }
+                    Hold::Undecided { .. } => panic!("the freer lives"),
                 }
             })
         };

@@ -27,7 +27,7 @@ fn the_bit_ends_as_the_counts_do() {
             if !entry.acquire_again(0) {
                 let result = entry.acquire(0, || match slot.hold(0, PROCESS) {
                     Hold::Held => Ok(()),
-                    Hold::Gone { .. } => Err(()),
+                    Hold::Gone { .. } | Hold::Undecided { .. } => Err(()),
                 });
                 assert_eq!(result, Ok(()));
             }

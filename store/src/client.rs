@@ -24,7 +24,7 @@ use crate::{
     dirty::{DIRTY_GROUPS, Dirty},
     fault,
     geometry::PAGE_BYTES,
-    holdings::{Holdings, NotPinned},
+    holdings::{Holdings, NotHeld, NotPinned},
     lease::{Closed, OpenBlock, Placed},
     own_blocks::OwnBlocks,
     place::Place,
@@ -349,7 +349,7 @@ impl Client {
     /// sender, or a container.
     ///
     /// # Errors
-    /// When the id names no living object.
+    /// When the id names no living object; also when the node died while it looked whether it was one.
     #[inline]
     pub fn retain(&self, id: ObjectId) -> Result<(), Stale> {
         if !self.is_ours() || self.holdings.retain_again(id) {
@@ -360,12 +360,31 @@ impl Client {
 
     #[inline(never)]
     fn retain_first(&self, id: ObjectId) -> Result<(), Stale> {
-        let (result, perhaps_dead) = self.holdings.retain(id);
-        fault::point("retain.held");
-        if perhaps_dead {
-            self.perhaps_dead(id.index);
+        loop {
+            let (result, perhaps_dead) = self.holdings.retain(id);
+            fault::point("retain.held");
+            if perhaps_dead {
+                self.perhaps_dead(id.index);
+            }
+            match result {
+                Ok(()) => return Ok(()),
+                Err(NotHeld::Stale(stale)) => return Err(stale),
+                // It will never be anything else.
+                Err(NotHeld::Undecided) => self.await_node().map_err(|_| Stale::Gone(id))?,
+            }
         }
-        result
+    }
+
+    /// After the node has left something undecided for long: an error when it is dead, and will never decide.
+    #[cold]
+    pub(crate) fn await_node(&self) -> Result<(), NotOurs> {
+        self.check_ours()?;
+        match &self.link {
+            // It is another thread of this process that decides.
+            Link::Home(_) => Ok(()),
+            // Whoever answers lives, whatever it says; and whoever counts us no more is none of ours.
+            Link::Away { .. } => self.ask(Request::Usage).map(drop).map_err(|_| NotOurs::Closed),
+        }
     }
 
     /// Counts one reference of this process less; with the last one of all processes the object goes:
@@ -392,7 +411,8 @@ impl Client {
 
     /// Whether this process refers to the object.
     pub fn holds(&self, id: ObjectId) -> bool {
-        self.holdings.holds(id)
+        // What is counted in a forked child is its parent's; and a thread of it that was counting is not there to end that.
+        !self.is_forked() && self.holdings.holds(id)
     }
 
     /// In the node's process: what the node holds for a container, which the caller has pinned.
@@ -799,6 +819,7 @@ impl Client {
                     self.restore(id)?;
                     fault::point("pin.restored");
                 }
+                Err(NotPinned::Undecided) => self.await_node()?,
                 Err(why) => return Err((why, id, &**self).into()),
             }
         }

@@ -13,10 +13,11 @@ use parking_lot::Mutex;
 use rustyray_memory::sync::AtomicU32;
 
 use crate::{
-    ClientId, ClientSet, Geometry, ObjectId, Wake,
+    ClientId, ClientSet, Geometry, ObjectId, Stale, Wake,
     blocks::{Block, Blocks},
     endings::Endings,
-    holdings::Holdings,
+    fault,
+    holdings::{Holdings, NotHeld},
     origin::{Origins, Recovery},
     place::Place,
     reserve::Reserve,
@@ -116,12 +117,28 @@ impl Core {
         let mut more = Vec::new();
         while let Some(index) = next {
             if let Some(before) = self.table.slot(index).begin_free() {
+                fault::point("free.begun");
                 self.end(index, before, &mut more);
                 freed += 1;
             }
             next = more.pop();
         }
         freed
+    }
+
+    /// Counts one more reference of the node. The second part says that it is to be tried to free the object.
+    pub(crate) fn retain(&self, id: ObjectId) -> (Result<(), Stale>, bool) {
+        let mut perhaps_dead = false;
+        loop {
+            let (result, dead) = self.holdings.retain(id);
+            perhaps_dead |= dead;
+            match result {
+                Ok(()) => return (Ok(()), perhaps_dead),
+                Err(NotHeld::Stale(stale)) => return (Err(stale), perhaps_dead),
+                // Another thread of this process decides.
+                Err(NotHeld::Undecided) => {}
+            }
+        }
     }
 
     /// The object is gone: gives back its memory, its holds, and its slot.
@@ -218,7 +235,7 @@ impl Core {
             return ClientSet::EMPTY;
         }
         // Only while it is held is it sure that these wait for this object, and not for the slot's next.
-        let (held, dead) = self.holdings.retain(id);
+        let (held, dead) = self.retain(id);
         let mut clients = ClientSet::EMPTY;
         if held.is_ok() {
             let waiters = slot.waiters();

@@ -55,6 +55,16 @@ pub(crate) enum NotPinned {
     Pending,
     Away,
     Gone,
+    /// See [`NotHeld::Undecided`].
+    Undecided,
+}
+
+/// Why an object could not be held.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotHeld {
+    Stale(Stale),
+    /// The node does not get to say whether it is gone: it may have been killed.
+    Undecided,
 }
 
 impl Holdings {
@@ -135,9 +145,9 @@ impl Holdings {
 
     /// Counts one more reference. The second part says that `perhaps_dead` must be told.
     #[inline]
-    pub(crate) fn retain(&self, id: ObjectId) -> (Result<(), Stale>, bool) {
+    pub(crate) fn retain(&self, id: ObjectId) -> (Result<(), NotHeld>, bool) {
         let Some(generation) = self.table.geometry().generation(id) else {
-            return (Err(Stale::Foreign(id)), false);
+            return (Err(NotHeld::Stale(Stale::Foreign(id))), false);
         };
         let slot = self.table.slot(id.index);
         let mut dead = false;
@@ -146,10 +156,18 @@ impl Holdings {
             Hold::Held => Ok(()),
             Hold::Gone { perhaps_dead } => {
                 dead = perhaps_dead;
-                Err(())
+                Err(NotHeld::Stale(self.table.stale(id)))
+            }
+            Hold::Undecided { perhaps_dead } => {
+                dead = perhaps_dead;
+                Err(NotHeld::Undecided)
             }
         });
-        (result.map_err(|_| self.table.stale(id)), dead)
+        let result = result.map_err(|why| match why {
+            NotAcquired::OtherGeneration => NotHeld::Stale(self.table.stale(id)),
+            NotAcquired::Refused(why) => why,
+        });
+        (result, dead)
     }
 
     /// Counts one reference less; true when the object may be dead.
@@ -200,6 +218,7 @@ impl Holdings {
                 Pinned::Pending { perhaps_dead } => (NotPinned::Pending, perhaps_dead),
                 Pinned::Away { perhaps_dead } => (NotPinned::Away, perhaps_dead),
                 Pinned::Gone { perhaps_dead } => (NotPinned::Gone, perhaps_dead),
+                Pinned::Undecided { perhaps_dead } => (NotPinned::Undecided, perhaps_dead),
             };
             dead = perhaps_dead;
             Err(why)

@@ -228,6 +228,7 @@ impl From<(NotPinned, ObjectId, &Client)> for PinError {
         match why {
             NotPinned::Pending => PinError::Pending(id),
             NotPinned::Gone => PinError::Stale(client.table().stale(id)),
+            NotPinned::Undecided => PinError::Closed,
             NotPinned::Away => {
                 PinError::Corrupt { id, what: "its bytes come and go without end".to_owned() }
             }

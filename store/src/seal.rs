@@ -349,11 +349,16 @@ impl Client {
         write: impl FnOnce(Slot<'_, Mapped>),
     ) -> Result<bool, SealError> {
         let slot = self.table().slot(id.index);
-        match slot.state().transition_to_sealing(generation, attempt, self.id()) {
-            BeginSeal::Begun => {}
-            BeginSeal::Late { current } => return Err(SealError::Late { id, attempt, current }),
-            BeginSeal::Sealed => return Err(SealError::AlreadySealed(id)),
-            BeginSeal::Gone => return Err(SealError::Stale(self.table().stale(id))),
+        loop {
+            match slot.state().transition_to_sealing(generation, attempt, self.id()) {
+                BeginSeal::Begun => break,
+                BeginSeal::Late { current } => {
+                    return Err(SealError::Late { id, attempt, current });
+                }
+                BeginSeal::Sealed => return Err(SealError::AlreadySealed(id)),
+                BeginSeal::Gone => return Err(SealError::Stale(self.table().stale(id))),
+                BeginSeal::Undecided => self.await_node().map_err(Error::from)?,
+            }
         }
         fault::point("seal.claimed");
         write(slot);

@@ -344,7 +344,7 @@ impl Core {
                 refusal = Some(Reply::Refused(Refusal::Garbage));
                 break;
             };
-            let (result, dead) = self.holdings.retain(inner);
+            let (result, dead) = self.retain(inner);
             perhaps_dead.extend(dead.then_some(inner.index));
             if result.is_err() || inner == id {
                 if result.is_ok() {

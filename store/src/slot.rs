@@ -11,7 +11,8 @@
 //!
 //! All four are `SeqCst`, so they are in one order that both agree on. If the user's bit comes before
 //! the freer's state, the freer sees the bit and goes back. If it comes after, the user sees *freeing*
-//! (or what came of it), waits for the decision and takes its bit back when the object is gone. That
+//! (or what came of it), waits for the decision and takes its bit back when the object is gone (or when the decision does
+//! not come, because the node was killed before it made it). That
 //! both miss each other is the one outcome that order forbids (to announce first and look second is how Dekker's mutual
 //! exclusion works). It needs no fence: each side's first step
 //! is a read-modify-write ([`total_order`]).
@@ -34,7 +35,7 @@ use crate::{
     ClientId, ClientSet, Inline,
     inline::InlineWords,
     place::{INLINE_BYTES, Place},
-    state::{Phase, Snapshot, StateWord, pause},
+    state::{Phase, Snapshot, StateWord},
 };
 
 /// Words of one slot.
@@ -95,6 +96,11 @@ pub struct Header {
 pub enum Hold {
     /// The bit is set and the object alive.
     Held,
+    /// The node has not decided for so long that it may be dead; the bit is not set.
+    Undecided {
+        /// See [`Hold::Gone`].
+        perhaps_dead: bool,
+    },
     /// The object is gone; the bit is not set.
     Gone {
         /// Taking the bit back left the slot without any: it may be dead.
@@ -108,6 +114,11 @@ pub enum Hold {
 pub enum Pinned {
     /// The bit is set; header and bytes stay as they are.
     Kept,
+    /// See [`Hold::Undecided`].
+    Undecided {
+        /// See [`Hold::Gone`].
+        perhaps_dead: bool,
+    },
     /// It has no value yet; the bit is not set.
     Pending {
         /// See [`Hold::Gone`].
@@ -363,7 +374,11 @@ impl<'a, M: Memory> Slot<'a, M> {
         }
         self.set(HOLDERS, client);
         total_order();
-        if self.settled().is_alive(generation) {
+        let now = self.decided();
+        if now.phase() == Phase::Freeing {
+            return Hold::Undecided { perhaps_dead: self.take_back(HOLDERS, client) };
+        }
+        if now.is_alive(generation) {
             Hold::Held
         } else {
             Hold::Gone { perhaps_dead: self.take_back(HOLDERS, client) }
@@ -389,12 +404,14 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.set(PINS, client);
         // Against the freer, see the module; and the spiller, see `spill`.
         total_order();
-        let now = self.settled();
+        let now = self.decided();
         if now.is_alive(generation) && matches!(now.phase(), Phase::Sealed | Phase::Failed) {
             return Pinned::Kept;
         }
         let perhaps_dead = self.take_back(PINS, client);
-        if !now.is_alive(generation) {
+        if now.phase() == Phase::Freeing {
+            Pinned::Undecided { perhaps_dead }
+        } else if !now.is_alive(generation) {
             Pinned::Gone { perhaps_dead }
         } else if matches!(now.phase(), Phase::Reserved | Phase::Sealing) {
             Pinned::Pending { perhaps_dead }
@@ -410,15 +427,20 @@ impl<'a, M: Memory> Slot<'a, M> {
         self.take_back(PINS, client)
     }
 
-    /// The state, once the node's freeing thread has decided.
+    /// The state, once the node's freeing thread has decided; still *freeing* when it takes so long that the node
+    /// may have been killed at it.
     #[inline]
+    fn decided(&self) -> Snapshot {
+        self.state().decided(self.state().load())
+    }
+
+    /// Node: the state, once the freeing thread, which is one of this process, has decided.
     pub(crate) fn settled(&self) -> Snapshot {
         loop {
-            let seen = self.state().load();
+            let seen = self.decided();
             if seen.phase() != Phase::Freeing {
                 return seen;
             }
-            pause();
         }
     }
 

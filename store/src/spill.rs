@@ -272,7 +272,7 @@ impl Core {
     fn spill(&self, index: u32) -> io::Result<bool> {
         let slot = self.table.slot(index);
         let id = self.geometry.id(index, slot.state().load().generation());
-        let (held, dead) = self.holdings.retain(id);
+        let (held, dead) = self.retain(id);
         if dead {
             self.try_free(index);
         }
@@ -378,7 +378,7 @@ impl Core {
     /// Brings a spilled object back; done also when it is in memory already.
     pub(crate) fn restore(&self, id: ObjectId) -> Reply {
         let Some(generation) = self.geometry.generation(id) else { return Reply::Stale(id) };
-        let (held, dead) = self.holdings.retain(id);
+        let (held, dead) = self.retain(id);
         let reply = match held {
             Ok(()) => self.restore_or_lose(id, generation),
             Err(_) => Reply::Stale(id),

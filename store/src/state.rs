@@ -169,6 +169,8 @@ pub enum BeginSeal {
     Sealed,
     /// The object is gone.
     Gone,
+    /// The node has not decided whether it is gone for so long that it may be dead.
+    Undecided,
 }
 
 /// What became of a seal that had begun.
@@ -222,6 +224,20 @@ impl<'a> StateWord<'a> {
         self.0.load(Ordering::Acquire) == seen.0
     }
 
+    /// What it says once the node's freeing thread has decided, where that looks at it just now; *freeing* when the
+    /// decision does not come: whoever waits asks then whether the node lives.
+    #[inline]
+    pub(crate) fn decided(self, mut seen: Snapshot) -> Snapshot {
+        for _ in 0..PATIENCE {
+            if seen.phase() != Phase::Freeing {
+                break;
+            }
+            pause();
+            seen = self.load();
+        }
+        seen
+    }
+
     /// SeqCst: in the order of the bits and waiters that are read after; and it acquires the header of the
     /// state left and releases that of the state entered.
     #[inline]
@@ -270,8 +286,10 @@ impl<'a> StateWord<'a> {
                 Phase::Reserved => return BeginSeal::Late { current: seen.aux() },
                 // Nobody refers to it as far as the node can see; wait for what it decides.
                 Phase::Freeing => {
-                    pause();
-                    seen = self.load();
+                    seen = self.decided(seen);
+                    if seen.phase() == Phase::Freeing {
+                        return BeginSeal::Undecided;
+                    }
                     continue;
                 }
                 _ => return BeginSeal::Sealed,
@@ -387,6 +405,10 @@ impl<'a> StateWord<'a> {
         self.swap(from, from.with(to, 0)).is_ok()
     }
 }
+
+/// So often it is waited a moment for the node to decide before it is asked whether it lives: a thread of it that is
+/// put aside at its decision is most often back by then.
+const PATIENCE: u32 = 10_000;
 
 /// Waits a moment for a thread of the node that decides within a handful of instructions.
 pub(crate) fn pause() {

@@ -296,11 +296,15 @@ impl Core {
             }
         }
         let slot = self.table.slot(id.index);
-        match slot.state().transition_to_sealing(generation, attempt, ClientId::NODE) {
-            BeginSeal::Begun => {}
-            BeginSeal::Late { .. } => return refused(Refusal::Late),
-            BeginSeal::Sealed => return refused(Refusal::AlreadySealed),
-            BeginSeal::Gone => return (Reply::Stale(id), 0),
+        loop {
+            match slot.state().transition_to_sealing(generation, attempt, ClientId::NODE) {
+                BeginSeal::Begun => break,
+                BeginSeal::Late { .. } => return refused(Refusal::Late),
+                BeginSeal::Sealed => return refused(Refusal::AlreadySealed),
+                BeginSeal::Gone => return (Reply::Stale(id), 0),
+                // Another thread of this process decides.
+                BeginSeal::Undecided => {}
+            }
         }
         let sealed = Sealed {
             generation,

@@ -4,12 +4,17 @@
 mod process;
 
 use std::{
+    os::unix::process::ExitStatusExt,
+    process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use process::{Peer, play};
-use rustyray_store::{AttemptError, Client, Config, Error, Node, ObjectId, PinKind, Status, Tier};
+use rustyray_store::{
+    AttemptError, Client, Config, Error, Node, ObjectId, PinError, PinKind, Request, SealError,
+    Stale, Status, Tier, Transport,
+};
 
 const ROLES: &str = "in_another_process";
 const KILL_AT: &str = "RUSTYRAY_STORE_KILL_AT";
@@ -124,6 +129,22 @@ fn in_another_process() {
             }
             parent.report(&[failed, stored]);
         }
+        "bereaved" => {
+            // Whoever started this is dead soon: if it went on for ever, nobody would end it.
+            nix::unistd::alarm::set(120);
+            let id = object(parent.report(&[]));
+            client.reserve().expect("the node sees by this that it can go");
+            while parent.call(Request::Usage).is_ok() {}
+            assert_ne!(client.status(id), Status::Gone, "the node was killed before it was gone");
+            assert!(matches!(client.pin(id), Err(PinError::Closed)));
+            assert_eq!(client.retain(id), Err(Stale::Gone(id)));
+            if client.status(id) == Status::Pending {
+                let error = client.seal_value(id, 0, &1_u64).expect_err("nobody decides");
+                assert!(matches!(error, SealError::Store(Error::Closed)), "{error:?}");
+            }
+            assert!(matches!(client.pin(id), Err(PinError::Closed)), "nothing is left undone");
+            eprintln!("{BEREAVED_ENDED}");
+        }
         "an error without memory" => {
             for _ in 0..2 {
                 let id = client.reserve().expect("a slot");
@@ -136,6 +157,49 @@ fn in_another_process() {
         }
         role => panic!("no such role: {role}"),
     });
+}
+
+/// What a process says that got to its end without a node.
+const BEREAVED_ENDED: &str = "every operation came to an end";
+const DYING_NODE: &str = "RUSTYRAY_STORE_TEST_DYING_NODE";
+
+/// As the process that the test below starts: a node that is killed when it frees its first object, which another process
+/// is to use then.
+#[test]
+fn a_node_in_another_process() {
+    let Ok(what) = std::env::var(DYING_NODE) else { return };
+    let (node, client) = store();
+    let id = match &*what {
+        "a value" => client.put(&vec![1_u64; 1000]).expect("put"),
+        _ => client.reserve().expect("reserve"),
+    };
+    let peer = Peer::start(&node, ROLES, "bereaved");
+    peer.next();
+    peer.answer(&id.to_words());
+    while node.stats().objects == 1 {
+        std::thread::yield_now();
+    }
+    client.release(id);
+    unreachable!("it is killed as it frees the object");
+}
+
+#[test]
+fn what_a_node_was_freeing_when_it_was_killed_keeps_nobody_waiting() {
+    for what in ["a value", "a reservation"] {
+        let node = Command::new(std::env::current_exe().expect("the test binary"))
+            .args(["a_node_in_another_process", "--exact", "--nocapture", "--test-threads=1"])
+            .env(DYING_NODE, what)
+            .env(KILL_AT, "free.begun")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a second process");
+        // Until both have ended: the node's process, and the one that it started.
+        let output = node.wait_with_output().expect("waited");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(9), "{what}: {said}");
+        assert!(said.contains(BEREAVED_ENDED), "{what}: {said}");
+    }
 }
 
 /// Held by the tests that have strict objects, one of which counts this process's files.

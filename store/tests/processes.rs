@@ -93,7 +93,8 @@ fn in_another_process() {
                     drop(kept);
                     drop(view);
                     client.release(id);
-                    let refused = client.reserve().is_err() && client.pin(id).is_err();
+                    let refused =
+                        client.reserve().is_err() && client.pin(id).is_err() && !client.holds(id);
                     // SAFETY: ends the child at once, without the parent's destructors.
                     unsafe { nix::libc::_exit(i32::from(!(read && refused))) };
                 }
