@@ -266,7 +266,8 @@ macro_rules! placement_options {
             self
         }
 
-        /// Whether what it submits runs in the group as well, where that says nothing of a group.
+        /// Whether what it submits, tasks and actors, runs in the group as well, where that says nothing of a group; and
+        /// what that submits, and so on.
         ///
         /// ```
         /// use rustyray::{Bundle, PlacementGroup, PlacementStrategy, prelude::*};

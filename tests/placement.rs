@@ -2,9 +2,12 @@
 
 #![allow(unreachable_pub)] // what is `pub` here is what other processes may call
 
-use std::time::Duration;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use rustyray::{Bundle, PlacementGroup, PlacementStrategy, prelude::*};
+use rustyray::{ActorEnd, Bundle, PlacementGroup, PlacementStrategy, prelude::*};
 
 const PACK: PlacementStrategy = PlacementStrategy::Pack;
 
@@ -61,6 +64,13 @@ impl Resident {
     }
 
     pub fn rests(&self) {}
+
+    /// Makes another that asks for a cpu.
+    pub async fn settles(&self) -> rustyray::Result<ResidentHandle> {
+        let resident = Resident::remote().await?;
+        resident.ready().await?;
+        Ok(resident)
+    }
 }
 
 #[rustyray::test(num_cpus = 2)]
@@ -147,6 +157,100 @@ async fn child_tasks_are_captured_when_asked() -> rustyray::Result<()> {
     ));
     group.remove().await?;
     Ok(())
+}
+
+/// Makes an actor that asks for a cpu, of which only the group has any, and gives it.
+#[rustyray::remote(num_cpus = 0)]
+async fn settles() -> rustyray::Result<ResidentHandle> {
+    let resident = Resident::remote().await?;
+    resident.ready().await?;
+    Ok(resident)
+}
+
+#[rustyray::test(num_cpus = 1)]
+async fn actors_are_captured_as_tasks_are() -> rustyray::Result<()> {
+    let group = PlacementGroup::create([Bundle::new().num_cpus(1.0)], PACK).await?;
+    group.ready().await?;
+    let inside = settles_remote::options().placement_group(&group, 0).capture_child_tasks(true);
+    let resident = inside.remote().await?.get_timeout(PATIENCE).await?;
+    group.remove().await?;
+    assert_eq!(resident.died().await?.reason, ActorEnd::GroupRemoved);
+    // Of an actor, which made it, it is the same.
+    let group = PlacementGroup::create([Bundle::new().num_cpus(1.0)], PACK).await?;
+    group.ready().await?;
+    let inside = Resident::options().num_cpus(0.0).placement_group(&group, 0);
+    let first = inside.capture_child_tasks(true).remote().await?;
+    let second = first.settles().await?.get_timeout(PATIENCE).await?;
+    group.remove().await?;
+    assert_eq!(second.died().await?.reason, ActorEnd::GroupRemoved);
+    Ok(())
+}
+
+/// How long something may take that does happen: more than any machine takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Submits what only the group has the means for, and does not wait for it.
+#[rustyray::remote(num_cpus = 0)]
+async fn leaves_behind() -> rustyray::Result<Vec<ObjectRef<u64>>> {
+    Ok(vec![add_remote::options().resource("tpu", 1.0).remote(1, 2).await?])
+}
+
+/// Waits for that.
+#[rustyray::remote(num_cpus = 0)]
+async fn waits_on_top() -> rustyray::Result<Vec<ObjectRef<u64>>> {
+    leaves_behind_remote::remote().await?.get().await
+}
+
+/// Is killed by a signal, and says so when it runs again.
+#[rustyray::remote(num_cpus = 0)]
+fn dies_once(begun: String, again: String) {
+    if rustyray::context().attempt > 0 {
+        std::fs::write(again, "").expect("the directory is there");
+    } else if !Path::new(&begun).exists() {
+        std::fs::write(begun, "").expect("the directory is there");
+        std::process::abort();
+    }
+}
+
+/// Waits for that one, which runs on top of it, as this on top of what waits for this.
+#[rustyray::remote(num_cpus = 0)]
+async fn waits_for_the_dead(begun: String, again: String, deep: bool) -> rustyray::Result<()> {
+    match deep {
+        true => waits_for_the_dead_remote::remote(begun, again, false).await?.get().await,
+        false => {
+            let dies = dies_once_remote::options().resource("tpu", 1.0);
+            dies.remote(begun, again).await?.get().await
+        }
+    }
+}
+
+#[test]
+fn what_runs_on_top_of_another_captures_as_it_would_elsewhere() {
+    let builder = rustyray::Builder::new().num_cpus(1.0).resource("tpu", 1.0).max_workers(1);
+    rustyray::block_on(async {
+        let runtime = builder.visible(false).start().await?;
+        let bundle = Bundle::new().num_cpus(1.0).resource("tpu", 1.0);
+        let group = PlacementGroup::create([bundle], PACK).await?;
+        group.ready().await?;
+        let waits = waits_on_top_remote::options().placement_group(&group, 0);
+        let left = waits.capture_child_tasks(true).remote().await?.get_timeout(PATIENCE).await?;
+        assert_eq!(left[0].get_timeout(PATIENCE).await?, 3);
+        // Nobody waits for the second attempt: it runs only where it is as the first was.
+        let directory = tempfile::tempdir().expect("a directory");
+        let [begun, again] = ["begun", "again"].map(|name| directory.path().join(name));
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let waits = waits_for_the_dead_remote::options().placement_group(&group, 0);
+        let waits = waits.capture_child_tasks(true).remote(text(&begun), text(&again), true);
+        waits.await?.get_timeout(PATIENCE).await?;
+        let deadline = Instant::now() + PATIENCE;
+        while !again.exists() {
+            assert!(Instant::now() < deadline, "it is not run again");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        group.remove().await?;
+        runtime.shutdown().await
+    })
+    .expect("it works");
 }
 
 #[rustyray::test(num_cpus = 2)]

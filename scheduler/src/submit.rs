@@ -221,13 +221,11 @@ impl<H: Host> Scheduler<H> {
         parent: Option<TaskId>,
     ) -> Result<(u32, u64, u16, bool), Refusal> {
         let kind = self.shared.kinds.find(sort, demand)?;
-        let inherited = || {
-            let (record, _) = self.shared.records.live(parent?)?;
-            let group = GroupId::from_bits(record.group.get());
-            let captures = record.is(CAPTURES) && group.to_bits() != 0;
-            // Still the parent's, or nobody's.
-            self.shared.records.live(parent?)?;
-            captures.then_some((group, ANY_BUNDLE, true))
+        let inherited = || match self.placement(parent?)? {
+            Placement::Group { group, capture_children: true, .. } => {
+                Some((group, ANY_BUNDLE, true))
+            }
+            _ => None,
         };
         let named = match placement {
             Placement::Inherit => inherited(),
@@ -359,6 +357,24 @@ impl<H: Host> Scheduler<H> {
         // Still that task's.
         self.shared.records.live(task)?;
         self.shared.records.live(parent).map(|_| parent)
+    }
+
+    /// Out of which resources a task runs that has not ended, with what it inherited. Lock-free.
+    #[inline]
+    pub fn placement(&self, task: TaskId) -> Option<Placement> {
+        let (record, _) = self.shared.records.live(task)?;
+        let group = GroupId::from_bits(record.group.get());
+        let (bundle, captures) = (record.bundle.get(), record.is(CAPTURES));
+        // Still that task's.
+        self.shared.records.live(task)?;
+        Some(match group.to_bits() {
+            0 => Placement::Free,
+            _ => Placement::Group {
+                group,
+                bundle: (bundle != ANY_BUNDLE).then_some(bundle),
+                capture_children: captures,
+            },
+        })
     }
 
     /// What was noted of a task ([`NewTask::note`]) that has not ended; zeroes of an actor's. Lock-free.

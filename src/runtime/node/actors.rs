@@ -21,7 +21,7 @@ use crate::{
     death::{ActorEnd, Death},
     error::{Error, Result},
     registry,
-    runtime::submission::{Wanted, WithinWanted},
+    runtime::submission::Wanted,
     spec::Header,
 };
 
@@ -122,7 +122,7 @@ impl Node {
             self.release_all(&job);
             return Err(Error::invalid("an actor's construction says nothing of the actor"));
         };
-        let placement = match self.placement(wanted.extension.within.map(WithinWanted::to_within)) {
+        let placement = match self.home_of(wanted, caller) {
             Ok(placement) => placement,
             Err(error) => {
                 self.release_all(&job);

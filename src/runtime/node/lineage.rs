@@ -30,6 +30,7 @@ use rustyray_store::{Lost, ObjectId, Origin, Recovery};
 use super::{
     Node,
     job::{Job, Words},
+    relief::Descent,
 };
 use crate::{call::Ids, error::Error, runtime::tag, spec};
 
@@ -155,7 +156,7 @@ impl Node {
                 }
             };
             all.extend(from.iter().filter_map(|&id| self.store.want_again(id)));
-            self.schedule_again(self.job_again(again, from), attempt, None);
+            self.schedule_again(self.job_again(again, from), attempt, Descent::default());
         }
     }
 
@@ -195,7 +196,7 @@ impl Node {
             if let Some(body) = job.body.take() {
                 self.client.release(*body);
             }
-            return self.schedule_again(job, next, None);
+            return self.schedule_again(job, next, Descent::default());
         }
         for &id in job.returns.as_slice().iter().filter(|id| is_waiting(id)) {
             self.settle_failed(id, &lost(id, "its file gave nothing back", &again.recipe.spent()));

@@ -28,11 +28,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use rustyray_scheduler::{JobId, NewTask, Outcome, TaskId, Withdrawn, WorkerInfo};
+use rustyray_scheduler::{JobId, NewTask, Outcome, Placement, TaskId, Withdrawn, WorkerInfo};
 use rustyray_store::{ClientId, ObjectId};
 
 use super::{
-    Node,
+    Node, Peer,
     cause::{Cause, Crash},
     client_of,
     job::Job,
@@ -84,17 +84,24 @@ pub(super) struct Asleep {
 /// For whom a task is withdrawn, and whether it is.
 struct Wanted {
     client: ClientId,
-    /// Within which it was submitted.
-    parent: Option<TaskId>,
+    descent: Descent,
     is_withdrawn: bool,
+}
+
+/// Where a task comes from that the scheduler knows no more.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Descent {
+    /// The task within which it was submitted.
+    parent: Option<TaskId>,
+    /// Out of which resources it ran there, if that is known: also what it inherited.
+    placement: Option<Placement>,
 }
 
 /// A task that runs on top of another.
 pub(super) struct OnTop {
     attempt: u16,
     job: Job,
-    /// The task within which it was submitted.
-    parent: Option<TaskId>,
+    descent: Descent,
     /// What it has submitted, by the first result of each.
     children: Vec<ObjectId>,
     /// It is killed, and not run again.
@@ -103,13 +110,13 @@ pub(super) struct OnTop {
 
 impl Relief {
     /// Notes for whom the task is to be withdrawn; `false` when it is on its way out already, for whomever.
-    fn insert(&self, task: TaskId, client: ClientId, parent: Option<TaskId>) -> bool {
+    fn insert(&self, task: TaskId, client: ClientId, descent: Descent) -> bool {
         match self.wanted.lock().entry(task) {
             // Another thread is at it, or the scheduler has not said yet that it let go: what is known of
             // it must not be forgotten.
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
-                place.insert(Wanted { client, parent, is_withdrawn: false });
+                place.insert(Wanted { client, descent, is_withdrawn: false });
                 self.count.fetch_add(1, Ordering::Release);
                 true
             }
@@ -240,7 +247,9 @@ impl Node {
         for _ in 0..LOOKS + objects.len() {
             let Some(object) = objects.pop() else { return false };
             let Some(task) = self.scheduler().producer(key(object)) else { continue };
-            if !self.relief.insert(task, client, self.scheduler().parent(task)) {
+            let scheduler = self.scheduler();
+            let (parent, placement) = (scheduler.parent(task), scheduler.placement(task));
+            if !self.relief.insert(task, client, Descent { parent, placement }) {
                 continue;
             }
             let needs = |job: &Job| {
@@ -259,20 +268,20 @@ impl Node {
     /// A task has ended for the scheduler: gives it back unless it was withdrawn for somebody.
     pub(super) fn keep_withdrawn(&self, task: TaskId, attempt: u16, job: Job) -> Option<Job> {
         match self.relief.remove(task) {
-            Some(Wanted { client, parent, is_withdrawn: true }) => {
-                self.put_on_top(client, parent, attempt, job);
+            Some(Wanted { client, descent, is_withdrawn: true }) => {
+                self.put_on_top(client, descent, attempt, job);
             }
             _ => return Some(job),
         }
         None
     }
 
-    fn put_on_top(&self, client: ClientId, parent: Option<TaskId>, attempt: u16, job: Job) {
+    fn put_on_top(&self, client: ClientId, descent: Descent, attempt: u16, job: Job) {
         let number = self.relief.number();
         let mut words = job.words.to_vec();
         self.address(&mut words, &job, number, attempt);
         let peer = &self.peers[client.index()];
-        let top = OnTop { attempt, job, parent, children: Vec::new(), is_cancelled: false };
+        let top = OnTop { attempt, job, descent, children: Vec::new(), is_cancelled: false };
         peer.on_top.lock().insert(number, top);
         self.relief.on_top.fetch_add(1, Ordering::Relaxed);
         if peer.work.read().is_some() {
@@ -287,7 +296,7 @@ impl Node {
     /// A worker has reported what ran on top.
     pub(super) fn top_ended(&self, client: ClientId, number: u64, outcome: Outcome) {
         let ended = self.peers[client.index()].on_top.lock().remove(&number);
-        let Some(OnTop { attempt, job, parent, is_cancelled, .. }) = ended else { return };
+        let Some(OnTop { attempt, job, descent, is_cancelled, .. }) = ended else { return };
         self.relief.on_top.fetch_sub(1, Ordering::Relaxed);
         let outcome = match outcome {
             Outcome::Failed { retry: true } if is_cancelled => Outcome::Cancelled,
@@ -295,7 +304,7 @@ impl Node {
         };
         match outcome {
             Outcome::Failed { retry: true } => {
-                return self.schedule_again(job, attempt + 1, parent);
+                return self.schedule_again(job, attempt + 1, descent);
             }
             Outcome::Cancelled => {
                 let cancelled = Error::TaskCancelled { task: job.name() };
@@ -311,9 +320,9 @@ impl Node {
         let peer = &self.peers[client.index()];
         let lost: Vec<(u64, OnTop)> = peer.on_top.lock().drain().collect();
         self.relief.on_top.fetch_sub(lost.len(), Ordering::Relaxed);
-        for (number, OnTop { attempt, job, parent, is_cancelled, .. }) in lost {
+        for (number, OnTop { attempt, job, descent, is_cancelled, .. }) in lost {
             if attempt < job.retries.max && !is_cancelled {
-                self.schedule_again(job, attempt + 1, parent);
+                self.schedule_again(job, attempt + 1, descent);
                 continue;
             }
             let error = match is_cancelled {
@@ -335,6 +344,13 @@ impl Node {
         }
     }
 
+    /// Out of which resources a task ran that runs on top of another now.
+    #[cold]
+    pub(super) fn placement_on_top(&self, number: u64) -> Option<Placement> {
+        let of = |peer: &Peer| Some(peer.on_top.lock().get(&number)?.descent.placement);
+        self.peers.iter().find_map(of)?
+    }
+
     /// What runs on top somewhere and was submitted within this task, or within what that submitted.
     pub(super) fn on_top_within(&self, task: TaskId) -> Vec<ObjectId> {
         if self.relief.on_top.load(Ordering::Relaxed) == 0 {
@@ -344,8 +360,8 @@ impl Node {
         let mut tops = Vec::new();
         for peer in &self.peers {
             for (&number, top) in &*peer.on_top.lock() {
-                parents.insert(TaskId::from_bits(number), top.parent);
-                tops.push((top.parent, top.job.first_return()));
+                parents.insert(TaskId::from_bits(number), top.descent.parent);
+                tops.push((top.descent.parent, top.job.first_return()));
             }
         }
         let up = |of: &TaskId| match parents.get(of) {
@@ -383,13 +399,17 @@ impl Node {
     }
 
     /// Hands the scheduler a job that was out of its hands, for this attempt.
-    pub(super) fn schedule_again(&self, job: Job, attempt: u16, parent: Option<TaskId>) {
+    pub(super) fn schedule_again(&self, job: Job, attempt: u16, descent: Descent) {
         let Ok(Known { header, extension, dependencies, .. }) = spec::read(&job.words) else {
             return self.job_is_over(TaskId::from_bits(0), attempt, job);
         };
         let extension = Extension::from_bytes(&extension).unwrap_or_default();
         let occupied = extension.occupied.unwrap_or(Occupied::ORDINARY);
-        let placement = self.placement(extension.within.map(WithinWanted::to_within));
+        let Descent { parent, placement } = descent;
+        let placement = match placement {
+            Some(placement) => Ok(placement),
+            None => self.placement(extension.within.map(WithinWanted::to_within)),
+        };
         let returns: Vec<_> = job.returns.as_slice().iter().map(|&id| key(id)).collect();
         let dependencies: Vec<_> = dependencies.into_iter().map(key).collect();
         let (pool, retries) = (job.pool, job.retries);
@@ -442,9 +462,9 @@ mod tests {
     fn what_is_on_its_way_out_is_not_forgotten_for_somebody_else() {
         let relief = Relief::default();
         let task = TaskId::from_bits(7);
-        assert!(relief.insert(task, ClientId::new(1), None));
+        assert!(relief.insert(task, ClientId::new(1), Descent::default()));
         relief.withdrawn(task);
-        assert!(!relief.insert(task, ClientId::new(2), None));
+        assert!(!relief.insert(task, ClientId::new(2), Descent::default()));
         let wanted = relief.remove(task).expect("it was noted");
         assert!(wanted.is_withdrawn && wanted.client == ClientId::new(1));
         assert!(relief.remove(task).is_none());

@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 
 use rustyray_scheduler::{
-    CallerId, Demand, JobId, NewTask, ObjectKey, Placement, Refusal, Retries, TaskId, Turn,
-    WorkerId,
+    CallerId, Demand, GroupId, JobId, NewTask, ObjectKey, Placement, Refusal, Retries, TaskId,
+    Turn, WorkerId,
 };
 use rustyray_store::ObjectId;
 
@@ -108,18 +108,6 @@ impl Node {
             self.begin_stream(end);
         }
         let dependencies = &*keys(dependencies);
-        let within = wanted.extension.within.map(WithinWanted::to_within);
-        let placement = match self.placement(within) {
-            // Within a call that came past the node, which is no task to inherit of: its actor is.
-            Ok(Placement::Inherit) if wanted.parent == 0 && caller != CallerId(0) => {
-                self.captured_within(caller)
-            }
-            Ok(placement) => placement,
-            Err(error) => {
-                self.release_all(&job);
-                return Err(error);
-            }
-        };
         let made = keys(job.returns.as_slice());
         if wanted.parent & ON_TOP != 0
             && let Some(id) = job.first_return()
@@ -127,8 +115,15 @@ impl Node {
             self.note_child(wanted.parent, id);
         }
         let outcome = match header.kind {
-            Kind::Task => turn
-                .submit(NewTask {
+            Kind::Task => {
+                let placement = match self.placement_of(wanted, caller) {
+                    Ok(placement) => placement,
+                    Err(error) => {
+                        self.release_all(&job);
+                        return Err(error);
+                    }
+                };
+                turn.submit(NewTask {
                     spec: job,
                     pool: self.pool_of(caller),
                     job: JobId(header.job),
@@ -143,7 +138,8 @@ impl Node {
                     note,
                 })
                 .map(drop)
-                .map_err(|refused| (refused.spec, refused.why)),
+                .map_err(|refused| (refused.spec, refused.why))
+            }
             Kind::Construct => {
                 turn.bring();
                 return self.construct(wanted, &header, job, dependencies, &made, caller);
@@ -160,14 +156,34 @@ impl Node {
         outcome.map_err(|(job, why)| self.refused(job, why))
     }
 
+    /// Where a task that `caller` asks for runs; what one of the scheduler's tasks submits, that finds by itself.
+    fn placement_of(&self, wanted: &Wanted, caller: CallerId) -> Result<Placement> {
+        let within = wanted.extension.within.map(WithinWanted::to_within);
+        Ok(match self.placement(within)? {
+            Placement::Inherit if wanted.parent & ON_TOP != 0 => {
+                captured(self.placement_on_top(wanted.parent))
+            }
+            // Within a call that came past the node, which is no task to inherit of: its actor is.
+            Placement::Inherit if wanted.parent == 0 && caller != CallerId(0) => {
+                self.captured_within(caller)
+            }
+            placement => placement,
+        })
+    }
+
+    /// The same of an actor, which is the child of no task and captured all the same.
+    pub(super) fn home_of(&self, wanted: &Wanted, caller: CallerId) -> Result<Placement> {
+        let inherited = || captured(self.scheduler().placement(TaskId::from_bits(wanted.parent)));
+        Ok(match self.placement_of(wanted, caller)? {
+            Placement::Inherit if wanted.parent != 0 => inherited(),
+            placement => placement,
+        })
+    }
+
     /// Where what `caller` submits runs, when nothing is said of that: with its actor, if that captures.
     fn captured_within(&self, CallerId(caller): CallerId) -> Placement {
         let captured = self.scheduler().captured_by(WorkerId(caller as u16));
-        captured.map_or(Placement::Inherit, |group| Placement::Group {
-            group,
-            bundle: None,
-            capture_children: true,
-        })
+        captured.map_or(Placement::Inherit, anywhere_in)
     }
 
     pub(super) fn refused(&self, job: Job, why: Refusal) -> Error {
@@ -183,6 +199,18 @@ impl Node {
             other => Error::invalid(format!("`{task}` cannot be scheduled: {other}")),
         }
     }
+}
+
+/// Where what a task submits runs that itself runs there.
+fn captured(parent: Option<Placement>) -> Placement {
+    match parent {
+        Some(Placement::Group { group, capture_children: true, .. }) => anywhere_in(group),
+        _ => Placement::Free,
+    }
+}
+
+fn anywhere_in(group: GroupId) -> Placement {
+    Placement::Group { group, bundle: None, capture_children: true }
 }
 
 /// The scheduler's names of objects; of one, which is the rule, without asking for memory.
