@@ -6,11 +6,15 @@
 //! Who finds it taken *queues*. Only the first of the queue may take it, and nobody passes the queue: so a writer has
 //! its turn though readers keep coming. Whoever changes what the first waits for wakes it: one that lets go of the lock,
 //! and one that leaves the queue, with the lock or without.
+//!
+//! What a waker does when it is cloned, woken or dropped is not known here, and it may come back: that is only done while
+//! the queue is not borrowed.
 
 use std::{
     cell::{Cell, Ref, RefCell, RefMut},
     collections::VecDeque,
     future::Future,
+    mem,
     ops::{Deref, DerefMut},
     pin::Pin,
     task::{Context, Poll, Waker},
@@ -35,9 +39,11 @@ impl Queue {
         self.waiting.borrow().is_empty()
     }
 
+    /// Wakes the first, who then takes the lock, or joins again with a waker.
     fn wake_first(&self) {
-        // Not with the queue borrowed: what a waker does is not known here.
-        let first = self.waiting.borrow().front().map(|(_, waker)| waker.clone());
+        let none = Waker::noop().clone();
+        let first =
+            self.waiting.borrow_mut().front_mut().map(|(_, waker)| mem::replace(waker, none));
         first.into_iter().for_each(Waker::wake);
     }
 
@@ -49,20 +55,38 @@ impl Queue {
 
     /// Has this one wait, or go on waiting; its number.
     fn join(&self, number: Option<u64>, waker: &Waker) -> u64 {
-        let mut waiting = self.waiting.borrow_mut();
-        let place = waiting.iter_mut().find(|&&mut (of, _)| Some(of) == number);
-        if let Some((number, known)) = place {
-            known.clone_from(waker);
-            return *number;
+        let is_known =
+            |&(of, ref known): &(u64, Waker)| Some(of) == number && known.will_wake(waker);
+        if let Some(number) = number
+            && self.waiting.borrow().iter().any(is_known)
+        {
+            return number;
         }
-        let number = self.next.replace(self.next.get() + 1);
-        waiting.push_back((number, waker.clone()));
+        let waker = waker.clone();
+        let number = number.unwrap_or_else(|| self.next.replace(self.next.get() + 1));
+        let before = {
+            let mut waiting = self.waiting.borrow_mut();
+            match waiting.iter_mut().find(|(of, _)| *of == number) {
+                Some((_, known)) => Some(mem::replace(known, waker)),
+                None => {
+                    waiting.push_back((number, waker));
+                    None
+                }
+            }
+        };
+        drop(before);
         number
     }
 
     fn leave(&self, number: u64) {
-        self.waiting.borrow_mut().retain(|&(of, _)| of != number);
+        let left = {
+            let mut waiting = self.waiting.borrow_mut();
+            let place = waiting.iter().position(|&(of, _)| of == number);
+            place.and_then(|place| waiting.remove(place))
+        };
+        // Before its waker is dropped, which may panic.
         self.wake_first();
+        drop(left);
     }
 }
 
@@ -204,6 +228,56 @@ mod tests {
 
     fn woken(wakes: &Wakes) -> bool {
         wakes.0.load(Ordering::Relaxed) > 0
+    }
+
+    thread_local! {
+        static SHARED: LocalLock<u32> = const {
+            LocalLock {
+                value: RefCell::new(0),
+                queue: Queue { waiting: RefCell::new(VecDeque::new()), next: Cell::new(0) },
+            }
+        };
+    }
+
+    /// Comes back to the lock when it is dropped.
+    struct ComesBack(Arc<AtomicUsize>);
+
+    impl Wake for ComesBack {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for ComesBack {
+        fn drop(&mut self) {
+            SHARED.with(|lock| {
+                let mut late = Box::pin(lock.write());
+                let _ = late.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            });
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_waker_may_come_back_to_the_lock_when_it_is_dropped() {
+        let times = Arc::new(AtomicUsize::new(0));
+        let came = || times.load(Ordering::Relaxed);
+        let waker = || Waker::from(Arc::new(ComesBack(Arc::clone(&times))));
+        SHARED.with(|lock| {
+            let writing = lock.try_write().expect("free");
+            let mut first = Box::pin(lock.write());
+            let mut second = Box::pin(lock.read());
+            assert!(first.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
+            assert!(second.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
+            assert_eq!(came(), 0, "they are kept");
+            assert!(first.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
+            let replaced = came();
+            assert!(replaced > 0, "one is kept in the place of another");
+            drop(second);
+            assert!(came() > replaced, "the second leaves");
+            assert!(first.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
+            drop(writing);
+            assert!(first.as_mut().poll(&mut Context::from_waker(&waker())).is_ready());
+            assert!(lock.try_write().is_some(), "nobody is left");
+        });
     }
 
     #[test]
