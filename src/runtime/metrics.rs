@@ -4,7 +4,7 @@
 //! `_total` at the end of the name. Nothing is measured between two scrapes.
 //!
 //! Who takes OpenMetrics, as Prometheus itself does, gets it, and everybody else the older text format, in which a counter
-//! is described by the name that its samples have.
+//! is described by the name that its samples have; who takes neither is told so.
 
 use std::{
     collections::HashSet,
@@ -16,8 +16,8 @@ use std::{
 use axum::{
     Router,
     http::{
-        HeaderMap,
-        header::{ACCEPT, CONNECTION, CONTENT_TYPE},
+        HeaderMap, StatusCode,
+        header::{CONNECTION, CONTENT_TYPE},
     },
     routing::get,
 };
@@ -27,7 +27,11 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{node::Node, scrapers::Door};
+use super::{
+    accept::{self, Form},
+    node::Node,
+    scrapers::Door,
+};
 use crate::{
     error::{Error, Result},
     state::NodeInfo,
@@ -54,16 +58,21 @@ pub(crate) fn serve(node: &Arc<Node>, address: SocketAddr) -> Result<()> {
     let answer = move |headers: HeaderMap| {
         let node = weak.upgrade();
         async move {
+            let Some(form) = accept::form(&headers) else {
+                let forms = format!("{OPEN_METRICS}\n{PLAIN}\n");
+                let headers = [(CONTENT_TYPE, PLAIN), (CONNECTION, "close")];
+                return (StatusCode::NOT_ACCEPTABLE, headers, forms);
+            };
             let text = match node {
                 Some(node) => render(&node.overview().await).unwrap_or_default(),
                 None => String::new(),
             };
-            let (form, text) = match takes_open_metrics(&headers) {
-                true => (OPEN_METRICS, text),
-                false => (PLAIN, plain(&text)),
+            let (form, text) = match form {
+                Form::OpenMetrics => (OPEN_METRICS, text),
+                Form::Plain => (PLAIN, plain(&text)),
             };
             // Its place is for the next.
-            ([(CONTENT_TYPE, form), (CONNECTION, "close")], text)
+            (StatusCode::OK, [(CONTENT_TYPE, form), (CONNECTION, "close")], text)
         }
     };
     let router = Router::new().route("/metrics", get(answer));
@@ -75,11 +84,6 @@ pub(crate) fn serve(node: &Arc<Node>, address: SocketAddr) -> Result<()> {
         }
     });
     Ok(())
-}
-
-fn takes_open_metrics(headers: &HeaderMap) -> bool {
-    let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted.any(|value| value.contains("application/openmetrics-text"))
 }
 
 /// OpenMetrics as the older text format.

@@ -3,6 +3,8 @@
 //! [`Core`] is what everything public leads to. It owns the process's store client and doorbell and knows
 //! how to wait; whether it submits straight to a scheduler or through an up ring is [`Link`]'s matter.
 
+#[cfg(feature = "metrics")]
+mod accept;
 mod attendance;
 pub(crate) mod background;
 pub(crate) mod boot;
