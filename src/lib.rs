@@ -96,7 +96,7 @@ pub use crate::{
     wait::{References, wait},
 };
 
-pub(crate) use crate::notice::notice;
+pub(crate) use crate::notice::{notice, notice_aside};
 
 /// The guide's pages, whose code is compiled and run.
 #[cfg(doctest)]

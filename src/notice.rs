@@ -24,9 +24,20 @@ macro_rules! notice {
 }
 pub(crate) use notice;
 
+/// The same for a thread that has what a node cannot do without just now, as any has that helps it: another one says it,
+/// which may have to wait. Where that has no room for it, it is not said.
+macro_rules! notice_aside {
+    ($($what:tt)+) => { $crate::notice::say_aside(format_args!($($what)+)) };
+}
+pub(crate) use notice_aside;
+
+pub(crate) fn say_aside(what: fmt::Arguments<'_>) {
+    printer::offer(Stream::Stderr, what.to_string());
+}
+
 pub(crate) fn say(what: fmt::Arguments<'_>) {
     if WAITS_FOR_NOBODY.get() {
-        printer::offer(Stream::Stderr, what.to_string());
+        say_aside(what);
     } else {
         terminal::write(std::io::stderr().lock(), &what.to_string());
     }

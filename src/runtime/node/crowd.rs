@@ -74,7 +74,7 @@ impl Node {
             true => ", or raise `max_workers`",
             false => "",
         };
-        crate::notice!(
+        crate::notice_aside!(
             "rustyray: actors live in all {limit} workers in which they may, and {waiting} tasks or actors wait \
              for one: drop handles of actors{raise}"
         );

@@ -84,7 +84,9 @@ impl Node {
         if let Some(inbound) = &mut *peer.up.lock() {
             let mut turn = self.scheduler().turn();
             if let Err(what) = self.drain_ring(client, inbound, true, usize::MAX, &mut turn) {
-                crate::notice!("rustyray: process {client:?}, which ended, had published {what}");
+                crate::notice_aside!(
+                    "rustyray: process {client:?}, which ended, had published {what}"
+                );
             }
             turn.bring();
         }
@@ -197,7 +199,7 @@ impl Node {
     pub(super) fn banish(&self, client: ClientId, why: &str) {
         let peer = &self.peers[client.index()];
         let pid = peer.pid.load(Ordering::Relaxed);
-        crate::notice!("rustyray: process {pid} is turned out: {why}");
+        crate::notice_aside!("rustyray: process {pid} is turned out: {why}");
         if peer.runs_tasks.load(Ordering::Relaxed) {
             self.strike(client);
         } else if let Some(line) = &*peer.line.lock() {

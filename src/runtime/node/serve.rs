@@ -476,6 +476,35 @@ mod tests {
     }
 
     #[test]
+    fn who_is_turned_out_keeps_nobody_who_helps_though_standard_error_is_not_read() {
+        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
+        let runtime = builder.start_blocking().expect("a node starts");
+        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
+        let client = ClientId::new(200);
+        node.joined(client, std::process::id(), crate::runtime::program::OWN, false);
+        let producer = node.control.up_producer(client);
+        let (done, wait) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            // Whoever writes there now waits, as at a pipe that is full.
+            let unread = std::io::stderr().lock();
+            scope.spawn(move || {
+                // Nobody else reads the ring.
+                let up = node.peers[client.index()].up.lock();
+                producer.push(&[u64::MAX]).expect("there is room");
+                let mut turn = node.scheduler().turn();
+                let ring = node.drain_locked(client, up, LOOK, &mut turn);
+                assert!(ring.is_none(), "it is no entry");
+                let _ = done.send(());
+            });
+            let helped = wait.recv_timeout(Duration::from_secs(60));
+            drop(unread);
+            helped.expect("it waits for standard error");
+        });
+        assert!(node.peers[client.index()].up.lock().is_none(), "it is turned out");
+        crate::block_on(runtime.shutdown()).expect("it ends");
+    }
+
+    #[test]
     fn the_words_of_a_submission_stay_in_memory_until_the_node_has_read_them() {
         let directory = tempfile::tempdir().expect("a directory");
         let socket = directory.path().join("node.sock");
