@@ -28,6 +28,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use futures_core::{FusedStream, Stream};
@@ -39,7 +40,10 @@ use crate::{
     object::ObjectRef,
     options::TaskOptions,
     registry::Function,
-    runtime::{Core, Enlisted, current, executor::block_on, submission::Wanted, words_of},
+    runtime::{
+        Core, Enlisted, background::Alarm, current, executor::block_on, submission::Wanted,
+        words_of,
+    },
     spec::Kind,
     submit::{Invocation, submit_words},
     type_name,
@@ -122,6 +126,8 @@ pub struct ObjectRefStream<T> {
     consumed: usize,
     /// The next grant is given where no more items than these are granted.
     ask_at: usize,
+    /// There was no room for the grant without which there is no further item.
+    room: Option<AwaitedRoom>,
     /// Where an error of the task becomes an item.
     last: ObjectId,
     /// What wakes for the next item, and for the end.
@@ -187,6 +193,7 @@ impl<T> ObjectRefStream<T> {
             batch: window.div_ceil(2),
             consumed: 0,
             ask_at: usize::MAX,
+            room: None,
             last,
             enlisted: Default::default(),
             is_done: false,
@@ -221,10 +228,7 @@ impl<T> ObjectRefStream<T> {
         }
         let Some(&front) = self.items.front() else {
             // The last grant failed for want of room.
-            return Poll::Ready(match self.grant() {
-                Ok(()) => return self.poll_item(context),
-                Err(error) => self.end_with(&error),
-            });
+            return self.poll_grant(context);
         };
         let [for_item, for_end] = &mut self.enlisted;
         if self.core.poll_settled(front, context, for_item).is_ready() {
@@ -237,14 +241,44 @@ impl<T> ObjectRefStream<T> {
         if !self.core.is_pending(front) {
             return Poll::Ready(Some(self.consume(front)));
         }
+        Poll::Ready(self.ended())
+    }
+
+    /// Grants the next items where there are none, as soon as there is room for that; the first of them. Nothing tells of
+    /// room: it is looked for now and then, and as long as a put would wait for it.
+    fn poll_grant(&mut self, context: &mut Context<'_>) -> Poll<Option<ObjectRef<T>>> {
+        let error = match without_waiting(|| self.grant()) {
+            Ok(()) => {
+                self.room = None;
+                return self.poll_item(context);
+            }
+            Err(error) => error,
+        };
+        let [_, for_end] = &mut self.enlisted;
+        if self.core.poll_settled(self.end.object_id(), context, for_end).is_ready() {
+            // All items that it was to make are consumed.
+            return Poll::Ready(self.ended());
+        }
+        let timeout = self.core.client.geometry().put_timeout();
+        let room = self.room.get_or_insert_with(|| AwaitedRoom::new(timeout));
+        if self.core.is_closed() || room.is_over() {
+            return Poll::Ready(self.end_with(&error));
+        }
+        self.core.let_go();
+        room.look_again(context);
+        Poll::Pending
+    }
+
+    /// The whole is settled: the last item, which is its error if it failed.
+    fn ended(&mut self) -> Option<ObjectRef<T>> {
         match self.core.error_of(self.end.object_id()) {
             None => {
                 self.is_done = true;
-                Poll::Ready(None)
+                None
             }
             Some(error) => {
                 let error = self.core.met_here(error);
-                Poll::Ready(self.end_with(&error))
+                self.end_with(&error)
             }
         }
     }
@@ -383,6 +417,35 @@ impl<T> fmt::Debug for ObjectRefStream<T> {
             type_name::short::<T>(),
             self.index
         )
+    }
+}
+
+/// Room for a grant that somebody waits for.
+struct AwaitedRoom {
+    /// `None`: for ever.
+    until: Option<Instant>,
+    /// How long it is until the next look.
+    pause: Duration,
+    /// Wakes for it.
+    alarm: Option<Alarm>,
+}
+
+impl AwaitedRoom {
+    /// The first and the longest pause between two looks: each asks the node.
+    const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(20)];
+
+    fn new(timeout: Duration) -> Self {
+        let until = Instant::now().checked_add(timeout);
+        AwaitedRoom { until, pause: Self::PAUSES[0], alarm: None }
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    fn look_again(&mut self, context: &Context<'_>) {
+        self.alarm = Some(Alarm::set(Instant::now() + self.pause, context.waker().clone()));
+        self.pause = (2 * self.pause).min(Self::PAUSES[1]);
     }
 }
 

@@ -2,7 +2,14 @@
 
 #![allow(unreachable_pub)] // what is `pub` here is what other processes may call
 
-use std::{sync::mpsc, thread, time::Duration};
+use std::{
+    future::Future,
+    pin::pin,
+    sync::mpsc,
+    task::{Context, Waker},
+    thread,
+    time::Duration,
+};
 
 use rustyray::{Bundle, PlacementGroup, PlacementStrategy, prelude::*};
 use rustyray_store::without_waiting;
@@ -168,5 +175,40 @@ async fn items_that_are_made_are_not_kept_back_for_want_of_room_for_more() -> ru
     }
     assert!(items.next().await.is_none());
     assert!(gives_room.join().expect("no panic"), "each item waited for room");
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1, object_store_memory = "8MiB")]
+async fn who_waits_for_room_for_further_items_keeps_no_thread() -> rustyray::Result<()> {
+    let mut items = count_remote::remote(100).await?;
+    let kept = fill().await?;
+    for n in 0..32 {
+        assert_eq!(items.next().await.expect("it is made ahead").get().await?, n);
+    }
+    {
+        let mut next = pin!(items.next());
+        let looked = next.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(looked.is_pending(), "there is no room");
+        // Of the same thread, which is not held up.
+        drop(kept);
+        assert_eq!(next.await.expect("there is room again").get().await?, 32);
+    }
+    for n in 33..100 {
+        assert_eq!(items.next().await.expect("there is room").get().await?, n);
+    }
+    assert!(items.next().await.is_none());
+    Ok(())
+}
+
+#[rustyray::test(num_cpus = 1, object_store_memory = "8MiB")]
+async fn the_end_of_a_stream_takes_no_room() -> rustyray::Result<()> {
+    let mut items = count_remote::remote(32).await?;
+    let kept = fill().await?;
+    for n in 0..32 {
+        assert_eq!(items.next().await.expect("it is made ahead").get().await?, n);
+    }
+    assert_eq!(items.completed().get().await?, 32);
+    assert!(items.next().await.is_none(), "there were no more");
+    drop(kept);
     Ok(())
 }

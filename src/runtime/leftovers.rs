@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 impl Core {
     /// Lets go of what is needed no more, and waits for nobody.
-    pub(super) fn let_go(&self) {
+    pub(crate) fn let_go(&self) {
         if let Link::Uplink(uplink) = &self.link {
             uplink.let_go(|id| self.release(id));
         }

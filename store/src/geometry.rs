@@ -3,6 +3,8 @@
 //! The table segment holds, in this order: a header, the type names, the dirty maps of all clients,
 //! the map of what may be dead, and the slots. The data segment holds bytes and nothing else.
 
+use std::time::Duration;
+
 use crate::{Error, ObjectId, deadmap, dirty, slot::SLOT_WORDS, state::GENERATIONS, type_names};
 
 /// First word of an encoded geometry and of the table: changes with every change of a layout.
@@ -85,6 +87,20 @@ impl Geometry {
     /// # Ok::<(), rustyray_store::Error>(())
     /// ```
     pub const WORDS: usize = 8;
+
+    /// How long a put waits for room, [`crate::Config::put_timeout`]; for who waits for it elsewhere.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use rustyray_store::{Config, Node};
+    /// let put_timeout = Duration::from_secs(3);
+    /// let node = Node::create(Config { capacity_bytes: 64 << 20, put_timeout, ..Config::default() })?;
+    /// assert_eq!(node.geometry().put_timeout(), put_timeout);
+    /// # Ok::<(), rustyray_store::Error>(())
+    /// ```
+    pub fn put_timeout(&self) -> Duration {
+        Duration::from_millis(self.put_timeout_ms)
+    }
 
     /// The geometry as words.
     pub fn to_words(self) -> [u64; Self::WORDS] {
