@@ -22,6 +22,9 @@
 //! sleeps only as long as the count is as noted. The flag spares ringers the system call, and its fences are those of
 //! Dekker's mutual exclusion: each side writes, fences, and reads what the other writes.
 //!
+//! Beside it lies a hint, on which core the last ringer ran that woke somebody: who is woken there shares the core with it,
+//! and may [go apart](crate::apart).
+//!
 //! # Protocol
 //! - *Publish and ring* (anybody): publish; fence; if the flag is up, take it down and count one ring
 //!   by one compare-and-swap; who succeeds wakes the helpers that sleep, and all sleepers if the kernel
@@ -75,6 +78,7 @@
 
 use std::{fmt, time::Duration};
 
+use nix::sched::sched_getcpu;
 use rustyray_memory::{
     LINE_WORDS, Memory,
     futex::{self, Wakeup},
@@ -93,6 +97,9 @@ pub const BELL_WORDS: usize = LINE_WORDS;
 const RING_ME: u64 = 1;
 const MISSED: u64 = 2;
 const ONE_RING: u64 = 4;
+
+/// Which word says where the last ringer ran that woke somebody: a hint.
+const CORE: usize = 1;
 
 /// Kinds of sleepers, as the futex tells them apart.
 const HELPER: u32 = 1;
@@ -183,9 +190,17 @@ fn ring(span: &impl Memory) {
     // SeqCst: partner of the fences in `Attendant::leave` and `Bell::sleep_as`; forbids that the flag
     // is read before what the caller published becomes visible.
     fence(SeqCst);
-    if Flag::of(span).transition_to_rung() && futex::wake(HELPER, span.word(0)) == 0 {
-        futex::wake_all(span.word(0));
+    if Flag::of(span).transition_to_rung() {
+        span.word(CORE).store(this_core(), Relaxed);
+        if futex::wake(HELPER, span.word(0)) == 0 {
+            futex::wake_all(span.word(0));
+        }
     }
+}
+
+/// The core that this thread runs on, from 1 on; 0 where that cannot be told.
+fn this_core() -> u64 {
+    sched_getcpu().map_or(0, |core| core as u64 + 1)
 }
 
 /// The end of another process's bell that anybody may pull.
@@ -507,6 +522,12 @@ impl<M: Memory> Bell<M> {
         }
     }
 
+    /// Whether the last who woke somebody by this bell ran on the core that this thread runs on now.
+    pub(crate) fn was_rung_nearby(&self) -> bool {
+        let here = this_core();
+        here != 0 && self.span.word(CORE).load(Relaxed) == here
+    }
+
     #[inline]
     fn leave(&self) -> Leave {
         let present = self.roster.transition_from_attending();
@@ -665,6 +686,10 @@ impl<M: Memory> fmt::Debug for Attendant<'_, M> {
 mod tests {
     use std::{sync::Arc, thread};
 
+    use nix::{
+        sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+        unistd::Pid,
+    };
     use rustyray_memory::Heap;
 
     use super::*;
@@ -687,5 +712,44 @@ mod tests {
             let _ = ringer.look_after(seen);
             assert_eq!(sleeper.join().expect("no panic"), Slept::Woken);
         });
+    }
+
+    /// Pins this thread to the `n`th core that it may use; whether there is such a one.
+    fn pin(n: usize) -> bool {
+        let this = Pid::from_raw(0);
+        let allowed = sched_getaffinity(this).expect("cores");
+        let core = (0..CpuSet::count()).filter(|&core| allowed.is_set(core) == Ok(true)).nth(n);
+        let Some(core) = core else { return false };
+        let mut only = CpuSet::new();
+        only.set(core).expect("a core");
+        sched_setaffinity(this, &only).expect("allowed");
+        true
+    }
+
+    #[test]
+    fn who_is_woken_can_tell_whether_the_ringer_is_on_the_same_core() {
+        for there in [0, 1] {
+            let memory = Arc::new(Heap::new(BELL_WORDS));
+            let (bell, ringer) = (Bell::new(Arc::clone(&memory)), Ringer::new(memory));
+            thread::scope(|scope| {
+                let woken = scope.spawn(|| {
+                    pin(0);
+                    assert!(!bell.was_rung_nearby(), "nobody has rung");
+                    while bell.sleep(|| false, Some(Duration::from_secs(60))) != Slept::Woken {}
+                    bell.was_rung_nearby()
+                });
+                let rang = scope.spawn(|| {
+                    let is_there = pin(there);
+                    while ringer.look_after(None).is_some() {
+                        thread::yield_now();
+                    }
+                    ringer.ring();
+                    is_there
+                });
+                if rang.join().expect("no panic") {
+                    assert_eq!(woken.join().expect("no panic"), there == 0);
+                }
+            });
+        }
     }
 }

@@ -8,6 +8,9 @@
 //! - the peer ran as soon as this thread slept (see [`crate::patience`]);
 //! - this thread may run on one core only.
 //!
+//! A pair of threads that shares a core while another is idle gives the same sign, so it is [tried](crate::apart) first
+//! whether they can go apart.
+//!
 //! A sign forbids spinning for a while; each further sign soon after doubles the while, and a spin that
 //! ends without one halves it.
 
@@ -19,6 +22,8 @@ use nix::{
     unistd::Pid,
 };
 use rustyray_memory::sync::{AtomicU64, Ordering::Relaxed};
+
+use crate::apart::Apart;
 
 const FIRST_WHILE_NS: u64 = 10_000_000;
 const LONGEST_WHILE_NS: u64 = 320_000_000;
@@ -34,6 +39,7 @@ pub(crate) struct Crowding {
     /// Nanoseconds after `since` until which nobody spins.
     until_ns: AtomicU64,
     while_ns: AtomicU64,
+    apart: Apart,
 }
 
 impl Crowding {
@@ -42,6 +48,7 @@ impl Crowding {
             since: Instant::now(),
             until_ns: AtomicU64::new(0),
             while_ns: AtomicU64::new(FIRST_WHILE_NS),
+            apart: Apart::default(),
         }
     }
 
@@ -76,6 +83,22 @@ impl Crowding {
         let period = self.while_ns.load(Relaxed);
         self.until_ns.store(self.now_ns() + period, Relaxed);
         self.while_ns.store((period * 2).min(LONGEST_WHILE_NS), Relaxed);
+    }
+
+    /// Threads of this process may [go apart](crate::apart) from now on.
+    pub(crate) fn let_go_apart(&self) {
+        self.apart.allow();
+    }
+
+    /// This thread was woken: `nearby`, by one that ran on the same core; `at_once`, as soon as it slept, after a spin for
+    /// longer than a wakeup takes. The peer had waited for this very core then: no wonder where it is the only one left, and
+    /// to be mended where another is idle.
+    pub(crate) fn woken(&self, nearby: bool, at_once: bool) {
+        if nearby && self.apart.go(self.now_ns(), at_once) {
+            self.until_ns.store(0, Relaxed);
+        } else if at_once {
+            self.sign();
+        }
     }
 
     fn now_ns(&self) -> u64 {

@@ -53,6 +53,7 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 #![deny(unsafe_code)]
 
+mod apart;
 mod begun;
 mod bell;
 mod cells;

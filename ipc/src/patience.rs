@@ -103,10 +103,20 @@ impl Patience {
     /// This process's patience, calibrated to the machine at the first call: that one takes about a
     /// millisecond.
     pub fn calibrated() -> &'static Patience {
+        Patience::calibrated_by(wake_cost::measure)
+    }
+
+    /// The same, by what another process of this machine has measured: the more start at a time, the worse
+    /// each can measure. It changes nothing where this process is calibrated already.
+    pub fn calibrated_as(wake_cost: Duration) -> &'static Patience {
+        Patience::calibrated_by(|| wake_cost::within_reason(wake_cost))
+    }
+
+    fn calibrated_by(wake_cost: impl FnOnce() -> Duration) -> &'static Patience {
         static PATIENCE: OnceLock<Patience> = OnceLock::new();
         PATIENCE.get_or_init(|| {
             let cores = cores().min(thread::available_parallelism().map_or(1, usize::from));
-            Patience::new(wake_cost::measure(), cores)
+            Patience::new(wake_cost(), cores)
         })
     }
 
@@ -121,6 +131,13 @@ impl Patience {
             budget_ns: AtomicU64::new(FIRST_BUDGET_NS),
             crowding: Crowding::new(),
         }
+    }
+
+    /// Lets threads of this process that wait go to another core where they share theirs with the one who wakes them, and
+    /// perhaps need not: for processes whose threads are not their user's to place. A thread may use the
+    /// same cores afterwards, but for what another thread changes of that in the same 0.1 ms.
+    pub fn let_go_apart(&self) {
+        self.crowding.let_go_apart();
     }
 
     /// The cost of a wakeup that the budget is derived from.
@@ -199,9 +216,9 @@ impl Patience {
                 Napped::Recheck => attendant = bell.attend(),
                 // Whoever rang may have woken nobody else: all is seen to before this thread leaves.
                 Napped::Woken(again) => {
-                    if asleep_since.is_some_and(|since| since.elapsed() < self.wake_cost / 4) {
-                        self.crowding.sign();
-                    }
+                    let at_once =
+                        asleep_since.is_some_and(|since| since.elapsed() < self.wake_cost / 4);
+                    self.crowding.woken(bell.was_rung_nearby(), at_once);
                     (attendant, woken) = (again, true);
                 }
                 Napped::TimedOut => return poll(),

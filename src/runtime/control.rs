@@ -8,13 +8,14 @@
 //! | 16 | *backlog*: how many tasks are ready and in no worker's queue; written by the node, a hint |
 //! | 24 | *recording*: while somebody wants to know when tasks begin and end, by which clock; otherwise 0; written by the node |
 //! | 32 | *sites*: 1 where it is recorded where objects are made; never changes |
+//! | 40 | *wake cost*: nanoseconds that it takes to wake a thread, as the node has measured; never changes |
 //! | [`HEADER_WORDS`] … | one area for each of 256 clients |
 //! | … | direct lines ([`super::line`]), [`LINES`] of them |
 //!
 //! An area is the client's doorbell, its reply cells, its up ring (client to node), its work queue (node to
 //! client) and the task that it is at ([`rustyray_ipc::Begun`]). The file is sparse: an area that nobody uses has no memory.
 
-use std::{fs::File, io, os::fd::OwnedFd, sync::Arc};
+use std::{fs::File, io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use nix::{
     fcntl::{FcntlArg, SealFlag, fcntl},
@@ -47,6 +48,7 @@ const PENDING: usize = 8;
 const BACKLOG: usize = 16;
 const RECORDING: usize = 24;
 const SITES: usize = 32;
+const WAKE_COST: usize = 40;
 
 /// How many requests of one process may be under way at once, and how long the answers are.
 pub(crate) const CELLS: CellShape = CellShape { cells: 64, answer_words: 8 };
@@ -231,6 +233,16 @@ impl Control {
     /// The node, before anybody else has the memory: see [`Control::records_sites`].
     pub(crate) fn record_sites(&self) {
         self.memory.word(SITES).store(1, Relaxed);
+    }
+
+    /// What a wakeup costs on this machine.
+    pub(crate) fn wake_cost(&self) -> Duration {
+        Duration::from_nanos(self.memory.word(WAKE_COST).load(Relaxed))
+    }
+
+    /// The node, before anybody else has the memory: see [`Control::wake_cost`].
+    pub(crate) fn set_wake_cost(&self, cost: Duration) {
+        self.memory.word(WAKE_COST).store(cost.as_nanos() as u64, Relaxed);
     }
 
     /// How many ready tasks wait for a worker, by the node's last word.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::errno::Errno;
-use rustyray_ipc::{BindError, Listener};
+use rustyray_ipc::{BindError, Listener, Patience};
 use rustyray_scheduler::Config;
 
 use super::{
@@ -110,6 +110,7 @@ pub(crate) fn node(config: NodeConfig) -> Result<Arc<Core>> {
     let guard = guard_of(config.socket.iter().chain(&visible).cloned().collect());
     let (control, descriptor) =
         Control::create(session).map_err(|error| Error::io("making the control memory", &error))?;
+    control.set_wake_cost(Patience::calibrated().wake_cost());
     if config.record_sites {
         control.record_sites();
     }

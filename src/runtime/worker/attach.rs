@@ -2,7 +2,7 @@
 
 use std::{fs::File, os::fd::AsFd, path::Path, process, sync::Arc, time::Duration};
 
-use rustyray_ipc::BlockingConnection;
+use rustyray_ipc::{BlockingConnection, Patience};
 use rustyray_store::{Client, ClientId, Geometry, ObjectId, Transport, Wake};
 
 use super::errands::Errands;
@@ -88,6 +88,10 @@ pub(crate) fn attach(
     let mut descriptors = descriptors.into_iter();
     let control = descriptors.next().ok_or_else(|| lost("taking the control memory"))?;
     let control = Control::attach(control, session).map_err(io)?;
+    let patience = Patience::calibrated_as(control.wake_cost());
+    if role == Role::Worker {
+        patience.let_go_apart();
+    }
     let doorbells = Arc::new(Doorbells::new(&control));
     let uplink = Uplink::new(&control, client, role, Arc::clone(&doorbells), Arc::clone(&socket));
     let uplink = Arc::new(uplink.map_err(io)?);
