@@ -114,6 +114,13 @@ pub enum DeathReason<C> {
         /// Why the last worker left.
         cause: C,
     },
+    /// So many workers in a row died before they had begun to construct it; that many, 10, are its last.
+    NeverBegun {
+        /// How many.
+        workers: u32,
+        /// Why the last one left.
+        cause: C,
+    },
     /// Its creation was cancelled.
     Cancelled,
     /// It ended, and [`crate::Scheduler::forget_actor`] forgot it.

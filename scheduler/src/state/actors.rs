@@ -18,6 +18,10 @@ use crate::{
     shared::Shared,
 };
 
+/// An actor whose workers died so many times in a row before they had begun to construct it is dead. None of that need be
+/// its own doing, so it costs no restart; but what takes down every worker that it is given is never constructed.
+pub(crate) const MOST_UNBEGUN: u32 = 10;
+
 /// An actor.
 pub(crate) struct Actor<C> {
     pub(crate) id: ActorId,
@@ -29,6 +33,8 @@ pub(crate) struct Actor<C> {
     pub(crate) worker: Option<WorkerId>,
     pub(crate) restarts: u32,
     max_restarts: u32,
+    /// How many workers in a row died before they had begun to construct it.
+    unbegun: u32,
     pub(super) max_handed: usize,
     pub(super) out_of_order: bool,
     pub(super) mailbox: Mailbox,
@@ -75,6 +81,7 @@ impl<H: Host> State<H> {
             worker: None,
             restarts: 0,
             max_restarts: new.max_restarts,
+            unbegun: 0,
             max_handed: new.max_handed,
             out_of_order: new.out_of_order,
             mailbox: Mailbox::default(),
@@ -143,6 +150,7 @@ impl<H: Host> State<H> {
         let Some((record, _)) = shared.records.live(creation) else { return };
         let id = ActorId::from_bits(record.actor.get());
         let Some(actor) = self.actor(id) else { return };
+        actor.unbegun = 0;
         if outcome == Outcome::Done {
             actor.lived = true;
             // One that was ended meanwhile is on its way out already.
@@ -187,11 +195,17 @@ impl<H: Host> State<H> {
         let creation = actor.creation;
         let unbegun =
             queue.iter().any(|&(index, begun)| !begun && shared.records.id(index) == creation);
-        let again = actor.reason.is_none()
-            && !actor.released
-            && (unbegun || actor.restarts < actor.max_restarts);
+        actor.unbegun = if unbegun { actor.unbegun + 1 } else { 0 };
+        let may = match unbegun {
+            true => actor.unbegun < MOST_UNBEGUN,
+            false => actor.restarts < actor.max_restarts,
+        };
+        let again = actor.reason.is_none() && !actor.released && may;
         if again {
             actor.restarts += u32::from(!unbegun);
+        } else if unbegun && !may {
+            let (workers, cause) = (actor.unbegun, cause.clone());
+            actor.reason.get_or_insert(DeathReason::NeverBegun { workers, cause });
         } else {
             let restarts = actor.restarts;
             actor.reason.get_or_insert(DeathReason::Crashed { restarts, cause: cause.clone() });

@@ -118,6 +118,45 @@ fn what_had_begun_fails_and_what_had_not_waits_for_the_next_incarnation() {
 }
 
 #[test]
+fn an_actor_that_no_worker_begins_to_construct_dies_in_the_end() {
+    let world = World::cpus(1);
+    let (actor, creation, _) = world.actor(3, 0);
+    let (call, _) = world.call(actor, 1, &[]);
+    for died in 1..=9 {
+        assert_eq!(world.queue(1), [creation]);
+        world.die(1);
+        assert_eq!(world.scheduler.actor_state(actor), Some(ActorState::Pending), "{died} died");
+        world.join(1);
+    }
+    assert_eq!(world.scheduler.actor_restarts(actor), Some(0), "none of them counts");
+    world.die(1);
+    let reason = DeathReason::NeverBegun { workers: 10, cause: "worker 1 died".into() };
+    let died = Failure::ActorDied { actor, reason };
+    assert_eq!(world.failure(call), Some(died.clone()));
+    assert_eq!(world.failure(creation), Some(died));
+    world.assert_at_rest();
+}
+
+#[test]
+fn deaths_before_a_constructor_began_are_counted_anew_once_it_did() {
+    let world = World::cpus(1);
+    let (actor, creation, _) = world.actor(1, 0);
+    for incarnation in 0..2 {
+        for _ in 0..9 {
+            world.die(1);
+            world.join(1);
+        }
+        assert_eq!(world.run(1), Some(creation));
+        assert_eq!(world.scheduler.actor_restarts(actor), Some(incarnation));
+        assert_eq!(world.scheduler.actor_state(actor), Some(ActorState::Alive));
+        if incarnation == 0 {
+            world.die(1);
+            world.join(1);
+        }
+    }
+}
+
+#[test]
 fn what_had_begun_runs_again_where_that_was_asked_for() {
     let (world, actor) = housed(1, 1);
     let (first, _) = world.call(actor, 1, &[]);

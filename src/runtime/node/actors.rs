@@ -597,6 +597,11 @@ impl Node {
             Some(DeathReason::Crashed { restarts, cause }) => {
                 ActorEnd::Crashed { how: cause.to_string(), restarts: *restarts }
             }
+            Some(DeathReason::NeverBegun { workers, cause }) => ActorEnd::Other {
+                what: format!(
+                    "{workers} workers in a row ended before they had begun to construct it, the last one so: {cause}"
+                ),
+            },
             Some(DeathReason::GroupRemoved { .. }) => ActorEnd::GroupRemoved,
             Some(other) => ActorEnd::Other { what: format!("{other:?}") },
         };
