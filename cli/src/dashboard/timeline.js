@@ -33,7 +33,11 @@ function timeline() {
   const running = sample.running.map((task) => ({ ...task, duration_ns: Math.max(now - task.started_ns, 0) }));
   const all = [...sample.finished, ...sample.failed, ...running].filter((task) => task.started_ns !== null && task.duration_ns !== null);
   const tasks = all.filter(wanted);
-  if (!tasks.length) return empty("timeline", all.length);
+  if (!tasks.length) {
+    // No key leads to a bar that is not there.
+    bars = []; mark();
+    return empty("timeline", all.length);
+  }
   const counted = new Map();
   tasks.forEach((task) => counted.set(task.name, (counted.get(task.name) ?? 0) + 1));
   const names = [...counted.keys()].sort();
@@ -64,6 +68,8 @@ function layOut(tasks) {
 }
 
 function paint(workers, names) {
+  // A filter may have left none since this was asked for.
+  if (!bars.length) return;
   const style = getComputedStyle(document.documentElement), of = (name) => style.getPropertyValue(name).trim();
   const first = Math.min(...bars.map((bar) => bar.from)), last = Math.max(...bars.map((bar) => bar.to));
   const span = Math.max((last - first) / view.zoom, 10);

@@ -340,6 +340,16 @@ fn go_from_bar_to_bar(page: &mut Browser) {
     page.key("Escape");
     page.until("document.querySelector('#drawer').hidden");
     page.until("document.activeElement.id === 'chart'");
+
+    // No key opens what a filter has taken away.
+    page.value("document.querySelector('#filter').value = 'no task is called so'");
+    page.until("document.querySelector('#panel').innerText.includes('Nothing matches the filter')");
+    page.key("Enter");
+    let drawn = page.value("Number(document.body.dataset.drawn)").as_f64().expect("a number");
+    page.until(&format!("Number(document.body.dataset.drawn) > {drawn}"));
+    assert_eq!(page.value("document.querySelector('#drawer').hidden"), true);
+    page.value("document.querySelector('#filter').value = ''");
+    page.until(&format!("!!{BAR}"));
 }
 
 /// Keeps a picture of the page, where that was asked for.
