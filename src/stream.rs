@@ -261,7 +261,7 @@ impl<T> ObjectRefStream<T> {
         }
         let timeout = self.core.client.geometry().put_timeout();
         let room = self.room.get_or_insert_with(|| AwaitedRoom::new(timeout));
-        if self.core.is_closed() || room.is_over() {
+        if self.core.is_over() || room.is_over() {
             return Poll::Ready(self.end_with(&error));
         }
         self.core.let_go();

@@ -414,6 +414,11 @@ fn workers_live_on_when_the_thread_that_has_their_node_gives_way_to_another() {
     rustyray::block_on(runtime.shutdown()).expect("it ends");
 }
 
+#[rustyray::remote(num_returns = "streaming", backpressure = 4)]
+fn counts_up(to: u64) -> impl Iterator<Item = u64> {
+    0..to
+}
+
 // --- a child of the node's own process ends ----------------------------------------------------------------
 
 #[test]
@@ -449,6 +454,50 @@ fn driver_whose_children_shut_down() {
 #[test]
 fn a_child_that_shuts_down_ends() {
     Process::start_as("driver_whose_children_shut_down", |command| command).ends_well();
+}
+
+#[test]
+#[ignore = "a driver for the test below"]
+fn driver_whose_child_starts_another() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let runtime = node(&directory.path().join("node.sock"));
+    let works = || rustyray::block_on(async { again_remote::remote(4).await?.get().await });
+    assert_eq!(works().expect("it runs"), 8);
+    let counted = rustyray::block_on(async { counts_up_remote::remote(100).await });
+    let mut items = counted.expect("it is submitted");
+    // SAFETY: the child does nothing that the parent's other threads may hold a lock for.
+    match unsafe { fork() }.expect("forked") {
+        ForkResult::Child => {
+            // It may wait for what never comes.
+            nix::unistd::alarm::set(LONG.as_secs() as u32);
+            let is_told = |error: &rustyray::Error| error.to_string().contains("forked child");
+            let mut last = None;
+            while let Some(item) = items.next_blocking() {
+                last = Some(item);
+            }
+            let ended =
+                last.is_some_and(|item| item.get_blocking().is_err_and(|why| is_told(&why)));
+            rustyray::blocking::shutdown().expect("it is over here");
+            let builder = rustyray::Builder::new().num_cpus(1.0).first_workers(0).visible(false);
+            let started = rustyray::block_on(builder.start());
+            let refused = started.as_ref().is_err_and(is_told);
+            // SAFETY: it ends the process, and nothing of the parent's is torn down.
+            unsafe { nix::libc::_exit(i32::from(!refused) | i32::from(!ended) << 1) }
+        }
+        ForkResult::Parent { child } => {
+            let ended = waitpid(child, None).expect("a child");
+            assert_eq!(ended, WaitStatus::Exited(child, 0));
+        }
+    }
+    // The parent's node is none the worse.
+    assert_eq!(works().expect("it runs"), 8);
+    drop(items);
+    rustyray::block_on(runtime.shutdown()).expect("it ends");
+}
+
+#[test]
+fn a_child_that_starts_a_node_where_its_parent_has_one_is_refused() {
+    Process::start_as("driver_whose_child_starts_another", |command| command).ends_well();
 }
 
 // --- what users spawn blocks -------------------------------------------------------------------------------

@@ -11,35 +11,54 @@ use tokio::{
     task::AbortHandle,
 };
 
+use super::owner::Owner;
 use crate::error::{Error, Result};
 
-static BACKGROUND: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+static BACKGROUND: Place = Place::empty();
+
+/// Where a runtime is kept: that of one process. A child that is forked off it finds none there.
+pub(super) struct Place {
+    owner: Owner,
+    runtime: OnceLock<std::io::Result<Runtime>>,
+}
+
+impl Place {
+    pub(super) const fn empty() -> Place {
+        Place { owner: Owner::nobody(), runtime: OnceLock::new() }
+    }
+
+    /// Whether that is the one which is kept here.
+    pub(super) fn has(&self, id: Id) -> bool {
+        matches!(self.runtime.get(), Some(Ok(runtime)) if runtime.handle().id() == id)
+    }
+
+    /// The runtime, with one thread of this name, which is started here if there is none.
+    ///
+    /// # Errors
+    /// When the process cannot have another thread, or is a forked child, where the runtime is its parent's.
+    pub(super) fn runtime(&'static self, name: &str) -> Result<&'static Handle> {
+        self.owner.claim()?;
+        self.runtime
+            .get_or_init(|| {
+                Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build()
+            })
+            .as_ref()
+            .map(Runtime::handle)
+            .map_err(|error| Error::io(format_args!("starting the thread `{name}`"), error))
+    }
+}
 
 /// Whether that is the background runtime, which is of all nodes and so says nothing of which is meant.
 pub(crate) fn is(id: Id) -> bool {
-    matches!(BACKGROUND.get(), Some(Ok(background)) if background.handle().id() == id)
+    BACKGROUND.has(id)
 }
 
 /// The background runtime.
 ///
 /// # Errors
-/// When the process cannot have another thread.
+/// When the process cannot have another thread, or was forked off one that has it.
 pub(crate) fn handle() -> Result<&'static Handle> {
-    of(&BACKGROUND, "rustyray-background")
-}
-
-/// The runtime at `place`, with one thread of this name, which is started here if there is none.
-pub(super) fn of(
-    place: &'static OnceLock<std::io::Result<Runtime>>,
-    name: &str,
-) -> Result<&'static Handle> {
-    place
-        .get_or_init(|| {
-            Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build()
-        })
-        .as_ref()
-        .map(Runtime::handle)
-        .map_err(|error| Error::io(format_args!("starting the thread `{name}`"), error))
+    BACKGROUND.runtime("rustyray-background")
 }
 
 /// Wakes a task at a given time, unless it is dropped before.
@@ -64,7 +83,10 @@ impl Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        if let Some(alarm) = &self.0 {
+        // In a forked child it is the parent's.
+        if let Some(alarm) = &self.0
+            && BACKGROUND.owner.is_this()
+        {
             alarm.abort();
         }
     }

@@ -4,24 +4,22 @@
 //! this thread from the rest of what they spawned; the node does its work meanwhile, which is what such a task may be
 //! waiting for. It has one thread, is started when it is first needed and kept until the process ends.
 
-use std::sync::OnceLock;
+use tokio::runtime::{Handle, Id};
 
-use tokio::runtime::{Handle, Id, Runtime};
-
-use super::background;
+use super::background::Place;
 use crate::error::Result;
 
-static FOREGROUND: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+static FOREGROUND: Place = Place::empty();
 
 /// Whether that is this runtime, which is of all nodes and so says nothing of which is meant.
 pub(crate) fn is(id: Id) -> bool {
-    matches!(FOREGROUND.get(), Some(Ok(foreground)) if foreground.handle().id() == id)
+    FOREGROUND.has(id)
 }
 
 /// The runtime of the program's own code.
 ///
 /// # Errors
-/// When the process cannot have another thread.
+/// When the process cannot have another thread, or was forked off one that has it.
 pub(crate) fn handle() -> Result<&'static Handle> {
-    background::of(&FOREGROUND, "rustyray-async")
+    FOREGROUND.runtime("rustyray-async")
 }

@@ -31,6 +31,7 @@ mod objects;
 pub(crate) mod occupant;
 mod on_top;
 mod output;
+mod owner;
 pub(crate) mod places;
 mod pool;
 pub(crate) mod printer;
@@ -359,7 +360,7 @@ impl Core {
     /// Whether nothing that is waited for here comes: the runtime is closed, or that of the process which this one was
     /// forked off. A child must not wait, for it has its parent's doorbell, which it would keep from being rung.
     #[inline]
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_closed() || self.client.is_forked()
     }
 

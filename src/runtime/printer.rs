@@ -28,6 +28,7 @@ use tokio::{
     time::timeout,
 };
 
+use super::owner::Owner;
 use crate::{state::Stream, terminal};
 
 /// How many lines wait to be printed.
@@ -49,6 +50,8 @@ pub(crate) struct Printer {
     left_out: AtomicU64,
 }
 
+/// Whose the printers are. A child that is forked off has not their threads, and prints nothing here.
+static OWNER: Owner = Owner::nobody();
 static STDOUT: OnceLock<Option<Printer>> = OnceLock::new();
 static STDERR: OnceLock<Option<Printer>> = OnceLock::new();
 
@@ -72,11 +75,15 @@ fn of(stream: Stream) -> Option<&'static Printer> {
         Stream::Stdout => (&STDOUT, |line| terminal::write(std::io::stdout().lock(), line)),
         Stream::Stderr => (&STDERR, |line| terminal::write(std::io::stderr().lock(), line)),
     };
+    OWNER.claim().ok()?;
     place.get_or_init(|| Printer::start(place, write)).as_ref()
 }
 
 /// Ready when all that was to be printed is, or nothing was printed for a while.
 pub(super) async fn all_printed() {
+    if !OWNER.is_this() {
+        return;
+    }
     for printer in [&STDOUT, &STDERR].into_iter().filter_map(|place| place.get()?.as_ref()) {
         printer.all_printed().await;
     }
