@@ -27,7 +27,12 @@ mod limits;
 mod on_top;
 mod report;
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    hint::spin_loop,
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rustyray_ipc::{BlockingConnection, WorkConsumer};
 use tokio::runtime::EnterGuard;
@@ -70,6 +75,22 @@ pub(super) const CANCELLED: u64 = 3;
 pub(super) const FLAG_EXIT: u64 = 1 << 16;
 /// From here on: for how many nanoseconds the task ran, where that was measured.
 pub(super) const RAN_SHIFT: u32 = 32;
+
+/// How long a node takes that is awake to look at what has ended, and to hand out what waits: as long as it takes to submit
+/// a few tasks. To wake it would cost as much, and have one of its threads take the core of who submits, or ours.
+const LOOKED_AT_WITHIN: Duration = Duration::from_micros(20);
+
+/// Whether what is waited for comes while a node that is awake looks by itself.
+fn is_soon(ready: &impl Fn() -> bool) -> bool {
+    let given_up = Instant::now() + LOOKED_AT_WITHIN;
+    while !ready() {
+        if Instant::now() >= given_up {
+            return false;
+        }
+        spin_loop();
+    }
+    true
+}
 
 /// Becomes a worker; gives the exit code.
 pub(crate) fn run(birth: Birth) -> i32 {
@@ -282,10 +303,10 @@ impl Worker {
 
     /// Nothing is to be run: say so where the node wants to know, and wait.
     fn idle(&self, executor: &Executor, seat: Option<&Seat>) {
-        if self.core.control().backlog() > 0 {
+        let ready = || self.has_next() || self.is_done(seat) || !self.core.on_top.is_empty();
+        if self.core.control().backlog() > 0 && !is_soon(&ready) {
             self.uplink.ring_node();
         }
-        let ready = || self.has_next() || self.is_done(seat) || !self.core.on_top.is_empty();
         if executor.spin(&self.core, &ready) {
             return;
         }
