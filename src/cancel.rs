@@ -42,7 +42,10 @@ pub struct CancelOptions {
     /// sees [`Context::is_cancelled`](crate::Context::is_cancelled). An actor's process is not killed for a
     /// call.
     pub force: bool,
-    /// Cancel what the task has submitted as well, and what that has.
+    /// Cancel what the task or call has submitted as well, and what that has: tasks, and calls of actors. The actors that
+    /// it has created live on, and what another has come to submit for it (a thread of its own) is not known as its.
+    /// Actors learn of calls that reached them past the node a moment after this has returned, and where `force` kills
+    /// the process that made such calls, those that have begun go on.
     pub recursive: bool,
 }
 
@@ -106,7 +109,10 @@ impl<T> ObjectRef<T> {
         let id = self.object_id();
         match (core.lines.cancel(&core, id), &core.link) {
             (Cancelled::BeforeItBegan, _) => Ok(()),
-            (Cancelled::Begun(consumer), _) => core.interrupt_call(consumer, id),
+            (Cancelled::Begun(consumer), _) => {
+                core.interrupt_call(consumer, id)?;
+                if options.recursive { core.cancel_within(id, options.force) } else { Ok(()) }
+            }
             (Cancelled::NotHere, Link::Node(node)) => {
                 node.cancel(id, options);
                 Ok(())

@@ -245,6 +245,16 @@ pub(crate) fn running() -> Option<(u64, u32)> {
     })
 }
 
+/// The word by which what is submitted here names the task or call that this thread runs, and whose work it is.
+#[inline]
+pub(crate) fn parent() -> Option<(u64, u32)> {
+    RUNNING.with(|running| {
+        let running = running.borrow();
+        let Running { header, returns, .. } = running.last()?;
+        Some((header.who(*returns).map_or(0, Submitter::to_word), header.job))
+    })
+}
+
 /// The task or call that this thread runs just now, as what it submits names it.
 #[cold]
 pub(crate) fn submitter() -> Option<Submitter> {

@@ -338,6 +338,9 @@ pub(crate) fn name_of(kind: Kind, function: u64, index: u16) -> String {
     known.unwrap_or_else(|| format!("{function:016x}"))
 }
 
+/// Marks the word of a call that came by a direct line; no task of the scheduler, nor on top of another, has this bit.
+pub(crate) const BY_LINE: u64 = 1 << 62;
+
 /// Within what a task was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Submitter {
@@ -350,6 +353,8 @@ pub(crate) enum Submitter {
 impl Submitter {
     /// The second word of a task; no generation is that large.
     const NUMBERED: u64 = u64::MAX;
+    /// The same where the first is a word of [`Submitter::to_word`].
+    const SHORT: u64 = u64::MAX - 1;
 
     /// Two words, never both 0.
     pub(crate) fn to_words(self) -> [u64; 2] {
@@ -359,11 +364,41 @@ impl Submitter {
         }
     }
 
+    /// The one word by which what it submits names it: a task's number; of a call the slot of what it returns, and as much
+    /// of the generation as there is room for, so that two of one word are 2^30 uses of that slot apart.
+    pub(crate) fn to_word(self) -> u64 {
+        match self {
+            Submitter::Task(number) => number,
+            Submitter::Call(ObjectId { index, generation }) => {
+                BY_LINE | (generation & ((1 << 30) - 1)) << 32 | u64::from(index)
+            }
+        }
+    }
+
+    /// That word where there is room for two, and it is all that is known.
+    pub(crate) fn note_of(word: u64) -> [u64; 2] {
+        [word, Submitter::SHORT]
+    }
+
+    /// The word in what [`Submitter::note_of`] gave, or of what [`Submitter::to_words`] wrote.
+    pub(crate) fn noted(words: [u64; 2]) -> Option<u64> {
+        match words {
+            [word, Submitter::SHORT] => Some(word),
+            [first, second] => Submitter::from_words(first, second).map(Submitter::to_word),
+        }
+    }
+
+    /// Whether all that is known is the word.
+    pub(crate) fn is_short(words: [u64; 2]) -> bool {
+        words[1] == Submitter::SHORT
+    }
+
     /// Reads what [`Submitter::to_words`] wrote; `None` for two zeroes, and for what it did not write.
     pub(crate) fn from_words(first: u64, second: u64) -> Option<Submitter> {
         match (first, second) {
             (0, 0) => None,
             (number, Submitter::NUMBERED) => Some(Submitter::Task(number)),
+            (_, Submitter::SHORT) => None,
             (index, generation) => Some(Submitter::Call(object_id(index, generation).ok()?)),
         }
     }
@@ -578,6 +613,26 @@ impl<'a> Arguments<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_submits_has_one_word_however_it_was_noted() {
+        let call = Submitter::Call(ObjectId { index: u32::MAX, generation: (1 << 39) - 1 });
+        let other = Submitter::Call(ObjectId { index: u32::MAX, generation: 1 });
+        let task = Submitter::Task(7);
+        for who in [call, other, task] {
+            let word = who.to_word();
+            assert_eq!(word & BY_LINE != 0, who != task);
+            assert_eq!(word >> 63, 0, "it is no task on top of another");
+            assert_eq!(Submitter::noted(Submitter::note_of(word)), Some(word));
+            assert_eq!(Submitter::noted(who.to_words()), Some(word));
+            assert!(Submitter::is_short(Submitter::note_of(word)));
+            assert!(!Submitter::is_short(who.to_words()));
+        }
+        assert_ne!(call.to_word(), other.to_word());
+        assert_eq!(Submitter::noted([0; 2]), None);
+        let [word, short] = Submitter::note_of(call.to_word());
+        assert_eq!(Submitter::from_words(word, short), None, "it is not all of it");
+    }
 
     fn written() -> Vec<u64> {
         let mut spec = SpecWriter::new(Vec::new(), Kind::Method, 77, 3);

@@ -171,7 +171,7 @@ fn submit_call(
     let room = if submitter.is_some() { 9 } else { 7 };
     let words = if is_call { spec::spare(room) } else { Vec::with_capacity(room) };
     let mut spec = SpecWriter::new(words, kind, function, index);
-    let (parent, job) = context::running().unwrap_or_else(|| (0, core.job()));
+    let (parent, job) = context::parent().unwrap_or_else(|| (0, core.job()));
     let extra = match kind {
         Kind::Construct => wanted.max_concurrency(),
         _ => wanted.timeout_ms,

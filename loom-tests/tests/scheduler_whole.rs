@@ -128,7 +128,8 @@ fn actor(scheduler: &Scheduler<Fake>) -> ActorId {
 
 fn call(scheduler: &Scheduler<Fake>, actor: ActorId, spec: u32, dependencies: &[ObjectKey]) {
     let spec = Arc::new(spec);
-    let call = NewCall { spec, dependencies, returns: &[], retries: None, parent: None };
+    let call =
+        NewCall { spec, dependencies, returns: &[], retries: None, parent: None, note: [0; 2] };
     let caller = CallerId(u64::from(*call.spec) / 10);
     scheduler.call(actor, caller, call).map(drop).expect("it lives");
 }

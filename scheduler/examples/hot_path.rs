@@ -235,8 +235,14 @@ fn actor(bench: &Bench) -> ActorId {
 }
 
 fn call(bench: &Bench, actor: ActorId) {
-    let call =
-        NewCall { spec: [0; 12], dependencies: &[], returns: &[], retries: None, parent: None };
+    let call = NewCall {
+        spec: [0; 12],
+        dependencies: &[],
+        returns: &[],
+        retries: None,
+        parent: None,
+        note: [0; 2],
+    };
     let called = bench.scheduler.call(actor, CallerId(1), call);
     called.expect("it lives");
 }

@@ -159,6 +159,7 @@
 //!     returns: &objects[at..=at],
 //!     retries: None,
 //!     parent: None,
+//!     note: [0; 2],
 //! };
 //! scheduler.call(actor, CallerId(1), call("method", 1)).expect("it lives");
 //! let CallError { why, .. } = scheduler.call(actor, CallerId(1), call("more", 2)).expect_err("one");

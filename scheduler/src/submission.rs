@@ -103,6 +103,8 @@ pub struct NewCall<'a, S> {
     pub retries: Option<Retries>,
     /// The task that called, for recursive cancellation.
     pub parent: Option<TaskId>,
+    /// As [`NewTask::note`].
+    pub note: [u64; 2],
 }
 
 /// Why a task or an actor was refused.

@@ -200,7 +200,7 @@ impl<H: Host> Scheduler<H> {
             bundle: ANY_BUNDLE,
             alike: 0,
             parent: call.parent,
-            note: [0; 2],
+            note: call.note,
             returns: call.returns,
         };
         self.enter(filling, call.dependencies, None, |event| self.post(event)).map_err(
@@ -377,7 +377,7 @@ impl<H: Host> Scheduler<H> {
         })
     }
 
-    /// What was noted of a task ([`NewTask::note`]) that has not ended; zeroes of an actor's. Lock-free.
+    /// What was noted of a task ([`NewTask::note`]) that has not ended; zeroes of an actor's creation. Lock-free.
     #[inline]
     pub fn note(&self, task: TaskId) -> Option<[u64; 2]> {
         let (record, _) = self.shared.records.live(task)?;

@@ -123,6 +123,13 @@ impl<H: Host> Scheduler<H> {
         self.visit(|state, shared| state.cancel(shared, task, mode))
     }
 
+    /// What a task submitted and has not ended, and what that submitted, and so on. Waits for its turn.
+    ///
+    /// Not from within [`Host`].
+    pub fn descendants(&self, task: TaskId) -> Vec<TaskId> {
+        self.visit(|state, shared| state.descendants(shared, task))
+    }
+
     /// Takes a task that is ready and has not begun out of the schedule, for the host to have it run by other
     /// means; of one that waits for objects `look` sees the spec.
     ///

@@ -193,6 +193,17 @@ impl Core {
             Link::Uplink(uplink) => uplink.interrupt_call(consumer, id),
         }
     }
+
+    /// What the call by a line has submitted that makes this object is to stop, too.
+    pub(crate) fn cancel_within(&self, id: ObjectId, force: bool) -> Result<()> {
+        match &self.link {
+            Link::Node(node) => {
+                node.cancel_within(id, force);
+                Ok(())
+            }
+            Link::Uplink(uplink) => uplink.cancel_within(id, force),
+        }
+    }
 }
 
 #[cfg(test)]

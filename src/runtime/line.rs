@@ -55,7 +55,9 @@
 //! ([`rustyray_ipc::WorkProducer`]). What the producer got back never ran and goes to the node. What it did
 //! not get back may have run: it fails with what the node says of the death, unless its result is there.
 //! The node says so only after it has reaped the dead process, so nothing is half sealed any more.
-//! What is cancelled is taken back in the same way; of what is claimed the consumer is told, by way of the node.
+//! What is cancelled is taken back in the same way; of what is claimed the consumer is told, by way of the node. Who
+//! cancels a task or a call with all that it has submitted does not know what of that went by a line: the node tells
+//! every producer, who knows of each call within what it was made, and of those that have begun asks for the same again.
 //! Actors whose calls are retried, or that limit their pending calls, get no lines: the node has to know
 //! their calls.
 //!

@@ -14,7 +14,7 @@
 //! ([`Missed`]), and whoever lets go of the route sends in its place.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     mem,
     sync::{
         Arc, Weak,
@@ -69,7 +69,7 @@ pub(crate) struct LineCall {
 
 /// What is kept of a call that goes by a line until it is settled.
 pub(crate) struct Kept {
-    /// The task that calls.
+    /// The word of the task or call that calls, 0 for none.
     pub(crate) parent: u64,
     pub(crate) returns: Ids,
     /// The references that the call carries, as arguments or inside them.
@@ -735,6 +735,29 @@ impl Lines {
         is_here.then_some((open.consumer, taken))
     }
 
+    /// Cancels the calls by lines that these have submitted, and what those that have begun may have submitted in turn.
+    fn cancel_within(&self, core: &Core, submitters: &HashSet<u64>, force: bool) {
+        for way in self.all_ways() {
+            let found = self.with_route(core, &way, |route| {
+                let open = route.line.as_mut()?;
+                let overflowed = !open.overflow.is_empty();
+                let found = open.take_back_within(core, submitters);
+                if overflowed && open.overflow.is_empty() {
+                    self.overflowing.fetch_sub(1, Ordering::Relaxed);
+                }
+                Some((open.consumer, found))
+            });
+            let Some((consumer, found)) = found else { continue };
+            for (id, taken) in found {
+                if let Cancelled::Begun(consumer) = Self::cancelled(core, Some((consumer, taken))) {
+                    // With the node gone there is nobody to be told.
+                    let _ = core.interrupt_call(consumer, id);
+                    let _ = core.cancel_within(id, force);
+                }
+            }
+        }
+    }
+
     /// Without the route, fails what was taken.
     fn cancelled(core: &Core, found: Option<(ClientId, Option<Taken>)>) -> Cancelled {
         match found {
@@ -837,6 +860,14 @@ impl Lines {
                     // With the node gone there is nobody to be told.
                     let _ = core.interrupt_call(consumer, id);
                 }
+                true
+            }
+            LineNews::CancelledWithin { submitters, force } => {
+                // What comes of it may wait for the node, as who helps that does not.
+                if waits == Waits::No {
+                    return false;
+                }
+                self.cancel_within(core, &submitters.iter().copied().collect(), *force);
                 true
             }
             &LineNews::Lost { index, generation } => {
@@ -1100,6 +1131,39 @@ impl Open {
         let mut entry = [0; ENTRY_WORDS];
         let len = self.queue.take_back_into(self.sent[at].0, &mut entry)?;
         self.remove(at).map(|(_, kept)| (entry[..len].to_vec(), kept))
+    }
+
+    /// The same of all that these have submitted. Gives what names each, and the call if it was taken back.
+    fn take_back_within(
+        &mut self,
+        core: &Core,
+        submitters: &HashSet<u64>,
+    ) -> Vec<(ObjectId, Option<Taken>)> {
+        let theirs = |kept: &Kept| {
+            let first = kept.returns.as_slice().first().copied();
+            first.filter(|_| submitters.contains(&kept.parent))
+        };
+        let mut found = Vec::new();
+        for (words, kept) in mem::take(&mut self.overflow) {
+            match theirs(&kept) {
+                Some(id) => found.push((id, Some((words, kept)))),
+                None => self.overflow.push_back((words, kept)),
+            }
+        }
+        let mut entry = [0; ENTRY_WORDS];
+        for (ticket, kept) in mem::take(&mut self.sent) {
+            let theirs = theirs(&kept).filter(|_| !kept.is_settled(core));
+            let taken = theirs.and_then(|_| self.queue.take_back_into(ticket, &mut entry));
+            match (theirs, taken) {
+                (Some(id), Some(len)) => found.push((id, Some((entry[..len].to_vec(), kept)))),
+                (theirs, _) => {
+                    found.extend(theirs.map(|id| (id, None)));
+                    self.sent.push_back((ticket, kept));
+                }
+            }
+        }
+        self.sweep_from = self.sweep_from.min(self.sent.len());
+        found
     }
 
     /// Takes a call out of those that may not be settled.

@@ -388,6 +388,10 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
                 node.interrupt_call(ClientId::new(client), ObjectId { index, generation });
                 None
             }
+            Question::CancelWithin { index, generation, force } => {
+                node.cancel_within(ObjectId { index, generation }, force);
+                None
+            }
             Question::Cancelled => {
                 node.finish_cancelling();
                 None

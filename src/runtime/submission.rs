@@ -5,7 +5,7 @@
 //! | 0 | cpus, gpus in ten-thousandths, 32 bits each |
 //! | 1 | memory, bytes |
 //! | 2 | retries (32, signed), priority (16, signed), flags (16) |
-//! | 3 | the task that submits, 0 for none |
+//! | 3 | the word of the task or call that submits ([`crate::spec::Submitter::to_word`]), 0 for none |
 //! | 4 | references inside values |
 //! | 5 … | those references: index, generation |
 //! | … | the task's words ([`crate::spec`]), with the extension: names and what only some have |
@@ -35,7 +35,7 @@ pub(crate) struct Wanted {
     pub(crate) on_error: bool,
     pub(crate) priority: i16,
     pub(crate) timeout_ms: u64,
-    /// The task that submits, 0 for none.
+    /// The word of the task or call that submits, 0 for none.
     pub(crate) parent: u64,
     /// Of a call: a place is kept for it among the actor's unfinished ones.
     pub(crate) is_counted: bool,

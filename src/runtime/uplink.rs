@@ -466,6 +466,12 @@ impl Uplink {
         self.ask(Question::InterruptCall { client: client.get(), index, generation }).map(drop)
     }
 
+    /// Has the node cancel what the call by a direct line has submitted that makes the object.
+    pub(crate) fn cancel_within(&self, id: ObjectId, force: bool) -> Result<()> {
+        let ObjectId { index, generation } = id;
+        self.ask(Question::CancelWithin { index, generation, force }).map(drop)
+    }
+
     /// Returns when all is known here that the node has cancelled by now.
     pub(crate) fn hear_of_cancellations(&self) -> Result<()> {
         // What the node says comes in order, so the answer comes last.

@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Grows with every change of a message, an entry or a layout; two sides that differ do not talk.
-pub(crate) const PROTOCOL: u32 = 6;
+pub(crate) const PROTOCOL: u32 = 7;
 
 /// What a process wants to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -117,6 +117,8 @@ pub(crate) enum Question {
     Cancel { index: u32, generation: u64, force: bool, recursive: bool },
     /// Tell this client to stop the call by a direct line that returns the object.
     InterruptCall { client: u8, index: u32, generation: u64 },
+    /// Cancel what the call by a direct line has submitted that makes this object.
+    CancelWithin { index: u32, generation: u64, force: bool },
     /// Whether every cancellation that had begun has been told. The answer is nothing, and comes after them.
     Cancelled,
     /// With which grant is the producer of the stream that ends in this object to begin?
@@ -212,6 +214,9 @@ pub(crate) enum LineNews {
     Closed { line: u64, error: Vec<u8> },
     /// This object was cancelled, and no task that the node knows makes it: a call by a line may.
     Cancelled { index: u32, generation: u64 },
+    /// The tasks and calls of these words ([`crate::spec::Submitter::to_word`]) were cancelled with all that they have
+    /// submitted: what of that went by a line.
+    CancelledWithin { submitters: Vec<u64>, force: bool },
     /// Others want lines, and there are none: those are to be given back that nobody here can use.
     Scarce,
     /// What the call says whose words are behind its head in this object cannot be read, so that its consumer does not

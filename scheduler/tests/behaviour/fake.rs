@@ -421,7 +421,14 @@ impl World {
     ) -> Result<(u64, TaskId), CallError<Job>> {
         let spec = self.job();
         let (name, returns) = (spec.name, spec.returns.clone());
-        let call = NewCall { spec, dependencies, returns: &returns, retries: None, parent: None };
+        let call = NewCall {
+            spec,
+            dependencies,
+            returns: &returns,
+            retries: None,
+            parent: None,
+            note: [0; 2],
+        };
         let task = self.scheduler.call(actor, CallerId(caller), call)?;
         Ok((name, task))
     }

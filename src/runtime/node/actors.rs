@@ -16,13 +16,18 @@ use rustyray_scheduler::{
 };
 use rustyray_store::{ClientId, ObjectId, Status};
 
-use super::{Node, cause::Cause, job::Job, submit::demand};
+use super::{
+    Node,
+    cause::Cause,
+    job::Job,
+    submit::{demand, parent_of},
+};
 use crate::{
     death::{ActorEnd, Death},
     error::{Error, Result},
     registry,
     runtime::submission::Wanted,
-    spec::Header,
+    spec::{BY_LINE, Header, Submitter},
 };
 
 /// An actor, as its token names it.
@@ -221,7 +226,7 @@ impl Node {
         dependencies: &[ObjectKey],
         returns: &[ObjectKey],
         caller: CallerId,
-        is_counted: bool,
+        wanted: &Wanted,
     ) -> Result<()> {
         let token = job.called();
         let client = ClientId::new(caller.0 as u8);
@@ -248,9 +253,15 @@ impl Node {
             caller
         };
         let job = Job { is_limited, ..job };
-        let call = NewCall { spec: job, dependencies, returns, retries: None, parent: None };
+        let note = match wanted.parent & BY_LINE {
+            0 => [0; 2],
+            _ => Submitter::note_of(wanted.parent),
+        };
+        let parent = parent_of(wanted);
+        let call = NewCall { spec: job, dependencies, returns, retries: None, parent, note };
         let token = token.filter(|_| is_limited);
-        let is_counted = is_counted && token.is_some_and(|token| self.take_place(token, client));
+        let is_counted =
+            wanted.is_counted && token.is_some_and(|token| self.take_place(token, client));
         let uncounted = token.filter(|_| !is_counted);
         if let Some(limit) = uncounted.and_then(|token| self.count_call(token)) {
             self.release_all(&call.spec);

@@ -166,6 +166,7 @@ impl Node {
             returns: &[],
             retries: Some(Retries::NONE),
             parent: None,
+            note: [0; 2],
         };
         if self.scheduler().call(actor, CallerId(u64::from(producer.get())), call).is_err() {
             self.lines.change(id, |lease| (lease.producer, lease.consumer) = (None, None));
@@ -246,6 +247,14 @@ impl Node {
     pub(super) fn cancel_call(&self, ObjectId { index, generation }: ObjectId) {
         for producer in self.lines.producers() {
             self.tell_of_lines(producer, LineNews::Cancelled { index, generation });
+        }
+    }
+
+    /// What these have submitted was cancelled, of which the calls by lines are known to their callers only.
+    pub(super) fn cancel_calls_within(&self, submitters: Vec<u64>, force: bool) {
+        let news = LineNews::CancelledWithin { submitters, force };
+        for producer in self.lines.producers() {
+            self.tell_of_lines(producer, news.clone());
         }
     }
 

@@ -45,7 +45,7 @@ use crate::{
         submission::{Extension, Occupied, WithinWanted},
         wire::ToClient,
     },
-    spec::{self, Known},
+    spec::{self, Known, Submitter},
 };
 
 /// Marks the number of a task that runs on top of another; no task of the scheduler has this bit.
@@ -95,6 +95,8 @@ pub(super) struct Descent {
     parent: Option<TaskId>,
     /// Out of which resources it ran there, if that is known: also what it inherited.
     placement: Option<Placement>,
+    /// The words of its submitter, as the scheduler kept them.
+    note: [u64; 2],
 }
 
 /// A task that runs on top of another.
@@ -248,8 +250,12 @@ impl Node {
             let Some(object) = objects.pop() else { return false };
             let Some(task) = self.scheduler().producer(key(object)) else { continue };
             let scheduler = self.scheduler();
-            let (parent, placement) = (scheduler.parent(task), scheduler.placement(task));
-            if !self.relief.insert(task, client, Descent { parent, placement }) {
+            let descent = Descent {
+                parent: scheduler.parent(task),
+                placement: scheduler.placement(task),
+                note: scheduler.note(task).unwrap_or_default(),
+            };
+            if !self.relief.insert(task, client, descent) {
                 continue;
             }
             let needs = |job: &Job| {
@@ -351,6 +357,21 @@ impl Node {
         self.peers.iter().find_map(of)?
     }
 
+    /// What runs on top somewhere and was submitted by calls of these words, by the first result of each.
+    pub(super) fn on_top_by(&self, submitters: &[u64]) -> Vec<ObjectId> {
+        if self.relief.on_top.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        let is_theirs = |top: &&OnTop| {
+            Submitter::noted(top.descent.note).is_some_and(|word| submitters.contains(&word))
+        };
+        let of = |peer: &Peer| -> Vec<ObjectId> {
+            let on_top = peer.on_top.lock();
+            on_top.values().filter(is_theirs).filter_map(|top| top.job.first_return()).collect()
+        };
+        self.peers.iter().flat_map(of).collect()
+    }
+
     /// What runs on top somewhere and was submitted within this task, or within what that submitted.
     pub(super) fn on_top_within(&self, task: TaskId) -> Vec<ObjectId> {
         if self.relief.on_top.load(Ordering::Relaxed) == 0 {
@@ -373,13 +394,14 @@ impl Node {
     }
 
     /// Has what runs on top and is to make this object stop; by force with its worker, and what runs below it there
-    /// is run again as after any death of a worker. What it has submitted comes to `children`.
+    /// is run again as after any death of a worker. What it has submitted comes to `children`. Its number, if there is
+    /// such a task.
     pub(super) fn cancel_on_top(
         &self,
         object: ObjectId,
         force: bool,
         children: &mut Vec<ObjectId>,
-    ) {
+    ) -> Option<u64> {
         for (at, peer) in self.peers.iter().enumerate() {
             let makes = |top: &OnTop| top.job.returns.as_slice().contains(&object);
             // Kept until it is told: what is found is its process's, and the number no other's.
@@ -394,8 +416,9 @@ impl Node {
                 true => self.kill(client),
                 false => self.tell(client, &ToClient::Interrupt { task }),
             }
-            return;
+            return Some(task);
         }
+        None
     }
 
     /// Hands the scheduler a job that was out of its hands, for this attempt.
@@ -405,7 +428,7 @@ impl Node {
         };
         let extension = Extension::from_bytes(&extension).unwrap_or_default();
         let occupied = extension.occupied.unwrap_or(Occupied::ORDINARY);
-        let Descent { parent, placement } = descent;
+        let Descent { parent, placement, note } = descent;
         let placement = match placement {
             Some(placement) => Ok(placement),
             None => self.placement(extension.within.map(WithinWanted::to_within)),
@@ -416,7 +439,10 @@ impl Node {
         let refused = match placement {
             Err(error) => Some((job, error)),
             Ok(placement) => {
-                let note = spec::submitter_of(&job.words);
+                let note = match note {
+                    [0, 0] => spec::submitter_of(&job.words),
+                    known => known,
+                };
                 let new = NewTask {
                     spec: job,
                     pool,

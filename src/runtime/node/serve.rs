@@ -28,7 +28,7 @@ use crate::{
         },
         worker::{CANCELLED, FAILED, FLAG_EXIT, RAN_SHIFT, REPORTED},
     },
-    spec::{self, ENTRY_WORDS, Known},
+    spec::{self, ENTRY_WORDS, Known, Submitter},
 };
 
 /// How many tasks are submitted, while tasks are queued, before it is looked which have ended.
@@ -149,6 +149,7 @@ impl Node {
         };
         let is_time = match submitter {
             [0, 0] => batch.note(entry),
+            short if Submitter::is_short(short) => batch.note(entry),
             submitter => batch.note_nested(entry, submitter),
         };
         if is_time {

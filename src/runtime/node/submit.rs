@@ -19,7 +19,7 @@ use crate::{
     call::Ids,
     error::{Error, Result},
     runtime::submission::{Occupied, Wanted, WithinWanted},
-    spec::{self, Header, Kind},
+    spec::{self, BY_LINE, Header, Kind, Submitter},
 };
 
 /// What becomes a job: its words, what it returns, the references that were taken for it, and who asks for it.
@@ -84,7 +84,11 @@ impl Node {
             max: u16::try_from(wanted.retries).unwrap_or(u16::MAX - 2),
             on_error: wanted.on_error,
         };
-        let note = spec::submitter_of(&words);
+        let by_line = (wanted.parent & BY_LINE != 0).then_some(wanted.parent);
+        let note = match (spec::submitter_of(&words), by_line) {
+            ([0, 0], Some(word)) => Submitter::note_of(word),
+            (known, _) => known,
+        };
         let job = Job {
             words,
             returns,
@@ -134,7 +138,7 @@ impl Node {
                     priority: i32::from(wanted.priority),
                     alike: header.function,
                     retries,
-                    parent: (wanted.parent != 0).then(|| TaskId::from_bits(wanted.parent)),
+                    parent: parent_of(wanted),
                     note,
                 })
                 .map(drop)
@@ -146,8 +150,7 @@ impl Node {
             }
             Kind::Method => {
                 turn.bring();
-                let is_counted = wanted.is_counted;
-                return self.call(&header, job, dependencies, &made, caller, is_counted);
+                return self.call(&header, job, dependencies, &made, caller, wanted);
             }
             Kind::Stop | Kind::Gpus | Kind::Attach => {
                 return Err(Error::invalid("a word to a worker is not submitted"));
@@ -164,7 +167,7 @@ impl Node {
                 captured(self.placement_on_top(wanted.parent))
             }
             // Within a call that came past the node, which is no task to inherit of: its actor is.
-            Placement::Inherit if wanted.parent == 0 && caller != CallerId(0) => {
+            Placement::Inherit if parent_of(wanted).is_none() && caller != CallerId(0) => {
                 self.captured_within(caller)
             }
             placement => placement,
@@ -173,10 +176,9 @@ impl Node {
 
     /// The same of an actor, which is the child of no task and captured all the same.
     pub(super) fn home_of(&self, wanted: &Wanted, caller: CallerId) -> Result<Placement> {
-        let inherited = || captured(self.scheduler().placement(TaskId::from_bits(wanted.parent)));
-        Ok(match self.placement_of(wanted, caller)? {
-            Placement::Inherit if wanted.parent != 0 => inherited(),
-            placement => placement,
+        Ok(match (self.placement_of(wanted, caller)?, parent_of(wanted)) {
+            (Placement::Inherit, Some(parent)) => captured(self.scheduler().placement(parent)),
+            (placement, _) => placement,
         })
     }
 
@@ -199,6 +201,12 @@ impl Node {
             other => Error::invalid(format!("`{task}` cannot be scheduled: {other}")),
         }
     }
+}
+
+/// The task that submits, where that is one of the scheduler's or was.
+pub(super) fn parent_of(wanted: &Wanted) -> Option<TaskId> {
+    let is_task = wanted.parent != 0 && wanted.parent & BY_LINE == 0;
+    is_task.then(|| TaskId::from_bits(wanted.parent))
 }
 
 /// Where what a task submits runs that itself runs there.
