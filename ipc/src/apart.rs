@@ -20,17 +20,14 @@ use rustyray_memory::sync::{AtomicBool, AtomicU64, Ordering::Relaxed};
 /// A move costs about 0.1 ms.
 const FIRST_PAUSE_NS: u64 = 2_000_000;
 const LONGEST_PAUSE_NS: u64 = 1_280_000_000;
-/// Wakes that follow each other within this are in a row,
-const ROW_NS: u64 = 1_000_000;
-/// and so many by a thread on the same core are no chance.
+/// So many wakes in a row by a thread on the same core are no chance.
 const ROW: u64 = 4;
 
 /// When threads of a process go apart. All words are hints: Relaxed, and no harm if two threads overwrite each other's.
 #[derive(Debug, Default)]
 pub(crate) struct Apart {
     is_allowed: AtomicBool,
-    /// When a thread was last woken by one on its own core.
-    last_ns: AtomicU64,
+    /// How many wakes, of late, were by a thread on the core of the one that was woken.
     in_a_row: AtomicU64,
     /// When the next move may be.
     not_before_ns: AtomicU64,
@@ -49,10 +46,15 @@ impl Apart {
         self.is_allowed.load(Relaxed) && self.is_time(now_ns, at_once) && leave_core().is_ok()
     }
 
+    /// A thread was woken by one on another core.
+    pub(crate) fn is_apart(&self) {
+        if self.in_a_row.load(Relaxed) != 0 {
+            self.in_a_row.store(0, Relaxed);
+        }
+    }
+
     fn is_time(&self, now_ns: u64, at_once: bool) -> bool {
-        let since = now_ns.saturating_sub(self.last_ns.load(Relaxed));
-        self.last_ns.store(now_ns, Relaxed);
-        let in_a_row = if since < ROW_NS { self.in_a_row.load(Relaxed) + 1 } else { 1 };
+        let in_a_row = self.in_a_row.load(Relaxed) + 1;
         self.in_a_row.store(in_a_row, Relaxed);
         let not_before = self.not_before_ns.load(Relaxed);
         if now_ns < not_before || !(at_once || in_a_row >= ROW) {
@@ -92,10 +94,14 @@ mod tests {
         let apart = Apart::default();
         assert!(apart.is_time(100 * MS, true));
         let apart = Apart::default();
-        let row: Vec<bool> = (0..ROW).map(|n| apart.is_time(100 * MS + n, false)).collect();
+        let row: Vec<bool> = (0..ROW).map(|n| apart.is_time(100 * MS * n, false)).collect();
         assert_eq!(row, [false, false, false, true]);
         let apart = Apart::default();
-        assert!((0..100).all(|n| !apart.is_time(100 * MS + n * 2 * ROW_NS, false)), "not in a row");
+        for n in 0..100 {
+            assert!(!apart.is_time(100 * MS + n, false), "not in a row");
+            assert!(!apart.is_time(100 * MS + n, false));
+            apart.is_apart();
+        }
     }
 
     #[test]

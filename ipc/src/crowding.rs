@@ -94,9 +94,13 @@ impl Crowding {
     /// longer than a wakeup takes. The peer had waited for this very core then: no wonder where it is the only one left, and
     /// to be mended where another is idle.
     pub(crate) fn woken(&self, nearby: bool, at_once: bool) {
-        if nearby && self.apart.go(self.now_ns(), at_once) {
+        if !nearby {
+            self.apart.is_apart();
+        } else if self.apart.go(self.now_ns(), at_once) {
             self.until_ns.store(0, Relaxed);
-        } else if at_once {
+            return;
+        }
+        if at_once {
             self.sign();
         }
     }

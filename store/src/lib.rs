@@ -388,6 +388,7 @@ mod own_blocks;
 #[allow(unsafe_code)]
 mod pin;
 mod place;
+mod quiet;
 #[cfg(not(rustyray_loom))]
 mod reap;
 #[cfg(not(rustyray_loom))]

@@ -10,7 +10,8 @@
 //! which somebody may be writing to, changes nothing. So it needs no lock, it may stop between any two
 //! instructions, and to be late or wrong about the frontier costs time only.
 //!
-//! It sleeps once so much is ready as was asked for, and is woken when half of that is used up. It stops when
+//! It sleeps once so much is ready as was asked for, and is woken when half of that is used up. While nobody takes any it
+//! waits until a processor [has nothing to do](crate::quiet), or takes a step a second. It stops when
 //! little memory is left to the machine or to the control group of this process, or none can be had; and for
 //! good when the store ends, or has strict objects, which need the memory elsewhere. Another thread, which does nothing
 //! else and is scheduled like any, then gives back what the last step made ready.
@@ -27,6 +28,7 @@ use crate::{
     core::{Core, Ledger},
     geometry::HUGE_PAGE_BYTES,
     machine,
+    quiet::Quiet,
 };
 
 /// Made ready at once: then it looks whether it should go on.
@@ -123,6 +125,12 @@ impl Reserve {
         }
     }
 
+    /// Whether the frontier is elsewhere than it was.
+    fn has_moved(&self, frontier_bytes: &mut u64) -> bool {
+        let last = std::mem::replace(frontier_bytes, self.frontier_bytes.load(Ordering::Relaxed));
+        *frontier_bytes != last
+    }
+
     /// The next piece to make ready: where it begins and how long it is.
     fn next(&self) -> Option<(u64, u64)> {
         let frontier = self.frontier_bytes.load(Ordering::Relaxed);
@@ -138,6 +146,8 @@ fn keep_ready(core: &Weak<Core>) {
     let idle = libc::sched_param { sched_priority: 0 };
     // SAFETY: it concerns this thread only, and reads `idle`. A system that refuses leaves the thread as it is.
     let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const idle) };
+    let mut quiet = Quiet::new();
+    let mut frontier_bytes = 0;
     loop {
         let Some(core) = core.upgrade() else { return };
         let reserve = &core.reserve;
@@ -149,6 +159,16 @@ fn keep_ready(core: &Weak<Core>) {
             return;
         }
         let next = reserve.next().filter(|(_, len_bytes)| machine::has_spare(*len_bytes));
+        // There is no haste while nobody takes any.
+        let is_being_used = reserve.has_moved(&mut frontier_bytes);
+        if next.is_some()
+            && !is_being_used
+            && let Some(pause) = quiet.wait()
+        {
+            drop(core);
+            std::thread::park_timeout(pause);
+            continue;
+        }
         let is_ready = next.is_some_and(|(offset_bytes, len_bytes)| {
             let is_ready = core.segment.prepare(offset_bytes, len_bytes).is_ok();
             if is_ready {
