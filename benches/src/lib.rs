@@ -12,7 +12,15 @@ pub fn wait<F: Future<Output = rustyray::Result<T>>, T>(body: F) -> T {
 /// # Panics
 /// When the runtime does not start or does not end.
 pub fn with_runtime(body: impl FnOnce()) {
-    rustyray::blocking::init().unwrap_or_else(|error| panic!("{error}"));
+    with_runtime_of(rustyray::Builder::new(), body);
+}
+
+/// The same for a runtime that is not as by default.
+///
+/// # Panics
+/// When the runtime does not start or does not end.
+pub fn with_runtime_of(builder: rustyray::Builder, body: impl FnOnce()) {
+    let _runtime = wait(builder.start());
     body();
     rustyray::blocking::shutdown().unwrap_or_else(|error| panic!("{error}"));
 }
