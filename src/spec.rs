@@ -19,6 +19,7 @@
 
 use std::cell::Cell;
 
+use rustyray_scheduler::TaskId;
 use rustyray_store::ObjectId;
 
 use crate::{call::Ids, registry};
@@ -339,7 +340,7 @@ pub(crate) fn name_of(kind: Kind, function: u64, index: u16) -> String {
 }
 
 /// Marks the word of a call that came by a direct line; no task of the scheduler, nor on top of another, has this bit.
-pub(crate) const BY_LINE: u64 = 1 << 62;
+pub(crate) const BY_LINE: u64 = 1 << TaskId::BITS;
 
 /// Within what a task was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

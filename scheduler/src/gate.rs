@@ -16,12 +16,14 @@
 //!
 //! Every transition names the generation, so that a stale id finds nothing: neither the counter nor the phase
 //! of a record that was used again can be touched by who remembers an earlier task in it. The generation has
-//! 36 bits; the record of one that would wrap is not used again.
+//! 34 bits; the record of one that would go beyond is not used again.
 
 use rustyray_memory::sync::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
+
+use crate::{TaskId, ids::INDEX_BITS};
 
 /// The most that one task can wait for.
 pub(crate) const MAX_PENDING: usize = (1 << 24) - 2;
@@ -30,7 +32,8 @@ const PENDING: u64 = (1 << 24) - 1;
 const PHASE_SHIFT: u32 = 24;
 const PHASE: u64 = 0xf << PHASE_SHIFT;
 const GENERATION_SHIFT: u32 = 28;
-pub(crate) const LAST_GENERATION: u64 = (1 << 36) - 1;
+/// So that an id has no more than [`TaskId::BITS`](crate::TaskId::BITS).
+pub(crate) const LAST_GENERATION: u64 = (1 << (TaskId::BITS - INDEX_BITS)) - 1;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +197,7 @@ impl Gate {
 #[cfg(all(test, not(rustyray_loom)))]
 mod tests {
     use super::*;
+    use crate::ids::{join, split};
 
     #[test]
     fn a_record_goes_through_its_phases() {
@@ -229,5 +233,8 @@ mod tests {
         gate.publish(LAST_GENERATION, 0);
         gate.end();
         assert!(!gate.free());
+        let largest = join((1 << INDEX_BITS) - 1, LAST_GENERATION);
+        assert_eq!(largest, (1 << TaskId::BITS) - 1, "two bits are its owner's");
+        assert_eq!(split(largest), ((1 << INDEX_BITS) - 1, LAST_GENERATION));
     }
 }

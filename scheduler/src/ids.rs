@@ -14,6 +14,9 @@ pub struct ObjectKey {
 pub struct TaskId(u64);
 
 impl TaskId {
+    /// How many bits an id has at most: those above are for whoever keeps one with a mark.
+    pub const BITS: u32 = 62;
+
     /// The id as one word, for a queue entry.
     pub const fn to_bits(self) -> u64 {
         self.0
@@ -88,9 +91,9 @@ impl GroupId {
     }
 }
 
-const INDEX_BITS: u32 = 28;
+pub(crate) const INDEX_BITS: u32 = 28;
 
-/// An index (28 bits) and a generation (36 bits) as one word.
+/// An index (28 bits) and a generation as one word.
 #[inline]
 pub(crate) const fn join(index: u32, generation: u64) -> u64 {
     generation << INDEX_BITS | index as u64

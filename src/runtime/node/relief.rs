@@ -50,6 +50,7 @@ use crate::{
 
 /// Marks the number of a task that runs on top of another; no task of the scheduler has this bit.
 pub(crate) const ON_TOP: u64 = 1 << 63;
+const _: () = assert!(ON_TOP > 1 << TaskId::BITS);
 
 /// How far the objects are followed for which a task waits, beyond those that it names.
 const LOOKS: usize = 4096;
