@@ -58,7 +58,8 @@ const LAST_STEPS: usize = 8;
 /// let patience = Patience::new(Duration::from_micros(20), 2); // `calibrated` measures both
 /// assert_eq!(patience.wake_cost(), Duration::from_micros(20));
 /// assert!(patience.budget() <= 2 * patience.wake_cost());
-/// assert_eq!(Patience::new(Duration::from_micros(20), 1).budget(), Duration::ZERO);
+/// let alone = Patience::new(Duration::from_micros(20), 1);
+/// assert!(!alone.has_cores() && alone.budget() == Duration::ZERO);
 ///
 /// let memory = Arc::new(Heap::new(BELL_WORDS + 1));
 /// let bell = Bell::new(Span::new(Arc::clone(&memory), 0, BELL_WORDS));
@@ -143,6 +144,11 @@ impl Patience {
     /// The cost of a wakeup that the budget is derived from.
     pub fn wake_cost(&self) -> Duration {
         self.wake_cost
+    }
+
+    /// Whether this process may use several cores, so that others can run while one spins.
+    pub fn has_cores(&self) -> bool {
+        self.spins
     }
 
     /// For how long a waiter would spin now.

@@ -3,42 +3,38 @@
 //! Such a child has what they refer to, but not the threads that make it go: what it gives them would never be done, and
 //! what the system keeps behind them (an event queue, an eventfd) it shares with its parent. So it is refused.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use once_cell::race::OnceBox;
+use rustyray_memory::ForkGuard;
 
 use super::store_error;
 use crate::error::{Error, Result};
 
-/// The process that uses something.
+/// The process that uses something: the first that claims it. No thread waits for another that is at it: a child may have
+/// been forked off meanwhile.
 #[derive(Debug)]
-pub(crate) struct Owner(AtomicU32);
-
-/// No process has this number.
-const NOBODY: u32 = 0;
+pub(crate) struct Owner(OnceBox<ForkGuard>);
 
 impl Owner {
     pub(crate) const fn nobody() -> Owner {
-        Owner(AtomicU32::new(NOBODY))
+        Owner(OnceBox::new())
     }
 
-    /// Makes what is nobody's yet this process's.
+    /// Makes what is nobody's yet this process's. No system call but for the first time.
     ///
     /// # Errors
-    /// When it is the parent's of this process.
+    /// When it is the parent's of this process, or the system has no page for a mark.
     pub(crate) fn claim(&self) -> Result<()> {
-        let this = std::process::id();
-        // Relaxed: nothing is read by it, and no two processes see the same word.
-        match self.0.compare_exchange(NOBODY, this, Relaxed, Relaxed) {
-            Err(owner) if owner != this => Err(Self::forked()),
-            _ => Ok(()),
+        let guard = self.0.get_or_try_init(|| ForkGuard::new().map(Box::new));
+        let guard =
+            guard.map_err(|error| Error::io("marking a page to be wiped on fork", &error))?;
+        match guard.is_forked() {
+            true => Err(store_error::<()>(rustyray_store::Error::Forked)),
+            false => Ok(()),
         }
     }
 
     /// Whether it is this process's.
     pub(crate) fn is_this(&self) -> bool {
-        self.0.load(Relaxed) == std::process::id()
-    }
-
-    fn forked() -> Error {
-        store_error::<()>(rustyray_store::Error::Forked)
+        self.0.get().is_some_and(|guard| !guard.is_forked())
     }
 }

@@ -34,7 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustyray_ipc::{BlockingConnection, WorkConsumer};
+use rustyray_ipc::{BlockingConnection, Patience, WorkConsumer};
 use tokio::runtime::EnterGuard;
 
 use self::{
@@ -83,8 +83,9 @@ const LOOKED_AT_WITHIN: Duration = Duration::from_micros(20);
 /// Whether what is waited for comes while a node that is awake looks by itself.
 fn is_soon(ready: &impl Fn() -> bool) -> bool {
     let given_up = Instant::now() + LOOKED_AT_WITHIN;
+    let spins = Patience::calibrated().has_cores();
     while !ready() {
-        if Instant::now() >= given_up {
+        if !spins || Instant::now() >= given_up {
             return false;
         }
         spin_loop();
