@@ -172,8 +172,8 @@ impl Builder {
 
     /// How many bytes of memory for objects are made ready before anybody puts something there, which then costs
     /// what copying it does; by default a sixteenth of [`Builder::object_store_memory`], at most 256 MiB. A thread
-    /// does that when a processor has nothing else to do, as long as the machine has memory to spare: nobody waits
-    /// for it. What was used before is ready in any case.
+    /// does that while a processor has nothing to do, or somebody puts objects there, and 2 MiB a second where neither comes to
+    /// be; as long as the machine has memory to spare. Nobody waits for it. What was used before is ready in any case.
     pub fn object_store_reserve(mut self, bytes: u64) -> Self {
         self.config.store.reserve_bytes = Some(bytes);
         self
