@@ -172,17 +172,26 @@ impl<G, F: Fn() -> Option<G> + Unpin> Future for Turn<'_, F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<G> {
         let turn = &mut *self;
-        if turn.queue.is_first(turn.number)
-            && let Some(taken) = (turn.take)()
-        {
-            if let Some(number) = turn.number.take() {
-                // The next may read, too.
-                turn.queue.leave(number);
-            }
+        if let Some(taken) = turn.try_take() {
             return Poll::Ready(taken);
         }
         turn.number = Some(turn.queue.join(turn.number, context.waker()));
-        Poll::Pending
+        // The waker may have let go of the lock when it was cloned, while this one was not there to be woken.
+        turn.try_take().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<G, F: Fn() -> Option<G>> Turn<'_, F> {
+    fn try_take(&mut self) -> Option<G> {
+        if !self.queue.is_first(self.number) {
+            return None;
+        }
+        let taken = (self.take)()?;
+        if let Some(number) = self.number.take() {
+            // The next may read, too.
+            self.queue.leave(number);
+        }
+        Some(taken)
     }
 }
 
@@ -278,6 +287,23 @@ mod tests {
             assert!(first.as_mut().poll(&mut Context::from_waker(&waker())).is_ready());
             assert!(lock.try_write().is_some(), "nobody is left");
         });
+    }
+
+    /// As a waker may that is cloned to join.
+    #[test]
+    fn who_joins_when_the_lock_was_let_go_of_just_now_takes_it() {
+        let lock = LocalLock::new(0);
+        let writing = RefCell::new(lock.try_write());
+        let take = || {
+            let taken = lock.borrow();
+            drop(writing.take());
+            taken
+        };
+        let mut late = pin!(Turn { queue: &lock.queue, number: None, take });
+        let (taken, wakes) = poll(late.as_mut());
+        assert!(taken.is_some() || woken(&wakes), "it waits, and nobody has the lock");
+        drop(taken);
+        assert!(lock.try_write().is_some(), "nobody is left");
     }
 
     #[test]
