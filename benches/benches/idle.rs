@@ -46,7 +46,8 @@ fn main() {
         let runtime = rustyray::Runtime::current().expect("it runs");
         let processes: Vec<u32> =
             [process::id()].into_iter().chain(runtime.worker_pids()).collect();
-        thread::sleep(Duration::from_secs(1));
+        // Until memory is ready for the first objects, too.
+        thread::sleep(Duration::from_secs(5));
         let before: Vec<_> = processes.iter().map(|&pid| used(pid)).collect();
         thread::sleep(WHILE);
         println!("idle for {} s: time on a core, turns", WHILE.as_secs());

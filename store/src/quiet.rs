@@ -49,9 +49,8 @@ impl Quiet {
             None => false,
         };
         if was_quiet || now >= since + LONGEST {
-            // Of the time that follows, a part is its own.
-            *self =
-                Quiet { looked: None, waiting_since: None, until: was_quiet.then(|| now + WHILE) };
+            let until = was_quiet.then(|| now + WHILE);
+            *self = Quiet { looked: Some((now, idle)), waiting_since: None, until };
             return None;
         }
         self.looked = Some((now, idle));
@@ -87,7 +86,8 @@ mod tests {
         assert_eq!(quiet.wait_at(start + 50 * MS, idle + 20 * MS), Some(50 * MS), "busy");
         assert_eq!(quiet.wait_at(start + 100 * MS, idle + 50 * MS), None, "quiet");
         assert_eq!(quiet.wait_at(start + 140 * MS, idle + 50 * MS), None, "and still");
-        assert_eq!(quiet.wait_at(start + 150 * MS, idle + 90 * MS), Some(50 * MS), "it looks anew");
+        assert_eq!(quiet.wait_at(start + 150 * MS, idle + 90 * MS), None, "it was, meanwhile");
+        assert_eq!(quiet.wait_at(start + 200 * MS, idle + 90 * MS), Some(50 * MS), "not any more");
     }
 
     #[test]

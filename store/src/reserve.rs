@@ -36,8 +36,9 @@ use crate::{
 /// a virtual machine takes two milliseconds.
 const STEP_BYTES: u64 = HUGE_PAGE_BYTES;
 
-/// So many times as long as a step it rests after one that nobody waits for: whoever is woken meanwhile seldom meets one.
-const RESTS: u32 = 4;
+/// So many times as long as a step it rests after one that nobody waits for, so that of those who are woken meanwhile not all
+/// meet one.
+const RESTS: u32 = 1;
 
 /// The part of the capacity that is kept ready by default, and the most of it.
 const DEFAULT_SHARE: u64 = 16;
