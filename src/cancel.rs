@@ -44,8 +44,9 @@ pub struct CancelOptions {
     pub force: bool,
     /// Cancel what the task or call has submitted as well, and what that has: tasks, and calls of actors. The actors that
     /// it has created live on, and what another has come to submit for it (a thread of its own) is not known as its.
-    /// Actors learn of calls that reached them past the node a moment after this has returned, and where `force` kills
-    /// the process that made such calls, those that have begun go on.
+    /// Actors learn of calls that reached them past the node a moment after this has returned. Where `force` kills the
+    /// process that made such calls, those that have begun go on, none of the others begins, and all that have not
+    /// ended fail as [`Error::ObjectLost`](crate::Error::ObjectLost): nobody is left who knows which calls were the task's.
     pub recursive: bool,
 }
 
@@ -54,7 +55,8 @@ impl<T> ObjectRef<T> {
     ///
     /// The object fails with [`Error::TaskCancelled`](crate::Error::TaskCancelled) and so does what depends
     /// on it; the task is not run again. What is there already stays: nothing happens then, nor for an object
-    /// that was put.
+    /// that was put. What is cancelled besides, by [`CancelOptions::recursive`], fails in the same way but where it
+    /// says so.
     ///
     /// The node has acted when this returns. In another process than the node's it blocks this thread for a round trip
     /// to the node. It is done by the first poll, and nothing is left to cancel.
@@ -109,10 +111,10 @@ impl<T> ObjectRef<T> {
         let id = self.object_id();
         match (core.lines.cancel(&core, id), &core.link) {
             (Cancelled::BeforeItBegan, _) => Ok(()),
-            (Cancelled::Begun(consumer), _) => {
-                core.interrupt_call(consumer, id)?;
-                if options.recursive { core.cancel_within(id, options.force) } else { Ok(()) }
+            (Cancelled::Begun(consumer), _) if options.recursive => {
+                core.cancel_calls(&[(consumer, id)], options.force)
             }
+            (Cancelled::Begun(consumer), _) => core.interrupt_call(consumer, id),
             (Cancelled::NotHere, Link::Node(node)) => {
                 node.cancel(id, options);
                 Ok(())

@@ -123,11 +123,18 @@ impl<H: Host> Scheduler<H> {
         self.visit(|state, shared| state.cancel(shared, task, mode))
     }
 
-    /// What a task submitted and has not ended, and what that submitted, and so on. Waits for its turn.
+    /// The same with what the task submitted and has not ended, and what that submitted, and so on. Gives those of them
+    /// that may have begun, now or in an earlier attempt: only they can have done anything that is unknown here.
     ///
     /// Not from within [`Host`].
-    pub fn descendants(&self, task: TaskId) -> Vec<TaskId> {
-        self.visit(|state, shared| state.descendants(shared, task))
+    pub fn cancel_with_all(&self, task: TaskId, force: bool) -> Vec<TaskId> {
+        let mut begun = Vec::new();
+        let mode = CancelMode { force, recursive: true };
+        // In one turn: nothing begins in between, which would be cancelled and not be given.
+        self.visit(|state, shared| {
+            let _ = state.cancel_seeing(shared, task, mode, |task| begun.push(task));
+        });
+        begun
     }
 
     /// Takes a task that is ready and has not begun out of the schedule, for the host to have it run by other

@@ -53,10 +53,10 @@ impl Interrupts {
         self.begun.lock().as_ref().filter(|running| running.header.task == task).cloned()
     }
 
-    /// The task is to stop.
-    pub(super) fn insert(&self, task: Submitter) {
+    /// The tasks are to stop.
+    pub(super) fn insert(&self, stopped: impl IntoIterator<Item = Submitter>) {
         let mut tasks = self.tasks.lock();
-        tasks.insert(task);
+        tasks.extend(stopped);
         // Release: pairs with the acquire in `is_interrupted`, so that who sees the mark finds the task.
         self.any.store(true, Ordering::Release);
         drop(tasks);
@@ -164,7 +164,7 @@ impl Core {
     /// The task is to stop: whoever waits for it here looks again. Gives it if this process is at it, for
     /// [`Core::fail_interrupted`].
     pub(crate) fn interrupt(&self, task: u64) -> Option<Running> {
-        self.interrupt_who(Submitter::Task(task));
+        self.interrupt_all([Submitter::Task(task)]);
         self.interrupts.begun(task)
     }
 
@@ -178,7 +178,7 @@ impl Core {
     }
 
     /// The same of whatever runs here.
-    pub(crate) fn interrupt_who(&self, who: Submitter) {
+    pub(crate) fn interrupt_all(&self, who: impl IntoIterator<Item = Submitter>) {
         self.interrupts.insert(who);
         self.bell.wake_local();
     }
@@ -187,21 +187,22 @@ impl Core {
     pub(crate) fn interrupt_call(&self, consumer: ClientId, id: ObjectId) -> Result<()> {
         match &self.link {
             Link::Node(node) => {
-                node.interrupt_call(consumer, id);
+                node.interrupt_calls(&[(consumer, id)]);
                 Ok(())
             }
             Link::Uplink(uplink) => uplink.interrupt_call(consumer, id),
         }
     }
 
-    /// What the call by a line has submitted that makes this object is to stop, too.
-    pub(crate) fn cancel_within(&self, id: ObjectId, force: bool) -> Result<()> {
+    /// The calls by lines that make these objects are to stop, each of which that process may be running, and with them
+    /// what they have submitted. For that the node goes through all tasks: it is asked once for as many as there are.
+    pub(crate) fn cancel_calls(&self, calls: &[(ClientId, ObjectId)], force: bool) -> Result<()> {
         match &self.link {
             Link::Node(node) => {
-                node.cancel_within(id, force);
+                node.cancel_calls(calls, force);
                 Ok(())
             }
-            Link::Uplink(uplink) => uplink.cancel_within(id, force),
+            Link::Uplink(uplink) => uplink.cancel_calls(calls, force),
         }
     }
 }
@@ -231,10 +232,10 @@ mod tests {
         let staying = interrupts.attend(Arc::clone(&stays).into());
         for task in 0..3 {
             let leaving = interrupts.attend(Arc::clone(&leaves).into());
-            interrupts.insert(Submitter::Task(task));
+            interrupts.insert([Submitter::Task(task)]);
             drop(leaving);
         }
-        interrupts.insert(Submitter::Task(3));
+        interrupts.insert([Submitter::Task(3)]);
         assert_eq!([stays, leaves].map(|count| count.0.load(Ordering::Relaxed)), [4, 3]);
         drop(staying);
         assert!(interrupts.wakers.lock().is_empty());
@@ -245,11 +246,11 @@ mod tests {
         let interrupts = Interrupts::default();
         let (seven, eight) = (Submitter::Task(7), Submitter::Task(8));
         assert!(!interrupts.is_interrupted(seven));
-        interrupts.insert(seven);
+        interrupts.insert([seven]);
         assert!(interrupts.is_interrupted(seven) && !interrupts.is_interrupted(eight));
         assert!(interrupts.take(seven) && !interrupts.take(seven));
         assert!(!interrupts.any());
-        interrupts.insert(eight);
+        interrupts.insert([eight]);
         interrupts.forget_if(|| false);
         assert!(interrupts.is_interrupted(eight));
         interrupts.forget_if(|| true);

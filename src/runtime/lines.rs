@@ -737,6 +737,7 @@ impl Lines {
 
     /// Cancels the calls by lines that these have submitted, and what those that have begun may have submitted in turn.
     fn cancel_within(&self, core: &Core, submitters: &HashSet<u64>, force: bool) {
+        let mut begun = Vec::new();
         for way in self.all_ways() {
             let found = self.with_route(core, &way, |route| {
                 let open = route.line.as_mut()?;
@@ -750,11 +751,13 @@ impl Lines {
             let Some((consumer, found)) = found else { continue };
             for (id, taken) in found {
                 if let Cancelled::Begun(consumer) = Self::cancelled(core, Some((consumer, taken))) {
-                    // With the node gone there is nobody to be told.
-                    let _ = core.interrupt_call(consumer, id);
-                    let _ = core.cancel_within(id, force);
+                    begun.push((consumer, id));
                 }
             }
+        }
+        if !begun.is_empty() {
+            // With the node gone there is nobody to be told.
+            let _ = core.cancel_calls(&begun, force);
         }
     }
 

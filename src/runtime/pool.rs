@@ -385,11 +385,14 @@ async fn listen(node: &Arc<Node>, connection: &Connection, client: ClientId) {
                 None
             }
             Question::InterruptCall { client, index, generation } => {
-                node.interrupt_call(ClientId::new(client), ObjectId { index, generation });
+                node.interrupt_calls(&[(ClientId::new(client), ObjectId { index, generation })]);
                 None
             }
-            Question::CancelWithin { index, generation, force } => {
-                node.cancel_within(ObjectId { index, generation }, force);
+            Question::CancelCalls { calls, force } => {
+                let calls = calls.into_iter().map(|(client, index, generation)| {
+                    (ClientId::new(client), ObjectId { index, generation })
+                });
+                node.cancel_calls(&calls.collect::<Vec<_>>(), force);
                 None
             }
             Question::Cancelled => {

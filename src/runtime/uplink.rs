@@ -466,10 +466,15 @@ impl Uplink {
         self.ask(Question::InterruptCall { client: client.get(), index, generation }).map(drop)
     }
 
-    /// Has the node cancel what the call by a direct line has submitted that makes the object.
-    pub(crate) fn cancel_within(&self, id: ObjectId, force: bool) -> Result<()> {
-        let ObjectId { index, generation } = id;
-        self.ask(Question::CancelWithin { index, generation, force }).map(drop)
+    /// The same of many such calls, and has the node cancel what they have submitted.
+    pub(crate) fn cancel_calls(&self, calls: &[(ClientId, ObjectId)], force: bool) -> Result<()> {
+        /// Those of one question, which has to fit into a frame.
+        const MOST: usize = 1 << 16;
+        for calls in calls.chunks(MOST) {
+            let calls = calls.iter().map(|(client, id)| (client.get(), id.index, id.generation));
+            self.ask(Question::CancelCalls { calls: calls.collect(), force })?;
+        }
+        Ok(())
     }
 
     /// Returns when all is known here that the node has cancelled by now.

@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Grows with every change of a message, an entry or a layout; two sides that differ do not talk.
-pub(crate) const PROTOCOL: u32 = 7;
+pub(crate) const PROTOCOL: u32 = 8;
 
 /// What a process wants to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -117,8 +117,8 @@ pub(crate) enum Question {
     Cancel { index: u32, generation: u64, force: bool, recursive: bool },
     /// Tell this client to stop the call by a direct line that returns the object.
     InterruptCall { client: u8, index: u32, generation: u64 },
-    /// Cancel what the call by a direct line has submitted that makes this object.
-    CancelWithin { index: u32, generation: u64, force: bool },
+    /// The same of many such calls, and cancel what they have submitted: for each the client, and the object.
+    CancelCalls { calls: Vec<(u8, u32, u64)>, force: bool },
     /// Whether every cancellation that had begun has been told. The answer is nothing, and comes after them.
     Cancelled,
     /// With which grant is the producer of the stream that ends in this object to begin?
@@ -155,8 +155,8 @@ pub(crate) enum ToClient {
     OnTop { words: Vec<u64> },
     /// The task that was cancelled is to stop.
     Interrupt { task: u64 },
-    /// The call that returns this object, and came by a direct line, is to stop.
-    InterruptCall { index: u32, generation: u64 },
+    /// The calls that return these objects, and came by direct lines, are to stop.
+    InterruptCalls { calls: Vec<(u32, u64)> },
     /// Look.
     Observe,
     /// Part of the answer to an observer's question.

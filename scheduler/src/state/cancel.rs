@@ -24,17 +24,50 @@ impl<H: Host> State<H> {
         task: TaskId,
         mode: CancelMode,
     ) -> Cancelled {
+        self.cancel_seeing(shared, task, mode, |_| {})
+    }
+
+    /// The same; `begun` sees each that may have begun.
+    pub(crate) fn cancel_seeing(
+        &mut self,
+        shared: &Shared<H>,
+        task: TaskId,
+        mode: CancelMode,
+        mut begun: impl FnMut(TaskId),
+    ) -> Cancelled {
         let mut children = if mode.recursive { self.children(shared, task) } else { Vec::new() };
-        let first = self.cancel_one(shared, task, mode.force);
+        let first = self.cancel_one(shared, task, mode.force, &mut begun);
         while let Some(child) = children.pop() {
             children.extend(self.children(shared, child));
-            let _ = self.cancel_one(shared, child, mode.force);
+            let _ = self.cancel_one(shared, child, mode.force, &mut begun);
         }
         first
     }
 
-    fn cancel_one(&mut self, shared: &Shared<H>, task: TaskId, force: bool) -> Cancelled {
+    fn cancel_one(
+        &mut self,
+        shared: &Shared<H>,
+        task: TaskId,
+        force: bool,
+        begun: &mut impl FnMut(TaskId),
+    ) -> Cancelled {
         let Some((record, _)) = shared.records.live(task) else { return Cancelled::Unknown };
+        // Of the record nothing is known any more once it has ended.
+        let is_again = record.attempt.get() > 0;
+        let cancelled = self.cancel_record(shared, task, record, force);
+        if is_again || matches!(cancelled, Cancelled::Running { .. }) {
+            begun(task);
+        }
+        cancelled
+    }
+
+    fn cancel_record(
+        &mut self,
+        shared: &Shared<H>,
+        task: TaskId,
+        record: &Record<H::Spec>,
+        force: bool,
+    ) -> Cancelled {
         if record.is(CREATION) {
             return self.cancel_creation(shared, record);
         }

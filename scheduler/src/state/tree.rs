@@ -70,15 +70,4 @@ impl<H: Host> State<H> {
         };
         std::iter::successors(first, older).map(|child| shared.records.id(child)).collect()
     }
-
-    /// The same of those, and so on.
-    pub(crate) fn descendants(&self, shared: &Shared<H>, task: TaskId) -> Vec<TaskId> {
-        let mut all = self.children(shared, task);
-        let mut at = 0;
-        while let Some(&next) = all.get(at) {
-            all.extend(self.children(shared, next));
-            at += 1;
-        }
-        all
-    }
 }

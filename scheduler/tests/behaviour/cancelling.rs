@@ -102,6 +102,28 @@ fn recursion_reaches_what_was_submitted_and_nothing_else() {
 }
 
 #[test]
+fn of_all_that_is_cancelled_those_are_told_that_may_have_begun() {
+    let world = World::cpus(2);
+    let submit = |parent: Option<TaskId>, waits_for: &[_]| {
+        world.submit_as(waits_for, Wish { parent, retries: 1, ..Wish::default() }).1
+    };
+    let root = submit(None, &[]);
+    let again = submit(Some(root), &[]);
+    let running: Vec<_> = (1..=2).filter_map(|w| world.begin(w).map(|e| (w, e))).collect();
+    assert_eq!(running.len(), 2);
+    let waits = world.object();
+    let child = submit(Some(root), &[waits]);
+    let _leaf = submit(Some(child), &[waits]);
+    let (worker, entry) = running.iter().find(|(_, e)| e.task == again).expect("it began");
+    world.complete(*worker, entry, Outcome::Failed { retry: true });
+    let _queued = submit(Some(again), &[]);
+    let mut begun = world.scheduler.cancel_with_all(root, false);
+    begun.sort();
+    assert_eq!(begun, [root, again]);
+    assert!(world.scheduler.cancel_with_all(child, false).is_empty(), "it has ended");
+}
+
+#[test]
 fn a_deep_tree_is_cancelled_without_recursion() {
     let world = World::cpus(1);
     let waits = world.object();

@@ -5,11 +5,13 @@
 //! a line itself, by those who sent it.
 
 use std::{
+    collections::HashSet,
+    mem,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use rustyray_scheduler::{CancelMode, Cursor, JobId, TaskState};
+use rustyray_scheduler::{CancelMode, Cursor, JobId, TaskId, TaskState};
 use rustyray_store::{ClientId, ObjectId, Status};
 
 use super::{Node, key};
@@ -23,18 +25,19 @@ const PAGE: usize = 256;
 impl Node {
     /// Cancels what is to make the object. A worker that runs it is told by [`super::host::Host`].
     pub(crate) fn cancel(&self, id: ObjectId, options: CancelOptions) {
-        self.cancel_all(vec![id], Vec::new(), options);
+        self.cancel_all(vec![id], HashSet::new(), options);
     }
 
-    /// Cancels what the call by a line has submitted that makes the object; what of that went by a line itself, those
-    /// who called it.
-    pub(crate) fn cancel_within(&self, id: ObjectId, force: bool) {
-        let call = Submitter::Call(id).to_word();
-        self.cancel_all(Vec::new(), vec![call], CancelOptions { force, recursive: true });
+    /// Has the calls by lines stopped that make the objects, each by the process that may be running it, and cancels what
+    /// they have submitted; what of that went by a line itself, those who called it.
+    pub(crate) fn cancel_calls(&self, calls: &[(ClientId, ObjectId)], force: bool) {
+        self.interrupt_calls(calls);
+        let words = calls.iter().map(|&(_, id)| Submitter::Call(id).to_word()).collect();
+        self.cancel_all(Vec::new(), words, CancelOptions { force, recursive: true });
     }
 
     /// Cancels what is to make the objects, and what calls by lines have submitted, which are named by their words.
-    fn cancel_all(&self, ids: Vec<ObjectId>, calls: Vec<u64>, options: CancelOptions) {
+    fn cancel_all(&self, ids: Vec<ObjectId>, mut calls: HashSet<u64>, options: CancelOptions) {
         let CancelOptions { force, recursive } = options;
         if recursive {
             // What tasks have submitted before now is to be known of.
@@ -45,11 +48,19 @@ impl Node {
             }
         }
         let cancelling = self.cancelling.lock();
-        let mut all: Vec<_> =
-            ids.into_iter().chain(self.submitted_by(&calls)).map(|id| (id, false)).collect();
+        let mut all: Vec<_> = ids.into_iter().map(|id| (id, false)).collect();
         // All that is cancelled and may have called by lines.
-        let mut submitters = calls;
-        while let Some((id, is_last)) = all.pop() {
+        let mut submitters = Vec::new();
+        loop {
+            let Some((id, is_last)) = all.pop() else {
+                if calls.is_empty() {
+                    break;
+                }
+                // Of all calls that are known by now at once: it is one look at all tasks.
+                all.extend(self.submitted_by(&calls).into_iter().map(|id| (id, false)));
+                submitters.extend(mem::take(&mut calls));
+                continue;
+            };
             let producer = self.scheduler().producer(key(id));
             // First what runs on top of others, which is out of the scheduler's sight: with a worker that is killed
             // it would come back as one more attempt.
@@ -63,13 +74,13 @@ impl Node {
                 continue;
             }
             let mut children = Vec::new();
+            // In turn: who asks afterwards whether all were told is not to be answered before.
             match producer {
+                Some(task) if recursive => {
+                    let begun = self.scheduler().cancel_with_all(task, force);
+                    submitters.extend(begun.into_iter().map(TaskId::to_bits));
+                }
                 Some(task) => {
-                    if recursive {
-                        let below = self.scheduler().descendants(task);
-                        submitters.extend([task].iter().chain(&below).map(|task| task.to_bits()));
-                    }
-                    // In turn: who asks afterwards whether all were told is not to be answered before.
                     let mode = CancelMode { force, recursive };
                     let _ = self.scheduler().cancel_in_turn(task, mode);
                 }
@@ -77,11 +88,9 @@ impl Node {
                     submitters.extend(self.cancel_on_top(id, force, &mut children));
                     if self.client.status(id) == Status::Pending {
                         self.cancel_call(id);
-                        let call = Submitter::Call(id).to_word();
                         if recursive {
-                            children.extend(self.submitted_by(&[call]));
+                            calls.insert(Submitter::Call(id).to_word());
                         }
-                        submitters.push(call);
                     }
                 }
             }
@@ -98,10 +107,9 @@ impl Node {
 
     /// What these calls by lines have submitted and is the scheduler's, or runs on top of something, by the first result
     /// of each. Nobody counts who submits what there: all tasks are looked at.
-    fn submitted_by(&self, calls: &[u64]) -> Vec<ObjectId> {
-        if calls.is_empty() {
-            return Vec::new();
-        }
+    fn submitted_by(&self, calls: &HashSet<u64>) -> Vec<ObjectId> {
+        #[cfg(test)]
+        tests::SCANS.fetch_add(1, Ordering::Relaxed);
         let mut found = self.on_top_by(calls);
         let mut from = Some(Cursor::default());
         while let Some(at) = from {
@@ -149,5 +157,94 @@ impl Node {
             from = page.next;
             tokio::task::yield_now().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::atomic::AtomicUsize, time::Instant};
+
+    use super::*;
+    use crate::{builder::Builder, prelude::*};
+
+    /// How often all tasks were looked at for what calls have submitted.
+    pub(super) static SCANS: AtomicUsize = AtomicUsize::new(0);
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// More than go by the node before there is a line.
+    const OFTEN: u64 = 64;
+
+    const MANY: usize = 64;
+
+    /// Where many wait at once.
+    #[rustyray::actor(max_concurrency = 128)]
+    #[derive(Default)]
+    struct Hall {
+        waiting: AtomicUsize,
+    }
+
+    /// One of them, until it waits no more.
+    struct Waiting<'a>(&'a AtomicUsize);
+
+    impl Drop for Waiting<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    #[rustyray::actor_methods]
+    impl Hall {
+        pub(super) fn new() -> Self {
+            Hall::default()
+        }
+
+        pub(super) async fn waits(&self) -> u64 {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            let _waiting = Waiting(&self.waiting);
+            std::future::pending().await
+        }
+
+        pub(super) async fn how_many_wait(&self) -> usize {
+            self.waiting.load(Ordering::Relaxed)
+        }
+    }
+
+    #[rustyray::remote(num_cpus = 0)]
+    async fn crowds(hall: HallHandle) -> rustyray::Result<u64> {
+        for _ in 0..OFTEN {
+            assert_eq!(hall.how_many_wait().await?.get().await?, 0);
+        }
+        let mut all = Vec::new();
+        for _ in 0..MANY {
+            all.push(hall.waits().await?);
+        }
+        Ok(rustyray::get_all(&all).await?.len() as u64)
+    }
+
+    #[test]
+    fn all_tasks_are_looked_at_once_for_all_the_calls_by_lines_that_a_task_has_made() {
+        crate::block_on(async {
+            let runtime = Builder::new().num_cpus(1.0).visible(false).start().await?;
+            let hall = Hall::remote().await?;
+            let deadline = Instant::now() + PATIENCE;
+            let wait = || {
+                assert!(Instant::now() < deadline, "it never comes");
+                tokio::time::sleep(Duration::from_millis(1))
+            };
+            let task = crowds_remote::remote(&hall).await?;
+            while hall.how_many_wait().await?.get().await? < MANY {
+                wait().await;
+            }
+            let before = SCANS.load(Ordering::Relaxed);
+            let scans = || SCANS.load(Ordering::Relaxed) - before;
+            task.cancel(CancelOptions { force: false, recursive: true }).await?;
+            while hall.how_many_wait().await?.get().await? > 0 || scans() == 0 {
+                wait().await;
+            }
+            assert_eq!(scans(), 1, "for {MANY} calls");
+            runtime.shutdown().await
+        })
+        .expect("it ends");
     }
 }

@@ -2,7 +2,7 @@
 //! [`crate::runtime::line`].
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -252,6 +252,9 @@ impl Node {
 
     /// What these have submitted was cancelled, of which the calls by lines are known to their callers only.
     pub(super) fn cancel_calls_within(&self, submitters: Vec<u64>, force: bool) {
+        if submitters.is_empty() {
+            return;
+        }
         let news = LineNews::CancelledWithin { submitters, force };
         for producer in self.lines.producers() {
             self.tell_of_lines(producer, news.clone());
@@ -269,10 +272,15 @@ impl Node {
         }
     }
 
-    /// The call by a line that makes this object is to stop, which `consumer` may be running.
-    pub(crate) fn interrupt_call(&self, consumer: ClientId, id: ObjectId) {
-        let ObjectId { index, generation } = id;
-        self.tell(consumer, &ToClient::InterruptCall { index, generation });
+    /// The calls by lines that make these objects are to stop, each of which that process may be running.
+    pub(crate) fn interrupt_calls(&self, calls: &[(ClientId, ObjectId)]) {
+        let mut by_consumer = BTreeMap::<_, Vec<_>>::new();
+        for &(consumer, ObjectId { index, generation }) in calls {
+            by_consumer.entry(consumer).or_default().push((index, generation));
+        }
+        for (consumer, calls) in by_consumer {
+            self.tell(consumer, &ToClient::InterruptCalls { calls });
+        }
     }
 
     /// There is news of the lines by which this process calls: whoever helps next sees to it.

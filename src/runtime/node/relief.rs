@@ -20,7 +20,7 @@
 //!   within what it was submitted, which the node keeps for it since the scheduler knows of it no more.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -359,7 +359,7 @@ impl Node {
     }
 
     /// What runs on top somewhere and was submitted by calls of these words, by the first result of each.
-    pub(super) fn on_top_by(&self, submitters: &[u64]) -> Vec<ObjectId> {
+    pub(super) fn on_top_by(&self, submitters: &HashSet<u64>) -> Vec<ObjectId> {
         if self.relief.on_top.load(Ordering::Relaxed) == 0 {
             return Vec::new();
         }

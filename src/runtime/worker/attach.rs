@@ -141,8 +141,10 @@ fn watch_node(core: &Arc<Core>, socket: Arc<BlockingConnection>, role: Role) {
                         errands.run(move |core| core.fail_interrupted(&running));
                     }
                 }
-                Ok(ToClient::InterruptCall { index, generation }) => {
-                    core.interrupt_who(Submitter::Call(ObjectId { index, generation }));
+                Ok(ToClient::InterruptCalls { calls }) => {
+                    let ids = calls.into_iter();
+                    let ids = ids.map(|(index, generation)| ObjectId { index, generation });
+                    core.interrupt_all(ids.map(Submitter::Call));
                 }
                 Ok(ToClient::Bye) if role == Role::Worker => core.stop(),
                 Ok(ToClient::Answer { number, token }) => {
