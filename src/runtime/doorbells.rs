@@ -6,8 +6,9 @@
 //! when it wakes: so a worker *defers* the bells meanwhile, and rings each once when everything is published.
 //!
 //! Who was woken at once may have looked, and be asleep again, before the completion is there to be seen. So a thread that
-//! rang the node for what it sealed rings it *again* for the completion. What depends on a result has the node subscribe
-//! to it, so a completion that something waits for never lies in a ring unseen; of others nobody is told.
+//! rang the node for what it sealed rings it *again* for the completion; and so does one that had the node seal a strict
+//! object, for which that rang itself. What depends on a result has the node subscribe to it, so a completion that something
+//! waits for never lies in a ring unseen; of others nobody is told.
 
 use std::cell::Cell;
 
@@ -18,7 +19,7 @@ use super::control::{Control, Words};
 
 thread_local! {
     static DEFERRED: Cell<Option<ClientSet>> = const { Cell::new(None) };
-    /// This thread has rung the node for what it sealed, and not said yet what came of that.
+    /// This thread has rung the node for what it sealed, or the node has sealed it, and what came of that was not said yet.
     static HAS_RUNG_NODE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -90,5 +91,10 @@ impl Wake for Doorbells {
                 clients.iter().for_each(|client| self.ring(client));
             }
         }
+    }
+
+    /// Who was woken then may have looked, too, and be asleep again.
+    fn sealed_by_node(&self) {
+        HAS_RUNG_NODE.set(true);
     }
 }

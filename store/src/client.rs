@@ -51,6 +51,10 @@ pub trait Transport: Send + Sync {
 pub trait Wake: Send + Sync {
     /// Something that these clients wait for has happened; their dirty maps say where.
     fn wake(&self, clients: ClientSet);
+
+    /// The node has sealed what this thread asked it to seal, and has woken by itself those who wait for it, perhaps itself
+    /// too.
+    fn sealed_by_node(&self) {}
 }
 
 /// What an object is to somebody who wants its value.
@@ -477,6 +481,13 @@ impl Client {
             return;
         }
         Dirty::take(&self.table().dirty(self.id()), look);
+    }
+
+    /// After the node has settled an object as this process asked it to.
+    pub(crate) fn sealed_by_node(&self) {
+        if let Link::Away { wake, .. } = &self.link {
+            wake.sealed_by_node();
+        }
     }
 
     /// After an object was settled by this process.

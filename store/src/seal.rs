@@ -390,7 +390,10 @@ impl Client {
         let reply = self.ask(Request::Seal(request))?;
         fault::point("strict.sealed");
         match reply {
-            Reply::Done => Ok(()),
+            Reply::Done => {
+                self.sealed_by_node();
+                Ok(())
+            }
             Reply::Stale(inner) if inner == id => Err(SealError::Stale(self.table().stale(id))),
             Reply::Stale(inner) => Err(SealError::Nested(self.table().stale(inner))),
             Reply::Refused(Refusal::StillWritable) => Err(SealError::StillWritable(id)),

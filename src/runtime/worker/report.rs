@@ -238,7 +238,16 @@ mod tests {
     /// A completion that nobody was rung for lies in the ring for as long as its process computes.
     #[test]
     fn the_node_is_rung_for_a_completion_that_something_waits_for() {
-        let (runtime, driver, _directory) = node_and_driver(Builder::new());
+        rings_for_what_is_waited_for(Builder::new());
+    }
+
+    #[test]
+    fn the_node_is_rung_for_the_completion_of_what_it_has_sealed_itself() {
+        rings_for_what_is_waited_for(Builder::new().strict_objects());
+    }
+
+    fn rings_for_what_is_waited_for(builder: Builder) {
+        let (runtime, driver, _directory) = node_and_driver(builder);
         let (Link::Node(node), Link::Uplink(uplink)) = (&runtime.core.link, &driver.core.link)
         else {
             panic!("one is the other's node")
