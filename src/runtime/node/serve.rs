@@ -429,18 +429,25 @@ mod tests {
 
     use super::*;
     use crate::{
-        Builder,
+        Builder, Runtime,
         runtime::Link,
         spec::{Kind, SpecWriter},
     };
 
-    #[test]
-    fn nobody_keeps_the_node_at_one_ring_and_all_that_is_published_is_served() {
+    /// A node, and a client of it that is no process.
+    fn node_with_client() -> (Runtime, ClientId) {
         let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
         let runtime = builder.start_blocking().expect("a node starts");
         let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
         let client = ClientId::new(200);
         node.joined(client, std::process::id(), crate::runtime::program::OWN, false);
+        (runtime, client)
+    }
+
+    #[test]
+    fn nobody_keeps_the_node_at_one_ring_and_all_that_is_published_is_served() {
+        let (runtime, client) = node_with_client();
+        let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
         let producer = node.control.up_producer(client);
         let publish = |how_many| {
             for _ in 0..how_many {
@@ -478,11 +485,8 @@ mod tests {
 
     #[test]
     fn who_is_turned_out_keeps_nobody_who_helps_though_standard_error_is_not_read() {
-        let builder = Builder::new().num_cpus(1.0).first_workers(0).visible(false);
-        let runtime = builder.start_blocking().expect("a node starts");
+        let (runtime, client) = node_with_client();
         let Link::Node(node) = &runtime.core.link else { panic!("it is in this process") };
-        let client = ClientId::new(200);
-        node.joined(client, std::process::id(), crate::runtime::program::OWN, false);
         let producer = node.control.up_producer(client);
         let (done, wait) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
